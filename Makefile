@@ -1,0 +1,49 @@
+# modelport - `make` or `make help` lists what can be done.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+JOBS   ?= 2
+
+.PHONY: help demo test lint nightly bench fixtures docs wheel clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $(READY)
+
+demo: $(READY) ## train on real data, convert to json, onnx and pmml, replay in every consumer, write demo-output/report.md
+	$(BIN)/python demo/demo.py --output demo-output
+
+test: lint ## everything CI runs: lint, types, and all tests (missing toolchains are counted skips)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m 'not slow'
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+nightly: $(READY) ## the long sweeps too
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+bench: $(READY) ## measure beside skl2onnx and sklearn2pmml in one run (installs them)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt skl2onnx sklearn2pmml jpmml_evaluator
+	$(BIN)/python benchmarks/run.py
+
+fixtures: $(READY) ## write the conformance fixtures again (compat/ is never touched)
+	for recipe in fixtures/recipes/make_*.py; do $(BIN)/python $$recipe || exit 1; done
+
+docs: $(READY) ## write the generated pages again: docs/ops.md, docs/coverage.md
+	$(BIN)/python docs/generate.py
+
+wheel: $(READY) ## sdist, and the wheel built from the sdist
+	rm -rf build dist
+	$(BIN)/python -m build
+
+clean: ## remove the virtual environment and everything built
+	rm -rf $(VENV) build dist demo-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,189 @@
+"""A document back into a graph, its vectors and provenance. Whatever docs/format.md does not allow is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from modelport.document import Document, Tolerance, Vectors, check_vectors
+from modelport.errors import ArtifactError, Unsupported
+from modelport.graph import DTYPES, LIMITS, Graph, Input, Limits, Output, Step
+from modelport.ops import OPS
+
+from .strict import parse
+from .tensors import decode
+
+KEYS = {"format", "version", "name", "requires", "inputs", "steps", "outputs", "verification", "provenance", "doc"}
+REQUIRED = ("requires", "inputs", "steps", "outputs")
+
+
+def read_document(data: bytes, limits: Limits = LIMITS) -> Document:
+    """Read a document; ArtifactError when it breaks a rule, Unsupported for another major version or an unknown op."""
+    value = parse(data, limits)
+    if not isinstance(value, dict) or value.get("format") != "modelport":
+        raise ArtifactError('This is no modelport document: it is not an object with "format": "modelport".')
+    version = value.get("version")
+    if not isinstance(version, str) or not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", version):
+        raise ArtifactError(f'The version is {version!r}; it is a string such as "1.0".')
+    if version.partition(".")[0] != "1":
+        raise Unsupported(
+            f"The document is of format version {version}; this reader knows version 1. A newer modelport may read it."
+        )
+    _no_extra(value, KEYS, "The document")
+    for key in REQUIRED:
+        if not isinstance(value.get(key), list):
+            raise ArtifactError(f"The document has no array {key!r}.")
+    _check_requires(value["requires"], value["steps"])
+    for key in ("name", "doc"):
+        if not isinstance(value.get(key, ""), str):
+            raise ArtifactError(f"The document's {key!r} is no string.")
+    graph = Graph(
+        [_input(v) for v in value["inputs"]],
+        [_step(v) for v in value["steps"]],
+        [_output(v) for v in value["outputs"]],
+        value.get("name"),
+        limits,
+    )
+    vectors = read_verification(value["verification"], graph) if "verification" in value else None
+    provenance = value.get("provenance", {})
+    if not isinstance(provenance, dict):
+        raise ArtifactError("The document's 'provenance' is no object.")
+    return Document(graph, vectors, provenance, value.get("doc"))
+
+
+def _no_extra(value: Mapping[str, Any], known: set[str], what: str) -> None:
+    extra = sorted(k for k in value if k not in known and not k.startswith("x-"))
+    if extra:
+        raise ArtifactError(f"{what} has the unknown key {extra[0]!r}, which may change its meaning.")
+
+
+def _check_requires(requires: list[Any], steps: list[Any]) -> None:
+    if not all(isinstance(op, str) for op in requires) or len(set(requires)) != len(requires):
+        raise ArtifactError("'requires' is not a list of different op names.")
+    unknown = [op for op in requires if op not in OPS]
+    if unknown:
+        raise Unsupported(
+            f"The document requires ops that are not known here: {', '.join(unknown)}. A newer modelport may know them."
+        )
+    used = {
+        step.get("op") if isinstance(step, dict) else None
+        for step in steps
+        if not isinstance(step, dict) or _hashable(step.get("op"))
+    }
+    if used != set(requires):
+        odd = sorted(map(str, used ^ set(requires)))
+        raise ArtifactError(f"'requires' is not exactly the set of ops that the steps use: {', '.join(odd)}.")
+
+
+def _hashable(value: Any) -> bool:
+    return not isinstance(value, (list, dict))
+
+
+def _fields(value: Any, what: str, required: set[str], optional: set[str]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{what} is no object.")
+    missing = sorted(required - value.keys())
+    if missing:
+        raise ArtifactError(f"{what} lacks the key {missing[0]!r}.")
+    _no_extra(value, required | optional, what)
+    return value
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ArtifactError(f"{what} is {value!r}; it is a string.")
+    return value
+
+
+def _input(value: Any) -> Input:
+    fields = _fields(value, "An input", {"name", "dtype", "shape"}, {"missing", "features", "doc"})
+    name = _text(fields["name"], "An input's name")
+    shape = fields["shape"]
+    if not isinstance(shape, list) or any(not isinstance(k, int) or isinstance(k, bool) for k in shape):
+        raise ArtifactError(f"The shape of input {name!r} is {shape!r}; it is a list of integers.")
+    features = fields.get("features")
+    if features is not None and (not isinstance(features, list) or not all(isinstance(f, str) for f in features)):
+        raise ArtifactError(f"The features of input {name!r} are not a list of strings.")
+    dtype = _text(fields["dtype"], f"The dtype of input {name!r}")
+    return Input(
+        name, dtype, tuple(shape), _text(fields.get("missing", "error"), "missing"), None if features is None else tuple(features)
+    )
+
+
+def _output(value: Any) -> Output:
+    fields = _fields(value, "An output", {"name", "from", "dtype", "role"}, {"classes", "doc"})
+    texts = [_text(fields[key], f"An output's {key!r}") for key in ("name", "from", "dtype", "role")]
+    classes = fields.get("classes")
+    if classes is not None and not isinstance(classes, list):
+        raise ArtifactError(f"The classes of output {texts[0]!r} are no list.")
+    return Output(texts[0], texts[1], texts[2], texts[3], None if classes is None else tuple(classes))
+
+
+def _step(value: Any) -> Step:
+    if not isinstance(value, dict):
+        raise ArtifactError("A step is no object.")
+    op, output = _text(value.get("op"), "A step's 'op'"), _text(value.get("out"), "A step's 'out'")
+    names = value.get("in")
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise ArtifactError(f"Step {output!r}: 'in' is not a list of names.")
+    attributes = {}
+    for name, raw in value.items():
+        if name in ("op", "in", "out", "doc") or name.startswith("x-"):
+            continue
+        if raw is None:
+            raise ArtifactError(f"Step {output!r}: attribute {name!r} is null.")
+        attributes[name] = _deferred(raw) if isinstance(raw, (list, dict)) else raw
+    return Step(op, tuple(names), output, attributes)
+
+
+def _deferred(raw: Any) -> Callable[[str, str | None, str, Mapping[str, Any]], Any]:
+    """A tensor that is decoded when the op's table says which kind and dtype it has."""
+
+    def resolve(kind: str, dtype: str | None, where: str, attributes: Mapping[str, Any]) -> Any:
+        if kind in ("choice", "flag", "integer", "number", "element"):
+            raise ArtifactError(f"{where} is a tensor; one value is needed.")
+        if kind == "typed" and isinstance(raw, list):
+            raise ArtifactError(f"{where} is a bare array; its dtype must be written beside it.")
+        whole = kind == "int" or kind == "leaf" and "leaf_table" in attributes or kind == "targets" and "classes" in attributes
+        array = decode(raw, "i64" if whole else "f64" if kind == "targets" else dtype, where)
+        if dtype is not None and array.dtype != DTYPES[dtype]:
+            raise ArtifactError(f"{where} is {array.dtype}, but {dtype} is needed here.")
+        return array
+
+    return resolve
+
+
+def read_verification(value: Any, graph: Graph) -> Vectors:
+    """The vectors of a `verification` object for a graph."""
+    fields = _fields(value, "'verification'", {"inputs", "outputs", "tolerance"}, {"source", "rows", "doc"})
+    source = fields.get("source", "synthetic")
+    if source not in ("synthetic", "sample"):
+        raise ArtifactError(f"The vectors' source is {source!r}; it is synthetic or sample.")
+    arrays: dict[str, dict[str, Any]] = {}
+    for key, dtypes in (
+        ("inputs", {v.name: v.dtype for v in graph.inputs}),
+        ("outputs", {o.name: o.dtype for o in graph.outputs}),
+    ):
+        if not isinstance(fields[key], dict) or set(fields[key]) != set(dtypes):
+            raise ArtifactError(f"The vectors' {key} are not exactly the document's: {', '.join(sorted(dtypes))}.")
+        arrays[key] = {name: decode(raw, dtypes[name], f"The vectors of {name!r}") for name, raw in fields[key].items()}
+    tolerance = fields["tolerance"]
+    if not isinstance(tolerance, dict) or set(tolerance) != {o.name for o in graph.outputs}:
+        raise ArtifactError("The vectors' tolerance is not an object with exactly one entry per output.")
+    rows = fields.get("rows", [])
+    if not isinstance(rows, list) or not all(isinstance(r, str) for r in rows):
+        raise ArtifactError("The vectors' 'rows' is no list of strings.")
+    vectors = Vectors(
+        arrays["inputs"], arrays["outputs"], {k: Tolerance.from_json(v) for k, v in tolerance.items()}, source, tuple(rows)
+    )
+    check_vectors(vectors, graph.inputs, graph.outputs, graph.limits.vector_rows)
+    for output in graph.outputs:
+        shape = graph.types[output.source].shape
+        if vectors.outputs[output.name].shape[1:] != shape:
+            raise ArtifactError(
+                f"The vectors of output {output.name!r} have row shape {list(np.shape(vectors.outputs[output.name])[1:])}, not {list(shape)}."
+            )
+    return vectors

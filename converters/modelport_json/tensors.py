@@ -1,0 +1,222 @@
+"""Tensors between NumPy and JSON (docs/format.md, section 2): decimal, exact, or base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+
+import numpy as np
+
+from modelport.errors import ArtifactError
+from modelport.graph import DTYPES, FLOATS, INTEGERS, LIMITS
+from modelport.ops.base import NON_FINITE, dtype_name
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+#: tensors of up to so many elements are written in decimal, larger ones in base64
+DECIMAL_ELEMENTS = 4096
+
+
+# --- writing ------------------------------------------------------------------------------------------------------------------
+
+
+def encode(array: Array, default: str | None = None, decimal: int = DECIMAL_ELEMENTS) -> str:
+    """A tensor as JSON text.
+
+    `default` is the dtype a bare array would be read as; a tensor of that dtype and of rank 1 or 2 is written bare. Tensors of
+    more than `decimal` elements are written in base64.
+
+    >>> encode(np.array([1.0, -0.0, np.nan]), "f64")
+    '[1,-0.0,"NaN"]'
+    >>> encode(np.array([0.1], dtype=np.float32))
+    '{"dtype":"f32","shape":[1],"data":[0.1]}'
+    """
+    dtype = dtype_name(array)
+    plain = dtype == default or default == "int" and dtype in INTEGERS
+    if dtype == "str" or array.size <= decimal:
+        if plain and array.ndim == 1:
+            return f"[{_elements(array, dtype)}]"
+        if plain and array.ndim == 2 and array.size:
+            return f"[{','.join(f'[{_elements(row, dtype)}]' for row in array)}]"
+        return f'{{"dtype":"{dtype}","shape":{_shape(array)},"data":[{_elements(array.ravel(), dtype)}]}}'
+    little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    text = base64.b64encode(little.tobytes()).decode("ascii")
+    return f'{{"dtype":"{dtype}","shape":{_shape(array)},"enc":"b64","data":"{text}"}}'
+
+
+def _shape(array: Array) -> str:
+    return f"[{','.join(map(str, array.shape))}]"
+
+
+def _elements(flat: Array, dtype: str) -> str:
+    values = flat.tolist()
+    if dtype == "f64":
+        return ",".join(map(number, values))
+    if dtype == "f32":
+        return ",".join(map(_number32, flat))
+    if dtype in INTEGERS:
+        return ",".join(str(v) if -(2**53) < v < 2**53 else f'"{v}"' for v in values)
+    return ",".join(json.dumps(v, ensure_ascii=False) for v in values)
+
+
+def number(value: float) -> str:
+    """A float as the shortest decimal that round-trips, or a string for NaN and infinities.
+
+    >>> number(3.0), number(-0.0), number(1e22), number(float("-inf"))
+    ('3', '-0.0', '1e+22', '"-Infinity"')
+    """
+    if value != value:
+        return '"NaN"'
+    if value in (np.inf, -np.inf):
+        return '"Infinity"' if value > 0 else '"-Infinity"'
+    text = repr(float(value))
+    return text[:-2] if text.endswith(".0") and text != "-0.0" else text
+
+
+def _number32(value: np.float32) -> str:
+    if not np.isfinite(value):
+        return number(float(value))
+    text = str(value)
+    # A shortest f32 decimal is read as f64 and then rounded; where the two roundings disagree, the f64 decimal is exact.
+    if np.float32(float(text)) != value:
+        return number(float(value))
+    return text[:-2] if text.endswith(".0") and text != "-0.0" else text
+
+
+# --- reading ------------------------------------------------------------------------------------------------------------------
+
+
+def decode(value: Any, default: str | None, where: str) -> Array:
+    """A tensor from parsed JSON; `default` is the dtype of a bare array (None: f64, or str when its elements are strings).
+
+    Raises ArtifactError with a sentence that begins with `where`.
+    """
+    if isinstance(value, dict):
+        return _decode_object(value, where)
+    if not isinstance(value, list):
+        raise ArtifactError(f"{where} is {_short(value)}; a tensor is an array or an object.")
+    if value and isinstance(value[0], list):
+        width = len(value[0])
+        if not all(isinstance(row, list) and len(row) == width for row in value):
+            raise ArtifactError(f"{where} has rows of different lengths.")
+        flat = [element for row in value for element in row]
+        return _decode_elements(flat, default or _guess(flat), where).reshape(len(value), width)
+    return _decode_elements(value, default or _guess(value), where)
+
+
+def _guess(flat: list[Any]) -> str:
+    strings = any(isinstance(v, str) and v not in NON_FINITE or v is None for v in flat)
+    return "str" if strings or flat and all(isinstance(v, str) for v in flat) else "f64"
+
+
+def _decode_object(value: dict[str, Any], where: str) -> Array:
+    extra = sorted(value.keys() - {"dtype", "shape", "data", "enc"})
+    if extra or not {"dtype", "shape", "data"} <= value.keys():
+        raise ArtifactError(
+            f"{where} is an object with the keys {sorted(value)}; a tensor has dtype, shape, data and perhaps enc."
+        )
+    dtype, shape, data = value["dtype"], value["shape"], value["data"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ArtifactError(f"{where} has the unknown dtype {_short(dtype)}.")
+    size = _size(shape, where)
+    if "enc" not in value:
+        if not isinstance(data, list) or len(data) != size:
+            raise ArtifactError(f"{where} has the shape {shape}, so its data is an array of {size} elements; it is not.")
+        return _decode_elements(data, dtype, where).reshape(shape)
+    if value["enc"] != "b64" or dtype == "str" or not isinstance(data, str):
+        raise ArtifactError(f"{where} has enc={_short(value['enc'])}; only 'b64' with a string of numbers is known.")
+    item = DTYPES[dtype].itemsize
+    if len(data) != -(-size * item // 3) * 4:
+        raise ArtifactError(f"{where} has the shape {shape}, but its base64 text has another length.")
+    try:
+        raw = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise ArtifactError(f"{where} is not valid base64.") from None
+    if len(raw) != size * item:
+        raise ArtifactError(f"{where} has the shape {shape}, but holds {len(raw)} bytes.")
+    if dtype == "bool" and raw.strip(b"\x00\x01"):
+        raise ArtifactError(f"{where} holds a bool that is neither 0 nor 1.")
+    return np.frombuffer(raw, dtype=DTYPES[dtype].newbyteorder("<")).astype(DTYPES[dtype], copy=False).reshape(shape)
+
+
+def _size(shape: Any, where: str) -> int:
+    good = isinstance(shape, list) and all(isinstance(k, int) and not isinstance(k, bool) and k >= 0 for k in shape)
+    if not good or len(shape) > LIMITS.rank:
+        raise ArtifactError(
+            f"{where} has the shape {_short(shape)}; it is a list of at most {LIMITS.rank} non-negative integers."
+        )
+    size = 1
+    for k in shape:
+        size *= k
+    if size > LIMITS.tensor_elements:
+        raise ArtifactError(f"{where} has {size} elements, more than the limit of {LIMITS.tensor_elements}.")
+    return size
+
+
+def _decode_elements(flat: list[Any], dtype: str, where: str) -> Array:
+    kinds = set(map(type, flat))
+    if dtype == "str":
+        if kinds - {str, type(None)}:
+            raise ArtifactError(f"{where} holds an element that is neither a string nor null.")
+        array = np.empty(len(flat), dtype=object)
+        array[:] = flat
+        return array
+    if dtype == "bool":
+        if kinds - {bool}:
+            raise ArtifactError(f"{where} holds an element that is neither true nor false.")
+        return np.array(flat, dtype=bool)
+    if dtype in FLOATS:
+        return _floats(flat, kinds, dtype, where)
+    return _integers(flat, kinds, dtype, where)
+
+
+def _floats(flat: list[Any], kinds: set[type], dtype: str, where: str) -> Array:
+    if kinds - {int, float, str}:
+        raise ArtifactError(f"{where} holds an element that is no number.")
+    special = np.zeros(len(flat), dtype=bool)
+    if str in kinds:
+        special = np.array([isinstance(v, str) for v in flat])
+        wrong = next((v for v in flat if isinstance(v, str) and v not in NON_FINITE), None)
+        if wrong is not None:
+            raise ArtifactError(
+                f"{where} holds the string {_short(wrong)}; only NaN, Infinity and -Infinity are numbers in quotes."
+            )
+        flat = [NON_FINITE[v] if isinstance(v, str) else v for v in flat]
+    try:
+        array = np.array(flat, dtype=np.float64)
+    except OverflowError:
+        raise ArtifactError(f"{where} holds a number that overflows.") from None
+    with np.errstate(over="ignore"):
+        array = array.astype(DTYPES[dtype])
+    if (np.isinf(array) & ~special).any():
+        raise ArtifactError(f"{where} holds a number that overflows {dtype}.")
+    return array
+
+
+def _integers(flat: list[Any], kinds: set[type], dtype: str, where: str) -> Array:
+    if kinds - {int, str}:
+        raise ArtifactError(f"{where} holds an element that is no integer.")
+    if str in kinds:
+        flat = [integer(v, where) for v in flat]
+    bounds = np.iinfo(DTYPES[dtype])
+    if flat and not (bounds.min <= min(flat) and max(flat) <= bounds.max):
+        raise ArtifactError(f"{where} holds an integer outside {dtype}.")
+    return np.array(flat, dtype=DTYPES[dtype])
+
+
+def integer(value: Any, where: str) -> int:
+    """An integer from a JSON number, or from a decimal string beyond 2^53-1."""
+    if isinstance(value, str):
+        digits = value.removeprefix("-")
+        if digits.isascii() and digits.isdigit() and len(digits) <= 20 and (digits == "0" or digits[0] != "0"):
+            return int(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ArtifactError(f"{where} holds {_short(value)}, which is no integer.")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,117 @@
+"""The graph written down: keys in a fixed order, one line per input, step and output, so that a person can read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from modelport.document import Document, Vectors
+from modelport.graph import Graph, Input, Output, Step
+from modelport.ops import OPS
+from modelport.ops.base import Attribute
+
+from .tensors import DECIMAL_ELEMENTS, encode, number
+
+VERSION = "1.0"
+#: --readable writes every number in decimal, --compact only what fits on a line
+READABLE, COMPACT = 1 << 62, 16
+
+
+def write_document(document: Document, options: Mapping[str, Any] | None = None) -> bytes:
+    """A document as bytes. options: `style` is "default", "readable" (all decimal) or "compact" (mostly base64)."""
+    style = (options or {}).get("style", "default")
+    decimal = {"default": DECIMAL_ELEMENTS, "readable": READABLE, "compact": COMPACT}[style]
+    graph = document.graph
+    parts = ['"format":"modelport"', f'"version":"{VERSION}"']
+    if graph.name is not None:
+        parts.append(f'"name":{_string(graph.name)}')
+    parts.append(f'"requires":{json.dumps(graph.requires)}')
+    parts.append(_lines("inputs", [_input(v) for v in graph.inputs]))
+    parts.append(_lines("steps", [_step(s, graph, decimal) for s in graph.steps]))
+    parts.append(_lines("outputs", [_output(o) for o in graph.outputs]))
+    if document.vectors is not None:
+        parts.append(f'"verification":{verification(document.vectors, graph, decimal)}')
+    if document.provenance:
+        parts.append(f'"provenance":{json.dumps(dict(document.provenance), ensure_ascii=False, allow_nan=False)}')
+    if document.doc is not None:
+        parts.append(f'"doc":{_string(document.doc)}')
+    return ("{\n " + ",\n ".join(parts) + "\n}\n").encode("utf-8")
+
+
+def _lines(key: str, items: list[str]) -> str:
+    return f'"{key}":[\n  ' + ",\n  ".join(items) + "\n ]" if items else f'"{key}":[]'
+
+
+def _string(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _input(value: Input) -> str:
+    fields: dict[str, Any] = {"name": value.name, "dtype": value.dtype, "shape": list(value.shape), "missing": value.missing}
+    if value.features is not None:
+        fields["features"] = list(value.features)
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _output(output: Output) -> str:
+    fields: dict[str, Any] = {"name": output.name, "from": output.source, "dtype": output.dtype, "role": output.role}
+    if output.classes is not None:
+        fields["classes"] = list(output.classes)
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _step(step: Step, graph: Graph, decimal: int) -> str:
+    parts = [f'"op":"{step.op}"', f'"in":{json.dumps(list(step.inputs), ensure_ascii=False)}', f'"out":{_string(step.output)}']
+    for name, spec in OPS[step.op].attributes.items():
+        value = step.attributes.get(name)
+        if value is None or not isinstance(value, np.ndarray) and value == spec.default:
+            continue
+        parts.append(f'"{name}":{_attribute(step, graph, spec, value, decimal)}')
+    return "{" + ",".join(parts) + "}"
+
+
+def _attribute(step: Step, graph: Graph, spec: Attribute, value: Any, decimal: int) -> str:
+    if not isinstance(value, np.ndarray):
+        return number(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    whole = spec.kind in ("leaf", "targets") and value.dtype.kind in "iu"
+    return encode(value, "int" if whole else bare_dtype(spec.kind, _tensor_dtype(step, graph, spec), value), decimal)
+
+
+def _tensor_dtype(step: Step, graph: Graph, spec: Attribute) -> str | None:
+    if spec.kind == "float":
+        return str(step.attributes.get("dtype", "f64"))
+    if spec.kind in ("acc", "leaf"):
+        return str(step.attributes.get("acc", "f64"))
+    return graph.types[step.inputs[0]].dtype if spec.kind == "input" else None
+
+
+def bare_dtype(kind: str, dtype: str | None, value: np.ndarray[Any, Any] | None = None) -> str | None:
+    """The dtype a bare array has for an attribute kind; for a value to be written, None when it must not be bare."""
+    if kind == "int":
+        return "int"
+    if dtype is not None:
+        return dtype
+    if value is None or value.ndim == 0 or kind == "typed":
+        return None
+    if value.dtype == object:  # read as str only when a string that is no number's name shows it
+        return "str" if any(v not in ("NaN", "Infinity", "-Infinity", None) for v in value.ravel().tolist()) else None
+    return "f64" if value.dtype == np.float64 and value.size and np.isfinite(value).any() else None
+
+
+def verification(vectors: Vectors, graph: Graph, decimal: int = DECIMAL_ELEMENTS) -> str:
+    """The `verification` object as JSON text."""
+    inputs = {v.name: encode(vectors.inputs[v.name], v.dtype, decimal) for v in graph.inputs}
+    outputs = {o.name: encode(vectors.outputs[o.name], o.dtype, decimal) for o in graph.outputs}
+    tolerance = {o.name: vectors.tolerance[o.name].to_json() for o in graph.outputs if o.name in vectors.tolerance}
+    rows = f',"rows":{json.dumps(list(vectors.rows), ensure_ascii=False)}' if vectors.rows else ""
+    return (
+        f'{{"source":{_string(vectors.source)},"inputs":{_object(inputs)},"outputs":{_object(outputs)},'
+        f'"tolerance":{json.dumps(tolerance, ensure_ascii=False)}{rows}}}'
+    )
+
+
+def _object(fields: Mapping[str, str]) -> str:
+    return "{" + ",".join(f"{_string(name)}:{text}" for name, text in fields.items()) + "}"

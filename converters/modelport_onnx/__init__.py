@@ -1,0 +1,57 @@
+"""ONNX: the graph as an ONNX model, and ONNX models as runners through onnxruntime.
+
+A writer plugin of modelport (see `modelport.registry`). Importing it costs nothing: NumPy, onnx and onnxruntime come in when a
+function needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelport.document import Document, Loaded
+
+__all__ = ["CONSUMERS", "FORMAT", "SUFFIXES", "describe", "load", "sniff", "write"]
+
+FORMAT = "onnx"
+SUFFIXES = (".onnx",)
+CONSUMERS: Mapping[str, Callable[[bytes], Loaded]] = {}
+
+
+def sniff(head: bytes) -> bool:
+    """True when a file that begins with `head` is an ONNX model.
+
+    >>> sniff(b'{"format": "modelport"}')
+    False
+    """
+    from .wire import looks_like_model
+
+    return looks_like_model(head)
+
+
+def write(document: Document, options: Mapping[str, Any] | None = None) -> bytes:
+    """The document as ONNX bytes; `options["target"]` names the oldest onnxruntime that must run it ("onnxruntime>=1.21").
+
+    Raises Unsupported for a step that the target cannot express.
+    """
+    from .writer import write as write_model
+
+    return write_model(document, options or {})
+
+
+def load(data: bytes, options: Mapping[str, Any] | None = None) -> Loaded:
+    """A runner for ONNX bytes; `options`: "threads" (1), "digest" (True: refuse a file that was changed after it was written).
+
+    Raises ArtifactError for anything that is not a sound model.
+    """
+    from .loader import load as load_model
+
+    return load_model(data, options or {})
+
+
+def describe(data: bytes) -> dict[str, Any]:
+    """What an ONNX file holds: versions, inputs, outputs, nodes by operator, sizes. Nothing is run."""
+    from .describe import describe as describe_model
+
+    return describe_model(data)

@@ -1,0 +1,338 @@
+"""A small ONNX graph builder: values with operators, so that a translation reads like the formula it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from modelport.graph import DTYPES, FLOATS, INTEGERS
+from modelport.ops.base import dtype_name
+
+from . import wire
+from .targets import Target
+
+__all__ = ["NULL", "Builder", "Value"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Number = float | int | bool
+
+#: ONNX strings have no null. U+FDD0 is a noncharacter that Unicode reserves for internal use: no text contains it.
+NULL = "\ufdd0null"
+ML = "ai.onnx.ml"
+BATCH = "N"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the ONNX graph under construction.
+
+    `shape` is the row shape (None for intermediate results, which may have any); `nan_free` says that no float in it can be NaN,
+    `bounds` that every integer lies between the two, ends included.
+    """
+
+    builder: Builder = field(repr=False)
+    name: str
+    dtype: str
+    shape: tuple[int, ...] | None = None
+    nan_free: bool = False
+    bounds: tuple[int, int] | None = None
+
+    def __add__(self, other: Operand) -> Value:
+        return self.builder.op("Add", self, other)
+
+    def __radd__(self, other: Operand) -> Value:
+        return self.builder.op("Add", self._lift(other), self)
+
+    def __sub__(self, other: Operand) -> Value:
+        return self.builder.op("Sub", self, other)
+
+    def __rsub__(self, other: Operand) -> Value:
+        return self.builder.op("Sub", self._lift(other), self)
+
+    def __mul__(self, other: Operand) -> Value:
+        return self.builder.op("Mul", self, other)
+
+    def __rmul__(self, other: Operand) -> Value:
+        return self.builder.op("Mul", self._lift(other), self)
+
+    def __truediv__(self, other: Operand) -> Value:
+        return self.builder.op("Div", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Value:
+        return self.builder.op("Div", self._lift(other), self)
+
+    def __neg__(self) -> Value:
+        return self.builder.op("Neg", self)
+
+    def __lt__(self, other: Operand) -> Value:
+        return self.builder.op("Less", self, other, dtype="bool")
+
+    def __le__(self, other: Operand) -> Value:
+        return self.builder.op("LessOrEqual", self, other, dtype="bool")
+
+    def __gt__(self, other: Operand) -> Value:
+        return self.builder.op("Greater", self, other, dtype="bool")
+
+    def __ge__(self, other: Operand) -> Value:
+        return self.builder.op("GreaterOrEqual", self, other, dtype="bool")
+
+    def __and__(self, other: Value) -> Value:
+        return self.builder.op("And", self, other)
+
+    def __or__(self, other: Value) -> Value:
+        return self.builder.op("Or", self, other)
+
+    def __xor__(self, other: Value) -> Value:
+        return self.builder.op("Xor", self, other)
+
+    def __invert__(self) -> Value:
+        return self.builder.op("Not", self)
+
+    def equals(self, other: Operand) -> Value:
+        """Element by element; NaN is unequal to everything."""
+        return self.builder.op("Equal", self, other, dtype="bool")
+
+    def is_nan(self) -> Value:
+        """True where NaN."""
+        return self.builder.op("IsNaN", self, dtype="bool")
+
+    def abs(self) -> Value:
+        """Magnitude."""
+        return self.builder.op("Abs", self)
+
+    def sqrt(self) -> Value:
+        """Square root."""
+        return self.builder.op("Sqrt", self)
+
+    def exp(self) -> Value:
+        """Exponential; see Target.full_range."""
+        result = self.builder.op("Exp", self)
+        return result if self.builder.target.full_range else (self < -745.2).where(0.0, result)
+
+    def log(self) -> Value:
+        """Natural logarithm; see Target.full_range."""
+        result = self.builder.op("Log", self)
+        if self.builder.target.full_range:
+            return result
+        small = (self > 0.0) & (self < float(np.finfo(np.float64).tiny))
+        return small.where(self.builder.op("Log", self * 2.0**60) - 60 * float(np.log(2.0)), result)
+
+    def cast(self, dtype: str) -> Value:
+        """The value in another dtype; itself when it has it already."""
+        if dtype == self.dtype:
+            return self
+        result = self.builder.op("Cast", self, dtype=dtype, to=wire.ELEMENT_TYPES[dtype])
+        exact = self.dtype in INTEGERS and dtype in INTEGERS
+        return replace(result, shape=self.shape, nan_free=self.nan_free, bounds=self.bounds if exact else None)
+
+    def where(self, yes: Operand, no: Operand) -> Value:
+        """`yes` where this bool holds, else `no`; a number takes the other's dtype."""
+        b = self.builder
+        if not isinstance(yes, Value):
+            assert isinstance(no, Value)
+            yes = no._lift(yes)
+        no = yes._lift(no)
+        if yes.dtype == "bool":  # onnxruntime has no Where for bool
+            return (self & yes) | (~self & no)
+        if yes.dtype in ("i16", "i8", "u32", "u16"):  # nor, in every release, for these
+            return self.where(yes.cast("i64"), no.cast("i64")).cast(yes.dtype)
+        return b.op("Where", self, yes, no, dtype=yes.dtype)
+
+    def gather(self, indices: Value | Array, axis: int = 0) -> Value:
+        """Slices along an axis by index."""
+        return self.builder.op("Gather", self, indices, axis=axis)
+
+    def reduce(self, kind: str, axes: Sequence[int] | None, keep: bool = False) -> Value:
+        """Sum or Max over axes; over all of them when None."""
+        arguments = [] if axes is None else [np.array(axes, dtype=np.int64)]
+        return self.builder.op(f"Reduce{kind}", self, *arguments, keepdims=int(keep))
+
+    def reshape(self, *shape: int) -> Value:
+        """0 keeps a dimension, -1 takes what is left."""
+        return self.builder.op("Reshape", self, np.array(shape, dtype=np.int64))
+
+    def unsqueeze(self, *axes: int) -> Value:
+        """New axes of length 1."""
+        return self.builder.op("Unsqueeze", self, np.array(axes, dtype=np.int64))
+
+    def squeeze(self, *axes: int) -> Value:
+        """Without axes of length 1."""
+        return self.builder.op("Squeeze", self, np.array(axes, dtype=np.int64))
+
+    def transpose(self, *order: int) -> Value:
+        """Axes in another order."""
+        return self.builder.op("Transpose", self, perm=wire.Ints(np.array(order)))
+
+    def cumulative_sum(self, axis: int) -> Value:
+        """Running sums in ascending order: the last one is the sum that a plain loop gives, in every bit."""
+        return self.builder.op("CumSum", self, np.array(axis, dtype=np.int64))
+
+    def matrix(self) -> Value:
+        """Rows as [N, width]: rank 0 becomes one column."""
+        if self.shape == ():
+            return replace(self.unsqueeze(1), shape=(1,), nan_free=self.nan_free, bounds=self.bounds)
+        return self
+
+    def _lift(self, other: Operand) -> Value:
+        """A number as a scalar, or an array as it is, of this value's dtype."""
+        return self.builder.lift(other, self.dtype)
+
+
+Operand = Value | Array | Number
+
+
+class Builder:
+    """Collects nodes and initializers; names are unique and the result is the same for the same calls."""
+
+    def __init__(self, target: Target, reserved: Iterable[str]) -> None:
+        self.target = target
+        self.scope = ""
+        self.widest = 1
+        self._names = set(reserved)
+        self._nodes: list[bytes] = []
+        self._initializers: list[bytes] = []
+        self._constants: dict[tuple[Any, ...], Value] = {}
+        self._anchor: Value | None = None
+        self._rows: Value | None = None
+
+    # --- names and constants --------------------------------------------------------------------------------------------------
+
+    def unique(self, wanted: str) -> str:
+        """`wanted`, or it with a number when it is taken."""
+        name, number = wanted, 1
+        while name in self._names or not name:
+            number += 1
+            name = f"{wanted}_{number}"
+        self._names.add(name)
+        return name
+
+    def constant(self, array: Array, dtype: str | None = None) -> Value:
+        """An initializer; missing strings become NULL. Small ones are shared."""
+        array = np.asarray(array)
+        dtype = dtype or dtype_name(array)
+        if dtype == "str":
+            array = np.array([NULL if s is None else s for s in array.ravel().tolist()], dtype=object).reshape(array.shape)
+            content: Any = tuple(array.ravel().tolist())
+        else:
+            array = np.asarray(array, dtype=DTYPES[dtype])
+            content = array.tobytes() if array.size <= 16 else None
+        key = (dtype, array.shape, content)
+        if content is not None and key in self._constants:
+            return self._constants[key]
+        name = self.unique(f"{self.scope}/constant" if self.scope else "constant")
+        self._initializers.append(wire.tensor(array, name))
+        nan_free = dtype in FLOATS and not np.isnan(array).any()
+        bounds = (int(array.min()), int(array.max())) if dtype in INTEGERS and array.size else None
+        value = Value(self, name, dtype, None, bool(nan_free), bounds)
+        if content is not None:
+            self._constants[key] = value
+        return value
+
+    def lift(self, operand: Operand, dtype: str) -> Value:
+        """A value as it is; a number or array as a constant of `dtype`."""
+        if isinstance(operand, Value):
+            return operand
+        if isinstance(operand, np.ndarray):
+            return self.constant(operand)
+        return self.constant(np.array(operand, dtype=DTYPES[dtype]), dtype)
+
+    # --- nodes ----------------------------------------------------------------------------------------------------------------
+
+    def op(self, kind: str, *inputs: Operand, dtype: str | None = None, label: str = "", domain: str = "", **attributes: Any) -> Value:
+        """One node with one output, of the first input's dtype unless `dtype` says otherwise; `label` is the node's name."""
+        return self.ops(kind, *inputs, dtypes=(dtype,), label=label, domain=domain, **attributes)[0]
+
+    def ops(
+        self, kind: str, *inputs: Operand, dtypes: Sequence[str | None], label: str = "", domain: str = "", **attributes: Any
+    ) -> list[Value]:
+        """One node with an output per entry of `dtypes`."""
+        first = next((i for i in inputs if isinstance(i, Value)), None)
+        base = first.dtype if first is not None else "f64"
+        values = [self.lift(i, base) for i in inputs]
+        names = [self.unique(f"{self.scope}/{kind}" if self.scope else kind) for _ in dtypes]
+        self._nodes.append(wire.node(kind, [v.name for v in values], names, self.unique(label) if label else names[0], domain, attributes))
+        return [Value(self, name, dtype or base) for name, dtype in zip(names, dtypes, strict=True)]
+
+    def rename(self, value: Value, name: str) -> Value:
+        """The value under a given name (which must be reserved already)."""
+        self._nodes.append(wire.node("Identity", [value.name], [name], self.unique(f"{name}/Identity"), "", {}))
+        return replace(value, name=name)
+
+    def body(self, inputs: Sequence[tuple[str, str]], make: Callable[[list[Value]], Sequence[Value]]) -> wire.Graph:
+        """A subgraph for Scan and Loop: inputs are (hint, dtype); `make` gives its outputs from them.
+
+        Constants made inside live in the outer graph.
+        """
+        outer, self._nodes = self._nodes, []
+        values = [Value(self, self.unique(f"{self.scope}/{hint}"), dtype) for hint, dtype in inputs]
+        results = [self.op("Identity", result) for result in make(values)]
+        nodes, self._nodes = self._nodes, outer
+        return wire.graph(
+            self.unique(f"{self.scope}/body"),
+            nodes,
+            [wire.value_info(v.name, v.dtype, None) for v in values],
+            [wire.value_info(r.name, r.dtype, None) for r in results],
+        )
+
+    # --- pieces that several translations share -------------------------------------------------------------------------------
+
+    def anchor(self, value: Value) -> None:
+        """Take the number of rows from this graph input."""
+        self._anchor = value
+
+    def rows(self) -> Value:
+        """The number of rows as an i64 tensor [1]; made once, outside any body."""
+        if self._rows is None:
+            assert self._anchor is not None
+            self._rows = self.op("Shape", self._anchor, dtype="i64", start=0, end=1)
+        return self._rows
+
+    def filled(self, width: int, number: float) -> Value:
+        """[N, width] of one f64 number."""
+        shape = self.concat([self.rows(), self.constant(np.array([width], dtype=np.int64))], axis=0)
+        return self.op("ConstantOfShape", shape, dtype="f64", value=np.array([number]))
+
+    def repeat_row(self, row: Array) -> Value:
+        """[N, *row shape] of one row of any dtype."""
+        zeros = self.op("ConstantOfShape", self.rows(), dtype="i64", value=np.zeros(1, dtype=np.int64))
+        table = np.asarray(row)[None]
+        return self.constant(table).gather(zeros)
+
+    def concat(self, values: Sequence[Value], axis: int = 1) -> Value:
+        """Join along an axis."""
+        return values[0] if len(values) == 1 else self.op("Concat", *values, axis=axis)
+
+    def widens(self, elements: int) -> None:
+        """Note that a row needs so many elements at once: the loader feeds large batches in blocks."""
+        self.widest = max(self.widest, elements)
+
+    def refuse(self, bad: Value, value: Value, sentence: str) -> Value:
+        """`value`, unless an element of the bool tensor `bad` is true: then running fails with the sentence.
+
+        ONNX has no operator that raises. Gather has to refuse an index outside its table, and the node is named after the reason,
+        which is what a runtime reports.
+        """
+        count = bad.cast("i64").reduce("Sum", None)
+        neutral = -0.0 if value.dtype in FLOATS else 0  # x + -0.0 is x in every bit
+        nothing = self.constant(np.array([neutral], dtype=DTYPES[value.dtype]))
+        added = value + self.op("Gather", nothing, count, label=refusal(self.scope, sentence), axis=0)
+        return replace(added, shape=value.shape, nan_free=value.nan_free, bounds=value.bounds)
+
+    def pick(self, table: Array, index: Value, sentence: str) -> Value:
+        """Rows of a table; an index that is not negative and outside the table makes running fail with the sentence."""
+        return self.op("Gather", self.constant(table), index, label=refusal(self.scope, sentence), axis=0)
+
+    def finish(self, name: str, inputs: Sequence[bytes], outputs: Sequence[bytes]) -> wire.Graph:
+        """The whole graph, encoded."""
+        return wire.graph(name, self._nodes, inputs, outputs, self._initializers)
+
+
+REFUSED = "refused: "
+
+
+def refusal(scope: str, sentence: str) -> str:
+    """The name of a node that fails for a reason; the loader recognises it in the runtime's message."""
+    return f"{REFUSED}{sentence} (at step {scope})" if scope else f"{REFUSED}{sentence}"

@@ -1,0 +1,293 @@
+"""The command line. Every error is one sentence; exit codes: 0 done, 1 mismatch, 2 refused, 3 unsupported, 64 usage."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from .errors import ModelportError, UsageError
+from .version import __version__
+
+__all__ = ["main"]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with our exit code for usage errors."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(UsageError.exit_code, f"{self.prog}: {message}\n")
+
+
+def build_parser() -> Parser:
+    """All commands and their options."""
+    parser = Parser(prog="modelport", description="Export trained models to artifacts that prove themselves.")
+    parser.add_argument("--version", action="version", version=f"modelport {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+
+    convert = commands.add_parser("convert", help="convert a saved model to json, onnx or pmml, with the vectors that prove it")
+    convert.add_argument("model", help="a joblib, pickle or skops file")
+    convert.add_argument("--to", action="append", default=[], metavar="FORMAT", help="json, onnx, pmml, ...; may repeat")
+    convert.add_argument("--sample", required=True, metavar="FILE", help="rows the model is fed, as CSV or parquet")
+    convert.add_argument("-o", "--output", metavar="PATH", help="the file to write; with several formats, its suffix is replaced")
+    convert.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
+    convert.add_argument("--backend", default="auto", help="auto, graph, or a delegate's name")
+    convert.add_argument("--carry-sample", action="store_true", help="carry rows of the sample instead of synthetic ones")
+    convert.add_argument("--name", help="a name to write into the artifact")
+    convert.add_argument("--target", help="for ONNX: the oldest runtime, such as 'onnxruntime>=1.17'")
+    style = convert.add_mutually_exclusive_group()
+    style.add_argument("--readable", action="store_const", const="readable", dest="style", help="JSON: every number in decimal")
+    style.add_argument("--compact", action="store_const", const="compact", dest="style", help="JSON: most tensors in base64")
+    convert.set_defaults(run=run_convert)
+
+    verify = commands.add_parser("verify", help="hold an artifact against the original's answers")
+    verify.add_argument("artifact")
+    verify.add_argument("--model", help="the saved model, to verify against it with boundary rows added")
+    verify.add_argument("--sample", metavar="FILE", help="rows the model is fed, as CSV or parquet")
+    verify.add_argument("--with", dest="consumers", action="append", default=[], metavar="CONSUMER", help="a stub, an engine, or any command; may repeat")
+    verify.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
+    verify.add_argument("--json", action="store_true", help="print the report as JSON")
+    verify.set_defaults(run=run_verify)
+
+    predict = commands.add_parser("predict", help="answer rows with an artifact, after it has proven itself")
+    predict.add_argument("artifact")
+    predict.add_argument("rows", help="CSV or parquet")
+    predict.add_argument("-o", "--output", metavar="PATH", help="a CSV file; standard output when left out")
+    predict.set_defaults(run=run_predict)
+
+    inspect = commands.add_parser("inspect", help="say what an artifact is")
+    inspect.add_argument("artifact")
+    inspect.add_argument("--json", action="store_true")
+    inspect.set_defaults(run=run_inspect)
+
+    plugins = commands.add_parser("plugins", help="list readers, writers, delegates and stubs")
+    plugins.add_argument("--json", action="store_true")
+    plugins.set_defaults(run=run_plugins)
+
+    doctor = commands.add_parser("doctor", help="say what is installed and what is missing for what")
+    doctor.add_argument("--json", action="store_true")
+    doctor.set_defaults(run=run_doctor)
+
+    stub = commands.add_parser("stub", help="write a consumer stub's files into a folder")
+    stub.add_argument("language")
+    stub.add_argument("-o", "--output", required=True, metavar="DIR")
+    stub.set_defaults(run=run_stub)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        parsed = build_parser().parse_args(arguments)
+        return int(parsed.run(parsed))
+    except ModelportError as error:
+        print(f"modelport: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("modelport: interrupted; nothing was left half written.", file=sys.stderr)
+        return 130
+    except MemoryError:
+        print("modelport: there is not enough memory for this.", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"modelport: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", file=sys.stderr)
+        return 2
+
+
+# --- commands -----------------------------------------------------------------------------------------------------------------
+
+
+def run_convert(a: argparse.Namespace) -> int:
+    """modelport convert"""
+    from . import registry
+    from .artifact import write_atomically
+    from .convert import convert
+    from .files import load_model, load_sample
+    from .progress import Progress
+
+    targets = _targets(a.to, a.output, a.model, registry.writer_for_path)
+    for format_, _ in targets:
+        registry.writer(format_)
+    options: dict[str, Any] = {k: v for k, v in (("style", a.style), ("target", a.target)) if v is not None}
+    with Progress(2 + len(targets)) as bar:
+        bar.stage(f"opening {a.model}")
+        model = load_model(a.model, trust=a.trust)
+        bar.stage(f"reading {a.sample}")
+        sample = load_sample(a.sample)
+        artifacts = []
+        for format_, path in targets:
+            bar.stage(f"converting to {format_}")
+            artifact = convert(
+                model,
+                format_,
+                sample=sample,
+                backend=a.backend,
+                vectors="sample" if a.carry_sample else "synthetic",
+                name=a.name,
+                **_options_of(format_, options),
+            )
+            artifacts.append((path, artifact))
+    for path, artifact in artifacts:
+        write_atomically(path, artifact.data)
+        print(f"{path}: {len(artifact.data):,} bytes; {artifact.report}")
+    return 0
+
+
+def _options_of(format_: str, options: dict[str, Any]) -> dict[str, Any]:
+    wanted = {"json": ("style",), "onnx": ("target",)}.get(format_, tuple(options))
+    return {k: v for k, v in options.items() if k in wanted}
+
+
+def _targets(formats: Sequence[str], output: str | None, model: str, by_path: Any) -> list[tuple[str, str]]:
+    """(format, path) for every artifact to write."""
+    if not formats:
+        if output is None:
+            raise UsageError("Say what to write: --to FORMAT, or -o PATH with a format's suffix.")
+        found = by_path(output)
+        if found is None:
+            raise UsageError(f"The suffix of {output!r} is no format's: say --to FORMAT.")
+        return [(found, output)]
+    base = os.path.splitext(output if output is not None else os.path.basename(model))[0]
+    if len(formats) == 1 and output is not None:
+        return [(formats[0], output)]
+    return [(format_, f"{base}.{format_}") for format_ in dict.fromkeys(formats)]
+
+
+def run_verify(a: argparse.Namespace) -> int:
+    """modelport verify"""
+    from .files import load_model, load_sample
+    from .verify import verify
+
+    if (a.model is None) != (a.sample is None):
+        raise UsageError("--model and --sample go together: the sample says what the model is fed.")
+    model = load_model(a.model, trust=a.trust) if a.model else None
+    sample = load_sample(a.sample) if a.sample else None
+    report = verify(a.artifact, model=model, sample=sample, with_=a.consumers)
+    print(json.dumps(report.to_json(), indent=1, allow_nan=False) if a.json else report)
+    if report.passed:
+        return 0
+    codes = [c.exit_code for c in report.consumers if c.problem is not None and c.exit_code]
+    mismatch = any(c.problem is None and not c.passed for c in report.consumers)
+    return 1 if mismatch or not codes else codes[0]
+
+
+def run_predict(a: argparse.Namespace) -> int:
+    """modelport predict"""
+    from .api import load
+    from .artifact import write_atomically
+    from .files import load_sample
+
+    predictor = load(a.artifact)
+    text = outputs_as_csv(predictor.predict(load_sample(a.rows)), {o.name: o.classes for o in predictor.outputs})
+    if a.output is None:
+        sys.stdout.write(text)
+    else:
+        write_atomically(a.output, text.encode("utf-8"))
+    return 0
+
+
+def outputs_as_csv(outputs: dict[str, Any], classes: dict[str, Any]) -> str:
+    """Outputs as CSV text: one column per output, or per class or position of a wider one; numbers round-trip."""
+    import csv
+    import io
+
+    columns: list[tuple[str, list[Any]]] = []
+    for name, values in outputs.items():
+        if values.ndim == 1:
+            columns.append((name, values.tolist()))
+            continue
+        flat = values.reshape(len(values), -1)
+        named = classes.get(name)
+        labels = named if named is not None and len(named) == flat.shape[1] else range(flat.shape[1])
+        columns += [(f"{name}[{label}]", flat[:, j].tolist()) for j, label in enumerate(labels)]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([name for name, _ in columns])
+    writer.writerows(zip(*(values for _, values in columns), strict=True))
+    return out.getvalue()
+
+
+def run_inspect(a: argparse.Namespace) -> int:
+    """modelport inspect"""
+    from .api import inspect
+
+    described = inspect(a.artifact)
+    if a.json:
+        print(json.dumps(described, indent=1, ensure_ascii=False))
+        return 0
+    print(f"{a.artifact}: {described['format']}, {described['bytes']:,} bytes, run by {described['engine']}")
+    model = described["provenance"].get("model")
+    if model:
+        print(f"  model     {model}")
+    for value in described["inputs"]:
+        features = f" ({', '.join(value['features'][:6])}{', ...' if len(value['features']) > 6 else ''})" if value["features"] else ""
+        print(f"  input     {value['name']}: {value['dtype']}{value['shape']}, missing: {value['missing']}{features}")
+    for step in described.get("steps", ()):
+        print(f"  step      {step['out']} = {step['op']}({', '.join(step['in'])}) -> {step['type']}, {step['parameters']:,} parameters")
+    for value in described["outputs"]:
+        print(f"  output    {value['name']}: {value['dtype']}, {value['role']}{_classes(value)}")
+    vectors = described["vectors"]
+    print("  vectors   none: nothing proves this artifact" if vectors is None else f"  vectors   {vectors['rows']} rows, {vectors['source']}: {vectors['kinds']}; tolerance {vectors['tolerance']}")
+    return 0
+
+
+def _classes(output: dict[str, Any]) -> str:
+    return f", classes {output['classes']}" if output["classes"] else ""
+
+
+def run_plugins(a: argparse.Namespace) -> int:
+    """modelport plugins"""
+    from . import registry
+    from .stubs import stubs
+
+    found = {group: {name: entry.value for name, entry in registry.plugins(group).items()} for group in registry.GROUPS[:3]}
+    found["stubs"] = {stub.name: stub.format for stub in stubs()}
+    if a.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    for group, entries in found.items():
+        print(f"{group}: {', '.join(f'{name} ({value})' for name, value in sorted(entries.items())) or 'none'}")
+    return 0
+
+
+def run_doctor(a: argparse.Namespace) -> int:
+    """modelport doctor"""
+    from .doctor import diagnose
+
+    findings = diagnose()
+    if a.json:
+        print(json.dumps(findings, indent=1))
+        return 0
+    for finding in findings:
+        print(f"{'ok  ' if finding['ok'] else '--  '} {finding['what']:<28} {finding['says']}")
+    return 0
+
+
+def run_stub(a: argparse.Namespace) -> int:
+    """modelport stub"""
+    from pathlib import Path
+
+    from .artifact import write_atomically
+    from .stubs import find_stub, stubs
+
+    stub = find_stub(a.language)
+    if stub is None:
+        raise UsageError(f"There is no stub {a.language!r}; there are: {', '.join(s.name for s in stubs())}.")
+    folder = Path(a.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in dict.fromkeys((*stub.library, *stub.files, "README.md")):
+        source = stub.folder / name
+        if source.is_file():
+            print(write_atomically(folder / name, source.read_bytes()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""What is installed, and what is missing for what. Versions are read from metadata: no framework is imported."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from .stubs import stubs, toolchain_problem
+from .version import __version__
+
+__all__ = ["diagnose"]
+
+#: package -> what it is for, and how to get it
+PACKAGES = {
+    "numpy": ("everything", "pip install numpy"),
+    "scikit-learn": ("reading scikit-learn models", "pip install 'modelport[sklearn]'"),
+    "pandas": ("samples from CSV and parquet files, and DataFrames", "pip install 'modelport[sklearn]'"),
+    "joblib": ("opening joblib files", "pip install joblib"),
+    "skops": ("opening skops files", "pip install skops"),
+    "pyarrow": ("parquet samples", "pip install pyarrow"),
+    "onnx": ("writing and checking ONNX", "pip install 'modelport[onnx]'"),
+    "onnxruntime": ("running and verifying ONNX", "pip install 'modelport[onnx]'"),
+    "pypmml": ("scoring PMML with an independent engine", "pip install 'modelport[pmml]', and Java"),
+}
+
+
+def diagnose() -> list[dict[str, Any]]:
+    """One finding per package and stub: {"what", "ok", "says"}."""
+    findings = [{"what": "modelport", "ok": True, "says": f"{__version__} on Python {platform.python_version()}"}]
+    for package, (purpose, remedy) in PACKAGES.items():
+        try:
+            findings.append({"what": package, "ok": True, "says": f"{version(package)}: {purpose}"})
+        except PackageNotFoundError:
+            findings.append({"what": package, "ok": False, "says": f"not installed; needed for {purpose}: {remedy}"})
+    for stub in stubs():
+        problem = toolchain_problem(stub)
+        findings.append({"what": f"{stub.name} stub", "ok": problem is None, "says": problem or "its toolchain is here"})
+    return findings

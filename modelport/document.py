@@ -1,0 +1,149 @@
+"""What an artifact holds: a graph, the vectors that prove it, and where it comes from - and what a loaded one can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from .errors import ArtifactError
+from .graph import DTYPES, FLOATS, Graph, Input, Output
+
+__all__ = ["EXACT", "Document", "Loaded", "Tolerance", "Vectors", "check_vectors"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an output may lie from the original's: `atol + rtol * |expected|`, or `ulp` units in the last place.
+
+    The default is exact equality (NaN equals NaN, -0.0 equals 0.0).
+
+    >>> Tolerance.from_json({"atol": 1e-12, "rtol": 0.0}).to_json()
+    {'atol': 1e-12, 'rtol': 0.0}
+    >>> Tolerance().to_json()
+    'exact'
+    """
+
+    atol: float = 0.0
+    rtol: float = 0.0
+    ulp: int | None = None
+
+    @property
+    def exact(self) -> bool:
+        """True when only equal values pass."""
+        return self.atol == 0 and self.rtol == 0 and not self.ulp
+
+    def to_json(self) -> Any:
+        """As docs/format.md, section 10, writes it."""
+        if self.ulp:
+            return {"ulp": self.ulp}
+        return "exact" if self.exact else {"atol": self.atol, "rtol": self.rtol}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Tolerance:
+        """From "exact", {"atol", "rtol"} or {"ulp"}; ArtifactError for anything else."""
+        if value == "exact":
+            return cls()
+        numbers = isinstance(value, Mapping) and all(
+            isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < float("inf") for v in value.values()
+        )
+        if numbers and set(value) == {"atol", "rtol"}:
+            return cls(float(value["atol"]), float(value["rtol"]))
+        if numbers and set(value) == {"ulp"} and isinstance(value["ulp"], int):
+            return cls(ulp=value["ulp"])
+        raise ArtifactError(
+            f"A tolerance is {value!r}; it is 'exact', {{'atol', 'rtol'}} or {{'ulp'}} with finite numbers from 0."
+        )
+
+
+EXACT = Tolerance()
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Recorded input rows with the original model's outputs.
+
+    inputs and outputs map names to arrays [rows, *row shape]; `rows` says per row why it is there.
+    """
+
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+    tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
+    source: str = "synthetic"
+    rows: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values()), ()))
+
+    def take(self, index: Any) -> Vectors:
+        """The vectors of some rows only."""
+        chosen = np.asarray(index)
+        notes = [self.rows[i] for i in np.arange(len(self))[chosen]] if len(self.rows) else ()
+        return Vectors(
+            {k: v[chosen] for k, v in self.inputs.items()},
+            {k: v[chosen] for k, v in self.outputs.items()},
+            self.tolerance,
+            self.source,
+            notes,
+        )
+
+
+@dataclass(frozen=True)
+class Document:
+    """A graph with its vectors and provenance: what a writer writes and reads back."""
+
+    graph: Graph
+    vectors: Vectors | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    doc: str | None = None
+
+
+@runtime_checkable
+class Loaded(Protocol):
+    """What a format gives back for a file: a runner with its declared inputs and outputs and the vectors it carries.
+
+    `engine` names what computes ("numpy", "onnxruntime 1.31.1"); `graph` is None where a format has no way back to one.
+    """
+
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    vectors: Vectors | None
+    provenance: Mapping[str, Any]
+    graph: Graph | None
+    engine: str
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Output name -> array [n, *row shape] for input name -> array [n, *row shape]."""
+        ...
+
+
+def check_vectors(vectors: Vectors, inputs: Sequence[Input], outputs: Sequence[Output], limit: int = 4096) -> None:
+    """Refuse vectors that do not fit the declared inputs and outputs."""
+    for kind, arrays, names in (
+        ("input", vectors.inputs, {v.name: v.dtype for v in inputs}),
+        ("output", vectors.outputs, {v.name: v.dtype for v in outputs}),
+    ):
+        if set(arrays) != set(names):
+            raise ArtifactError(f"The vectors' {kind}s {sorted(arrays)} are not the model's: {sorted(names)}.")
+        for name, array in arrays.items():
+            if array.ndim < 1 or array.dtype != DTYPES[names[name]]:
+                raise ArtifactError(f"The vectors of {kind} {name!r} hold {array.dtype}; {names[name]} rows are needed.")
+    for value in inputs:
+        if vectors.inputs[value.name].shape[1:] != value.shape:
+            raise ArtifactError(
+                f"The vectors of input {value.name!r} have row shape {vectors.inputs[value.name].shape[1:]}, not {value.shape}."
+            )
+    counts = {len(a) for a in (*vectors.inputs.values(), *vectors.outputs.values())}
+    if len(counts) != 1 or not 1 <= min(counts) <= limit:
+        raise ArtifactError(f"The vectors have {sorted(counts)} rows; one equal number from 1 to {limit} is needed.")
+    if vectors.rows and len(vectors.rows) not in counts:
+        raise ArtifactError(f"The vectors say why for {len(vectors.rows)} rows, but have {counts.pop()}.")
+    if set(vectors.tolerance) - {v.name for v in outputs}:
+        raise ArtifactError("The vectors name a tolerance for an output that is not there.")
+    for output in outputs:
+        if output.dtype not in FLOATS and not vectors.tolerance.get(output.name, EXACT).exact:
+            raise ArtifactError(f"Output {output.name!r} of dtype {output.dtype} is compared exactly; it has a tolerance.")

@@ -1,0 +1,263 @@
+"""The graph: a model in our framework-free form - named inputs, steps in topological order, named outputs.
+
+A graph is checked when it is constructed: names, dtypes and row shapes of every value, and every attribute of every step.
+What `docs/format.md` says about documents holds for graphs; the JSON format is a graph written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from .errors import GraphError
+
+__all__ = ["DTYPES", "LIMITS", "ROLES", "Graph", "Input", "Limits", "Output", "Step", "ValueType"]
+
+#: dtype names and how NumPy holds them; missing strings are None in object arrays.
+DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    {
+        "f64": np.dtype(np.float64),
+        "f32": np.dtype(np.float32),
+        "i64": np.dtype(np.int64),
+        "i32": np.dtype(np.int32),
+        "i16": np.dtype(np.int16),
+        "i8": np.dtype(np.int8),
+        "u32": np.dtype(np.uint32),
+        "u16": np.dtype(np.uint16),
+        "u8": np.dtype(np.uint8),
+        "bool": np.dtype(np.bool_),
+        "str": np.dtype(object),
+    }
+)
+FLOATS = ("f64", "f32")
+INTEGERS = ("i64", "i32", "i16", "i8", "u32", "u16", "u8")
+INPUT_DTYPES = ("f64", "f32", "i64", "bool", "str")
+ROLES = ("prediction", "probability", "score", "transform", "cluster", "anomaly")
+MISSING = ("error", "nan", "null")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a graph may cost at most (docs/format.md, section 5)."""
+
+    document_bytes: int = 512 * 1024 * 1024
+    depth: int = 16
+    steps: int = 10_000
+    rank: int = 6
+    tensor_elements: int = 1 << 28
+    value_width: int = 1 << 20
+    total_width: int = 1 << 22
+    vector_rows: int = 4096
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class ValueType:
+    """The dtype and row shape of a value (the batch axis is implicit).
+
+    >>> ValueType("f64", (3,)).width
+    3
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Number of elements of one row."""
+        width = 1
+        for length in self.shape:
+            width *= length
+        return width
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{list(self.shape)}"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One named input: `missing` is "error", "nan" (floats) or "null" (strings); `features` names a matrix's columns."""
+
+    name: str
+    dtype: str = "f64"
+    shape: tuple[int, ...] = (1,)
+    missing: str = "error"
+    features: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
+        if not isinstance(self.name, str) or not self.name:
+            raise GraphError("An input has no name: give every input a non-empty string.")
+        if self.dtype not in INPUT_DTYPES:
+            raise GraphError(f"Input {self.name!r} has dtype {self.dtype!r}; inputs are one of {', '.join(INPUT_DTYPES)}.")
+        if len(self.shape) > 1 or any(not isinstance(k, int) or k < 0 for k in self.shape):
+            raise GraphError(f"Input {self.name!r} has row shape {list(self.shape)}; the tabular profile takes [] or [w].")
+        if self.missing not in MISSING:
+            raise GraphError(f"Input {self.name!r} has missing={self.missing!r}; it is one of {', '.join(MISSING)}.")
+        if self.missing == "nan" and self.dtype not in FLOATS or self.missing == "null" and self.dtype != "str":
+            raise GraphError(f"Input {self.name!r} of dtype {self.dtype} cannot have missing={self.missing!r}.")
+        if self.features is not None:
+            object.__setattr__(self, "features", tuple(self.features))
+            if len(self.shape) != 1 or len(self.features) != self.shape[0]:
+                raise GraphError(f"Input {self.name!r} names {len(self.features)} features for row shape {list(self.shape)}.")
+            if len(set(self.features)) != len(self.features) or not all(isinstance(f, str) for f in self.features):
+                raise GraphError(f"The features of input {self.name!r} are not all different strings.")
+
+    @property
+    def type(self) -> ValueType:
+        """dtype and row shape."""
+        return ValueType(self.dtype, self.shape)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One named output: the value it comes from, its role, and the names of the last axis (`classes`)."""
+
+    name: str
+    source: str
+    dtype: str
+    role: str
+    classes: tuple[str | int | bool, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise GraphError("An output has no name: give every output a non-empty string.")
+        if self.dtype not in DTYPES:
+            raise GraphError(f"Output {self.name!r} has the unknown dtype {self.dtype!r}.")
+        if self.role not in ROLES:
+            raise GraphError(f"Output {self.name!r} has role {self.role!r}; it is one of {', '.join(ROLES)}.")
+        if self.classes is not None:
+            object.__setattr__(self, "classes", tuple(self.classes))
+            kinds = {type(c) for c in self.classes}
+            if len(kinds) > 1 or not kinds <= {str, int, bool}:
+                raise GraphError(f"The classes of output {self.name!r} are not all strings, all integers or all booleans.")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One use of an op: the names it reads, the name it defines, its attributes (tensors are NumPy arrays)."""
+
+    op: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+        if not self.output or not isinstance(self.output, str):
+            raise GraphError(f"A step of op {self.op!r} defines no name: 'out' is a non-empty string.")
+
+    def __str__(self) -> str:
+        return f"step {self.output!r} ({self.op})"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A checked model: `types` maps every value's name to its dtype and row shape.
+
+    Raises GraphError when a rule of docs/format.md is broken, Unsupported for an unknown op.
+
+    >>> import numpy as np
+    >>> g = Graph([Input("x", "f64", (2,))],
+    ...           [Step("linear", ["x"], "y", {"weight": np.array([[1.0, 2.0]])})],
+    ...           [Output("prediction", "y", "f64", "prediction")])
+    >>> str(g.types["y"])
+    'f64[1]'
+    """
+
+    inputs: tuple[Input, ...]
+    steps: tuple[Step, ...]
+    outputs: tuple[Output, ...]
+    name: str | None = None
+    limits: Limits = LIMITS
+    types: Mapping[str, ValueType] = field(init=False, compare=False, repr=False)
+
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        steps: Sequence[Step],
+        outputs: Sequence[Output],
+        name: str | None = None,
+        limits: Limits = LIMITS,
+    ) -> None:
+        object.__setattr__(self, "inputs", tuple(inputs))
+        object.__setattr__(self, "outputs", tuple(outputs))
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "limits", limits)
+        checked, types = _check_steps(self.inputs, steps, limits)
+        object.__setattr__(self, "steps", checked)
+        object.__setattr__(self, "types", MappingProxyType(types))
+        _check_outputs(self.outputs, types)
+
+    @property
+    def requires(self) -> list[str]:
+        """The ops used, each once, in order of first use."""
+        return list(dict.fromkeys(step.op for step in self.steps))
+
+    def producer(self, name: str) -> Step | None:
+        """The step that defines `name`, or None for an input."""
+        return next((step for step in self.steps if step.output == name), None)
+
+    def input(self, name: str) -> Input | None:
+        """The input called `name`, or None."""
+        return next((value for value in self.inputs if value.name == name), None)
+
+
+def _check_steps(inputs: Sequence[Input], steps: Sequence[Step], limits: Limits) -> tuple[tuple[Step, ...], dict[str, ValueType]]:
+    from .ops import check
+
+    if not inputs:
+        raise GraphError("The graph has no input: at least one is needed.")
+    if len(steps) > limits.steps:
+        raise GraphError(f"The graph has {len(steps)} steps, more than the limit of {limits.steps}.")
+    types: dict[str, ValueType] = {}
+    total = 0
+    for value in inputs:
+        if value.name in types:
+            raise GraphError(f"Two inputs are called {value.name!r}: input names are all different.")
+        types[value.name] = value.type
+        total = _within(total, value.name, value.type, limits)
+    checked = []
+    for step in steps:
+        for name in step.inputs:
+            if name not in types:
+                raise GraphError(f"{step} reads {name!r}, which no input and no earlier step defines.")
+        if step.output in types:
+            raise GraphError(f"{step} defines {step.output!r} a second time: every name is defined once.")
+        attributes, result = check(step, [types[name] for name in step.inputs])
+        types[step.output] = result
+        total = _within(total, step.output, result, limits)
+        checked.append(Step(step.op, step.inputs, step.output, attributes))
+    return tuple(checked), types
+
+
+def _within(total: int, name: str, value: ValueType, limits: Limits) -> int:
+    if value.width > limits.value_width:
+        raise GraphError(f"A row of {name!r} has {value.width} elements, more than the limit of {limits.value_width}.")
+    total += value.width
+    if total > limits.total_width:
+        raise GraphError(f"The values of one row have more than {limits.total_width} elements together.")
+    return total
+
+
+def _check_outputs(outputs: Sequence[Output], types: Mapping[str, ValueType]) -> None:
+    if not outputs:
+        raise GraphError("The graph has no output: at least one is needed.")
+    seen: set[str] = set()
+    for output in outputs:
+        if output.name in seen:
+            raise GraphError(f"Two outputs are called {output.name!r}: output names are all different.")
+        seen.add(output.name)
+        if output.source not in types:
+            raise GraphError(f"Output {output.name!r} comes from {output.source!r}, which nothing defines.")
+        if types[output.source].dtype != output.dtype:
+            raise GraphError(
+                f"Output {output.name!r} is declared {output.dtype}, but {output.source!r} is {types[output.source].dtype}."
+            )

@@ -1,0 +1,6 @@
+"""Every op: name, attributes, how types follow, one NumPy function, exactness. docs/format.md states what they mean."""
+
+from . import arithmetic, columns, distances, scores, trees
+from .base import OPS, Attribute, Op, check
+
+__all__ = ["OPS", "Attribute", "Op", "arithmetic", "check", "columns", "distances", "scores", "trees"]

@@ -1,0 +1,285 @@
+"""What an op is, and the table of all ops. Defining an op is registering it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import GraphError, InputError, Unsupported
+from ..graph import DTYPES, FLOATS, INTEGERS, LIMITS, Step, ValueType
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Attributes = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute of an op.
+
+    kind: `float` (tensor of the step's dtype), `input` (tensor of the first input's dtype), `acc` (tensor of the dtype `acc`
+    names), `int`, `any`, `typed` (any, never a bare array), `leaf` and `targets` (floats, or integers beside leaf_table or classes), or `integer`, `number`, `flag`, `choice`, `element` (single JSON values). An element has
+    the dtype of the tensor attribute `of`, or of the first input.
+    """
+
+    kind: str
+    required: bool = False
+    ranks: tuple[int, ...] = (1,)
+    default: Any = None
+    options: tuple[str, ...] = ()
+    of: str | None = None
+
+
+@dataclass(frozen=True)
+class Op:
+    """One op: its name, attributes, the number of its inputs, how types follow, one NumPy function, its exactness.
+
+    infer(attributes, types) returns the output's ValueType or raises GraphError; run(attributes, arrays) computes it, arrays
+    having the batch axis first; prepare(attributes, types) may derive tables once per step; exact(attributes) tells whether all
+    readers agree in every bit.
+    """
+
+    name: str
+    infer: Callable[..., ValueType]
+    run: Callable[..., Array]
+    attributes: Mapping[str, Attribute]
+    inputs: tuple[int, int | None] = (1, 1)
+    exact: Callable[[Attributes], bool] = lambda attributes: True
+    prepare: Callable[..., Attributes] | None = None
+
+
+OPS: dict[str, Op] = {}
+DTYPE = Attribute("choice", default="f64", options=("f64", "f32"))
+
+
+def register(
+    name: str,
+    infer: Callable[..., ValueType],
+    run: Callable[..., Array],
+    *,
+    inputs: tuple[int, int | None] = (1, 1),
+    exact: bool | Callable[[Attributes], bool] = True,
+    floating: bool = False,
+    prepare: Callable[..., Attributes] | None = None,
+    **attributes: Attribute,
+) -> None:
+    """Add an op to the table; `floating` gives it the attribute `dtype` (f64 by default, or f32)."""
+    if floating:
+        attributes = {"dtype": DTYPE, **attributes}
+    judge = exact if callable(exact) else (lambda _, value=exact: value)
+    OPS[name] = Op(name, infer, run, attributes, inputs, judge, prepare)
+
+
+def check(step: Step, types: Sequence[ValueType]) -> tuple[dict[str, Any], ValueType]:
+    """The step's attributes as typed arrays with defaults filled in, and the type of what it defines."""
+    op = OPS.get(step.op)
+    if op is None:
+        raise Unsupported(f"{step}: the op {step.op!r} is not known; a newer modelport may know it.")
+    low, high = op.inputs
+    if len(types) < low or high is not None and len(types) > high:
+        raise GraphError(f"{step} reads {len(types)} values; {step.op} takes {low if low == high else f'{low} or more'}.")
+    given = {k: v for k, v in step.attributes.items() if v is not None and not k.startswith("x-")}
+    unknown = sorted(given.keys() - op.attributes.keys())
+    if unknown:
+        raise GraphError(f"{step} has the unknown attribute {unknown[0]!r}, which may change its meaning.")
+    attributes: dict[str, Any] = {}
+    for name, spec in op.attributes.items():
+        if name in given:
+            dtype = _dtype_of(spec, attributes, types)
+            attributes[name] = _typed(step, name, spec, dtype, given[name], attributes)
+        elif spec.required:
+            raise GraphError(f"{step} lacks the required attribute {name!r}.")
+        elif spec.default is not None:
+            attributes[name] = spec.default
+    try:
+        result = op.infer(attributes, *types)
+    except GraphError as error:
+        raise GraphError(f"{step}: {error}") from None
+    return attributes, result
+
+
+def _dtype_of(spec: Attribute, attributes: Attributes, types: Sequence[ValueType]) -> str | None:
+    """The dtype a tensor or element must have; None when any (of its kind) will do."""
+    if spec.kind == "element":
+        return dtype_name(attributes[spec.of]) if spec.of else types[0].dtype
+    if spec.kind == "float":
+        return str(attributes.get("dtype", "f64"))
+    if spec.kind == "acc":
+        return str(attributes.get("acc", "f64"))
+    if spec.kind == "input":
+        return types[0].dtype
+    if spec.kind == "leaf":
+        return None if "leaf_table" in attributes else str(attributes.get("acc", "f64"))
+    return None
+
+
+def dtype_name(array: Array) -> str:
+    """Our name of an array's dtype.
+
+    >>> dtype_name(np.zeros(2, np.float32))
+    'f32'
+    """
+    for name, dtype in DTYPES.items():
+        if array.dtype == dtype:
+            return name
+    raise GraphError(f"A tensor has the NumPy dtype {array.dtype}, which the format does not know.")
+
+
+def _typed(step: Step, name: str, spec: Attribute, dtype: str | None, value: Any, attributes: Attributes) -> Any:
+    where = f"{step}: attribute {name!r}"
+    if callable(value):  # a document's tensor, decoded once the dtype it must have is known
+        value = value(spec.kind, dtype, where, attributes)
+    if spec.kind == "choice":
+        if not isinstance(value, str) or value not in spec.options:
+            raise GraphError(f"{where} is {value!r}; it is one of {', '.join(spec.options)}.")
+        return value
+    if spec.kind == "flag":
+        if not isinstance(value, bool):
+            raise GraphError(f"{where} is {value!r}; it is true or false.")
+        return value
+    if spec.kind == "integer":
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= LIMITS.tensor_elements:
+            raise GraphError(f"{where} is {value!r}; it is an integer between 0 and 2^28.")
+        return int(value)
+    if spec.kind == "number":
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
+            raise GraphError(f"{where} is {value!r}; it is a number.")
+        return float(value)
+    if spec.kind == "element":
+        return _element(where, str(dtype), value)
+    return _tensor(where, spec, dtype, value)
+
+
+NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+
+
+def _element(where: str, dtype: str, value: Any) -> Any:
+    if dtype in FLOATS and isinstance(value, str):
+        value = NON_FINITE.get(value, value)
+    elif dtype in INTEGERS and isinstance(value, str) and re.fullmatch(r"-?(0|[1-9][0-9]{0,19})", value):
+        value = int(value)
+    if dtype == "str":
+        fits = isinstance(value, str)
+    elif dtype == "bool":
+        fits = isinstance(value, (bool, np.bool_))
+    else:
+        fits = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if fits and dtype in INTEGERS:
+        bounds = np.iinfo(DTYPES[dtype])
+        fits = isinstance(value, (int, np.integer)) and bounds.min <= int(value) <= bounds.max
+    if not fits:
+        raise GraphError(f"{where} is {value!r}, which is no {dtype}.")
+    return value if dtype == "str" else DTYPES[dtype].type(value).item()
+
+
+def _tensor(where: str, spec: Attribute, dtype: str | None, value: Any) -> Array:
+    array = np.asarray(value)
+    if array.dtype.kind == "U":
+        array = array.astype(object)
+    if dtype is None and spec.kind == "int":
+        if array.size == 0 and array.dtype.kind == "f":
+            array = array.astype(np.int64)
+        if array.dtype.kind not in "iu" or dtype_name(array) not in INTEGERS:
+            raise GraphError(f"{where} is not a tensor of integers.")
+    elif dtype is not None and array.dtype != DTYPES[dtype]:
+        raise GraphError(f"{where} is {dtype_name(array)}, but {dtype} is needed here.")
+    else:
+        dtype_name(array)
+    if array.ndim not in spec.ranks:
+        raise GraphError(f"{where} has rank {array.ndim}; rank {' or '.join(map(str, spec.ranks))} is needed.")
+    if array.dtype == object and not all(v is None or isinstance(v, str) for v in array.ravel()):
+        raise GraphError(f"{where} holds something that is neither a string nor missing.")
+    array = np.asarray(array, order="C")
+    if array.flags.owndata and array.base is None:
+        array = array.view()
+    array.flags.writeable = False
+    return array
+
+
+# --- what infer functions say -------------------------------------------------------------------------------------------------
+
+
+def require(condition: bool, sentence: str) -> None:
+    """Raise GraphError with the sentence unless the condition holds."""
+    if not condition:
+        raise GraphError(sentence)
+
+
+def row(value: ValueType, dtypes: Sequence[str] = FLOATS) -> int:
+    """The width of a row (rank 0 or 1) of one of the dtypes."""
+    require(len(value.shape) <= 1, f"it reads rows of rank 0 or 1, but is given {value}.")
+    require(value.dtype in dtypes, f"it reads {' or '.join(dtypes)}, but is given {value}; a cast step is needed.")
+    return value.width
+
+
+def per_column(attributes: Attributes, name: str, width: int) -> None:
+    """An attribute with one element per column, or one for all."""
+    if name in attributes:
+        size = attributes[name].size
+        require(size == width or size == 1, f"attribute {name!r} has {size} elements for {width} columns.")
+
+
+def length(attributes: Attributes, name: str, expected: int) -> None:
+    """An attribute with exactly so many elements."""
+    if name in attributes:
+        size = attributes[name].size
+        require(size == expected, f"attribute {name!r} has {size} elements, but {expected} are needed.")
+
+
+def broadcast(*values: ValueType) -> tuple[int, ...]:
+    """The row shape of values that are equal in shape or have one element."""
+    shapes = [v.shape for v in values]
+    wide = [s for s, v in zip(shapes, values, strict=True) if v.width != 1]
+    if not wide:
+        return max(shapes, key=len)
+    require(all(s == wide[0] for s in wide), f"the shapes {', '.join(map(str, values))} do not fit together.")
+    return wide[0]
+
+
+# --- what run functions use ---------------------------------------------------------------------------------------------------
+
+
+def rows(x: Array) -> Array:
+    """Rows as a matrix [n, width]: rank 0 counts as one column."""
+    return x.reshape(x.shape[0], -1)
+
+
+def align(shape: tuple[int, ...], *values: Array) -> list[Array]:
+    """Values reshaped so that NumPy broadcasts them to (n, *shape) the way the format means."""
+    ranked = []
+    for v in values:
+        single = v.size == v.shape[0] and v.shape[1:] != shape
+        ranked.append(v.reshape(v.shape[0], *([1] * len(shape))) if single else v)
+    return ranked
+
+
+def round_to(attributes: Attributes, x: Array) -> Array:
+    """x in the step's dtype (nearest, ties to even)."""
+    with np.errstate(over="ignore"):
+        return np.asarray(x.astype(DTYPES[attributes.get("dtype", "f64")], copy=False))
+
+
+def wide(x: Array) -> Array:
+    """x in float64."""
+    return np.asarray(x.astype(np.float64, copy=False))
+
+
+def ascending_sum(x: Array) -> Array:
+    """Sum over the last axis in ascending index, in f64, from 0.0.
+
+    NumPy's own sum is pairwise; this order is what every other language writes as a plain loop.
+    """
+    total = np.zeros(x.shape[:-1])
+    for j in range(x.shape[-1]):
+        total = total + x[..., j]
+    return total
+
+
+def refuse_row(bad: Array, sentence: str) -> None:
+    """Raise InputError naming the first row in which `bad` is true."""
+    if bad.any():
+        first = int(np.flatnonzero(bad.reshape(bad.shape[0], -1).any(axis=1))[0])
+        raise InputError(f"Row {first}: {sentence}")

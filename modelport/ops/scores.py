@@ -1,0 +1,251 @@
+"""Ops that turn scores into probabilities, norms, votes and decisions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ..graph import ValueType
+from .arithmetic import sigmoid
+from .base import Array, Attribute, Attributes, ascending_sum, length, register, require, round_to, row, rows, wide
+
+# --- softmax, log_softmax, normalize ------------------------------------------------------------------------------------------
+
+
+def infer_same(a: Attributes, x: ValueType) -> ValueType:
+    row(x)
+    return ValueType(a["dtype"], x.shape)
+
+
+def _shifted(a: Attributes, x: Array) -> tuple[Array, Array]:
+    """x - max and its exponential, both in the step's dtype."""
+    y = rows(round_to(a, x))
+    if y.shape[1] == 0:
+        return y, y
+    shifted = y - y.max(axis=1, keepdims=True)
+    return shifted, round_to(a, np.exp(wide(shifted)))
+
+
+def softmax(a: Attributes, x: Array) -> Array:
+    """exp(x - max) / sum."""
+    with np.errstate(all="ignore"):
+        _, e = _shifted(a, x)
+        total = round_to(a, ascending_sum(wide(e)))
+        return np.asarray(e / total[:, None]).reshape(x.shape)
+
+
+def log_softmax(a: Attributes, x: Array) -> Array:
+    """x - max - log(sum(exp(x - max)))."""
+    with np.errstate(all="ignore"):
+        shifted, e = _shifted(a, x)
+        total = round_to(a, np.log(wide(round_to(a, ascending_sum(wide(e))))))
+        return np.asarray(shifted - total[:, None]).reshape(x.shape)
+
+
+def normalize(a: Attributes, x: Array) -> Array:
+    """Rows divided by their l1, l2 or max norm; an all-zero row is unchanged."""
+    y = rows(round_to(a, x))
+    with np.errstate(all="ignore"):
+        if a["norm"] == "l1":
+            norm = ascending_sum(wide(np.abs(y)))
+        elif a["norm"] == "l2":
+            norm = np.sqrt(ascending_sum(wide(np.square(y))))
+        else:
+            norm = np.abs(y).max(axis=1, initial=0.0)
+        norm = round_to(a, norm)
+        return np.asarray(y / np.where(norm == 0, 1, norm).astype(y.dtype)[:, None]).reshape(x.shape)
+
+
+register("softmax", infer_same, softmax, floating=True, exact=False)
+register("log_softmax", infer_same, log_softmax, floating=True, exact=False)
+register(
+    "normalize",
+    infer_same,
+    normalize,
+    floating=True,
+    exact=False,
+    norm=Attribute("choice", required=True, options=("l1", "l2", "max")),
+)
+
+
+# --- reduce, two_class --------------------------------------------------------------------------------------------------------
+
+
+def product(x: Array) -> Array:
+    """Product over the last axis in ascending index."""
+    total = np.ones(x.shape[:-1])
+    for j in range(x.shape[-1]):
+        total = total * x[..., j]
+    return total
+
+
+def logsumexp(x: Array) -> Array:
+    """m + log(sum(exp(x - m))); m where m is infinite."""
+    m = x.max(axis=-1)
+    return np.where(np.isinf(m), m, m + np.log(ascending_sum(np.exp(x - m[..., None]))))
+
+
+def l2(x: Array) -> Array:
+    """Square root of the sum of squares."""
+    return np.sqrt(ascending_sum(x * x))
+
+
+REDUCTIONS: dict[str, Callable[[Array], Array]] = {
+    "sum": ascending_sum,
+    "prod": product,
+    "mean": lambda x: ascending_sum(x) / x.shape[-1],
+    "min": lambda x: np.asarray(x.min(axis=-1)),
+    "max": lambda x: np.asarray(x.max(axis=-1)),
+    "l2": l2,
+    "logsumexp": logsumexp,
+    "argmax": lambda x: np.asarray(x.argmax(axis=-1)),
+    "argmin": lambda x: np.asarray(x.argmin(axis=-1)),
+}
+EXACT_REDUCTIONS = ("min", "max", "argmax", "argmin")
+
+
+def infer_reduce(a: Attributes, x: ValueType) -> ValueType:
+    width = row(x)
+    require(width >= 1, "it reduces rows of at least one column.")
+    return ValueType("i64" if a["fn"].startswith("arg") else a["dtype"], (1,) if a["keep"] else ())
+
+
+def reduce(a: Attributes, x: Array) -> Array:
+    """One number per row; ties go to the lowest index, the first NaN wins."""
+    y, fn = rows(round_to(a, x)), a["fn"]
+    with np.errstate(all="ignore"):
+        result = REDUCTIONS[fn](y if fn in EXACT_REDUCTIONS else wide(y))
+    result = result.astype(np.int64) if fn.startswith("arg") else round_to(a, result)
+    return result.reshape(-1, 1) if a["keep"] else result
+
+
+def infer_two_class(a: Attributes, x: ValueType) -> ValueType:
+    require(row(x) == 1, f"it reads one probability per row, but is given {x}.")
+    return ValueType(a["dtype"], (2,))
+
+
+def two_class(a: Attributes, x: Array) -> Array:
+    """[1 - p, p]."""
+    p = rows(round_to(a, x))
+    return np.concatenate([1 - p, p], axis=1).astype(p.dtype)
+
+
+register(
+    "reduce",
+    infer_reduce,
+    reduce,
+    floating=True,
+    exact=lambda a: a["fn"] in EXACT_REDUCTIONS,
+    fn=Attribute("choice", required=True, options=tuple(REDUCTIONS)),
+    keep=Attribute("flag", default=False),
+)
+register("two_class", infer_two_class, two_class, floating=True)
+
+
+# --- gaussian_ll, ovo_vote ----------------------------------------------------------------------------------------------------
+
+
+def infer_gaussian_ll(a: Attributes, x: ValueType) -> ValueType:
+    width, mean, var = row(x), a["mean"], a["var"]
+    require(mean.shape == var.shape and mean.shape[1] == width, f"'mean' and 'var' are not both [k, {width}].")
+    length(a, "log_prior", len(mean))
+    return ValueType(a["dtype"], (len(mean),))
+
+
+def gaussian_ll(a: Attributes, x: Array) -> Array:
+    """log_prior - sum(log(2 pi var)) / 2 - sum((x - mean)^2 / var) / 2."""
+    y, mean, var = wide(rows(round_to(a, x))), wide(a["mean"]), wide(a["var"])
+    with np.errstate(all="ignore"):
+        base = -0.5 * ascending_sum(np.log(2.0 * math.pi * var))
+        if "log_prior" in a:
+            base = wide(a["log_prior"]) + base
+        total = np.zeros((len(y), len(mean)))
+        for j in range(y.shape[1]):
+            total += np.square(y[:, j : j + 1] - mean[:, j]) / var[:, j]
+        return round_to(a, base - 0.5 * total)
+
+
+def infer_ovo_vote(a: Attributes, x: ValueType) -> ValueType:
+    classes = a["classes"]
+    require(classes >= 2, "attribute 'classes' is at least 2.")
+    pairs = classes * (classes - 1) // 2
+    require(row(x) == pairs, f"{classes} classes have {pairs} pairs, but it is given {x}.")
+    coupling = a["mode"] == "coupling"
+    for name in ("prob_a", "prob_b"):
+        require((name in a) == coupling, f"attribute {name!r} goes with mode 'coupling' and only with it.")
+        length(a, name, pairs)
+    return ValueType(a["dtype"], (classes,))
+
+
+def ovo_vote(a: Attributes, x: Array) -> Array:
+    """Votes, scikit-learn's one-vs-rest shape of them, or coupled probabilities, from one decision per pair of classes."""
+    d, classes = wide(rows(round_to(a, x))), a["classes"]
+    first, second = np.triu_indices(classes, 1)
+    with np.errstate(all="ignore"):
+        return _voted(a, d, classes, first, second)
+
+
+def _voted(a: Attributes, d: Array, classes: int, first: Array, second: Array) -> Array:
+    if a["mode"] == "coupling":
+        return round_to(a, _coupling(d, wide(a["prob_a"]), wide(a["prob_b"]), classes, first, second))
+    votes, sums = np.zeros((len(d), classes)), np.zeros((len(d), classes))
+    for pair, (i, j) in enumerate(zip(first, second, strict=True)):
+        wins = d[:, pair] > 0
+        votes[:, i] += wins
+        votes[:, j] += ~wins
+        sums[:, i] += d[:, pair]
+        sums[:, j] -= d[:, pair]
+    return round_to(a, votes if a["mode"] == "votes" else votes + sums / (3 * (np.abs(sums) + 1)))
+
+
+def _coupling(d: Array, a: Array, b: Array, classes: int, first: Array, second: Array) -> Array:
+    """Wu, Lin and Weng (2004), second method, as libsvm iterates it."""
+    r = np.zeros((len(d), classes, classes))
+    pair = np.clip(sigmoid(-(a * d + b)), 1e-7, 1 - 1e-7)
+    r[:, first, second], r[:, second, first] = pair, 1 - pair
+    if classes == 2:
+        return r[:, [0, 1], [1, 0]]
+    return np.array([_couple_row(matrix, classes) for matrix in r]).reshape(len(d), classes)
+
+
+def _couple_row(r: Array, classes: int) -> Array:
+    q = -r.T * r
+    np.fill_diagonal(q, [sum(r[j, t] * r[j, t] for j in range(classes) if j != t) for t in range(classes)])
+    p = np.full(classes, 1.0 / classes)
+    for _ in range(max(100, classes)):
+        qp = ascending_sum(q * p)
+        pqp = float(ascending_sum(p * qp))
+        if not np.abs(qp - pqp).max() >= 0.005 / classes:
+            break
+        for t in range(classes):
+            diff = (pqp - qp[t]) / q[t, t]
+            p[t] += diff
+            pqp = (pqp + diff * (diff * q[t, t] + 2 * qp[t])) / (1 + diff) / (1 + diff)
+            qp = (qp + diff * q[t]) / (1 + diff)
+            p = p / (1 + diff)
+    return p
+
+
+register(
+    "gaussian_ll",
+    infer_gaussian_ll,
+    gaussian_ll,
+    floating=True,
+    exact=False,
+    mean=Attribute("float", required=True, ranks=(2,)),
+    var=Attribute("float", required=True, ranks=(2,)),
+    log_prior=Attribute("float"),
+)
+register(
+    "ovo_vote",
+    infer_ovo_vote,
+    ovo_vote,
+    floating=True,
+    exact=False,
+    classes=Attribute("integer", required=True),
+    mode=Attribute("choice", required=True, options=("votes", "ovr", "coupling")),
+    prob_a=Attribute("float"),
+    prob_b=Attribute("float"),
+)

@@ -1,0 +1,107 @@
+"""Plugins: readers, writers, delegates and stubs, found through entry points. Ours come in by the same door as a stranger's.
+
+A plugin is a module. The group says what it offers:
+
+* `modelport.readers`: the entry point's name is the root module of the framework ("sklearn"). The module has
+  `read(model, sample, options) -> Reading`.
+* `modelport.writers`: the name is the format ("json"). The module has `FORMAT`, `SUFFIXES`, `sniff(head) -> bool`,
+  `write(document, options) -> bytes` and `load(data, options) -> Loaded`; optionally `CONSUMERS`, a mapping name -> function
+  `(data) -> Loaded` of further independent engines that can run such a file.
+* `modelport.delegates`: the name is the delegate's ("skl2onnx"). The module has `ROOTS`, `FORMATS` and
+  `convert(model, format, sample, options) -> bytes`.
+* `modelport.stubs`: the module has `FOLDERS`, a list of folders that hold a `stub.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+
+from .errors import MissingDependency, PluginError, UnsupportedModel, UsageError
+
+__all__ = ["GROUPS", "plugins", "reader_for", "roots", "writer", "writer_for_path", "writers"]
+
+GROUPS = ("readers", "writers", "delegates", "stubs")
+CONTRACTS = {
+    "readers": ("read",),
+    "writers": ("FORMAT", "SUFFIXES", "sniff", "write", "load"),
+    "delegates": ("ROOTS", "FORMATS", "convert"),
+    "stubs": ("FOLDERS",),
+}
+
+
+@lru_cache(maxsize=None)
+def _entries(group: str) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=f"modelport.{group}"):
+        found.setdefault(entry.name, entry)
+    return found
+
+
+def plugins(group: str) -> dict[str, EntryPoint]:
+    """Entry points of a group by name; nothing is imported."""
+    return dict(_entries(group))
+
+
+def load(group: str, name: str) -> ModuleType:
+    """The plugin module; MissingDependency when something it needs is not installed."""
+    entry = _entries(group).get(name)
+    if entry is None:
+        known = ", ".join(sorted(_entries(group))) or "none"
+        raise UsageError(f"There is no {group[:-1]} called {name!r}; installed are: {known}.")
+    try:
+        module = entry.load()
+    except ImportError as error:
+        raise MissingDependency(
+            f"The {group[:-1]} {name!r} needs {error.name or error}, which cannot be imported: pip install 'modelport[{name}]'."
+        ) from error
+    lacking = [part for part in CONTRACTS[group] if not hasattr(module, part)]
+    if lacking:
+        raise PluginError(f"The {group[:-1]} {name!r} ({entry.value}) is incomplete: it has no {lacking[0]}; see docs/add-a-converter.md.")
+    return module  # type: ignore[no-any-return]
+
+
+def roots(model: object) -> list[str]:
+    """Root modules of the classes a model is made of, the most special first.
+
+    >>> import fractions
+    >>> roots(fractions.Fraction(1))
+    ['fractions', 'numbers', 'builtins']
+    """
+    return list(dict.fromkeys(cls.__module__.partition(".")[0] for cls in type(model).__mro__))
+
+
+def reader_for(model: object) -> tuple[str, ModuleType]:
+    """The reader of a model, found by the root modules of its class before anything is imported."""
+    for root in roots(model):
+        if root in _entries("readers"):
+            return root, load("readers", root)
+    known = ", ".join(sorted(_entries("readers"))) or "none"
+    cls = type(model)
+    raise UnsupportedModel(
+        f"No reader knows {cls.__module__}.{cls.__qualname__}; installed readers: {known}. Install a converter package for it."
+    )
+
+
+def writer(name: str) -> ModuleType:
+    """The writer of a format."""
+    return load("writers", name)
+
+
+def writers() -> Iterator[tuple[str, ModuleType]]:
+    """All writers that can be imported here."""
+    for name in sorted(_entries("writers")):
+        try:
+            yield name, load("writers", name)
+        except (MissingDependency, PluginError):
+            continue
+
+
+def writer_for_path(path: str) -> str | None:
+    """The format whose suffix a path has, or None."""
+    for name, module in writers():
+        if path.lower().endswith(tuple(module.SUFFIXES)):
+            return name
+    return None

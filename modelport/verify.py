@@ -1,0 +1,313 @@
+"""Verify: hold an artifact against the original's answers, in any consumer, and say where they part."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import registry
+from .artifact import Artifact
+from .compare import OutputReport, compare
+from .document import EXACT, Loaded, Tolerance, Vectors
+from .errors import ArtifactError, InputError, ModelportError, UsageError
+from .graph import FLOATS, Graph
+from .reading import Reading
+from .run import Evaluator
+from .sample import Sample
+from .vectors import choose_rows, default_tolerance, record, without_ties
+
+__all__ = ["ConsumerReport", "Divergence", "Report", "build_pool", "first_divergence", "verify"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Run = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first step whose value differs from the original's, or from the same step read freshly from the model."""
+
+    step: str
+    op: str
+    row: int
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"first step that diverges: {self.step!r} ({self.op}), row {self.row}: {self.got} instead of {self.expected}"
+
+
+@dataclass(frozen=True)
+class ConsumerReport:
+    """How one consumer's answers compare, per output; `problem` when it could not answer at all."""
+
+    consumer: str
+    outputs: tuple[OutputReport, ...] = ()
+    problem: str | None = None
+    exit_code: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """True when every output matches; a consumer that compared nothing has not passed."""
+        return self.problem is None and bool(self.outputs) and all(o.passed for o in self.outputs)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A verification: what was compared, per consumer and output.
+
+    `passed` is true only when there was at least one row, one consumer and one output, and all of them match.
+    """
+
+    format: str
+    source: str
+    rows: int
+    consumers: tuple[ConsumerReport, ...]
+    artifact: str | None = None
+    divergence: Divergence | None = None
+    notes: tuple[str, ...] = ()
+    row_kinds: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Did everything match?"""
+        return self.rows > 0 and bool(self.consumers) and all(c.passed for c in self.consumers)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `json.dumps`."""
+        return {
+            "artifact": self.artifact,
+            "format": self.format,
+            "source": self.source,
+            "rows": self.rows,
+            "row_kinds": dict(self.row_kinds),
+            "passed": self.passed,
+            "consumers": [
+                {"consumer": c.consumer, "passed": c.passed, "problem": c.problem, "outputs": [o.to_json() for o in c.outputs]}
+                for c in self.consumers
+            ],
+            "divergence": None if self.divergence is None else vars(self.divergence),
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        head = f"{'PASSED' if self.passed else 'FAILED'}  {self.artifact or self.format} against {self.source}, {self.rows} rows"
+        lines = [head, *(_consumer_lines(c) for c in self.consumers)]
+        if self.divergence is not None:
+            lines.append(f"  {self.divergence}")
+        lines += [f"  note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def _consumer_lines(consumer: ConsumerReport) -> str:
+    if consumer.problem is not None:
+        return f"  {consumer.consumer}: {consumer.problem}"
+    lines = []
+    for o in consumer.outputs:
+        what = {"exact": "equal in every bit", "within": f"within {json.dumps(o.tolerance)}", "mismatch": "MISMATCH"}[o.equality]
+        numbers = (
+            ""
+            if o.equality == "exact" or o.max_abs is None
+            else f"; max abs {o.max_abs:.3g}, rel {_short(o.max_rel)}, ulp {_short(o.max_ulp)}"
+        )
+        flips = f"; {o.flips} of {o.rows} rows flipped" if o.flips else ""
+        worst = f"; worst row {o.worst_row}: {o.worst}" if o.worst_row is not None and not o.passed else ""
+        problem = f": {o.problem}" if o.problem else ""
+        lines.append(f"  {consumer.consumer:<22} {o.output:<14} {what}{problem}{numbers}{flips}{worst}")
+    return "\n".join(lines)
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+# --- rows with the original's answers -----------------------------------------------------------------------------------------
+
+
+def build_pool(
+    reading: Reading, sample: Sample, *, seed: int = 0, plain: int = 64, boundary: int = 96, own_rows: bool = False
+) -> Vectors:
+    """Many rows with the original's answers: synthetic plain and boundary rows, or (own_rows) the sample's rows and boundary rows.
+
+    Rows the original refuses are left out, and rows whose label hangs on less than the tolerance.
+    """
+    chosen = choose_rows(reading.graph, sample, seed=seed, plain=plain, boundary=boundary)
+    feeds, notes = chosen.feeds(), list(chosen.notes)
+    if own_rows:
+        given = {k: v[:512] for k, v in sample.feeds().items()}
+        keep = [i for i, note in enumerate(notes) if note != "plain"]
+        feeds = {k: np.concatenate([given[k], v[keep]]) for k, v in feeds.items()}
+        notes = ["sample"] * len(next(iter(given.values()))) + [notes[i] for i in keep]
+    outputs, index = record(reading.answer, feeds)
+    feeds = {k: v[index] for k, v in feeds.items()}
+    notes = [notes[i] for i in index]
+    tolerance = {**default_tolerance(reading.graph, outputs, notes), **reading.tolerance}
+    pool = Vectors(feeds, outputs, tolerance, "sample" if own_rows else "synthetic", tuple(notes))
+    keep_rows = without_ties(reading.graph, outputs, tolerance)
+    if not keep_rows.any():
+        raise InputError("Every row of the sample is a tie between two classes: hand over rows the model can tell apart.")
+    return pool.take(np.flatnonzero(keep_rows))
+
+
+def compare_all(run: Run, vectors: Vectors) -> tuple[OutputReport, ...]:
+    """Every output of a consumer against vectors."""
+    got = run(vectors.inputs)
+    missing = sorted(set(vectors.outputs) - set(got))
+    if missing:
+        raise ArtifactError(f"The consumer gave no output {missing[0]!r}.")
+    return tuple(
+        compare(name, expected, got[name], vectors.tolerance.get(name, EXACT)) for name, expected in vectors.outputs.items()
+    )
+
+
+def consumer_report(name: str, run: Run, vectors: Vectors) -> ConsumerReport:
+    """One consumer against vectors; an error becomes the report's problem."""
+    try:
+        return ConsumerReport(name, compare_all(run, vectors))
+    except ModelportError as error:
+        return ConsumerReport(name, (), str(error), error.exit_code)
+
+
+# --- where it starts to differ ------------------------------------------------------------------------------------------------
+
+
+def first_divergence(artifact: Graph | None, reading: Reading, vectors: Vectors) -> Divergence | None:
+    """The first step of the artifact whose value is not what the original (where it can be asked) or a fresh reading gives."""
+    fresh = Evaluator(reading.graph)
+    expected = fresh.values(vectors.inputs)
+    for name, probe in reading.probes.items():
+        step = reading.graph.producer(name)
+        if step is None or name not in expected:
+            continue
+        try:
+            asked = probe(vectors.inputs)
+        except (ValueError, TypeError, KeyError):
+            continue
+        found = _differs(
+            step.output,
+            step.op,
+            asked.reshape(expected[name].shape) if asked.size == expected[name].size else asked,
+            expected[name],
+        )
+        if found is not None:
+            return found
+    if artifact is None:
+        return None
+    got = Evaluator(artifact).values(vectors.inputs)
+    for step in artifact.steps:
+        if step.output in expected:
+            found = _differs(step.output, step.op, expected[step.output], got[step.output])
+            if found is not None:
+                return found
+    return None
+
+
+def _differs(step: str, op: str, expected: Array, got: Array) -> Divergence | None:
+    expected, got = np.asarray(expected), np.asarray(got)
+    if expected.dtype != got.dtype or expected.shape != got.shape:
+        return Divergence(step, op, 0, f"{expected.dtype}{list(expected.shape)}", f"{got.dtype}{list(got.shape)}")
+    scale = float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0)) if expected.dtype.kind == "f" else 0.0
+    result = compare(step, expected, got, Tolerance(1e-9 * scale, 1e-9) if scale else EXACT)
+    if result.passed:
+        return None
+    row = result.worst_row or 0
+    return Divergence(step, op, row, _cell(expected[row], got[row]), _cell(got[row], expected[row]))
+
+
+def _cell(row: Any, other: Any) -> str:
+    """The first element of a row that differs."""
+    flat, against = np.asarray(row).reshape(-1), np.asarray(other).reshape(-1)
+    differing = np.flatnonzero([a != b for a, b in zip(flat.tolist(), against.tolist(), strict=True)])
+    return (
+        repr(flat[differing[0]].item() if flat.dtype != object else flat[differing[0]]) if differing.size else repr(flat.tolist())
+    )
+
+
+# --- the public verb ----------------------------------------------------------------------------------------------------------
+
+
+def verify(
+    artifact: str | os.PathLike[str] | Artifact,
+    *,
+    model: Any = None,
+    sample: Any = None,
+    with_: str | Sequence[str] = (),
+    vectors: str | None = None,
+    seed: int = 1,
+) -> Report:
+    """Verify an artifact against the vectors it carries, or against the live model with boundary rows added.
+
+    with_ names consumers beside our own: a stub ("javascript"), another engine for the format ("pypmml"), or any command that
+    speaks the stub protocol. vectors="carried" (default without a model) or "model". The report's `passed` tells the result;
+    damaged artifacts raise ArtifactError.
+    """
+    opened = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact)
+    name = None if isinstance(artifact, Artifact) else os.path.basename(os.fspath(artifact))
+    loaded = opened.load()
+    reading: Reading | None = None
+    if model is not None and vectors != "carried":
+        if sample is None:
+            raise UsageError("To verify against the model, hand over a sample of what the model is fed (sample=X).")
+        read_sample = Sample.of(sample, getattr(model, "feature_names_in_", None))
+        reading = registry.reader_for(model)[1].read(model, read_sample, None)
+        pool = _fit_declaration(build_pool(reading, read_sample, seed=seed, plain=256, boundary=256, own_rows=True), loaded)
+        pool = _with_tolerance(pool, loaded)
+        source = "the model"
+    else:
+        if loaded.vectors is None:
+            raise ArtifactError(
+                f"{name or 'The artifact'} carries no vectors, so nothing proves it: convert the model again, or verify it against the model."
+            )
+        pool, source = loaded.vectors, "the vectors it carries"
+    names = [with_] if isinstance(with_, str) else list(with_)
+    reports = [consumer_report(loaded.engine, loaded.run, pool)]
+    reports += [_other_consumer(each, opened, pool) for each in names]
+    divergence = None
+    if reading is not None and not reports[0].passed and reports[0].problem is None:
+        divergence = first_divergence(loaded.graph, reading, pool)
+    kinds: dict[str, int] = {}
+    for note in pool.rows:
+        kinds[note] = kinds.get(note, 0) + 1
+    return Report(opened.format, source, len(pool), tuple(reports), name, divergence, (), kinds)
+
+
+def _fit_declaration(pool: Vectors, loaded: Loaded) -> Vectors:
+    """The pool under the artifact's own names, or ArtifactError when model and artifact have other inputs or outputs."""
+    for kind, mine, theirs in (
+        ("inputs", set(pool.inputs), {v.name for v in loaded.inputs}),
+        ("outputs", set(pool.outputs), {o.name for o in loaded.outputs}),
+    ):
+        if mine != theirs:
+            raise ArtifactError(
+                f"The artifact's {kind} {sorted(theirs)} are not the model's {sorted(mine)}: it was made from another model."
+            )
+    return pool
+
+
+def _with_tolerance(pool: Vectors, loaded: Loaded) -> Vectors:
+    """The tolerance the artifact itself states, scaled to the pool's rows where it is not exact."""
+    if loaded.vectors is None:
+        return pool
+    tolerance = dict(pool.tolerance)
+    for output in loaded.outputs:
+        stated = loaded.vectors.tolerance.get(output.name)
+        if stated is not None and output.dtype in FLOATS and not stated.exact:
+            mine = tolerance[output.name]
+            tolerance[output.name] = Tolerance(max(stated.atol, mine.atol), max(stated.rtol, mine.rtol), stated.ulp)
+    return Vectors(pool.inputs, pool.outputs, tolerance, pool.source, pool.rows)
+
+
+def _other_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerReport:
+    module = registry.writer(artifact.format)
+    if name in getattr(module, "CONSUMERS", {}):
+        try:
+            return consumer_report(name, module.CONSUMERS[name](artifact.data).run, vectors)
+        except ModelportError as error:
+            return ConsumerReport(name, (), str(error), error.exit_code)
+    from .stubs import run_consumer
+
+    return run_consumer(name, artifact, vectors)

@@ -1,0 +1,2461 @@
+// SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
+//
+// modelport for JavaScript: runs modelport JSON artifacts (format 1, profile tabular) and nothing else.
+// One file, no dependencies. It works in Node (require or import) and in browsers (a classic <script> defines `modelport`).
+//
+//     const model = modelport.load(bytes);                       // replays the vectors the artifact carries
+//     const { label } = model.predict({ X: [[5.1, 3.5, 1.4, 0.2]] });
+//     label.data                                                 // a typed array, or an array of strings
+//
+// Values at run time: n rows of `width` elements, row-major, in one array chosen by dtype. i64 are safe integers in a Float64Array or,
+// when one of them lies beyond 2^53 - 1, a BigInt64Array; bool is a Uint8Array of 0 and 1; str is an Array of strings and nulls.
+
+(function (root, factory) {
+  "use strict";
+  if (typeof module === "object" && module !== null && module.exports) module.exports = factory();
+  else root.modelport = factory();
+})(typeof globalThis === "object" ? globalThis : this, function () {
+"use strict";
+
+// ============================================================================================================== Errors
+
+class ModelportError extends Error {
+  constructor(message, exitCode) {
+    super(message);
+    this.name = new.target.name;
+    this.exitCode = exitCode;
+  }
+}
+/** The artifact, or the rows, are not acceptable. */
+class Refused extends ModelportError { constructor(message) { super(message, 2); } }
+/** The numbers do not match the vectors. */
+class Mismatch extends ModelportError { constructor(message) { super(message, 1); } }
+/** An op or a version this reader does not implement. */
+class Unsupported extends ModelportError { constructor(message) { super(message, 3); } }
+
+function refuse(message) { throw new Refused(message); }
+
+/** Any text in quotes, on one line and short enough for a sentence. */
+function quote(text) {
+  const shown = String(text);
+  return JSON.stringify(shown.length > 80 ? shown.slice(0, 77) + "..." : shown);
+}
+
+/** Calls `work`, and turns the engine's own limits (memory, string length) into a refusal. */
+function guarded(what, work) {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof RangeError) refuse(`${what} is too large for this JavaScript engine (${error.message}); use a smaller one.`);
+    throw error;
+  }
+}
+
+// ================================================================================================================ JSON
+
+// Parsed JSON: Map, Array, Numbers (an array of numbers only), Num, string, true, false, null.
+
+/** A number, and whether it was spelled without fraction and exponent. */
+class Num { constructor(value, integral) { this.value = value; this.integral = integral; } }
+
+/** A non-empty array of numbers; `integral` when all of them were spelled without fraction and exponent. */
+class Numbers {
+  constructor(values, integral) { this.values = values; this.integral = integral; }
+  get length() { return this.values.length; }
+}
+
+const DEFAULT_LIMITS = Object.freeze({
+  bytes: 512e6, depth: 16, steps: 10000, rank: 6, tensorElements: 2 ** 28,
+  rowElements: 2 ** 20, totalRowElements: 2 ** 22, carriedRows: 4096,
+  jsonValues: 2 ** 24, // strings, keys and scalars count 1, containers 4: bounds what a hostile text can make of the heap
+});
+
+const QUOTE = 34, COMMA = 44, COLON = 58, OPEN_ARRAY = 91, BACKSLASH = 92, CLOSE_ARRAY = 93, OPEN_OBJECT = 123, CLOSE_OBJECT = 125;
+const NUMBER_CHUNK = 1 << 20;
+
+/** RFC 8259, and: no key twice in one object (also not in another case), no literal that overflows, no lone surrogate. */
+class JsonReader {
+  constructor(text, limits, what) {
+    this.text = text;
+    this.limits = limits;
+    this.what = what;
+    this.at = 0;
+    this.budget = limits.jsonValues;
+    this.numberToken = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/y;
+    this.numberSpan = /[-+.0-9eE, \t\n\r]*/y;
+  }
+
+  document() {
+    const value = this.value(1);
+    this.space();
+    if (this.at < this.text.length) this.fail("something follows the JSON value");
+    return value;
+  }
+
+  fail(problem) { refuse(`${this.what} is not acceptable JSON: ${problem} at character ${this.at}.`); }
+
+  spend(cost) {
+    this.budget -= cost;
+    if (this.budget < 0) this.fail(`more than ${this.limits.jsonValues} values (limit jsonValues)`);
+  }
+
+  /** The code of the next character that is not white space; NaN at the end. */
+  space() {
+    for (;;) {
+      const code = this.text.charCodeAt(this.at);
+      if (code !== 32 && code !== 10 && code !== 13 && code !== 9) return code;
+      this.at++;
+    }
+  }
+
+  value(depth) {
+    const code = this.space();
+    if (code === OPEN_OBJECT) return this.object(depth);
+    if (code === OPEN_ARRAY) return this.array(depth);
+    this.spend(1);
+    if (code === QUOTE) return this.string();
+    if (code === 45 || (code >= 48 && code <= 57)) return this.number();
+    for (const [word, value] of [["true", true], ["false", false], ["null", null]]) {
+      if (this.text.startsWith(word, this.at)) {
+        this.at += word.length;
+        return value;
+      }
+    }
+    return this.fail(this.at < this.text.length ? `unexpected ${quote(this.text.slice(this.at, this.at + 10))}` : "the text ends");
+  }
+
+  open(depth) {
+    if (depth > this.limits.depth) this.fail(`nesting is deeper than ${this.limits.depth}`);
+    this.spend(4);
+    this.at++;
+  }
+
+  object(depth) {
+    this.open(depth);
+    const map = new Map();
+    let folded = null; // lowered keys, kept from the first key with a capital on
+    if (this.space() === CLOSE_OBJECT) return this.at++, map;
+    for (;;) {
+      if (this.space() !== QUOTE) this.fail("a key is missing");
+      this.spend(1);
+      const key = this.string();
+      if (folded === null && /[A-Z]/.test(key)) folded = new Set(map.keys());
+      const lowered = folded === null ? key : key.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+      if ((folded ?? map).has(lowered)) this.fail(`the key ${quote(key)} appears twice (upper and lower case count as equal)`);
+      folded?.add(lowered);
+      if (this.space() !== COLON) this.fail("a colon is missing");
+      this.at++;
+      map.set(key, this.value(depth + 1));
+      const code = this.space();
+      this.at++;
+      if (code === CLOSE_OBJECT) return map;
+      if (code !== COMMA) this.at--, this.fail("a comma or a closing brace is missing");
+    }
+  }
+
+  array(depth) {
+    this.open(depth);
+    const numbers = this.numbers();
+    if (numbers !== null) return numbers;
+    const list = [];
+    if (this.space() === CLOSE_ARRAY) return this.at++, list;
+    for (;;) {
+      list.push(this.value(depth + 1));
+      const code = this.space();
+      this.at++;
+      if (code === CLOSE_ARRAY) return list;
+      if (code !== COMMA) this.at--, this.fail("a comma or a closing bracket is missing");
+    }
+  }
+
+  /** The array that begins at `at` when nothing but numbers is in it, else null. The engine's own parser reads the digits. */
+  numbers() {
+    const { text, numberSpan } = this;
+    numberSpan.lastIndex = this.at;
+    numberSpan.test(text);
+    const end = numberSpan.lastIndex;
+    if (text.charCodeAt(end) !== CLOSE_ARRAY || this.space() === CLOSE_ARRAY) return null;
+    const chunks = [];
+    let length = 0, integral = true;
+    while (this.at < end) {
+      const last = this.chunkEnd(end);
+      const piece = text.slice(this.at, last);
+      const values = this.numberList(piece);
+      integral = integral && !/[.eE]/.test(piece);
+      chunks.push(values);
+      length += values.length;
+      if (last < end && last + 1 >= end) this.fail("a number is missing");
+      this.at = last < end ? last + 1 : end;
+    }
+    this.at = end + 1;
+    return new Numbers(chunks.length === 1 ? chunks[0] : joinArrays(Float64Array, chunks, length), integral);
+  }
+
+  /** The place of a comma about a chunk behind `at`, or `end`. */
+  chunkEnd(end) {
+    const from = this.at + NUMBER_CHUNK;
+    if (from >= end) return end;
+    const before = this.text.lastIndexOf(",", from);
+    if (before >= this.at) return before;
+    const after = this.text.indexOf(",", from);
+    return after >= 0 && after < end ? after : end;
+  }
+
+  numberList(piece) {
+    let values;
+    try {
+      values = JSON.parse("[" + piece + "]");
+    } catch {
+      this.fail("an array of numbers is malformed");
+    }
+    if (values.length === 0) this.fail("a number is missing");
+    if (values.length < 64) this.spend(values.length >> 3);
+    const list = values.length < 64 ? values : new Float64Array(values);
+    for (let i = 0; i < list.length; i++) if (!Number.isFinite(list[i])) this.fail("a number overflows");
+    return list;
+  }
+
+  number() {
+    const { numberToken } = this;
+    numberToken.lastIndex = this.at;
+    const match = numberToken.exec(this.text);
+    if (match === null) this.fail("a number is malformed");
+    const value = Number(match[0]);
+    if (!Number.isFinite(value)) this.fail("a number overflows");
+    this.at = numberToken.lastIndex;
+    return new Num(value, match[1] === undefined && match[2] === undefined);
+  }
+
+  /** The string that begins at `at`, as a copy that does not keep the whole text alive. */
+  string() {
+    const { text } = this;
+    let end = this.at;
+    for (;;) {
+      end = text.indexOf('"', end + 1);
+      if (end < 0) this.fail("a string does not end");
+      let first = end;
+      while (text.charCodeAt(first - 1) === BACKSLASH) first--;
+      if ((end - first) % 2 === 0) break;
+    }
+    let value;
+    try {
+      value = JSON.parse(text.slice(this.at, end + 1));
+    } catch {
+      this.fail("a string is malformed");
+    }
+    if (!isWellFormed(value)) this.fail("a string holds half of a surrogate pair");
+    this.at = end + 1;
+    return value;
+  }
+}
+
+function isWellFormed(text) {
+  return typeof text.isWellFormed === "function" ? text.isWellFormed() : !/\p{Surrogate}/u.test(text);
+}
+
+function parseJson(source, limits, what) {
+  return guarded(what, () => new JsonReader(decodeText(source, limits, what), limits, what).document());
+}
+
+/** source: a string, an ArrayBuffer or a view of one. */
+function decodeText(source, limits, what) {
+  const isText = typeof source === "string";
+  if (!isText && !(source instanceof ArrayBuffer) && !ArrayBuffer.isView(source)) {
+    refuse(`${what} is neither text nor bytes; pass a string, a Uint8Array or an ArrayBuffer.`);
+  }
+  if ((isText ? source.length : source.byteLength) > limits.bytes) refuse(`${what} is larger than ${limits.bytes} bytes (limit bytes).`);
+  let text = source;
+  if (isText) {
+    if (!isWellFormed(text)) refuse(`${what} is not Unicode text: it holds half of a surrogate pair.`);
+  } else {
+    try {
+      text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(source);
+    } catch {
+      refuse(`${what} is not UTF-8, or too long for this JavaScript engine.`);
+    }
+  }
+  if (text.charCodeAt(0) === 0xfeff) refuse(`${what} begins with a byte-order mark; remove it.`);
+  return text;
+}
+
+const IGNORED_KEY = /^(?:name|doc|provenance)$|^x-/;
+
+/** `node` as a Map whose keys are among `required` and `optional`, or are ignored at every level. */
+function readObject(node, required, optional, where) {
+  if (!(node instanceof Map)) refuse(`${where} is not a JSON object.`);
+  for (const key of required) if (!node.has(key)) refuse(`${where} lacks the key ${quote(key)}.`);
+  for (const key of node.keys()) {
+    if (!required.includes(key) && !optional.includes(key) && !IGNORED_KEY.test(key)) refuse(`${where} has the unknown key ${quote(key)}.`);
+  }
+  return node;
+}
+
+function readList(node, where) {
+  if (node instanceof Numbers) return Array.from(node.values, (value) => new Num(value, node.integral));
+  return Array.isArray(node) ? node : refuse(`${where} is not a JSON array.`);
+}
+
+function readText(node, where) { return typeof node === "string" ? node : refuse(`${where} is not a string.`); }
+
+function readName(node, where) { return readText(node, where) !== "" ? node : refuse(`${where} is empty.`); }
+
+function readChoice(node, options, where) {
+  return options.includes(node) ? node : refuse(`${where} is not one of ${options.join(", ")}.`);
+}
+
+/** A JSON integer between least and most. */
+function readWhole(node, least, most, where) {
+  if (!(node instanceof Num && node.integral)) refuse(`${where} is not an integer.`);
+  if (!(node.value >= least && node.value <= most)) refuse(`${where} is ${node.value}, not in ${least}..${most}.`);
+  return node.value + 0; // -0 becomes 0
+}
+
+/** A Map from name to what `read` makes of the element, for exactly the names of `values`. */
+function readNamed(node, values, where, read) {
+  if (!(node instanceof Map)) refuse(`${where} is not a JSON object.`);
+  const known = new Set(values.map(({ name }) => name));
+  for (const name of node.keys()) if (!known.has(name)) refuse(`${where} has ${quote(name)}, which the model does not have.`);
+  return new Map(values.map((value) => {
+    if (!node.has(value.name)) refuse(`${where} lacks ${quote(value.name)}.`);
+    return [value.name, read(node.get(value.name), value)];
+  }));
+}
+
+// ============================================================================================================= Tensors
+
+const SAFE = Number.MAX_SAFE_INTEGER;
+
+const DTYPES = Object.freeze({
+  __proto__: null,
+  f64: { kind: "float", bytes: 8, array: Float64Array },
+  f32: { kind: "float", bytes: 4, array: Float32Array },
+  i64: { kind: "int", bytes: 8, array: Float64Array, least: -(2n ** 63n), most: 2n ** 63n - 1n },
+  i32: { kind: "int", bytes: 4, array: Int32Array, least: -(2 ** 31), most: 2 ** 31 - 1 },
+  i16: { kind: "int", bytes: 2, array: Int16Array, least: -32768, most: 32767 },
+  i8: { kind: "int", bytes: 1, array: Int8Array, least: -128, most: 127 },
+  u32: { kind: "int", bytes: 4, array: Uint32Array, least: 0, most: 2 ** 32 - 1 },
+  u16: { kind: "int", bytes: 2, array: Uint16Array, least: 0, most: 65535 },
+  u8: { kind: "int", bytes: 1, array: Uint8Array, least: 0, most: 255 },
+  bool: { kind: "bool", bytes: 1, array: Uint8Array },
+  str: { kind: "str", bytes: 0, array: Array },
+});
+
+const FLOATS = ["f64", "f32"];
+const INTEGERS = Object.keys(DTYPES).filter((dtype) => DTYPES[dtype].kind === "int");
+const SPECIAL_FLOATS = Object.freeze({ __proto__: null, NaN: NaN, Infinity: Infinity, "-Infinity": -Infinity });
+const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+const isBig = (array) => array instanceof BigInt64Array;
+const allocate = (dtype, length) => new DTYPES[dtype].array(length);
+
+/** A new array that holds what `array` can hold. */
+const emptyLike = (array, length) => new array.constructor(length);
+
+/** The arrays, all able to hold the same elements: with one BigInt64Array among i64, all become BigInt64Array. */
+function align(arrays) {
+  return arrays.some(isBig) ? arrays.map((array) => (isBig(array) ? array : BigInt64Array.from(array, BigInt))) : arrays;
+}
+
+/** An i64 array as a Float64Array when every element is safe there. */
+function compactBig(array) {
+  for (let i = 0; i < array.length; i++) if (array[i] > SAFE || array[i] < -SAFE) return array;
+  return Float64Array.from(array, Number);
+}
+
+/** The i64 array of numbers and bigints. */
+const fromIntegers = (list) => (list.some((x) => typeof x === "bigint") ? compactBig(BigInt64Array.from(list, BigInt)) : Float64Array.from(list));
+
+/** An integer as a number where it is safe, so that equal integers are one Map key. */
+const canonical = (x) => (typeof x === "bigint" && x <= SAFE && x >= -SAFE ? Number(x) : x);
+
+function joinArrays(Type, parts, length) {
+  const joined = new Type(length);
+  let at = 0;
+  for (const part of parts) {
+    if (Type === Array) for (let i = 0; i < part.length; i++) joined[at + i] = part[i];
+    else joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
+/** x of dtype f64 or f32 as an array of `dtype`; the same array when it is one already. */
+function toFloat(x, dtype) {
+  const { array } = DTYPES[dtype];
+  return x instanceof array ? x : new array(x);
+}
+
+const identity = (x) => x;
+const rounding = (dtype) => (dtype === "f32" ? Math.fround : identity);
+
+const elementCount = (shape) => shape.reduce((count, extent) => count * extent, 1);
+const sameShape = (a, b) => a.length === b.length && a.every((extent, i) => extent === b[i]);
+const showShape = (shape) => `[${shape.join(", ")}]`;
+
+/**
+ * A tensor of the document: {dtype, shape, data}.
+ * bare: the dtype of a bare array, or null where only the object form is allowed; allowed: the dtypes the object form may declare.
+ */
+function readTensor(node, bare, allowed, limits, where) {
+  if (node instanceof Map) return readTensorObject(node, allowed, limits, where);
+  if (bare === null) refuse(`${where} is not a tensor in the object form.`);
+  if (!Array.isArray(node) && !(node instanceof Numbers)) refuse(`${where} is not a tensor.`);
+  const rows = Array.isArray(node) && node.length > 0 && isArrayNode(node[0]) ? node : null;
+  if (rows === null) {
+    checkElements(node.length, limits, where);
+    return { dtype: bare, shape: [node.length], data: readElements(bare, [node], node.length, where) };
+  }
+  const width = rows[0].length;
+  for (const row of rows) if (!isArrayNode(row) || row.length !== width) refuse(`${where} is ragged: its rows are not arrays of one length.`);
+  checkElements(rows.length * width, limits, where);
+  return { dtype: bare, shape: [rows.length, width], data: readElements(bare, rows, rows.length * width, where) };
+}
+
+const isArrayNode = (node) => Array.isArray(node) || node instanceof Numbers;
+
+function checkElements(count, limits, where) {
+  if (!(count <= limits.tensorElements)) refuse(`${where} has ${count} elements, more than ${limits.tensorElements} (limit tensorElements).`);
+}
+
+const TENSOR_KEYS = ["dtype", "shape", "enc", "data"];
+
+function readTensorObject(node, allowed, limits, where) {
+  for (const key of node.keys()) if (!TENSOR_KEYS.includes(key)) refuse(`${where} has the unknown key ${quote(key)}.`);
+  for (const key of ["dtype", "shape", "data"]) if (!node.has(key)) refuse(`${where} lacks the key ${quote(key)}.`);
+  const dtype = readChoice(node.get("dtype"), allowed, `the dtype of ${where}`);
+  const shape = readShape(node.get("shape"), limits, `the shape of ${where}`);
+  const count = elementCount(shape);
+  checkElements(count, limits, where);
+  const data = node.get("data");
+  if (node.has("enc")) {
+    if (node.get("enc") !== "b64" || dtype === "str") refuse(`${where} has an encoding that does not exist for ${dtype}; only "b64" does, and not for str.`);
+    return { dtype, shape, data: readBase64(readText(data, `the data of ${where}`), dtype, count, where) };
+  }
+  if (!isArrayNode(data)) refuse(`the data of ${where} is not an array.`);
+  if (data.length !== count) refuse(`${where} has ${data.length} elements, but its shape ${showShape(shape)} says ${count}.`);
+  return { dtype, shape, data: readElements(dtype, [data], count, where) };
+}
+
+function readShape(node, limits, where) {
+  const shape = readList(node, where).map((extent) => readWhole(extent, 0, limits.tensorElements, `an extent in ${where}`));
+  if (shape.length > limits.rank) refuse(`${where} has rank ${shape.length}, more than ${limits.rank} (limit rank).`);
+  return shape;
+}
+
+/** The elements of `nodes` (Numbers or Arrays, together `count` long) as one array of `dtype`. */
+function readElements(dtype, nodes, count, where) {
+  const out = dtype === "i64" && nodes.some((node) => Array.isArray(node) && node.some((x) => typeof x === "string"))
+    ? new BigInt64Array(count) : allocate(dtype, count);
+  const store = ELEMENT_READERS[DTYPES[dtype].kind];
+  let at = 0;
+  for (const node of nodes) {
+    store(out, at, node, dtype, where);
+    at += node.length;
+  }
+  return out;
+}
+
+/** How a list of JSON elements is stored from `at` on, by kind of dtype. */
+const ELEMENT_READERS = {
+  float(out, at, node, dtype, where) {
+    const list = node instanceof Numbers ? node.values : node;
+    for (let i = 0; i < list.length; i++) {
+      const x = typeof list[i] === "number" ? list[i] : readFloat(list[i], where);
+      out[at + i] = x;
+      if (dtype === "f32" && out[at + i] - out[at + i] !== 0 && Number.isFinite(x)) refuse(`${where} has ${x}, which overflows f32.`);
+    }
+  },
+  int(out, at, node, dtype, where) {
+    const big = isBig(out);
+    if (node instanceof Numbers && !big) {
+      if (!node.integral) refuse(`${where} has a number with a fraction or an exponent where ${dtype} are expected.`);
+      for (let i = 0; i < node.length; i++) out[at + i] = checkInteger(node.values[i], dtype, where);
+    } else {
+      const list = readList(node, where);
+      for (let i = 0; i < list.length; i++) out[at + i] = (big ? BigInt : identity)(readInteger(list[i], dtype, where));
+    }
+  },
+  bool(out, at, node, dtype, where) {
+    const list = readList(node, where);
+    for (let i = 0; i < list.length; i++) out[at + i] = typeof list[i] === "boolean" ? Number(list[i]) : refuse(`${where} has an element that is not true or false.`);
+  },
+  str(out, at, node, dtype, where) {
+    const list = readList(node, where);
+    for (let i = 0; i < list.length; i++) out[at + i] = list[i] === null ? null : readText(list[i], `an element of ${where}`);
+  },
+};
+
+/** One float: a number, or "NaN", "Infinity", "-Infinity". */
+function readFloat(node, where) {
+  if (node instanceof Num) return node.value;
+  if (typeof node === "string" && node in SPECIAL_FLOATS) return SPECIAL_FLOATS[node];
+  return refuse(`${where} has an element that is not a number, "NaN", "Infinity" or "-Infinity".`);
+}
+
+/** One integer of `dtype`: a number, or a bigint for a decimal string beyond 2^53 - 1. */
+function readInteger(node, dtype, where) {
+  if (node instanceof Num && node.integral) return checkInteger(node.value, dtype, where);
+  if (typeof node !== "string") refuse(`${where} has an element that is not an integer.`);
+  if (!/^-?[1-9][0-9]{15,18}$/.test(node)) refuse(`${where} has ${quote(node)}, which is not an i64 beyond 2^53 - 1.`);
+  const x = BigInt(node);
+  if (x <= SAFE && x >= -SAFE) refuse(`${where} has ${quote(node)}; integers up to 2^53 - 1 are written as numbers.`);
+  if (!(x >= DTYPES[dtype].least && x <= DTYPES[dtype].most)) refuse(`${where} has ${node}, which is out of the range of ${dtype}.`);
+  return x;
+}
+
+function checkInteger(x, dtype, where) {
+  const { least, most } = DTYPES[dtype];
+  if (!(x <= SAFE && x >= -SAFE)) refuse(`${where} has ${x} as a number; integers beyond 2^53 - 1 are written as strings.`);
+  if (dtype !== "i64" && !(x >= least && x <= most)) refuse(`${where} has ${x}, which is out of the range of ${dtype}.`);
+  return x + 0; // -0 becomes 0
+}
+
+/** Little-endian elements from strict base64: padding required, no white space, no stray bits. */
+function readBase64(text, dtype, count, where) {
+  const length = count * DTYPES[dtype].bytes, characters = 4 * Math.ceil(length / 3);
+  if (text.length !== characters) refuse(`${where} has ${text.length} characters of base64, but ${length} bytes need ${characters}.`);
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (let from = 0; from < text.length; from += NUMBER_CHUNK) {
+    const piece = text.slice(from, from + NUMBER_CHUNK), decoded = decodeBase64(piece, bytes, at);
+    if (decoded !== piece) refuse(`${where} is not standard base64 with padding, about character ${from}.`);
+    at += (piece.length / 4) * 3;
+  }
+  if (text.slice(0, -2).includes("=")) refuse(`${where} has base64 padding before the end.`);
+  if (!LITTLE_ENDIAN) swapBytes(bytes, DTYPES[dtype].bytes);
+  if (dtype === "i64") return compactBig(new BigInt64Array(bytes.buffer));
+  if (dtype === "bool") for (let i = 0; i < count; i++) if (bytes[i] > 1) refuse(`${where} has a bool byte that is neither 0 nor 1.`);
+  return new DTYPES[dtype].array(bytes.buffer);
+}
+
+/** Decodes base64 into bytes[at ...], and returns what was decoded encoded again: the same text when it was strict base64. */
+function decodeBase64(text, bytes, at) {
+  if (typeof Buffer === "function") {
+    const target = Buffer.from(bytes.buffer, at);
+    return target.toString("base64", 0, target.write(text, "base64"));
+  }
+  let binary;
+  try {
+    binary = atob(text);
+  } catch {
+    return null;
+  }
+  for (let i = 0; i < binary.length; i++) bytes[at + i] = binary.charCodeAt(i);
+  return btoa(binary);
+}
+
+function swapBytes(bytes, size) {
+  for (let i = 0; i < bytes.length; i += size) bytes.subarray(i, i + size).reverse();
+}
+
+/** The tensor as JSON text, in pieces. */
+function* encodeTensor({ dtype, shape, data }) {
+  yield `{"dtype":"${dtype}","shape":[${shape.join(",")}],"data":[`;
+  const encode = dtype === "f32" ? encodeFloat32 : ELEMENT_WRITERS[DTYPES[dtype].kind];
+  for (let from = 0; from < data.length; from += 8192) {
+    const piece = Array.from(data.slice(from, from + 8192), encode).join(",");
+    yield from === 0 ? piece : "," + piece;
+  }
+  yield "]}";
+}
+
+const ELEMENT_WRITERS = {
+  float: encodeFloat,
+  int: (x) => (x <= SAFE && x >= -SAFE ? String(x) : `"${x}"`),
+  bool: (x) => (x ? "true" : "false"),
+  str: (x) => JSON.stringify(x),
+};
+
+function encodeFloat(x) {
+  if (!Number.isFinite(x)) return `"${x}"`;
+  return Object.is(x, -0) ? "-0.0" : String(x);
+}
+
+/** The shortest decimal that gives x when rounded to f32. */
+function encodeFloat32(x) {
+  for (let digits = 6; digits <= 9 && Number.isFinite(x); digits++) {
+    const near = Number(x.toPrecision(digits));
+    if (Math.fround(near) === x) return encodeFloat(near);
+  }
+  return encodeFloat(x);
+}
+
+// =================================================================================================== Special functions
+
+/** Horner's rule; the highest power first. */
+function polynomial(x, coefficients) {
+  let sum = coefficients[0];
+  for (let i = 1; i < coefficients.length; i++) sum = sum * x + coefficients[i];
+  return sum;
+}
+
+/** 2^(j/128) as high + low, j = 0..127, from integers of 120 bits; and the exact powers 2^-540 .. 2^540. */
+const [EXP_HIGH, EXP_LOW, POWERS_OF_TWO] = (function () {
+  const one = 1n << 120n, unit = 2 ** -60;
+  const root = (square) => { // floor of the square root, by Newton's method
+    let x = one * 2n;
+    for (;;) {
+      const next = (x + square / x) >> 1n;
+      if (next >= x) return x;
+      x = next;
+    }
+  };
+  let step = one * 2n;
+  for (let i = 0; i < 7; i++) step = root(step * one);
+  const high = new Float64Array(128), low = new Float64Array(128), powers = new Float64Array(1081);
+  for (let j = 0, x = one; j < 128; j++, x = (x * step) >> 120n) {
+    high[j] = Number(x) * unit * unit;
+    low[j] = Number(x - BigInt(high[j] / unit) * (one >> 60n)) * unit * unit;
+  }
+  powers[540] = 1;
+  for (let i = 1; i <= 540; i++) {
+    powers[540 + i] = powers[539 + i] * 2;
+    powers[540 - i] = powers[541 - i] / 2;
+  }
+  return [high, low, powers];
+})();
+
+/** exp to 0.51 ulp, the same bits in every engine: exp(x) = 2^(k/128) exp(r) with |r| <= log(2)/256. */
+function exp(x) {
+  if (!(x > -746)) return x !== x ? x : 0;
+  if (x > 709.782712893384) return Infinity;
+  const k = Math.floor(x * 184.6649652337873 + 0.5); // 128 / log(2)
+  const r = (x - k * 0.005415212347998022) - k * 1.2655086083325438e-13; // log(2) / 128, the first part of 34 bits
+  const p = r + r * r * (0.5 + r * (1 / 6 + r * (1 / 24 + r * (1 / 120))));
+  const j = k & 127, e = k >> 7, half = e >> 1;
+  return (EXP_HIGH[j] + (EXP_LOW[j] + EXP_HIGH[j] * p)) * POWERS_OF_TWO[540 + half] * POWERS_OF_TWO[540 + e - half];
+}
+
+// W. J. Cody, Rational Chebyshev approximations for the error function (1969); the highest power first.
+const ERF_SMALL = [
+  [1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3],
+  [1, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3]];
+const ERFC_MIDDLE = [
+  [2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1, 2.98635138197400131e2,
+    8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3],
+  [1, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3, 3.29079923573345963e3,
+    4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3]];
+const ERFC_LARGE = [
+  [1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1, 1.60837851487422766e-2, 6.58749161529837803e-4],
+  [1, 2.56852019228982242, 1.87295284992346725, 5.27905102951428412e-1, 6.05183413124413191e-2, 2.33520497626869185e-3]];
+const ONE_OVER_SQRT_PI = 5.6418958354775628695e-1;
+
+function erf(x) {
+  const y = Math.abs(x);
+  if (x !== x) return x;
+  if (y <= 0.46875) return x * polynomial(x * x, ERF_SMALL[0]) / polynomial(x * x, ERF_SMALL[1]);
+  if (y >= 6) return Math.sign(x);
+  let tail; // erfc(y) exp(y^2)
+  if (y <= 4) {
+    tail = polynomial(y, ERFC_MIDDLE[0]) / polynomial(y, ERFC_MIDDLE[1]);
+  } else {
+    const z = 1 / (y * y);
+    tail = (ONE_OVER_SQRT_PI - z * polynomial(z, ERFC_LARGE[0]) / polynomial(z, ERFC_LARGE[1])) / y;
+  }
+  const coarse = Math.trunc(y * 16) / 16;
+  const erfc = exp(-coarse * coarse) * exp(-(y - coarse) * (y + coarse)) * tail;
+  return Math.sign(x) * (0.5 - erfc + 0.5);
+}
+
+// M. J. Wichura, Algorithm AS 241, PPND16 (1988); the highest power first.
+const PPF_CENTRE = [
+  [2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4, 4.5921953931549871457e4, 1.3731693765509461125e4,
+    1.9715909503065514427e3, 1.3314166789178437745e2, 3.3871328727963666080],
+  [5.2264952788528545610e3, 2.8729085735721942674e4, 3.9307895800092710610e4, 2.1213794301586595867e4, 5.3941960214247511077e3,
+    6.8718700749205790830e2, 4.2313330701600911252e1, 1]];
+const PPF_MIDDLE = [
+  [7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1, 1.27045825245236838258, 3.64784832476320460504,
+    5.76949722146069140550, 4.63033784615654529590, 1.42343711074968357734],
+  [1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2, 1.48103976427480074590e-1,
+    6.89767334985100004550e-1, 1.67638483018380384940, 2.05319162663775882187, 1]];
+const PPF_TAIL = [
+  [2.01033439929228813265e-7, 2.71155556874348757815e-5, 1.24266094738807843860e-3, 2.65321895265761230930e-2,
+    2.96560571828504891230e-1, 1.78482653991729133580, 5.46378491116411436990, 6.65790464350110377720],
+  [2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5, 7.86869131145613259100e-4,
+    1.48753612908506148525e-2, 1.36929880922735805310e-1, 5.99832206555887937690e-1, 1]];
+
+/** The inverse of the normal distribution function. */
+function normPpf(p) {
+  if (!(p >= 0 && p <= 1)) return NaN;
+  if (p === 0 || p === 1) return p === 0 ? -Infinity : Infinity;
+  const q = p - 0.5;
+  if (Math.abs(q) <= 0.425) {
+    const z = 0.180625 - q * q;
+    return q * polynomial(z, PPF_CENTRE[0]) / polynomial(z, PPF_CENTRE[1]);
+  }
+  const r = Math.sqrt(-Math.log(q < 0 ? p : 1 - p));
+  const [shift, parts] = r <= 5 ? [1.6, PPF_MIDDLE] : [5, PPF_TAIL];
+  return Math.sign(q) * polynomial(r - shift, parts[0]) / polynomial(r - shift, parts[1]);
+}
+
+/** IEEE 754 pow; Math.pow differs for a base of 1 or -1. */
+function pow(x, y) {
+  if (x === 1 || (x === -1 && Math.abs(y) === Infinity)) return 1;
+  return Math.pow(x, y);
+}
+
+/** To the nearest integer, ties to even, the sign kept. */
+function roundEven(x) {
+  const big = 2 ** 52;
+  if (!(Math.abs(x) < big) || x === 0) return x;
+  return x > 0 ? x + big - big : -(big - x - big);
+}
+
+function sigmoid(x) {
+  if (x >= 0) return 1 / (1 + exp(-x));
+  const e = exp(x);
+  return e / (1 + e);
+}
+
+const UNARY = {
+  __proto__: null,
+  neg: (x) => -x,
+  abs: Math.abs,
+  sign: (x) => Math.sign(x) + 0, // -0 becomes 0
+  sqrt: Math.sqrt,
+  square: (x) => x * x,
+  reciprocal: (x) => 1 / x,
+  floor: Math.floor,
+  ceil: Math.ceil,
+  round: roundEven,
+  trunc: Math.trunc,
+  relu: (x) => (x > 0 || x !== x ? x : 0),
+  exp,
+  expm1: Math.expm1,
+  log: Math.log,
+  log1p: Math.log1p,
+  log2: Math.log2,
+  log10: Math.log10,
+  sin: Math.sin,
+  cos: Math.cos,
+  tan: Math.tan,
+  arcsin: Math.asin,
+  arccos: Math.acos,
+  arctan: Math.atan,
+  sinh: Math.sinh,
+  cosh: Math.cosh,
+  tanh: Math.tanh,
+  sigmoid,
+  log_sigmoid: (x) => (x >= 0 ? -Math.log1p(exp(-x)) : x - Math.log1p(exp(x))),
+  softplus: (x) => Math.max(x, 0) + Math.log1p(exp(-Math.abs(x))),
+  erf,
+  norm_ppf: normPpf,
+};
+
+const ARITHMETIC = {
+  __proto__: null,
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  div: (a, b) => a / b,
+  min: Math.min,
+  max: Math.max,
+  pow,
+};
+
+// `==` and `<` compare a number with a bigint by value; no operand is ever of another kind.
+const COMPARISONS = {
+  __proto__: null,
+  eq: (a, b) => a == b,
+  ne: (a, b) => a != b,
+  lt: (a, b) => a < b,
+  le: (a, b) => a <= b,
+  gt: (a, b) => a > b,
+  ge: (a, b) => a >= b,
+};
+
+const LOGIC = {
+  __proto__: null,
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+  xor: (a, b) => a ^ b,
+};
+
+// ================================================================================================================= Ops
+
+/** What a reader knows of a value when it loads. shape: of a row, [] or [width]. */
+function valueType(dtype, shape) { return { dtype, shape, width: elementCount(shape) }; }
+
+/** A step's JSON object while its op checks it: inputs by position, attributes by name, each read once. */
+class StepReader {
+  constructor(node, inputs, where, limits) {
+    this.node = node;
+    this.inputs = inputs; // value types
+    this.where = where;
+    this.limits = limits;
+    this.read = new Set(["op", "in", "out"]);
+  }
+
+  refuse(problem) { refuse(`${this.where} ${problem}.`); }
+
+  named(key) { return `${this.where}: ${quote(key)}`; }
+
+  /** The step's inputs, `least` to `most` of them. */
+  take(least, most = least) {
+    const count = this.inputs.length;
+    if (count < least || count > most) this.refuse(`has ${count} inputs; the op takes ${least === most ? least : `${least} to ${most}`}`);
+    return this.inputs;
+  }
+
+  /** The only input, of one of `dtypes`. */
+  only(dtypes) {
+    const [x] = this.take(1);
+    return this.expect(x, dtypes);
+  }
+
+  expect(x, dtypes) {
+    if (!dtypes.includes(x.dtype)) this.refuse(`has an input of dtype ${x.dtype}; the op takes ${dtypes.join(", ")}`);
+    return x;
+  }
+
+  has(key) { return this.node.has(key); }
+
+  /** The attribute's JSON, or undefined. */
+  optional(key) {
+    this.read.add(key);
+    return this.node.get(key);
+  }
+
+  required(key) {
+    if (!this.node.has(key)) this.refuse(`lacks the attribute ${quote(key)}`);
+    return this.optional(key);
+  }
+
+  dtype(key = "dtype") { return this.choice(key, FLOATS, "f64"); }
+
+  choice(key, options, fallback) {
+    if (fallback !== undefined && !this.has(key)) return this.read.add(key), fallback;
+    return readChoice(this.required(key), options, this.named(key));
+  }
+
+  whole(key, least, most) { return readWhole(this.required(key), least, most, this.named(key)); }
+
+  flag(key) {
+    const node = this.optional(key);
+    return node === undefined ? false : typeof node === "boolean" ? node : this.refuse(`has ${quote(key)}, which is not true or false`);
+  }
+
+  /** One JSON number, rounded to `dtype`. */
+  number(key, dtype, fallback) {
+    const node = this.optional(key);
+    if (node === undefined) return fallback;
+    if (!(node instanceof Num)) this.refuse(`has ${quote(key)}, which is not a number`);
+    return readElements(dtype, [[node]], 1, this.named(key))[0];
+  }
+
+  /** A required tensor; see readTensor. rank: the ranks allowed. */
+  tensor(key, bare, allowed, ...rank) {
+    const tensor = readTensor(this.required(key), bare, allowed, this.limits, this.named(key));
+    if (rank.length > 0 && !rank.includes(tensor.shape.length)) this.refuse(`has ${quote(key)} of rank ${tensor.shape.length} instead of ${rank.join(" or ")}`);
+    return tensor;
+  }
+
+  /** The data of a float tensor whose shape is known. */
+  floats(key, dtype, shape) {
+    const tensor = this.tensor(key, dtype, [dtype]);
+    if (!sameShape(tensor.shape, shape)) this.refuse(`has ${quote(key)} of shape ${showShape(tensor.shape)} instead of ${showShape(shape)}`);
+    return tensor.data;
+  }
+
+  optionalFloats(key, dtype, shape) { return this.has(key) ? this.floats(key, dtype, shape) : null; }
+
+  /** One element per column, from one per column or one for all; null when absent. */
+  columns(key, dtype, width, allowed = [dtype]) {
+    if (!this.has(key)) return null;
+    const { data } = this.tensor(key, dtype, allowed, 0, 1);
+    if (data.length === width) return data;
+    if (data.length !== 1) this.refuse(`has ${quote(key)} with ${data.length} elements for ${width} columns`);
+    return emptyLike(data, width).fill(data[0]);
+  }
+
+  /** A rank-1 tensor of any integer dtype, every element in least..most (at most 2^31 - 1), as an Int32Array. */
+  indexes(key, least, most) { return this.checkIndexes(key, this.tensor(key, "i64", INTEGERS, 1).data, least, most); }
+
+  checkIndexes(key, data, least, most) {
+    for (let i = 0; i < data.length; i++) {
+      if (!(data[i] >= least && data[i] <= most)) this.refuse(`has ${data[i]} in ${quote(key)}, which is not in ${least}..${most}`);
+    }
+    return isBig(data) ? Int32Array.from(data, Number) : new Int32Array(data);
+  }
+
+  /** A number of output columns, before anything of that size is allocated. */
+  outputWidth(width) {
+    if (width > this.limits.rowElements) this.refuse(`gives rows of ${width} elements, more than ${this.limits.rowElements} (limit rowElements)`);
+    return width;
+  }
+
+  length(key, array, length) {
+    if (array.length !== length) this.refuse(`has ${array.length} elements in ${quote(key)} instead of ${length}`);
+    return array;
+  }
+
+  /** A tensor of any dtype; a bare array is str when its elements are strings, else f64. */
+  table(key, ...rank) {
+    const node = this.required(key);
+    const first = Array.isArray(node) && Array.isArray(node[0]) ? node[0] : node;
+    const texts = Array.isArray(first) && first.some((x) => typeof x === "string") && first.every((x) => x === null || typeof x === "string");
+    return this.tensor(key, texts ? "str" : "f64", Object.keys(DTYPES), ...rank);
+  }
+
+  /** One JSON element of `dtype`. */
+  element(key, dtype) {
+    if (this.required(key) === null) this.refuse(`has null for ${quote(key)}`);
+    return readElements(dtype, [[this.required(key)]], 1, this.named(key))[0];
+  }
+
+  finish() {
+    for (const key of this.node.keys()) if (!this.read.has(key) && !IGNORED_KEY.test(key)) this.refuse(`has the unknown attribute ${quote(key)}`);
+  }
+}
+
+/** The row shape two inputs broadcast to. */
+function broadcastShape(step, a, b) {
+  if (sameShape(a, b)) return a;
+  const [m, n] = [elementCount(a), elementCount(b)];
+  if (m === 1 && n === 1) return a.length > b.length ? a : b;
+  if (m === 1 && n > 1) return b;
+  if (n === 1 && m > 1) return a;
+  return step.refuse(`has inputs of row shapes ${showShape(a)} and ${showShape(b)}, which do not broadcast`);
+}
+
+/** x with `from` elements per row, each row repeated to `width` elements when from is 1. */
+function widen(x, from, width, n) {
+  if (from === width) return x;
+  const out = emptyLike(x, n * width);
+  for (let r = 0; r < n; r++) out.fill(x[r], r * width, (r + 1) * width);
+  return out;
+}
+
+function equalTest(match) { return match !== match ? (x) => x !== x : (x) => x === match; }
+
+/** The `match` of impute and is_missing: the element that counts as missing. */
+function readMatch(step, dtype) {
+  if (step.has("match")) return step.element("match", dtype);
+  return dtype === "str" ? null : NaN;
+}
+
+/** Integer x as the nearest f32 (ties to even), also beyond 2^53. */
+function integerToFloat32(element) {
+  const x = canonical(element);
+  if (typeof x === "number") return Math.fround(x);
+  const sticky = x & 0x7ffn ? 1n : 0n; // 53 bits, the last one set when anything below it is
+  return Math.fround(Number((x >> 11n) | sticky) * 2048);
+}
+
+/** x (an element of any dtype but str) as an integer: a number, or a bigint beyond 2^53 - 1. */
+function toInteger(x, dtype, first, i, width) {
+  const whole = typeof x === "bigint" ? x : Math.trunc(x) + 0;
+  if (dtype === "i64" && Math.abs(Number(whole)) < SAFE) return Number(whole);
+  const { least, most } = DTYPES[dtype];
+  if (!(whole >= least && whole <= most)) refuse(`row ${first + Math.floor(i / width)}: ${x} is not within ${dtype}.`);
+  return typeof whole === "bigint" || Math.abs(whole) <= SAFE ? canonical(whole) : BigInt(whole);
+}
+
+/** The sum of weight * x, from 0.0 in ascending index. */
+function dot(a, i, b, j, width) {
+  let sum = 0;
+  for (let c = 0; c < width; c++) sum += a[i + c] * b[j + c];
+  return sum;
+}
+
+/** out[r][k] = sum over j of x[r][j] * weight[k][j]; four sums at a time, each in ascending j. */
+function multiplyRows(x, weight, out, n, width, size) {
+  for (let r = 0, at = 0; r < n; r++) {
+    const row = r * width;
+    let k = 0;
+    for (; k + 4 <= size; k += 4, at += 4) {
+      const a = k * width, b = a + width, c = b + width, d = c + width;
+      let p = 0, q = 0, s = 0, t = 0;
+      for (let j = 0; j < width; j++) {
+        const v = x[row + j];
+        p += v * weight[a + j];
+        q += v * weight[b + j];
+        s += v * weight[c + j];
+        t += v * weight[d + j];
+      }
+      out[at] = p;
+      out[at + 1] = q;
+      out[at + 2] = s;
+      out[at + 3] = t;
+    }
+    for (; k < size; k++, at++) out[at] = dot(x, row, weight, k * width, width);
+  }
+}
+
+/** The largest element of a row; the first NaN wins. */
+function rowMax(x, from, width) {
+  let best = x[from];
+  for (let j = from + 1; j < from + width && best === best; j++) if (x[j] > best || x[j] !== x[j]) best = x[j];
+  return best;
+}
+
+/** The position of the element no other beats; the first NaN, else the lowest index among ties. */
+function rowBest(x, from, width, beats) {
+  let best = 0;
+  for (let j = 0; j < width; j++) {
+    if (x[from + j] !== x[from + j]) return j;
+    if (beats(x[from + j], x[from + best])) best = j;
+  }
+  return best;
+}
+
+const greater = (a, b) => a > b;
+const less = (a, b) => a < b;
+
+/** log(sum exp(x_j - m)) of a row with maximum m. */
+function logSumExp(x, from, width, m, round) {
+  let sum = 0;
+  for (let j = 0; j < width; j++) sum += round(exp(round(x[from + j] - m)));
+  return round(Math.log(round(sum)));
+}
+
+/** (x, from, width, round) -> one element. */
+const REDUCTIONS = {
+  __proto__: null,
+  sum(x, from, width) {
+    let sum = 0;
+    for (let j = from; j < from + width; j++) sum += x[j];
+    return sum;
+  },
+  prod(x, from, width, round) {
+    let product = 1;
+    for (let j = from; j < from + width; j++) product = round(product * x[j]);
+    return product;
+  },
+  mean: (x, from, width, round) => round(REDUCTIONS.sum(x, from, width)) / width,
+  min: (x, from, width) => x[from + rowBest(x, from, width, less)],
+  max: rowMax,
+  l2: (x, from, width, round) => Math.sqrt(round(dot(x, from, x, from, width))),
+  logsumexp(x, from, width, round) {
+    const m = rowMax(x, from, width);
+    return Math.abs(m) === Infinity ? m : m + logSumExp(x, from, width, m, round);
+  },
+  argmax: (x, from, width) => rowBest(x, from, width, greater),
+  argmin: (x, from, width) => rowBest(x, from, width, less),
+};
+
+const NORMS = {
+  __proto__: null,
+  l1(x, from, width) {
+    let sum = 0;
+    for (let j = from; j < from + width; j++) sum += Math.abs(x[j]);
+    return sum;
+  },
+  l2: REDUCTIONS.l2,
+  max(x, from, width) {
+    let most = 0;
+    for (let j = from; j < from + width && most === most; j++) if (Math.abs(x[j]) > most || x[j] !== x[j]) most = Math.abs(x[j]);
+    return most;
+  },
+};
+
+/** sum of term(x_j - p_j); differences and terms rounded. */
+function sumOver(x, i, points, j, p, term) {
+  let sum = 0;
+  for (let c = 0; c < p.width; c++) sum += term(p.round(x[i + c] - points[j + c]));
+  return p.round(sum);
+}
+
+/** (x, i, points, j, p) -> the metric between row i of x and row j of points. p: width, round, gamma, coef0, degree, p. */
+const METRICS = {
+  __proto__: null,
+  dot: (x, i, points, j, p) => p.round(dot(x, i, points, j, p.width)),
+  sqeuclidean: (x, i, points, j, p) => sumOver(x, i, points, j, p, UNARY.square),
+  euclidean: (x, i, points, j, p) => Math.sqrt(METRICS.sqeuclidean(x, i, points, j, p)),
+  manhattan: (x, i, points, j, p) => sumOver(x, i, points, j, p, Math.abs),
+  chebyshev(x, i, points, j, p) {
+    let most = 0;
+    for (let c = 0; c < p.width; c++) most = Math.max(most, Math.abs(x[i + c] - points[j + c]));
+    return most;
+  },
+  minkowski: (x, i, points, j, p) => pow(sumOver(x, i, points, j, p, (d) => p.round(pow(Math.abs(d), p.p))), p.round(1 / p.p)),
+  cosine(x, i, points, j, p) {
+    const norms = p.round(REDUCTIONS.l2(x, i, p.width, p.round)) * p.round(REDUCTIONS.l2(points, j, p.width, p.round));
+    return norms === 0 ? 1 : 1 - p.round(METRICS.dot(x, i, points, j, p) / p.round(norms));
+  },
+  rbf: (x, i, points, j, p) => exp(p.round(-p.gamma * METRICS.sqeuclidean(x, i, points, j, p))),
+  laplacian: (x, i, points, j, p) => exp(p.round(-p.gamma * METRICS.manhattan(x, i, points, j, p))),
+  poly: (x, i, points, j, p) => pow(affineDot(x, i, points, j, p), p.degree),
+  sigmoid: (x, i, points, j, p) => Math.tanh(affineDot(x, i, points, j, p)),
+};
+
+const affineDot = (x, i, points, j, p) => p.round(p.round(p.gamma * METRICS.dot(x, i, points, j, p)) + p.coef0);
+
+/** The positions of the k smallest of a row of distances, nearest first, ties to the lowest index, NaN last. */
+function nearest(distances, from, width, k) {
+  const key = (i) => (distances[from + i] !== distances[from + i] ? Infinity : distances[from + i]);
+  if (k > 64) return Int32Array.from({ length: width }, (_, i) => i).sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : a - b)).subarray(0, k);
+  const best = new Int32Array(k);
+  let count = 0;
+  for (let i = 0; i < width; i++) {
+    const d = key(i);
+    if (count === k && !(d < key(best[k - 1]))) continue;
+    let at = count < k ? count++ : k - 1;
+    for (; at > 0 && d < key(best[at - 1]); at--) best[at] = best[at - 1];
+    best[at] = i;
+  }
+  return best;
+}
+
+/** The weights of the chosen neighbours of one row. */
+function neighbourWeights(distances, from, chosen, byDistance, round) {
+  const weights = new Float64Array(chosen.length).fill(1);
+  if (!byDistance) return weights;
+  const zero = chosen.some((i) => distances[from + i] === 0);
+  return weights.map((_, j) => {
+    const d = distances[from + chosen[j]];
+    return zero ? Number(d === 0) : round(1 / d);
+  });
+}
+
+/** Pairwise coupling (docs/format.md, section 9). r: [c * c], r[t * c + j] the probability of t against j. */
+function couple(r, c) {
+  const p = new Float64Array(c).fill(1 / c), q = new Float64Array(c * c), qp = new Float64Array(c);
+  for (let t = 0; t < c; t++) {
+    for (let j = 0; j < c; j++) {
+      if (j === t) continue;
+      q[t * c + t] += r[j * c + t] * r[j * c + t];
+      q[t * c + j] = -r[j * c + t] * r[t * c + j];
+    }
+  }
+  for (let round = 0; round < Math.max(100, c); round++) {
+    let pqp = 0, worst = 0;
+    for (let t = 0; t < c; t++) {
+      qp[t] = dot(q, t * c, p, 0, c);
+      pqp += p[t] * qp[t];
+    }
+    for (let t = 0; t < c; t++) worst = Math.max(worst, Math.abs(qp[t] - pqp));
+    if (worst < 0.005 / c) break;
+    for (let t = 0; t < c; t++) {
+      const diff = (pqp - qp[t]) / q[t * c + t];
+      p[t] += diff;
+      pqp = (pqp + diff * (diff * q[t * c + t] + 2 * qp[t])) / (1 + diff) / (1 + diff);
+      for (let j = 0; j < c; j++) {
+        qp[j] = (qp[j] + diff * q[t * c + j]) / (1 + diff);
+        p[j] /= 1 + diff;
+      }
+    }
+  }
+  return p;
+}
+
+/** Calls visit(i, j, pair) for the pairs i < j of c classes in lexicographic order. */
+function forPairs(c, visit) {
+  for (let i = 0, pair = 0; i < c; i++) for (let j = i + 1; j < c; j++, pair++) visit(i, j, pair);
+}
+
+/** (p, decisions, from, out, to): one row of c classes. */
+const OVO_MODES = {
+  __proto__: null,
+  votes(p, d, from, out, to) {
+    forPairs(p.classes, (i, j, pair) => { out[to + (d[from + pair] > 0 ? i : j)] += 1; });
+  },
+  ovr(p, d, from, out, to) {
+    const plus = new Float64Array(p.classes), minus = new Float64Array(p.classes);
+    forPairs(p.classes, (i, j, pair) => {
+      plus[i] += d[from + pair];
+      minus[j] += d[from + pair];
+    });
+    OVO_MODES.votes(p, d, from, out, to);
+    for (let i = 0; i < p.classes; i++) {
+      const s = p.round(p.round(plus[i]) - p.round(minus[i]));
+      out[to + i] += p.round(s / p.round(3 * p.round(Math.abs(s) + 1)));
+    }
+  },
+  coupling(p, d, from, out, to) {
+    const c = p.classes, r = new Float64Array(c * c);
+    forPairs(c, (i, j, pair) => {
+      const z = p.round(p.round(p.a[pair] * d[from + pair]) + p.b[pair]);
+      const first = Math.min(Math.max(p.round(sigmoid(-z)), 1e-7), 1 - 1e-7);
+      r[i * c + j] = first;
+      r[j * c + i] = 1 - first;
+    });
+    out.set(c === 2 ? [r[1], r[2]] : couple(r, c), to);
+  },
+};
+
+/**
+ * The ops of profile tabular. check(step) reads the attributes and returns {dtype, shape, ...what run needs};
+ * run(p, inputs, n, first) returns the values of n rows. `first` is the number of the first row, for messages.
+ */
+const OPS = {
+  __proto__: null,
+
+  concat: {
+    check(step) {
+      const inputs = step.take(1, Infinity), { dtype } = inputs[0];
+      for (const x of inputs) step.expect(x, [dtype]);
+      const widths = inputs.map((x) => x.width);
+      return { dtype, shape: [widths.reduce((sum, width) => sum + width, 0)], widths };
+    },
+    run({ shape: [width], widths }, inputs, n) {
+      const aligned = align(inputs), out = emptyLike(aligned[0], n * width);
+      for (let k = 0, offset = 0; k < aligned.length; offset += widths[k++]) {
+        const x = aligned[k], w = widths[k];
+        for (let r = 0; r < n; r++) for (let j = 0; j < w; j++) out[r * width + offset + j] = x[r * w + j];
+      }
+      return out;
+    },
+  },
+
+  select: {
+    check(step) {
+      const x = step.only(Object.keys(DTYPES));
+      const index = step.indexes("index", 0, x.width - 1);
+      return { dtype: x.dtype, shape: [index.length], width: x.width, index };
+    },
+    run({ width, index }, [x], n) {
+      const k = index.length, out = emptyLike(x, n * k);
+      for (let r = 0; r < n; r++) for (let j = 0; j < k; j++) out[r * k + j] = x[r * width + index[j]];
+      return out;
+    },
+  },
+
+  cast: {
+    check(step) {
+      const dtypes = Object.keys(DTYPES).filter((dtype) => dtype !== "str");
+      const x = step.only(dtypes);
+      return { dtype: step.choice("to", dtypes), shape: x.shape, width: x.width };
+    },
+    run({ dtype, width }, [x], n, first) {
+      const { kind } = DTYPES[dtype], out = allocate(dtype, x.length);
+      if (kind === "int") {
+        const list = Array.from(x, (element, i) => toInteger(element, dtype, first, i, width));
+        return dtype === "i64" ? fromIntegers(list) : out.constructor.from(list);
+      }
+      for (let i = 0; i < x.length; i++) out[i] = kind === "bool" ? Number(x[i] != 0) : dtype === "f32" ? integerToFloat32(x[i]) : Number(x[i]);
+      return out;
+    },
+  },
+
+  constant: {
+    check(step) {
+      step.take(0);
+      return step.tensor("value", null, Object.keys(DTYPES), 0, 1); // dtype, shape, data
+    },
+    run({ data }, inputs, n) {
+      const out = emptyLike(data, n * data.length);
+      for (let i = 0; i < out.length; i += data.length) for (let j = 0; j < data.length; j++) out[i + j] = data[j];
+      return out;
+    },
+  },
+
+  impute: {
+    check(step) {
+      const x = step.only(["f64", "f32", "str"]);
+      step.required("values");
+      return { ...x, isMatch: equalTest(readMatch(step, x.dtype)), values: step.columns("values", x.dtype, x.width) };
+    },
+    run({ width, isMatch, values }, [x]) {
+      const out = x.slice();
+      for (let i = 0; i < x.length; i++) if (isMatch(x[i])) out[i] = values[i % width];
+      return out;
+    },
+  },
+
+  is_missing: {
+    check(step) {
+      const x = step.only(["f64", "f32", "str"]);
+      return { dtype: "f64", shape: x.shape, isMatch: equalTest(readMatch(step, x.dtype)) };
+    },
+    run({ isMatch }, [x]) { return Float64Array.from(x, (element) => Number(isMatch(element))); },
+  },
+
+  lookup: {
+    check(step) {
+      const x = step.only(["f64", "f32", "i64", "bool", "str"]);
+      const keys = step.tensor("keys", x.dtype, [x.dtype], 1).data, table = step.table("values", 1);
+      step.length("values", table.data, keys.length);
+      const index = new Map(); // NaN equals NaN, and -0 equals 0, as the format wants it
+      for (let k = 0; k < keys.length; k++) {
+        if (index.has(canonical(keys[k]))) step.refuse(`has the key ${quote(keys[k])} twice`);
+        index.set(canonical(keys[k]), k);
+      }
+      if (!step.has("default")) return { dtype: table.dtype, shape: x.shape, width: x.width, index, values: table.data };
+      const [data, [extra]] = align([table.data, oneElement(table.dtype, step.element("default", table.dtype))]);
+      const values = emptyLike(data, keys.length + 1).fill(extra);
+      for (let k = 0; k < keys.length; k++) values[k] = data[k];
+      return { dtype: table.dtype, shape: x.shape, width: x.width, index, values };
+    },
+    run({ width, index, values }, [x], n, first) {
+      const out = emptyLike(values, x.length), other = values.length > index.size ? index.size : undefined;
+      for (let i = 0; i < x.length; i++) {
+        const k = index.get(canonical(x[i])) ?? other;
+        if (k === undefined) refuse(`row ${first + Math.floor(i / width)}: ${quote(x[i])} is an unknown key, and there is no default.`);
+        out[i] = values[k];
+      }
+      return out;
+    },
+  },
+
+  onehot: {
+    check(step) {
+      const x = step.only(INTEGERS), size = step.whole("size", 1, step.limits.rowElements);
+      return { dtype: "f64", shape: [x.width * size], width: x.width, size };
+    },
+    run({ width, size }, [x], n, first) {
+      const out = new Float64Array(x.length * size);
+      for (let i = 0; i < x.length; i++) {
+        const code = Number(x[i]);
+        if (!(code >= -1 && code < size)) refuse(`row ${first + Math.floor(i / width)}: the code ${x[i]} is not in -1..${size - 1}.`);
+        if (code >= 0) out[i * size + code] = 1;
+      }
+      return out;
+    },
+  },
+
+  bucketize: {
+    check(step) {
+      const x = step.only(FLOATS);
+      const edges = step.tensor("edges", x.dtype, [x.dtype], 1).data, sizes = step.indexes("sizes", 0, edges.length);
+      step.length("sizes", sizes, x.width);
+      const ends = Float64Array.from(sizes);
+      for (let j = 1; j < ends.length; j++) ends[j] += ends[j - 1];
+      step.length("edges", edges, x.width === 0 ? 0 : ends[x.width - 1]);
+      for (let j = 0, e = 0; j < ends.length; j++) {
+        for (const start = e; e < ends[j]; e++) {
+          if (edges[e] !== edges[e] || (e > start && !(edges[e - 1] <= edges[e]))) step.refuse(`has edges of column ${j} that do not ascend`);
+        }
+      }
+      return { dtype: "i64", shape: x.shape, width: x.width, edges, ends, left: step.choice("side", ["left", "right"]) === "left" };
+    },
+    run({ width, edges, ends, left }, [x]) {
+      const out = new Float64Array(x.length);
+      for (let i = 0; i < x.length; i++) {
+        const j = i % width, start = j === 0 ? 0 : ends[j - 1], v = x[i];
+        let low = start, high = ends[j]; // the first edge that v does not pass lies in low..high
+        while (low < high) {
+          const middle = (low + high) >>> 1;
+          if (!(left ? v <= edges[middle] : v < edges[middle])) low = middle + 1;
+          else high = middle;
+        }
+        out[i] = low - start;
+      }
+      return out;
+    },
+  },
+
+  scale: {
+    check(step) {
+      const x = step.only(FLOATS), dtype = step.dtype();
+      const parts = ["sub", "div", "mul", "add"].map((key) => [ARITHMETIC[key], step.columns(key, dtype, x.width)]);
+      return { dtype, shape: x.shape, width: x.width, parts: parts.filter(([, values]) => values !== null) };
+    },
+    run({ dtype, width, parts }, [x]) {
+      const out = toFloat(x, dtype).slice();
+      for (const [apply, values] of parts) {
+        for (let i = 0; i < out.length; i += width) for (let j = 0; j < width; j++) out[i + j] = apply(out[i + j], values[j]);
+      }
+      return out;
+    },
+  },
+
+  clip: {
+    check(step) {
+      const x = step.only(FLOATS), dtype = step.dtype();
+      return { dtype, shape: x.shape, width: x.width, min: step.columns("min", dtype, x.width), max: step.columns("max", dtype, x.width) };
+    },
+    run({ dtype, width, min, max }, [x]) {
+      const out = toFloat(x, dtype).slice();
+      for (let i = 0; i < out.length; i++) {
+        const v = out[i], j = i % width;
+        if (min !== null && v < min[j]) out[i] = min[j];
+        else if (max !== null && v > max[j]) out[i] = max[j];
+      }
+      return out;
+    },
+  },
+
+  unary: {
+    check(step) {
+      const fn = step.choice("fn", [...Object.keys(UNARY), "not"]);
+      const x = step.only(fn === "not" ? ["bool"] : FLOATS), dtype = step.dtype();
+      if (fn === "not") return { dtype: "bool", shape: x.shape, apply: (element) => 1 - element };
+      return { dtype, shape: x.shape, apply: UNARY[fn] };
+    },
+    run({ dtype, apply }, [x]) {
+      const v = dtype === "bool" ? x : toFloat(x, dtype), out = emptyLike(v, v.length);
+      for (let i = 0; i < v.length; i++) out[i] = apply(v[i]);
+      return out;
+    },
+  },
+
+  binary: {
+    check(step) {
+      const [a, b] = step.take(2), dtype = step.dtype();
+      const fn = step.choice("fn", [...Object.keys(ARITHMETIC), ...Object.keys(COMPARISONS), ...Object.keys(LOGIC)]);
+      const float = FLOATS.includes(a.dtype);
+      if (fn in LOGIC) step.expect(a, ["bool"]);
+      else if (fn in ARITHMETIC) step.expect(a, FLOATS);
+      else if (!float) step.expect(a, fn === "eq" || fn === "ne" ? ["i64", "bool", "str"] : ["i64"]);
+      step.expect(b, float ? FLOATS : [a.dtype]);
+      const shape = broadcastShape(step, a.shape, b.shape);
+      const apply = ARITHMETIC[fn] ?? COMPARISONS[fn] ?? LOGIC[fn];
+      return { dtype: fn in ARITHMETIC ? dtype : "bool", shape, width: elementCount(shape), widths: [a.width, b.width], rounded: float ? dtype : null, apply };
+    },
+    run({ dtype, width, widths, rounded, apply }, inputs, n) {
+      const [a, b] = inputs.map((x, k) => widen(rounded === null ? x : toFloat(x, rounded), widths[k], width, n));
+      const out = allocate(dtype, n * width);
+      for (let i = 0; i < out.length; i++) out[i] = apply(a[i], b[i]);
+      return out;
+    },
+  },
+
+  where: {
+    check(step) {
+      const [condition, a, b] = step.take(3);
+      step.expect(condition, ["bool"]);
+      step.expect(b, [a.dtype]);
+      const shape = broadcastShape(step, condition.shape, broadcastShape(step, a.shape, b.shape));
+      return { dtype: a.dtype, shape, width: elementCount(shape), widths: [condition.width, a.width, b.width] };
+    },
+    run({ width, widths }, inputs, n) {
+      const [condition, a, b] = inputs.map((x, k) => widen(x, widths[k], width, n));
+      const [yes, no] = align([a, b]), out = emptyLike(yes, n * width);
+      for (let i = 0; i < out.length; i++) out[i] = condition[i] ? yes[i] : no[i];
+      return out;
+    },
+  },
+
+  linear: {
+    check(step) {
+      const x = step.only(FLOATS), dtype = step.dtype();
+      const { shape: [size, width], data: weight } = step.tensor("weight", dtype, [dtype], 2);
+      if (width !== x.width) step.refuse(`has "weight" for ${width} columns; its input has ${x.width}`);
+      return { dtype, shape: [size], width, weight, bias: step.optionalFloats("bias", dtype, [size]) };
+    },
+    run({ dtype, shape: [size], width, weight, bias }, [x], n) {
+      const out = allocate(dtype, n * size);
+      multiplyRows(toFloat(x, dtype), weight, out, n, width, size);
+      if (bias !== null) for (let i = 0; i < out.length; i += size) for (let k = 0; k < size; k++) out[i + k] += bias[k];
+      return out;
+    },
+  },
+
+  softmax: {
+    check: checkRow,
+    run({ dtype, width, round }, [input], n) {
+      const x = toFloat(input, dtype), out = allocate(dtype, n * width);
+      for (let from = 0; from < out.length; from += width) {
+        const m = rowMax(x, from, width);
+        for (let j = from; j < from + width; j++) out[j] = exp(round(x[j] - m));
+        const sum = round(REDUCTIONS.sum(out, from, width));
+        for (let j = from; j < from + width; j++) out[j] /= sum;
+      }
+      return out;
+    },
+  },
+
+  log_softmax: {
+    check: checkRow,
+    run({ dtype, width, round }, [input], n) {
+      const x = toFloat(input, dtype), out = allocate(dtype, n * width);
+      for (let from = 0; from < out.length; from += width) {
+        const m = rowMax(x, from, width), log = logSumExp(x, from, width, m, round);
+        for (let j = from; j < from + width; j++) out[j] = round(x[j] - m) - log;
+      }
+      return out;
+    },
+  },
+
+  normalize: {
+    check(step) { return { ...checkRow(step), norm: NORMS[step.choice("norm", Object.keys(NORMS))] }; },
+    run({ dtype, width, round, norm }, [x]) {
+      const out = toFloat(x, dtype).slice();
+      for (let from = 0; from < out.length; from += width) {
+        const size = round(norm(out, from, width, round));
+        if (size !== 0) for (let j = from; j < from + width; j++) out[j] /= size;
+      }
+      return out;
+    },
+  },
+
+  reduce: {
+    check(step) {
+      const { width, dtype, round } = checkRow(step);
+      const fn = step.choice("fn", Object.keys(REDUCTIONS)), keep = step.flag("keep");
+      if (width === 0) step.refuse(`takes the ${fn} of rows without columns`);
+      return { dtype: fn.startsWith("arg") ? "i64" : dtype, shape: keep ? [1] : [], width, rounded: dtype, round, reduction: REDUCTIONS[fn] };
+    },
+    run({ dtype, width, rounded, round, reduction }, [input], n) {
+      const x = toFloat(input, rounded), out = allocate(dtype, n);
+      for (let r = 0; r < n; r++) out[r] = reduction(x, r * width, width, round);
+      return out;
+    },
+  },
+
+  two_class: {
+    check(step) {
+      const { width, dtype } = checkRow(step);
+      if (width !== 1) step.refuse(`has an input of width ${width} instead of 1`);
+      return { dtype, shape: [2] };
+    },
+    run({ dtype }, [x], n) {
+      const p = toFloat(x, dtype), out = allocate(dtype, 2 * n);
+      for (let r = 0; r < n; r++) {
+        out[2 * r] = 1 - p[r];
+        out[2 * r + 1] = p[r];
+      }
+      return out;
+    },
+  },
+
+  take: {
+    check(step) {
+      const x = step.only(INTEGERS), { dtype, shape, data } = step.table("table", 1, 2);
+      if (shape.length === 2 && x.width !== 1) step.refuse(`has an input of width ${x.width}; a table of rows takes one of width 1`);
+      return { dtype, shape: shape.length === 2 ? [shape[1]] : x.shape, width: x.width, data, size: shape[0], stride: shape[1] ?? 1 };
+    },
+    run({ width, data, size, stride }, [x], n, first) {
+      const out = emptyLike(data, x.length * stride);
+      for (let i = 0; i < x.length; i++) {
+        const k = Number(x[i]);
+        if (!(k >= 0 && k < size)) refuse(`row ${first + Math.floor(i / width)}: the index ${x[i]} is not in 0..${size - 1}.`);
+        for (let j = 0; j < stride; j++) out[i * stride + j] = data[k * stride + j];
+      }
+      return out;
+    },
+  },
+
+  poly: {
+    check(step) {
+      const { width, dtype, round } = checkRow(step), { shape, data } = step.tensor("powers", "i64", INTEGERS, 2);
+      if (shape[1] !== width) step.refuse(`has "powers" for ${shape[1]} columns; its input has ${width}`);
+      const powers = step.checkIndexes("powers", data, 0, 255);
+      const terms = Array.from({ length: step.outputWidth(shape[0]) }, (_, k) => { // [column, power, column, power, ...], the last column first
+        const term = [];
+        for (let j = width - 1; j >= 0; j--) if (powers[k * width + j] > 0) term.push(j, powers[k * width + j]);
+        return Int32Array.from(term);
+      });
+      return { dtype, shape: [shape[0]], width, round, terms };
+    },
+    run({ dtype, width, round, terms }, [input], n) {
+      const x = toFloat(input, dtype), size = terms.length, out = allocate(dtype, n * size);
+      for (let r = 0; r < n; r++) {
+        for (let k = 0; k < size; k++) {
+          let product = 1;
+          for (let i = 0; i < terms[k].length; i += 2) {
+            for (let power = terms[k][i + 1]; power > 0; power--) product = round(x[r * width + terms[k][i]] * product);
+          }
+          out[r * size + k] = product;
+        }
+      }
+      return out;
+    },
+  },
+
+  interp: {
+    check(step) {
+      const { shape, dtype, round } = checkRow(step), knots = step.tensor("x", dtype, [dtype], 1).data;
+      const values = step.floats("y", dtype, [knots.length]), outside = step.choice("outside", ["clip", "nan", "extend"]);
+      if (knots.length === 0 || knots[0] !== knots[0]) step.refuse(`has no first knot in "x"`);
+      for (let i = 1; i < knots.length; i++) if (!(knots[i - 1] < knots[i])) step.refuse(`has knots in "x" that do not ascend strictly`);
+      if (outside === "extend" && knots.length < 2) step.refuse(`extends a line from one knot; two are needed`);
+      return { dtype, shape, round, knots, values, outside };
+    },
+    run(p, [input]) {
+      const x = toFloat(input, p.dtype), out = allocate(p.dtype, x.length);
+      for (let i = 0; i < x.length; i++) out[i] = interpolate(p, x[i]);
+      return out;
+    },
+  },
+
+  pairwise: {
+    check(step) {
+      const { width, dtype, round } = checkRow(step), { shape, data: points } = step.tensor("points", dtype, [dtype], 2);
+      if (shape[1] !== width) step.refuse(`has "points" of ${shape[1]} columns; its input has ${width}`);
+      const [gamma, coef0, degree, p] = [["gamma", 1], ["coef0", 0], ["degree", 3], ["p", 2]].map(([key, fallback]) => step.number(key, dtype, fallback));
+      if (!(p > 0)) step.refuse(`has a "p" that is not positive`);
+      return { dtype, shape: [shape[0]], width, round, points, metric: METRICS[step.choice("metric", Object.keys(METRICS))], gamma, coef0, degree, p };
+    },
+    run(p, [input], n) {
+      const { dtype, shape: [size], width, points, metric } = p, x = toFloat(input, dtype), out = allocate(dtype, n * size);
+      for (let r = 0; r < n; r++) for (let k = 0; k < size; k++) out[r * size + k] = metric(x, r * width, points, k * width, p);
+      return out;
+    },
+  },
+
+  tree_ensemble: { check: checkTrees, run: runTrees },
+
+  gaussian_ll: {
+    check(step) {
+      const { width, dtype, round } = checkRow(step), { shape, data: mean } = step.tensor("mean", dtype, [dtype], 2);
+      if (shape[1] !== width) step.refuse(`has "mean" for ${shape[1]} columns; its input has ${width}`);
+      step.outputWidth(shape[0]);
+      const variance = step.floats("var", dtype, shape), start = step.optionalFloats("log_prior", dtype, [shape[0]]) ?? allocate(dtype, shape[0]);
+      for (let k = 0; k < shape[0]; k++) {
+        let sum = 0;
+        for (let j = k * width; j < (k + 1) * width; j++) sum += round(Math.log(round(round(2 * Math.PI) * variance[j])));
+        start[k] -= round(0.5 * round(sum));
+      }
+      return { dtype, shape: [shape[0]], width, round, mean, variance, start };
+    },
+    run({ dtype, shape: [size], width, round, mean, variance, start }, [input], n) {
+      const x = toFloat(input, dtype), out = allocate(dtype, n * size);
+      for (let r = 0; r < n; r++) {
+        for (let k = 0; k < size; k++) {
+          let sum = 0;
+          for (let j = 0; j < width; j++) {
+            const d = round(x[r * width + j] - mean[k * width + j]);
+            sum += round(round(d * d) / variance[k * width + j]);
+          }
+          out[r * size + k] = start[k] - round(0.5 * round(sum));
+        }
+      }
+      return out;
+    },
+  },
+
+  knn: {
+    check(step) {
+      const { width, dtype, round } = checkRow(step), k = step.whole("k", 1, width);
+      const byDistance = step.choice("weights", ["uniform", "distance"]) === "distance", common = { dtype: "f64", rounded: dtype, width, round, k, byDistance };
+      if (step.has("classes")) {
+        const classes = step.whole("classes", 1, step.limits.rowElements), codes = step.indexes("targets", 0, classes - 1);
+        return { ...common, shape: [classes], codes: step.length("targets", codes, width), targets: null };
+      }
+      const { shape, data: targets } = step.tensor("targets", "f64", ["f64"], 2);
+      if (shape[0] !== width) step.refuse(`has "targets" for ${shape[0]} points; its input has ${width}`);
+      return { ...common, shape: [shape[1]], codes: null, targets };
+    },
+    run({ rounded, shape: [size], width, round, k, byDistance, codes, targets }, [input], n) {
+      const x = toFloat(input, rounded), out = new Float64Array(n * size);
+      for (let r = 0; r < n; r++) {
+        const chosen = nearest(x, r * width, width, k), weights = neighbourWeights(x, r * width, chosen, byDistance, round);
+        let total = 0;
+        for (let j = 0; j < k; j++) {
+          total += weights[j];
+          if (codes !== null) out[r * size + codes[chosen[j]]] += weights[j];
+          else for (let o = 0; o < size; o++) out[r * size + o] += weights[j] * targets[chosen[j] * size + o];
+        }
+        for (let o = r * size; o < (r + 1) * size; o++) out[o] /= total;
+      }
+      return out;
+    },
+  },
+
+  ovo_vote: {
+    check(step) {
+      const { width, dtype, round } = checkRow(step), classes = step.whole("classes", 2, 65536), pairs = (classes * (classes - 1)) / 2;
+      if (width !== pairs) step.refuse(`has ${width} decisions; ${classes} classes need ${pairs}`);
+      const mode = step.choice("mode", Object.keys(OVO_MODES)), coupling = mode === "coupling";
+      const [a, b] = ["prob_a", "prob_b"].map((key) => (coupling ? step.floats(key, dtype, [pairs]) : null));
+      return { dtype, shape: [classes], width, round, classes, mode: OVO_MODES[mode], a, b };
+    },
+    run(p, [input], n) {
+      const x = toFloat(input, p.dtype), out = allocate(p.dtype, n * p.classes);
+      for (let r = 0; r < n; r++) p.mode(p, x, r * p.width, out, r * p.classes);
+      return out;
+    },
+  },
+};
+
+/** The check shared by the ops that take one row of floats and have a dtype. */
+function checkRow(step) {
+  const x = step.only(FLOATS), dtype = step.dtype();
+  return { dtype, shape: x.shape, width: x.width, round: rounding(dtype) };
+}
+
+/** An array of one element. */
+function oneElement(dtype, x) {
+  if (typeof x === "bigint") return BigInt64Array.of(x);
+  const array = allocate(dtype, 1);
+  array[0] = x;
+  return array;
+}
+
+/** Piecewise linear through (knots, values). */
+function interpolate({ knots, values, outside, round }, v) {
+  const last = knots.length - 1;
+  if (v !== v) return v;
+  if (outside !== "extend" && v < knots[0]) return outside === "clip" ? values[0] : NaN;
+  if (outside !== "extend" && v > knots[last]) return outside === "clip" ? values[last] : NaN;
+  if (v === knots[last]) return values[last];
+  let low = 0, high = last; // the segment low..low + 1; outside, the end segment
+  while (high - low > 1) {
+    const middle = (low + high) >>> 1;
+    if (knots[middle] <= v) low = middle;
+    else high = middle;
+  }
+  const slope = round(round(values[low + 1] - values[low]) / round(knots[low + 1] - knots[low]));
+  return round(slope * round(v - knots[low])) + values[low];
+}
+
+// =============================================================================================================== Trees
+
+// Nodes are laid out anew when loading: the two children of a node stand side by side, pairs in preorder of their parents, so that a walk
+// needs one number per node: `step`, from the node to its left child (the right one is next to it). A leaf has step 0 and looks at an extra
+// column that holds -Infinity: walking on from a leaf stays there, and several rows walk in step without a branch.
+// A node sends x right when x >= bound. For `le` the bound is the next float after the threshold; the bound of a leaf is never reached.
+
+/** 8 bytes: f32 bound, then step << 8 | feature. A leaf keeps its number in place of the bound. */
+class NarrowNodes {
+  constructor(count) {
+    const buffer = new ArrayBuffer(8 * count);
+    this.bounds = new Float32Array(buffer);
+    this.words = new Int32Array(buffer);
+    this.Row = Float32Array;
+  }
+  static fits(dtype, width, largestTree) { return dtype === "f32" && width <= 255 && largestTree < 1 << 23; }
+  setInner(i, bound, feature, step) {
+    this.bounds[2 * i] = bound;
+    this.words[2 * i + 1] = (step << 8) | feature;
+  }
+  setLeaf(i, number, feature) {
+    this.words[2 * i] = number;
+    this.words[2 * i + 1] = feature;
+  }
+  bound(i) { return this.bounds[2 * i]; }
+  feature(i) { return this.words[2 * i + 1] & 255; }
+  step(i) { return this.words[2 * i + 1] >>> 8; }
+  leaf(i) { return this.words[2 * i]; }
+
+  /** Writes the leaf number of each of n rows of x (stride elements each) in the tree at `root`. */
+  walk(x, stride, n, root, leaves) {
+    const { bounds, words } = this;
+    let r = 0;
+    for (; r + 8 <= n; r += 8) {
+      const x0 = r * stride, x1 = x0 + stride, x2 = x1 + stride, x3 = x2 + stride, x4 = x3 + stride, x5 = x4 + stride, x6 = x5 + stride, x7 = x6 + stride;
+      let a = root, b = root, c = root, d = root, e = root, f = root, g = root, h = root, w = 0, any = 0;
+      do {
+        w = words[2 * a + 1]; any = w; a = (a + (w >>> 8) + +(x[x0 + (w & 255)] >= bounds[2 * a])) | 0;
+        w = words[2 * b + 1]; any |= w; b = (b + (w >>> 8) + +(x[x1 + (w & 255)] >= bounds[2 * b])) | 0;
+        w = words[2 * c + 1]; any |= w; c = (c + (w >>> 8) + +(x[x2 + (w & 255)] >= bounds[2 * c])) | 0;
+        w = words[2 * d + 1]; any |= w; d = (d + (w >>> 8) + +(x[x3 + (w & 255)] >= bounds[2 * d])) | 0;
+        w = words[2 * e + 1]; any |= w; e = (e + (w >>> 8) + +(x[x4 + (w & 255)] >= bounds[2 * e])) | 0;
+        w = words[2 * f + 1]; any |= w; f = (f + (w >>> 8) + +(x[x5 + (w & 255)] >= bounds[2 * f])) | 0;
+        w = words[2 * g + 1]; any |= w; g = (g + (w >>> 8) + +(x[x6 + (w & 255)] >= bounds[2 * g])) | 0;
+        w = words[2 * h + 1]; any |= w; h = (h + (w >>> 8) + +(x[x7 + (w & 255)] >= bounds[2 * h])) | 0;
+      } while (any >>> 8);
+      leaves[r] = words[2 * a]; leaves[r + 1] = words[2 * b]; leaves[r + 2] = words[2 * c]; leaves[r + 3] = words[2 * d];
+      leaves[r + 4] = words[2 * e]; leaves[r + 5] = words[2 * f]; leaves[r + 6] = words[2 * g]; leaves[r + 7] = words[2 * h];
+    }
+    for (; r < n; r++) {
+      let i = root, w = words[2 * i + 1];
+      while (w >>> 8) {
+        i = (i + (w >>> 8) + +(x[r * stride + (w & 255)] >= bounds[2 * i])) | 0;
+        w = words[2 * i + 1];
+      }
+      leaves[r] = words[2 * i];
+    }
+  }
+}
+
+/** 16 bytes: f64 bound, i32 feature, i32 step. A leaf keeps its number in place of the bound. */
+class WideNodes {
+  constructor(count) {
+    const buffer = new ArrayBuffer(16 * count);
+    this.bounds = new Float64Array(buffer);
+    this.words = new Int32Array(buffer);
+    this.Row = Float64Array;
+  }
+  setInner(i, bound, feature, step) {
+    this.bounds[2 * i] = bound;
+    this.words[4 * i + 2] = feature;
+    this.words[4 * i + 3] = step;
+  }
+  setLeaf(i, number, feature) {
+    this.words[4 * i] = number;
+    this.words[4 * i + 2] = feature;
+  }
+  bound(i) { return this.bounds[2 * i]; }
+  feature(i) { return this.words[4 * i + 2]; }
+  step(i) { return this.words[4 * i + 3]; }
+  leaf(i) { return this.words[4 * i]; }
+
+  walk(x, stride, n, root, leaves) {
+    const { bounds, words } = this;
+    let r = 0;
+    for (; r + 4 <= n; r += 4) {
+      const x0 = r * stride, x1 = x0 + stride, x2 = x1 + stride, x3 = x2 + stride;
+      let a = root, b = root, c = root, d = root, s = 0, any = 0;
+      do {
+        s = words[4 * a + 3]; any = s; a = (a + s + +(x[x0 + words[4 * a + 2]] >= bounds[2 * a])) | 0;
+        s = words[4 * b + 3]; any |= s; b = (b + s + +(x[x1 + words[4 * b + 2]] >= bounds[2 * b])) | 0;
+        s = words[4 * c + 3]; any |= s; c = (c + s + +(x[x2 + words[4 * c + 2]] >= bounds[2 * c])) | 0;
+        s = words[4 * d + 3]; any |= s; d = (d + s + +(x[x3 + words[4 * d + 2]] >= bounds[2 * d])) | 0;
+      } while (any !== 0);
+      leaves[r] = words[4 * a]; leaves[r + 1] = words[4 * b]; leaves[r + 2] = words[4 * c]; leaves[r + 3] = words[4 * d];
+    }
+    for (; r < n; r++) {
+      let i = root, s = words[4 * i + 3];
+      while (s !== 0) {
+        i = (i + s + +(x[r * stride + words[4 * i + 2]] >= bounds[2 * i])) | 0;
+        s = words[4 * i + 3];
+      }
+      leaves[r] = words[4 * i];
+    }
+  }
+}
+
+/** The next float above each element, in place of a copy; above +Infinity NaN, which nothing reaches. */
+function nextUp(values, dtype) {
+  const out = values.slice();
+  const wide = dtype === "f64", high = wide && LITTLE_ENDIAN ? 1 : 0, size = wide ? 2 : 1;
+  const words = new Int32Array(out.buffer, out.byteOffset, out.length * size);
+  for (let i = 0; i < out.length; i++) {
+    if (out[i] === 0) out[i] = 0; // -0 becomes 0
+    const low = size * i + (wide ? 1 - high : 0), up = words[size * i + high] < 0 ? -1 : 1;
+    words[low] += up;
+    if (wide && words[low] === (up > 0 ? 0 : -1)) words[size * i + high] += up; // the carry, or the borrow
+  }
+  return out;
+}
+
+const MISSING = ["error", "left", "right", "node"];
+
+function checkTrees(step) {
+  const inputs = step.take(1, 2), x = step.expect(inputs[0], FLOATS);
+  const dtype = step.dtype(), acc = step.dtype("acc");
+  const arrays = readTreeArrays(step, x.width, dtype);
+  const leaves = readLeaves(step, acc, arrays.leafCount);
+  const { width, classes } = readTreeOutput(step, leaves, arrays.start.length);
+  if (inputs.length === 2 && (inputs[1].dtype !== acc || inputs[1].width !== width)) {
+    step.refuse(`has a second input of dtype ${inputs[1].dtype} and width ${inputs[1].width} instead of ${acc} and ${width}`);
+  }
+  const init = step.optionalFloats("init", acc, [width]) ?? allocate(acc, width);
+  const mean = step.choice("aggregate", ["sum", "mean"], "sum") === "mean";
+  return {
+    dtype: acc, shape: [width], rounded: dtype, columns: x.width, init, mean, classes, leafValues: leaves.values, leafWidth: leaves.width,
+    ...packTrees(step, arrays, leaves, x.width, dtype),
+  };
+}
+
+/** start, feature, threshold, right, missing and categories, with the counts checked. */
+function readTreeArrays(step, width, dtype) {
+  const feature = step.indexes("feature", -1, width - 1), start = step.indexes("start", 0, feature.length - 1);
+  if (start.length === 0 || start[0] !== 0) step.refuse(`has trees that do not start at node 0`);
+  for (let t = 1; t < start.length; t++) if (start[t] <= start[t - 1]) step.refuse(`has "start" that does not ascend strictly`);
+  let inner = 0;
+  for (let i = 0; i < feature.length; i++) if (feature[i] >= 0) inner++;
+  const threshold = step.floats("threshold", dtype, [inner]);
+  for (let i = 0; i < inner; i++) if (threshold[i] !== threshold[i]) step.refuse(`has NaN in "threshold"`);
+  const right = step.length("right", step.indexes("right", 0, feature.length), inner);
+  const missing = step.choice("missing", MISSING, "error");
+  const missingLeft = missing === "node" ? step.length("missing_left", step.indexes("missing_left", 0, 1), inner) : null;
+  return { feature, start, threshold, right, missing, missingLeft, leafCount: feature.length - inner, ...readCategories(step, threshold) };
+}
+
+/** category: per inner node; sets: the category values, set s at sets.start[s] .. sets.start[s + 1] - 1. Null without categories. */
+function readCategories(step, threshold) {
+  if (!step.has("category")) return { category: null, sets: null };
+  const values = step.tensor("set", "i64", INTEGERS, 1).data, start = step.indexes("set_start", 0, values.length);
+  const category = step.length("category", step.indexes("category", -1, start.length - 1), threshold.length);
+  if (start.length > 0 ? start[0] !== 0 : values.length > 0) step.refuse(`has category sets that do not start at 0`);
+  for (let s = 0; s < start.length; s++) {
+    const end = start[s + 1] ?? values.length;
+    if (end < start[s]) step.refuse(`has "set_start" that does not ascend`);
+    for (let i = start[s]; i < end; i++) {
+      if (values[i] < 0 || (i > start[s] && values[i] <= values[i - 1])) step.refuse(`has a category set that is negative or does not ascend`);
+    }
+  }
+  for (let i = 0; i < category.length; i++) if (category[i] >= 0 && threshold[i] !== 0) step.refuse(`has a category node whose threshold is not 0`);
+  const ends = new Int32Array(start.length + 1).fill(values.length);
+  ends.set(start);
+  return { category, sets: { start: ends, values } };
+}
+
+/** The leaf values: [count * width], one row per leaf number. */
+function readLeaves(step, acc, leafCount) {
+  const width = step.has("leaf_width") ? step.whole("leaf_width", 1, step.limits.rowElements) : 1;
+  if (!step.has("leaf_table")) {
+    step.optional("leaf_table");
+    return { width, rows: null, values: step.floats("leaf", acc, [leafCount * width]) };
+  }
+  const values = step.tensor("leaf_table", acc, [acc], 1).data;
+  if (values.length % width !== 0) step.refuse(`has ${values.length} elements in "leaf_table", which is not a multiple of ${width}`);
+  const rows = step.length("leaf", step.indexes("leaf", 0, values.length / width - 1), leafCount);
+  return { width, rows, values };
+}
+
+/** The width of the output, and per tree the column it adds to (null: all of them). */
+function readTreeOutput(step, leaves, trees) {
+  if (step.has("class")) {
+    if (leaves.width !== 1) step.refuse(`has "class" with leaves of width ${leaves.width}; it needs width 1`);
+    const size = step.whole("size", 1, step.limits.rowElements);
+    return { width: size, classes: step.length("class", step.indexes("class", 0, size - 1), trees) };
+  }
+  if (step.has("size") && step.whole("size", 1, step.limits.rowElements) !== leaves.width) step.refuse(`has "size" without "class", and it is not the width of a leaf`);
+  return { width: leaves.width, classes: null };
+}
+
+/** The nodes of all trees in their new order, with what the careful walk needs besides. */
+function packTrees(step, arrays, leaves, width, dtype) {
+  const { feature, start, threshold, right, category, missingLeft } = arrays;
+  const sizes = start.map((from, t) => (t + 1 < start.length ? start[t + 1] : feature.length) - from);
+  const largest = sizes.reduce((most, size) => Math.max(most, size), 0);
+  const count = feature.length + start.length; // one node of padding per tree, so that pairs begin at even places
+  const nodes = NarrowNodes.fits(dtype, width, largest) ? new NarrowNodes(count) : new WideNodes(count);
+  const bounds = step.choice("cmp", ["le", "lt"], "le") === "le" ? nextUp(threshold, dtype) : threshold;
+  const nanRight = missingLeft === null ? null : new Uint8Array(count), set = category === null ? null : new Int32Array(count);
+  const roots = new Int32Array(start.length), place = new Int32Array(largest), pending = [];
+  let inner = 0, leaf = 0;
+  for (let t = 0, base = 0; t < start.length; base += sizes[t++] + 1) {
+    roots[t] = base;
+    place[0] = base;
+    for (let i = 0, pair = base + 2; i < sizes[t]; i++) {
+      const column = feature[start[t] + i], at = place[i];
+      if (column < 0) {
+        nodes.setLeaf(at, leaves.rows === null ? leaf : leaves.rows[leaf], width);
+        leaf++;
+        if (i + 1 !== (pending.length > 0 ? pending.pop() : sizes[t])) step.refuse(`has a tree ${t} whose nodes are not one tree in preorder (node ${i})`);
+        continue;
+      }
+      const r = right[inner];
+      if (!(r > i + 1 && r < sizes[t])) step.refuse(`has a node ${i} of tree ${t} whose right child ${r} is not in ${i + 2}..${sizes[t] - 1}`);
+      nodes.setInner(at, bounds[inner], column, pair - at);
+      if (nanRight !== null) nanRight[at] = 1 - missingLeft[inner];
+      if (set !== null) set[at] = category[inner] + 1;
+      place[i + 1] = pair;
+      place[r] = pair + 1;
+      pair += 2;
+      pending.push(r);
+      inner++;
+    }
+  }
+  return { nodes, roots, nanRight, set, sets: arrays.sets, missing: arrays.missing };
+}
+
+function runTrees(p, [input, sums], n, first) {
+  const { nodes, roots, columns, init, leafValues, leafWidth, classes, shape: [width] } = p;
+  const out = sums === undefined ? OPS.constant.run({ data: init }, [], n) : sums.slice();
+  const { x, clean, careful } = arrangeRows(p, toFloat(input, p.rounded), n), stride = columns + 1;
+  const leaves = new Int32Array(clean.length), row = new Int32Array(1), leaf = new Int32Array(1);
+  for (let t = 0; t < roots.length; t++) {
+    const column = classes === null ? 0 : classes[t];
+    nodes.walk(x, stride, clean.length, roots[t], leaves);
+    addLeaves(out, clean, leaves, leafValues, leafWidth, width, column);
+    for (let k = 0; k < careful.length; k++) {
+      row[0] = careful[k];
+      leaf[0] = walkCarefully(p, x, (clean.length + k) * stride, roots[t], first + careful[k]);
+      addLeaves(out, row, leaf, leafValues, leafWidth, width, column);
+    }
+  }
+  if (p.mean) for (let i = 0; i < out.length; i++) out[i] /= roots.length;
+  return out;
+}
+
+/**
+ * The rows with one more column of -Infinity: first those `clean` of NaN, which walk in step, then those that need the careful walk.
+ * clean, careful: their numbers.
+ */
+function arrangeRows({ nodes, columns, missing, set }, input, n) {
+  const needsCare = new Uint8Array(n);
+  let count = 0;
+  for (let r = 0; r < n; r++) {
+    let sum = 0; // NaN when, and nearly only when, an element is: inf - inf only costs time
+    if (missing !== "left") for (let j = r * columns; j < (r + 1) * columns; j++) sum += input[j];
+    needsCare[r] = Number(set !== null || sum !== sum);
+    count += needsCare[r];
+  }
+  const stride = columns + 1, x = new nodes.Row(n * stride), clean = new Int32Array(n - count), careful = new Int32Array(count);
+  for (let r = 0, i = 0, k = 0; r < n; r++) {
+    const to = (needsCare[r] ? clean.length + k : i) * stride;
+    for (let j = 0; j < columns; j++) x[to + j] = input[r * columns + j];
+    x[to + columns] = -Infinity;
+    if (needsCare[r]) careful[k++] = r;
+    else clean[i++] = r;
+  }
+  return { x, clean, careful };
+}
+
+/** out[rows[i]][column ...] += the values of leaves[i]; the array rounds every sum to its dtype. */
+function addLeaves(out, rows, leaves, values, leafWidth, width, column) {
+  if (leafWidth === 1) {
+    for (let i = 0; i < rows.length; i++) out[rows[i] * width + column] += values[leaves[i]];
+    return;
+  }
+  for (let i = 0; i < rows.length; i++) {
+    const to = rows[i] * width, from = leaves[i] * leafWidth;
+    for (let j = 0; j < leafWidth; j++) out[to + j] += values[from + j];
+  }
+}
+
+/** The leaf number of the row at x[at ...], with missing values and categories. */
+function walkCarefully({ nodes, nanRight, set, sets, missing }, x, at, root, rowNumber) {
+  for (let i = root; ;) {
+    const step = nodes.step(i);
+    if (step === 0) return nodes.leaf(i);
+    const v = x[at + nodes.feature(i)];
+    let right;
+    if (v !== v) {
+      if (missing === "error") refuse(`row ${rowNumber}: column ${nodes.feature(i)} is NaN, and a tree asks for it.`);
+      right = nanRight !== null ? nanRight[i] : Number(missing === "right");
+    } else {
+      right = set !== null && set[i] > 0 ? Number(!inSet(sets, set[i] - 1, v)) : Number(v >= nodes.bound(i));
+    }
+    i += step + right;
+  }
+}
+
+function inSet({ start, values }, s, v) {
+  let low = start[s], high = start[s + 1];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (values[middle] < v) low = middle + 1;
+    else high = middle;
+  }
+  return low < start[s + 1] && values[low] == v; // also between a bigint and a number
+}
+
+// =============================================================================================================== Model
+
+const BLOCK_ELEMENTS = 2 ** 22; // rows of a block times elements per row, at most
+const BLOCK_ROWS = 4096;
+const ROLES = ["prediction", "probability", "score", "transform", "cluster", "anomaly"];
+const HEADER_KEYS = ["format", "version", "requires", "inputs", "steps", "outputs"];
+
+/** The plan of a document: everything checked, nothing left to be found out while predicting but NaN, missing and unknown categories. */
+function readDocument(document, limits) {
+  if (!(document instanceof Map)) refuse("The artifact is not a JSON object.");
+  const requires = readHeader(document);
+  readObject(document, HEADER_KEYS, ["verification"], "The artifact");
+  const values = []; // value types with names; a value's slot is its index
+  const slots = new Map();
+  const define = (name, type, where) => {
+    if (slots.has(name)) refuse(`${where} defines the name ${quote(name)} a second time.`);
+    if (type.width > limits.rowElements) refuse(`${where} has rows of ${type.width} elements, more than ${limits.rowElements} (limit rowElements).`);
+    slots.set(name, values.length);
+    values.push({ name, ...type });
+  };
+  const inputs = readList(document.get("inputs"), `"inputs"`).map((node, i) => readInput(node, `input ${i}`, limits));
+  for (const input of inputs) define(input.name, input, `input ${quote(input.name)}`);
+  const steps = readSteps(document.get("steps"), requires, values, slots, define, limits);
+  const rowElements = values.reduce((sum, value) => sum + value.width, 0);
+  if (rowElements > limits.totalRowElements) refuse(`All values of a row have ${rowElements} elements, more than ${limits.totalRowElements} (limit totalRowElements).`);
+  const outputs = readList(document.get("outputs"), `"outputs"`).map((node, i) => readOutput(node, `output ${i}`, values, slots));
+  if (inputs.length === 0 || outputs.length === 0) refuse("The artifact has no input or no output.");
+  refuseRepeats(outputs.map(({ name }) => name), `"outputs"`);
+  const blockRows = Math.max(1, Math.min(BLOCK_ROWS, Math.floor(BLOCK_ELEMENTS / Math.max(1, rowElements))));
+  const plan = { version: document.get("version"), requires, inputs, steps, outputs, blockRows, limits, vectors: null };
+  if (document.has("verification")) plan.vectors = readVectors(document.get("verification"), plan, limits.carriedRows, `"verification"`);
+  return plan;
+}
+
+/** Checks format and version, and returns the ops required. */
+function readHeader(document) {
+  if (document.get("format") !== "modelport") refuse(`The artifact does not say "format": "modelport".`);
+  const version = document.get("version");
+  if (typeof version !== "string" || !/^(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)$/.test(version)) refuse(`The artifact has no "version" such as "1.0".`);
+  if (!version.startsWith("1.")) throw new Unsupported(`The artifact is of format version ${quote(version)}; this reader implements version 1.`);
+  if (!document.has("requires")) refuse(`The artifact lacks the key "requires".`);
+  const requires = readList(document.get("requires"), `"requires"`).map((op) => readText(op, `an entry of "requires"`));
+  refuseRepeats(requires, `"requires"`);
+  const unknown = requires.filter((op) => !(op in OPS));
+  if (unknown.length > 0) {
+    const listed = unknown.slice(0, 50).map(quote).join(", ") + (unknown.length > 50 ? `, and ${unknown.length - 50} more` : "");
+    throw new Unsupported(`The artifact requires ops this reader does not implement: ${listed}.`);
+  }
+  return requires;
+}
+
+function refuseRepeats(names, where) {
+  const seen = new Set();
+  for (const name of names) {
+    if (seen.has(name)) refuse(`${where} lists ${quote(name)} twice.`);
+    seen.add(name);
+  }
+}
+
+function readInput(node, where, limits) {
+  readObject(node, ["name", "dtype", "shape"], ["missing", "features"], where);
+  const name = readName(node.get("name"), `the name of ${where}`);
+  const dtype = readChoice(node.get("dtype"), ["f64", "f32", "i64", "bool", "str"], `the dtype of ${where}`);
+  const shape = readShape(node.get("shape"), limits, `the shape of ${where}`);
+  if (shape.length > 1) refuse(`${where} has rows of rank ${shape.length}; in profile tabular they have rank 0 or 1.`);
+  const allowed = { float: ["error", "nan"], str: ["error", "null"] }[DTYPES[dtype].kind] ?? ["error"];
+  const missing = node.has("missing") ? readChoice(node.get("missing"), allowed, `"missing" of ${where}`) : "error";
+  let features = null;
+  if (node.has("features")) {
+    features = Object.freeze(readList(node.get("features"), `"features" of ${where}`).map((feature) => readText(feature, `a feature of ${where}`)));
+    if (shape.length !== 1 || features.length !== shape[0]) refuse(`${where} has ${features.length} features for rows of shape ${showShape(shape)}.`);
+    refuseRepeats(features, `"features" of ${where}`);
+  }
+  return { name, missing, features, ...valueType(dtype, shape) };
+}
+
+function readOutput(node, where, values, slots) {
+  readObject(node, ["name", "from", "dtype", "role"], ["classes"], where);
+  const name = readText(node.get("name"), `the name of ${where}`), from = readText(node.get("from"), `"from" of ${where}`);
+  if (!slots.has(from)) refuse(`${where} comes from ${quote(from)}, which is not defined.`);
+  const slot = slots.get(from), { dtype, shape, width } = values[slot];
+  if (node.get("dtype") !== dtype) refuse(`${where} does not have the dtype of ${quote(from)}, which is ${dtype}.`);
+  const role = readChoice(node.get("role"), ROLES, `the role of ${where}`);
+  const classes = node.has("classes") ? readClasses(node.get("classes"), `"classes" of ${where}`) : null;
+  if (classes !== null && (shape.length === 0 || classes.length !== width)) refuse(`${where} has ${classes.length} classes for rows of shape ${showShape(shape)}.`);
+  return { name, role, classes, slot, dtype, shape, width };
+}
+
+/** Strings, integers or booleans, all of one kind. */
+function readClasses(node, where) {
+  const classes = readList(node, where).map((x) => (x instanceof Num ? readWhole(x, -SAFE, SAFE, `an element of ${where}`) : x));
+  const kinds = new Set(classes.map((x) => typeof x));
+  if (kinds.size > 1 || !["string", "number", "boolean", undefined].includes([...kinds][0])) refuse(`${where} are not all strings, all integers or all booleans.`);
+  return Object.freeze(classes);
+}
+
+/** {op, where, check's result, slots of the inputs, slot of the value} per step. */
+function readSteps(node, requires, values, slots, define, limits) {
+  const nodes = readList(node, `"steps"`), used = new Set();
+  if (nodes.length > limits.steps) refuse(`The artifact has ${nodes.length} steps, more than ${limits.steps} (limit steps).`);
+  const steps = nodes.map((stepNode, i) => {
+    if (!(stepNode instanceof Map)) refuse(`step ${i} is not a JSON object.`);
+    const op = readText(stepNode.get("op"), `"op" of step ${i}`), where = `step ${i} (${quote(op)})`;
+    if (!requires.includes(op)) refuse(`${where} uses an op that "requires" does not list.`);
+    used.add(op);
+    const from = readList(stepNode.get("in"), `"in" of ${where}`).map((name) => {
+      if (!slots.has(readText(name, `an input of ${where}`))) refuse(`${where} takes ${quote(name)}, which is not defined before it.`);
+      return slots.get(name);
+    });
+    const out = readText(stepNode.get("out"), `"out" of ${where}`);
+    const reader = new StepReader(stepNode, from.map((slot) => values[slot]), where, limits);
+    const params = OPS[op].check(reader);
+    reader.finish();
+    define(out, valueType(params.dtype, params.shape), where);
+    return { run: OPS[op].run, params, from, slot: slots.get(out), where };
+  });
+  for (const op of requires) if (!used.has(op)) refuse(`"requires" lists ${quote(op)}, which no step uses.`);
+  return steps;
+}
+
+/** A verification object: {rows, inputs, outputs, tolerance}, Maps by name. */
+function readVectors(node, plan, mostRows, where) {
+  readObject(node, ["source", "inputs", "outputs", "tolerance"], ["rows"], where);
+  readChoice(node.get("source"), ["synthetic", "sample"], `"source" of ${where}`);
+  let rows = null;
+  const read = (group, values) => readNamed(node.get(group), values, `"${group}" of ${where}`, (tensorNode, { name, dtype, shape }) => {
+    const label = `${quote(name)} in "${group}" of ${where}`, tensor = readTensor(tensorNode, dtype, [dtype], plan.limits, label);
+    if (tensor.shape.length === 0) refuse(`${label} has no batch axis.`);
+    rows = rows ?? tensor.shape[0];
+    if (!sameShape(tensor.shape, [rows, ...shape])) refuse(`${label} has the shape ${showShape(tensor.shape)} instead of ${showShape([rows, ...shape])}.`);
+    return tensor.data;
+  });
+  const inputs = read("inputs", plan.inputs), outputs = read("outputs", plan.outputs);
+  if (!(rows >= 1 && rows <= mostRows)) refuse(`${where} has ${rows} rows, not 1..${mostRows} (limit carriedRows).`);
+  const tolerance = readNamed(node.get("tolerance"), plan.outputs, `"tolerance" of ${where}`, (toleranceNode, { name }) => readTolerance(toleranceNode, `the tolerance of ${quote(name)}`));
+  if (node.has("rows")) {
+    const reasons = readList(node.get("rows"), `"rows" of ${where}`).map((reason) => readText(reason, `an element of "rows" of ${where}`));
+    if (reasons.length !== rows) refuse(`"rows" of ${where} has ${reasons.length} elements for ${rows} rows.`);
+  }
+  return { rows, inputs, outputs, tolerance };
+}
+
+/** {atol, rtol} or {ulp}; "exact" is {atol: 0, rtol: 0}. */
+function readTolerance(node, where) {
+  if (node === "exact") return { atol: 0, rtol: 0, text: "exact" };
+  const keys = node instanceof Map && node.has("ulp") ? ["ulp"] : ["atol", "rtol"];
+  readObject(node, keys, [], where);
+  const tolerance = { text: "" };
+  for (const key of keys) {
+    const number = node.get(key);
+    if (!(number instanceof Num && number.value >= 0 && (key !== "ulp" || number.integral))) {
+      refuse(`${quote(key)} in ${where} is not ${key === "ulp" ? "an integer" : "a number"} from 0 on.`);
+    }
+    tolerance[key] = number.value;
+    tolerance.text += `${tolerance.text === "" ? "" : ", "}${key} ${number.value}`;
+  }
+  return tolerance;
+}
+
+/** The differences between what a model gives for vectors and what they expect: {name, ok, rows, message} of one output. */
+function compareOutput({ name, dtype, width }, got, expected, tolerance, rows) {
+  const float = DTYPES[dtype].kind === "float";
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    if (got[i] == expected[i] || (float && got[i] !== got[i] && expected[i] !== expected[i])) continue; // == also compares a number with a bigint
+    const difference = float ? Math.abs(got[i] - expected[i]) : NaN;
+    if (!(float && within(got[i], expected[i], difference, tolerance, dtype))) {
+      const message = `output ${quote(name)} is ${quoteElement(got[i])} in row ${Math.floor(i / width)}, column ${i % width}; the vectors say ${quoteElement(expected[i])} (${float ? tolerance.text : "exact"})`;
+      return { name, ok: false, rows, message };
+    }
+    worst = Math.max(worst, difference);
+  }
+  return { name, ok: true, rows, message: `output ${quote(name)} agrees in ${rows} rows (${float ? `${tolerance.text}; largest difference ${worst}` : "exact"})` };
+}
+
+const quoteElement = (x) => (typeof x === "string" ? quote(x) : String(x));
+
+function within(got, expected, difference, { atol, rtol, ulp }, dtype) {
+  if (!Number.isFinite(got) || !Number.isFinite(expected)) return false;
+  return ulp === undefined ? difference <= atol + rtol * Math.abs(expected) : ulpDistance(got, expected, dtype) <= ulp;
+}
+
+/** How many floats of `dtype` lie between a and b, plus one. */
+function ulpDistance(a, b, dtype) {
+  const floats = allocate(dtype, 2);
+  floats.set([a, b]);
+  const bits = dtype === "f64" ? new BigInt64Array(floats.buffer) : new Int32Array(floats.buffer);
+  const least = dtype === "f64" ? -(2n ** 63n) : -(2n ** 31n);
+  const [i, j] = Array.from(bits, (word) => (word < 0 ? least - BigInt(word) : BigInt(word)));
+  return Number(i > j ? i - j : j - i);
+}
+
+/** Rows that fit a model: one array per input. */
+class Rows {
+  constructor(plan, count, columns) {
+    this.plan = plan;
+    this.count = count;
+    this.columns = columns; // Map: input name -> array
+    Object.freeze(this);
+  }
+}
+
+/**
+ * Rows from named data. keys: the names given; whole(name, input) and column(name, input) read them as {count, data}: the whole
+ * input, or one feature of it.
+ */
+function gatherRows(plan, keys, whole, column) {
+  const left = new Set(keys), columns = new Map();
+  let count = null;
+  const agree = (part, name) => {
+    count = count ?? part.count;
+    if (part.count !== count) refuse(`The input ${quote(name)} has ${part.count} rows; the inputs before it have ${count}.`);
+    return part.data;
+  };
+  for (const input of plan.inputs) {
+    let data;
+    if (left.delete(input.name)) {
+      data = agree(whole(input.name, input), input.name);
+    } else if (input.features !== null && input.features.length > 0 && input.features.some((feature) => left.has(feature))) {
+      const parts = input.features.map((feature) => {
+        if (!left.delete(feature)) refuse(`The column ${quote(feature)} of the input ${quote(input.name)} is missing.`);
+        return agree(column(feature, input), feature);
+      });
+      data = interleave(parts, count);
+    } else {
+      refuse(`The input ${quote(input.name)} is missing.`);
+    }
+    checkMissing(data, input);
+    columns.set(input.name, data);
+  }
+  for (const key of left) refuse(`The model has no input ${quote(key)}.`);
+  return new Rows(plan, count, columns);
+}
+
+/** One matrix, row-major, from its columns. */
+function interleave(parts, count) {
+  const columns = align(parts), width = columns.length, out = emptyLike(columns[0], count * width);
+  for (let j = 0; j < width; j++) for (let r = 0; r < count; r++) out[r * width + j] = columns[j][r];
+  return out;
+}
+
+function checkMissing(data, { name, dtype, width, missing }) {
+  if (missing !== "error" || !["float", "str"].includes(DTYPES[dtype].kind)) return;
+  for (let i = 0; i < data.length; i++) {
+    if (data[i] !== data[i] || data[i] === null) refuse(`Row ${Math.floor(i / width)} of the input ${quote(name)} is missing (${data[i]}); the model does not accept that.`);
+  }
+}
+
+/** Rows from the JSON a program is fed with (docs/format.md, section 11). */
+function readRowsJson(plan, source) {
+  const document = parseJson(source, plan.limits, "The rows");
+  const inputs = readObject(document, ["inputs"], [], "The JSON of the rows").get("inputs");
+  if (!(inputs instanceof Map)) refuse(`"inputs" of the rows is not a JSON object.`);
+  const read = (name, dtype, shapes) => {
+    const tensor = readTensor(inputs.get(name), dtype, [dtype], plan.limits, `The input ${quote(name)}`);
+    const [count, ...shape] = tensor.shape;
+    if (count === undefined || !shapes.some((expected) => sameShape(shape, expected))) {
+      refuse(`The input ${quote(name)} has the shape ${showShape(tensor.shape)} instead of [rows${shapes[0].map((extent) => `, ${extent}`).join("")}].`);
+    }
+    return { count, data: tensor.data };
+  };
+  return gatherRows(plan, inputs.keys(), (name, { dtype, shape }) => read(name, dtype, [shape]), (name, { dtype }) => read(name, dtype, [[], [1]]));
+}
+
+/** Rows from JavaScript values: an object of columns, an array of records, or the rows of the only input. */
+function readRowsHost(plan, given) {
+  if (given instanceof Rows) return given.plan === plan ? given : refuse("The rows were read for another model.");
+  if (Array.isArray(given) && given.length > 0 && isRecord(given[0])) return readRowsHost(plan, columnsOf(given));
+  if (isList(given)) {
+    if (plan.inputs.length !== 1) refuse(`The model has ${plan.inputs.length} inputs; name them.`);
+    return readRowsHost(plan, Object.fromEntries([[plan.inputs[0].name, given]]));
+  }
+  if (!isRecord(given)) refuse("The rows are neither an object of columns nor an array.");
+  return gatherRows(plan, Object.keys(given), (name, { dtype, shape }) => hostPart(given[name], dtype, shape, name), (name, { dtype }) => hostPart(given[name], dtype, [], name));
+}
+
+const isList = (x) => Array.isArray(x) || (ArrayBuffer.isView(x) && !(x instanceof DataView));
+const isRecord = (x) => typeof x === "object" && x !== null && !isList(x);
+
+/** {column: values} from records, which all have the same keys. */
+function columnsOf(records) {
+  const keys = Object.keys(records[0]), columns = keys.map(() => new Array(records.length));
+  records.forEach((record, r) => {
+    if (!isRecord(record) || Object.keys(record).length !== keys.length) refuse(`Record ${r} does not have the keys of the first one.`);
+    keys.forEach((key, k) => {
+      if (!Object.hasOwn(record, key)) refuse(`Record ${r} lacks ${quote(key)}.`);
+      columns[k][r] = record[key];
+    });
+  });
+  return Object.fromEntries(keys.map((key, k) => [key, columns[k]]));
+}
+
+/** {count, data} from a flat list, a list of rows, or {shape, data}. */
+function hostPart(given, dtype, shape, name) {
+  const where = `The input ${quote(name)}`, width = elementCount(shape), expected = `[rows${shape.map((extent) => `, ${extent}`).join("")}]`;
+  if (isRecord(given) && Array.isArray(given.shape) && isList(given.data)) {
+    const [count, ...rest] = given.shape;
+    if (!sameShape(rest, shape) || given.data.length !== count * width) refuse(`${where} has the shape ${showShape(given.shape)} instead of ${expected}.`);
+    return { count, data: hostElements(given.data, dtype, where) };
+  }
+  if (!isList(given)) refuse(`${where} is not an array.`);
+  if (given.length > 0 && isList(given[0])) {
+    if (shape.length === 0) refuse(`${where} is an array of arrays; its shape is ${expected}.`);
+    const flat = new Array(given.length * width);
+    given.forEach((row, r) => {
+      if (!isList(row) || row.length !== width) refuse(`${where} has a row ${r} that is not an array of ${width} elements.`);
+      for (let j = 0; j < width; j++) flat[r * width + j] = row[j];
+    });
+    return { count: given.length, data: hostElements(flat, dtype, where) };
+  }
+  if (width !== 1 && (Array.isArray(given) ? given.length > 0 : given.length % width !== 0)) refuse(`${where} is flat; its shape is ${expected}.`);
+  return { count: width === 0 ? 0 : given.length / width, data: hostElements(given, dtype, where) };
+}
+
+/** JavaScript values as an array of `dtype`; booleans count as 0 and 1 where floats are expected. */
+function hostElements(list, dtype, where) {
+  const { kind, array } = DTYPES[dtype];
+  if (kind === "float" && list instanceof array) return list;
+  const out = Array.from(list, HOST_READERS[kind](dtype, where));
+  return dtype === "i64" ? fromIntegers(out) : kind === "str" ? out : array.from(out);
+}
+
+const HOST_READERS = {
+  float: (dtype, where) => (x, i) => {
+    if (typeof x !== "number" && typeof x !== "boolean") refuse(`${where} has ${quote(x)} at position ${i}, which is not a number.`);
+    if (dtype === "f32" && Number.isFinite(x) && !Number.isFinite(Math.fround(x))) refuse(`${where} has ${x} at position ${i}, which overflows f32.`);
+    return Number(x);
+  },
+  int: (dtype, where) => (x, i) => {
+    if (typeof x !== "bigint" && !Number.isSafeInteger(x)) refuse(`${where} has ${quote(x)} at position ${i}, which is not a safe integer or a bigint.`);
+    if (!(x >= DTYPES[dtype].least && x <= DTYPES[dtype].most)) refuse(`${where} has ${x} at position ${i}, which is out of the range of ${dtype}.`);
+    return typeof x === "bigint" ? x : x + 0;
+  },
+  bool: (dtype, where) => (x, i) => (typeof x === "boolean" || x === 0 || x === 1 ? Number(x) : refuse(`${where} has ${quote(x)} at position ${i}, which is not true or false.`)),
+  str: (dtype, where) => (x, i) => (typeof x === "string" || x === null ? x : refuse(`${where} has ${quote(x)} at position ${i}, which is not a string.`)),
+};
+
+/** The outputs of a plan for rows that were checked: one array per output. */
+function execute(plan, { count, columns }) {
+  const parts = plan.outputs.map(() => []), whole = plan.inputs.map(({ name }) => columns.get(name));
+  for (let first = 0; first < count || parts[0].length === 0; first += plan.blockRows) {
+    const n = Math.min(plan.blockRows, count - first);
+    const values = whole.map((data, i) => slicePart(data, first * plan.inputs[i].width, (first + n) * plan.inputs[i].width));
+    for (const step of plan.steps) values[step.slot] = runStep(step, values, n, first);
+    plan.outputs.forEach(({ slot }, k) => parts[k].push(values[slot]));
+  }
+  return plan.outputs.map(({ width, dtype }, k) => {
+    const aligned = align(parts[k]);
+    return joinArrays(dtype === "str" ? Array : aligned[0].constructor, aligned, count * width);
+  });
+}
+
+const slicePart = (data, from, to) => (Array.isArray(data) ? data.slice(from, to) : data.subarray(from, to));
+
+function runStep({ run, params, from, where }, values, n, first) {
+  try {
+    return run(params, from.map((slot) => values[slot]), n, first);
+  } catch (error) {
+    if (error instanceof Refused) refuse(`${where}, ${error.message}`);
+    throw error;
+  }
+}
+
+/** One output: {dtype, shape, data}, row-major. */
+class Tensor {
+  constructor(dtype, shape, data) {
+    this.dtype = dtype;
+    this.shape = Object.freeze(shape);
+    this.data = data;
+    Object.freeze(this);
+  }
+
+  /** An array of elements or, with rank 2, of rows; bool as true and false. */
+  toArray() {
+    const list = Array.from(this.data, this.dtype === "bool" ? Boolean : identity);
+    if (this.shape.length === 1) return list;
+    const [rows, width] = this.shape;
+    return Array.from({ length: rows }, (_, r) => list.slice(r * width, (r + 1) * width));
+  }
+}
+
+/** A loaded model. It never changes, and keeps nothing between calls. */
+class Model {
+  #plan;
+
+  constructor(plan) {
+    this.#plan = plan;
+    Object.freeze(this);
+  }
+
+  inputs() {
+    return this.#plan.inputs.map(({ name, dtype, shape, missing, features }) => ({ name, dtype, shape: [...shape], missing, ...(features === null ? {} : { features: [...features] }) }));
+  }
+
+  outputs() {
+    return this.#plan.outputs.map(({ name, dtype, shape, role, classes }) => ({ name, dtype, shape: [...shape], role, ...(classes === null ? {} : { classes: [...classes] }) }));
+  }
+
+  info() {
+    const { version, requires, vectors } = this.#plan;
+    return { format: "modelport", version, inputs: this.inputs(), outputs: this.outputs(), ops: [...requires].sort(), carriedRows: vectors === null ? 0 : vectors.rows };
+  }
+
+  /** {output name: Tensor} for rows as an object of columns, an array of records, or the rows of the only input. */
+  predict(rows) {
+    return guarded("The prediction", () => {
+      const checked = readRowsHost(this.#plan, rows), arrays = execute(this.#plan, checked);
+      return Object.fromEntries(this.#plan.outputs.map(({ name, dtype, shape }, k) => [name, new Tensor(dtype, [checked.count, ...shape], arrays[k])]));
+    });
+  }
+
+  /** Rows for predict from the JSON of docs/format.md, section 11. */
+  readRows(source) { return readRowsJson(this.#plan, source); }
+
+  /**
+   * Replays the carried vectors, or those of `source` (the JSON of a verification object):
+   * {ok, rows, outputs: [{name, ok, rows, message}], message: the first mismatch, or ""}.
+   */
+  verify(source) {
+    const plan = this.#plan;
+    const vectors = source === undefined ? plan.vectors : readVectors(parseJson(source, plan.limits, "The vectors"), plan, Infinity, "The vectors");
+    if (vectors === null) refuse("The artifact carries no vectors, so nothing shows that its numbers are right; load it without verification to use it all the same.");
+    for (const input of plan.inputs) checkMissing(vectors.inputs.get(input.name), input);
+    const arrays = guarded("The replay", () => execute(plan, new Rows(plan, vectors.rows, vectors.inputs)));
+    const outputs = plan.outputs.map((output, k) => compareOutput(output, arrays[k], vectors.outputs.get(output.name), vectors.tolerance.get(output.name), vectors.rows));
+    const wrong = outputs.find(({ ok }) => !ok);
+    return { ok: wrong === undefined, rows: vectors.rows, outputs, message: wrong === undefined ? "" : `The numbers do not match the vectors: ${wrong.message}.` };
+  }
+}
+
+/**
+ * A Model from an artifact (a string, or its bytes). It throws Refused, Unsupported or, when the replay of the carried vectors fails,
+ * Mismatch. options.verify = false leaves the replay out; options.limits raises limits (see DEFAULT_LIMITS).
+ */
+function load(source, options = {}) {
+  const limits = Object.freeze({ ...DEFAULT_LIMITS, ...options.limits });
+  const model = guarded("The artifact", () => new Model(readDocument(parseJson(source, limits, "The artifact"), limits)));
+  if (options.verify !== false) {
+    const report = model.verify();
+    if (!report.ok) throw new Mismatch(report.message);
+  }
+  return model;
+}
+
+/** What predict returned, as the JSON of docs/format.md, section 11, in pieces. */
+function* encode(outputs) {
+  yield `{"outputs":{`;
+  let separator = "";
+  for (const [name, tensor] of Object.entries(outputs)) {
+    yield `${separator}${JSON.stringify(name)}:`;
+    yield* encodeTensor(tensor);
+    separator = ",";
+  }
+  yield "}}\n";
+}
+
+/** The ops this reader implements, sorted. */
+function ops() { return Object.keys(OPS).sort(); }
+
+return Object.freeze({ load, encode, ops, Model, Tensor, Refused, Mismatch, Unsupported, DEFAULT_LIMITS });
+});

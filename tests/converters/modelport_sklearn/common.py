@@ -1,0 +1,82 @@
+"""Shared by the tests of the scikit-learn reader: read a model, feed rows, compare with what the model itself answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from modelport.reading import Reading
+from modelport.run import Evaluator
+from modelport.sample import Sample
+from modelport_sklearn import read
+
+Feeds = dict[str, np.ndarray]
+
+
+def feeds_of(reading: Reading, rows: Any) -> Feeds:
+    """Rows as feeds of the reading's inputs, whether they are one matrix or one input per column."""
+    sample = Sample.of(rows)
+    feeds = sample.feeds()
+    wanted = {v.name for v in reading.graph.inputs}
+    if wanted == set(feeds):
+        return feeds
+    if len(wanted) == 1 and sample.kind == "matrix":
+        return {wanted.pop(): next(iter(feeds.values()))}
+    return {c.name: c.values[:, None] for c in sample.columns}
+
+
+def check(model: Any, sample: Any, *others: Any, rtol: float = 0.0, atol: float = 0.0) -> Reading:
+    """Read the model and compare on the sample's rows and on others; equal in every bit unless rtol or atol is given."""
+    reading = read(model, Sample.of(sample))
+    for rows in (sample, *others):
+        check_rows(reading, feeds_of(reading, rows), rtol, atol)
+    return reading
+
+
+def check_rows(reading: Reading, feeds: Feeds, rtol: float = 0.0, atol: float = 0.0) -> None:
+    """Compare the graph's outputs with the original's; strings, booleans and integers are always equal."""
+    got, expected = Evaluator(reading.graph).run(feeds), reading.answer(feeds)
+    assert set(got) == set(expected) == {o.name for o in reading.graph.outputs}
+    for name, value in expected.items():
+        assert got[name].shape == value.shape, name
+        assert got[name].dtype == value.dtype, name
+        if value.dtype.kind == "f" and (rtol or atol):
+            np.testing.assert_allclose(got[name], value, rtol=rtol, atol=atol, err_msg=name)
+        else:
+            np.testing.assert_array_equal(got[name], value, err_msg=name)
+
+
+def check_probes(reading: Reading, rows: Any, rtol: float = 0.0, atol: float = 0.0) -> list[str]:
+    """Compare every probed value with the original's; the names of the probed values."""
+    feeds = feeds_of(reading, rows)
+    values = Evaluator(reading.graph).values(feeds)
+    for name, probe in reading.probes.items():
+        np.testing.assert_allclose(values[name], probe(feeds), rtol=rtol, atol=atol, err_msg=name)
+    return list(reading.probes)
+
+
+def around(*points: float) -> np.ndarray:
+    """The points, and their neighbours one ulp away in f32 and in f64."""
+    single = np.asarray(points, dtype=np.float32)
+    double = np.asarray(points, dtype=np.float64)
+    up, down = np.inf, -np.inf
+    return np.concatenate(
+        [
+            double,
+            np.nextafter(double, up),
+            np.nextafter(double, down),
+            single.astype(np.float64),
+            np.nextafter(single, np.float32(up)).astype(np.float64),
+            np.nextafter(single, np.float32(down)).astype(np.float64),
+        ]
+    )
+
+
+#: Numbers at which careless arithmetic goes wrong.
+HARD = np.array([0.0, -0.0, 1.0, -1.0, 1e30, -1e30, 1e-30, 5e-324, 0.1, 1 / 3, 16777217.0, 9007199254740993.0])
+
+
+def hard_rows(columns: int) -> np.ndarray:
+    """Rows of hard numbers, each column starting at another one: [len(HARD), columns]."""
+    return np.stack([np.roll(HARD, j) for j in range(columns)], axis=1)
