@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from dataclasses import dataclass
@@ -88,10 +89,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
         os.replace(temporary, target)
     except OSError as error:
         if temporary is not None:
-            try:
+            with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            except OSError:
-                pass
         raise WriteError(
             f"{os.fspath(path)!r} could not be written ({error.strerror or error}); nothing was left behind."
         ) from None

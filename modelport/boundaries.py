@@ -1,7 +1,8 @@
 """Where a graph changes its mind: thresholds, edges, knots, keys - and the input rows that lie on and beside them.
 
 Values at a boundary are found by walking back from the step to an input column; where scalers and other one-column steps lie
-between, the crossing is found by bisection on the steps themselves, so a row really is the last one below and the first one above.
+between, the crossing is found by bisection on the steps themselves, so a row really is the last one below
+and the first one above.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .graph import Graph, Input, Output, Step
 from .run import Evaluator
 
 __all__ = ["Boundary", "boundaries", "categories", "crossings", "neighbours", "path_constraints"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = NDArray[Any]
 ONE_COLUMN = ("scale", "clip", "cast", "impute", "unary")
 MOVING = ("concat", "select")
 
@@ -246,7 +248,7 @@ def _midpoint(low: Array, high: Array) -> Array:
 
     a, b = order(low), order(high)
     middle = (a >> 1) + (b >> 1) + (a & b & 1)
-    return np.where(middle < 0, np.iinfo(np.int64).min - middle, middle).astype(np.int64).view(np.float64)
+    return np.asarray(np.where(middle < 0, np.iinfo(np.int64).min - middle, middle).astype(np.int64).view(np.float64))
 
 
 def categories(graph: Graph, tracer: Tracer) -> dict[tuple[str, int], list[Any]]:

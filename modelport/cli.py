@@ -48,7 +48,14 @@ def build_parser() -> Parser:
     verify.add_argument("artifact")
     verify.add_argument("--model", help="the saved model, to verify against it with boundary rows added")
     verify.add_argument("--sample", metavar="FILE", help="rows the model is fed, as CSV or parquet")
-    verify.add_argument("--with", dest="consumers", action="append", default=[], metavar="CONSUMER", help="a stub, an engine, or any command; may repeat")
+    verify.add_argument(
+        "--with",
+        dest="consumers",
+        action="append",
+        default=[],
+        metavar="CONSUMER",
+        help="a stub, an engine, or any command; may repeat",
+    )
     verify.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
     verify.add_argument("--json", action="store_true", help="print the report as JSON")
     verify.set_defaults(run=run_verify)
@@ -227,14 +234,23 @@ def run_inspect(a: argparse.Namespace) -> int:
     if model:
         print(f"  model     {model}")
     for value in described["inputs"]:
-        features = f" ({', '.join(value['features'][:6])}{', ...' if len(value['features']) > 6 else ''})" if value["features"] else ""
+        features = (
+            f" ({', '.join(value['features'][:6])}{', ...' if len(value['features']) > 6 else ''})" if value["features"] else ""
+        )
         print(f"  input     {value['name']}: {value['dtype']}{value['shape']}, missing: {value['missing']}{features}")
     for step in described.get("steps", ()):
-        print(f"  step      {step['out']} = {step['op']}({', '.join(step['in'])}) -> {step['type']}, {step['parameters']:,} parameters")
+        print(
+            f"  step      {step['out']} = {step['op']}({', '.join(step['in'])}) -> {step['type']}, "
+            f"{step['parameters']:,} parameters"
+        )
     for value in described["outputs"]:
         print(f"  output    {value['name']}: {value['dtype']}, {value['role']}{_classes(value)}")
     vectors = described["vectors"]
-    print("  vectors   none: nothing proves this artifact" if vectors is None else f"  vectors   {vectors['rows']} rows, {vectors['source']}: {vectors['kinds']}; tolerance {vectors['tolerance']}")
+    print(
+        "  vectors   none: nothing proves this artifact"
+        if vectors is None
+        else f"  vectors   {vectors['rows']} rows, {vectors['source']}: {vectors['kinds']}; tolerance {vectors['tolerance']}"
+    )
     return 0
 
 

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .document import Tolerance
 
 __all__ = ["OutputReport", "compare", "ulps"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class OutputReport:
     """How one output of one consumer compares with the original.
 
     equality: "exact" (equal in every bit), "within" (inside the tolerance) or "mismatch". max_abs, max_rel and max_ulp are over
-    all elements that differ (0 when none; None where there is no number to give); flips counts rows whose label differs; worst_row is the row with the largest error, or None.
+    all elements that differ (0 when none; None where there is no number to give); flips counts rows whose label differs;
+    worst_row is the row with the largest error, or None.
     """
 
     output: str
@@ -92,7 +94,7 @@ def compare(name: str, expected: Array, got: Array, tolerance: Tolerance) -> Out
     first = int(np.flatnonzero(rows)[0]) if rows.any() else None
     worst = None if first is None else f"{got[first]!r} instead of {expected[first]!r}"
     passed = not unequal.any()
-    numbers = (0.0, 0.0, 0.0) if passed else (None, None, None)
+    none = 0.0 if passed else None
     return OutputReport(
         name,
         dtype,
@@ -100,11 +102,13 @@ def compare(name: str, expected: Array, got: Array, tolerance: Tolerance) -> Out
         "exact" if passed else "mismatch",
         passed,
         said,
-        *numbers,
-        int(unequal.sum()),
-        int(rows.sum()),
-        first,
-        worst,
+        max_abs=none,
+        max_rel=none,
+        max_ulp=none,
+        differing=int(unequal.sum()),
+        flips=int(rows.sum()),
+        worst_row=first,
+        worst=worst,
     )
 
 

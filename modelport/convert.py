@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -44,9 +45,9 @@ def convert(
     """Convert a fitted model to "json", "onnx" or "pmml", or to a path whose suffix chooses the format.
 
     sample is what the model is fed (an array, a DataFrame, a dict of columns, a list of records or strings); its rows are not
-    stored unless vectors="sample" (or vectors=<rows of the same kind>). backend is "auto", "graph" (our own readers and writers) or a delegate's name. name and
-    metadata go into the artifact; further options are the format's own (JSON: style; ONNX: target). With a path the file is
-    written atomically.
+    stored unless vectors="sample" (or vectors=<rows of the same kind>). backend is "auto", "graph" (our own readers and
+    writers) or a delegate's name. name and metadata go into the artifact; further options are the format's own (JSON:
+    style; ONNX: target). With a path the file is written atomically.
 
     Raises UnsupportedModel or UnsupportedAttribute for what cannot be exported, Mismatch when the artifact does not answer as
     the model does, InputError for a sample that does not fit.
@@ -107,7 +108,7 @@ def from_reading(
 ) -> Artifact:
     """Write a read model in a format, with vectors, and verify it."""
     graph = reading.graph if name is None else Graph(reading.graph.inputs, reading.graph.steps, reading.graph.outputs, name)
-    reading = Reading(graph, reading.answer, reading.provenance, reading.probes, reading.tolerance)
+    reading = replace(reading, graph=graph)
     pool, carry = _recorded(reading, sample, vectors)
     if verify:
         pool = _settle(reading, pool, compare_all(Evaluator(graph).run, pool), "The graph read from the model")
@@ -146,6 +147,9 @@ def _recorded(reading: Reading, sample: Sample, vectors: Any) -> tuple[Vectors, 
         pool = build_pool(reading, sample, own_rows=vectors == "sample")
         return pool, carried(pool)
     own = Sample.of(vectors, sample.names if sample.named else None)
+    if reading.sample is not None and own.kind == "matrix":
+        own = replace(own, kind=reading.sample.kind)
+    reading = replace(reading, sample=own)
     pool = build_pool(reading, own, own_rows=True)
     given = [i for i, note in enumerate(pool.rows) if note == "sample"]
     if not given:

@@ -17,7 +17,7 @@ COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bz2", b"\xfd7": "xz", b"\x5d\x00": "l
 
 
 def kind_of_model(path: str | os.PathLike[str]) -> str:
-    """What a model file is: "pickle" (joblib files too), "skops", "keras", "torch", "torchscript", "hdf5" - without importing anything.
+    """What a model file is, told by its content: "pickle" (joblib files too), "skops", "keras", "torch", "torchscript" or "hdf5".
 
     Raises ArtifactError for an empty, damaged or unknown file.
     """
@@ -86,7 +86,9 @@ def _load_pickle(path: str | os.PathLike[str]) -> Any:
     except (MissingDependency, MemoryError):
         raise
     except ImportError as error:
-        raise MissingDependency(f"The model in {os.fspath(path)!r} needs {error.name or error}, which cannot be imported here.") from None
+        raise MissingDependency(
+            f"The model in {os.fspath(path)!r} needs {error.name or error}, which cannot be imported here."
+        ) from None
     except Exception as error:  # unpickling can raise anything at all
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ArtifactError(f"{os.fspath(path)!r} cannot be opened as a model: {first}. It may be truncated.") from None

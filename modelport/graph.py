@@ -100,7 +100,7 @@ class Input:
             raise GraphError(f"Input {self.name!r} has row shape {list(self.shape)}; the tabular profile takes [] or [w].")
         if self.missing not in MISSING:
             raise GraphError(f"Input {self.name!r} has missing={self.missing!r}; it is one of {', '.join(MISSING)}.")
-        if self.missing == "nan" and self.dtype not in FLOATS or self.missing == "null" and self.dtype != "str":
+        if (self.missing == "nan" and self.dtype not in FLOATS) or (self.missing == "null" and self.dtype != "str"):
             raise GraphError(f"Input {self.name!r} of dtype {self.dtype} cannot have missing={self.missing!r}.")
         if self.features is not None:
             object.__setattr__(self, "features", tuple(self.features))
@@ -231,10 +231,10 @@ def _check_steps(inputs: Sequence[Input], steps: Sequence[Step], limits: Limits)
                 raise GraphError(f"{step} reads {name!r}, which no input and no earlier step defines.")
         if step.output in types:
             raise GraphError(f"{step} defines {step.output!r} a second time: every name is defined once.")
-        attributes, result = check(step, [types[name] for name in step.inputs])
+        known, result = check(step, [types[name] for name in step.inputs])
         types[step.output] = result
         total = _within(total, step.output, result, limits)
-        checked.append(Step(step.op, step.inputs, step.output, attributes))
+        checked.append(known)
     return tuple(checked), types
 
 

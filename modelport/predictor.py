@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .compare import OutputReport, compare
 from .document import EXACT, Loaded, Vectors
@@ -14,7 +15,7 @@ from .graph import FLOATS, Input, Output
 
 __all__ = ["Predictor", "replay", "to_feeds"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = NDArray[Any]
 
 
 class Predictor:
@@ -66,7 +67,8 @@ def replay(loaded: Loaded, vectors: Vectors | None = None) -> list[OutputReport]
     vectors = vectors or loaded.vectors
     if vectors is None:
         raise ArtifactError(
-            "The artifact carries no vectors, so nothing proves it: load it with verify=False if you trust it, or convert the model again."
+            "The artifact carries no vectors, so nothing proves it: load it with verify=False if you trust it, "
+            "or convert the model again."
         )
     got = loaded.run(vectors.inputs)
     return [compare(o.name, vectors.outputs[o.name], got[o.name], vectors.tolerance.get(o.name, EXACT)) for o in loaded.outputs]
@@ -110,7 +112,8 @@ def _records(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         absent = [n for n in names if n not in record]
         if absent:
             raise InputError(
-                f"Row {i} has no field {absent[0]!r}, which other rows have: give every record the same fields (None for missing)."
+                f"Row {i} has no field {absent[0]!r}, which other rows have: "
+                "give every record the same fields (None for missing)."
             )
     return {name: [record[name] for record in records] for name in names}
 
@@ -179,7 +182,7 @@ def _strings(label: str, array: Array) -> Array:
     cells = np.empty(array.shape, dtype=object)
     flat = cells.reshape(-1)
     for i, cell in enumerate(array.ravel().tolist()):
-        missing = cell is None or type(cell).__name__ in ("NAType", "NaTType") or isinstance(cell, float) and cell != cell
+        missing = cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and cell != cell)
         if not missing and not isinstance(cell, str):
             raise InputError(f"Column {label!r} holds {cell!r} where a string is needed.")
         flat[i] = None if missing else str(cell)

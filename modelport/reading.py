@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from .document import Tolerance
 from .graph import Graph
+from .sample import Sample
 
 __all__ = ["Reading"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = NDArray[Any]
 Ask = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
@@ -23,7 +24,8 @@ class Reading:
 
     answer(feeds) asks the original model (n_jobs=1, eval mode) for all outputs of the graph; probes maps names of values to
     functions (feeds) -> array that ask the original for that intermediate value, so that a report can say which step diverges
-    first; tolerance holds hints per output, where the reader knows better than the op.
+    first; tolerance holds hints per output, where the reader knows better than the op. sample is the sample as the graph's inputs
+    take it, where the reader changed its shape (None: as it was handed over).
     """
 
     graph: Graph
@@ -31,3 +33,4 @@ class Reading:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     probes: Mapping[str, Callable[[Mapping[str, Array]], Array]] = field(default_factory=dict)
     tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
+    sample: Sample | None = None

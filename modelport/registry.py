@@ -15,11 +15,11 @@ A plugin is a module. The group says what it offers:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
-from .errors import MissingDependency, PluginError, UnsupportedModel, UsageError
+from .errors import MissingDependency, NotFitted, PluginError, UnsupportedModel, UsageError
 
 __all__ = ["GROUPS", "plugins", "reader_for", "roots", "writer", "writer_for_path", "writers"]
 
@@ -32,7 +32,7 @@ CONTRACTS = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def _entries(group: str) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=f"modelport.{group}"):
@@ -59,7 +59,9 @@ def load(group: str, name: str) -> ModuleType:
         ) from error
     lacking = [part for part in CONTRACTS[group] if not hasattr(module, part)]
     if lacking:
-        raise PluginError(f"The {group[:-1]} {name!r} ({entry.value}) is incomplete: it has no {lacking[0]}; see docs/add-a-converter.md.")
+        raise PluginError(
+            f"The {group[:-1]} {name!r} ({entry.value}) is incomplete: it has no {lacking[0]}; see docs/add-a-converter.md."
+        )
     return module  # type: ignore[no-any-return]
 
 
@@ -75,6 +77,8 @@ def roots(model: object) -> list[str]:
 
 def reader_for(model: object) -> tuple[str, ModuleType]:
     """The reader of a model, found by the root modules of its class before anything is imported."""
+    if isinstance(model, type):
+        raise NotFitted(f"{model.__name__} is a class, not a fitted model: hand over the instance you fitted.")
     for root in roots(model):
         if root in _entries("readers"):
             return root, load("readers", root)
@@ -104,4 +108,7 @@ def writer_for_path(path: str) -> str | None:
     for name, module in writers():
         if path.lower().endswith(tuple(module.SUFFIXES)):
             return name
+    for name in _entries("writers"):
+        if path.lower().endswith(f".{name}"):
+            load("writers", name)  # says why this format cannot be written here
     return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import InputError
 from .graph import DTYPES, Graph, Input
@@ -13,7 +14,7 @@ from .ops import OPS
 
 __all__ = ["Evaluator", "check_inputs"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = NDArray[Any]
 BLOCK_ELEMENTS = 1 << 22
 
 

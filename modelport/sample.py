@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import InputError
 from .graph import Input
 
 __all__ = ["Column", "Sample"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,8 @@ def _column(name: str, data: Any) -> Column:
     wrong = [v for v in present if not isinstance(v, str)]
     if wrong:
         raise InputError(
-            f"Column {name!r} mixes strings with {type(wrong[0]).__name__} ({wrong[0]!r}): a column holds numbers or strings, not both."
+            f"Column {name!r} mixes strings with {type(wrong[0]).__name__} ({wrong[0]!r}): "
+            "a column holds numbers or strings, not both."
         )
     return Column(name, "str", np.array([None if _is_missing(v) else str(v) for v in values], dtype=object), dtype, marker)
 

@@ -79,7 +79,9 @@ def _read(folder: Path) -> Stub:
         said = json.loads((folder / "stub.json").read_text(encoding="utf-8"))
         lists = {key: tuple(said.get(key, ())) for key in ("aliases", "needs", "library", "files", "run")}
         build = tuple(tuple(line) for line in said.get("build", ()))
-        return Stub(said["name"], folder, format=said.get("format", "json"), build=build, example=said.get("example", ""), **lists)
+        return Stub(
+            said["name"], folder, format=said.get("format", "json"), build=build, example=said.get("example", ""), **lists
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{folder / 'stub.json'} is no description of a stub: {error}.") from None
 
@@ -138,7 +140,9 @@ def _built(stub: Stub) -> Path:
         for line in stub.build:
             done = subprocess.run(_filled(line, stub, work), capture_output=True, text=True, timeout=TIMEOUT, check=False)
             if done.returncode != 0:
-                raise Refused(f"The {stub.name} stub does not build with {line[0]!r}: {(done.stderr or done.stdout).strip()[:2000]}")
+                raise Refused(
+                    f"The {stub.name} stub does not build with {line[0]!r}: {(done.stderr or done.stdout).strip()[:2000]}"
+                )
         try:
             work.rename(target)
         except OSError:

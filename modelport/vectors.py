@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .boundaries import Tracer, boundaries, categories, crossings, neighbours, path_constraints
 from .document import EXACT, Tolerance, Vectors
@@ -17,7 +18,7 @@ from .sample import Sample
 
 __all__ = ["Rows", "carried", "choose_rows", "default_tolerance", "record", "scale_of", "without_ties"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = NDArray[Any]
 Feeds = dict[str, Array]
 MAX_ROWS = 64
 MAX_BYTES = 256 * 1024
@@ -89,7 +90,7 @@ class _Columns:
     def at_quantile(self, q: float) -> Feeds:
         return {name: self._row(value, lambda pool: q) for name, value in self.inputs.items()}
 
-    def _row(self, value: Input, quantile: Callable[[Array], float]) -> Feeds | Array:
+    def _row(self, value: Input, quantile: Callable[[Array], float]) -> Array:
         cells = [_draw(pool, quantile(pool)) for pool in self.pools[value.name]]
         row = np.empty(len(cells), dtype=object if value.dtype == "str" else np.float64)
         row[:] = cells
@@ -189,7 +190,7 @@ def _add_boundaries(rows: Rows, columns: _Columns, graph: Graph, rng: np.random.
         between = crossings(graph, base, found, tracer)
     except ModelportError:
         return  # the middle row itself is refused by the graph; the other rows still stand
-    for boundary, source, low, high in between:
+    for _, source, low, high in between:
         row = columns.random()
         for cell in (low, high):
             rows.add("boundary", _put(row, source.input, source.column, cell))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import registry
 from .artifact import Artifact
@@ -19,11 +20,11 @@ from .graph import FLOATS, Graph
 from .reading import Reading
 from .run import Evaluator
 from .sample import Sample
-from .vectors import choose_rows, default_tolerance, record, without_ties
+from .vectors import choose_rows, default_tolerance, record, scale_of, without_ties
 
 __all__ = ["ConsumerReport", "Divergence", "Report", "build_pool", "first_divergence", "verify"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
@@ -131,10 +132,11 @@ def _short(value: float | None) -> str:
 def build_pool(
     reading: Reading, sample: Sample, *, seed: int = 0, plain: int = 64, boundary: int = 96, own_rows: bool = False
 ) -> Vectors:
-    """Many rows with the original's answers: synthetic plain and boundary rows, or (own_rows) the sample's rows and boundary rows.
+    """Many rows with the original's answers: boundary rows, and synthetic plain rows or (own_rows) the sample's.
 
     Rows the original refuses are left out, and rows whose label hangs on less than the tolerance.
     """
+    sample = reading.sample or sample
     chosen = choose_rows(reading.graph, sample, seed=seed, plain=plain, boundary=boundary)
     feeds, notes = chosen.feeds(), list(chosen.notes)
     if own_rows:
@@ -187,12 +189,9 @@ def first_divergence(artifact: Graph | None, reading: Reading, vectors: Vectors)
             asked = probe(vectors.inputs)
         except (ValueError, TypeError, KeyError):
             continue
-        found = _differs(
-            step.output,
-            step.op,
-            asked.reshape(expected[name].shape) if asked.size == expected[name].size else asked,
-            expected[name],
-        )
+        if asked.size == expected[name].size:
+            asked = asked.reshape(expected[name].shape)
+        found = _differs(step.output, step.op, asked, expected[name], vectors.rows)
         if found is not None:
             return found
     if artifact is None:
@@ -200,18 +199,18 @@ def first_divergence(artifact: Graph | None, reading: Reading, vectors: Vectors)
     got = Evaluator(artifact).values(vectors.inputs)
     for step in artifact.steps:
         if step.output in expected:
-            found = _differs(step.output, step.op, expected[step.output], got[step.output])
+            found = _differs(step.output, step.op, expected[step.output], got[step.output], vectors.rows)
             if found is not None:
                 return found
     return None
 
 
-def _differs(step: str, op: str, expected: Array, got: Array) -> Divergence | None:
+def _differs(step: str, op: str, expected: Array, got: Array, notes: Sequence[str]) -> Divergence | None:
     expected, got = np.asarray(expected), np.asarray(got)
     if expected.dtype != got.dtype or expected.shape != got.shape:
         return Divergence(step, op, 0, f"{expected.dtype}{list(expected.shape)}", f"{got.dtype}{list(got.shape)}")
-    scale = float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0)) if expected.dtype.kind == "f" else 0.0
-    result = compare(step, expected, got, Tolerance(1e-9 * scale, 1e-9) if scale else EXACT)
+    tolerance = Tolerance(1e-9 * scale_of(expected, notes), 1e-9) if expected.dtype.kind == "f" else EXACT
+    result = compare(step, expected, got, tolerance)
     if result.passed:
         return None
     row = result.worst_row or 0
@@ -260,7 +259,8 @@ def verify(
     else:
         if loaded.vectors is None:
             raise ArtifactError(
-                f"{name or 'The artifact'} carries no vectors, so nothing proves it: convert the model again, or verify it against the model."
+                f"{name or 'The artifact'} carries no vectors, so nothing proves it: convert the model again, "
+                "or verify it against the model."
             )
         pool, source = loaded.vectors, "the vectors it carries"
     names = [with_] if isinstance(with_, str) else list(with_)

@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from modelport.document import Document, Tolerance, Vectors, check_vectors
 from modelport.errors import ArtifactError, Unsupported
 from modelport.graph import DTYPES, LIMITS, Graph, Input, Limits, Output, Step
@@ -147,7 +145,8 @@ def _deferred(raw: Any) -> Callable[[str, str | None, str, Mapping[str, Any]], A
             raise ArtifactError(f"{where} is a tensor; one value is needed.")
         if kind == "typed" and isinstance(raw, list):
             raise ArtifactError(f"{where} is a bare array; its dtype must be written beside it.")
-        whole = kind == "int" or kind == "leaf" and "leaf_table" in attributes or kind == "targets" and "classes" in attributes
+        beside = {"leaf": "leaf_table", "targets": "classes"}.get(kind)
+        whole = kind == "int" or beside in attributes
         array = decode(raw, "i64" if whole else "f64" if kind == "targets" else dtype, where)
         if dtype is not None and array.dtype != DTYPES[dtype]:
             raise ArtifactError(f"{where} is {array.dtype}, but {dtype} is needed here.")
@@ -182,8 +181,7 @@ def read_verification(value: Any, graph: Graph) -> Vectors:
     check_vectors(vectors, graph.inputs, graph.outputs, graph.limits.vector_rows)
     for output in graph.outputs:
         shape = graph.types[output.source].shape
-        if vectors.outputs[output.name].shape[1:] != shape:
-            raise ArtifactError(
-                f"The vectors of output {output.name!r} have row shape {list(np.shape(vectors.outputs[output.name])[1:])}, not {list(shape)}."
-            )
+        given = vectors.outputs[output.name].shape[1:]
+        if given != shape:
+            raise ArtifactError(f"The vectors of output {output.name!r} have row shape {list(given)}, not {list(shape)}.")
     return vectors

@@ -8,12 +8,13 @@ import json
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modelport.errors import ArtifactError
 from modelport.graph import DTYPES, FLOATS, INTEGERS, LIMITS
 from modelport.ops.base import NON_FINITE, dtype_name
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = NDArray[Any]
 
 #: tensors of up to so many elements are written in decimal, larger ones in base64
 DECIMAL_ELEMENTS = 4096
@@ -34,7 +35,7 @@ def encode(array: Array, default: str | None = None, decimal: int = DECIMAL_ELEM
     '{"dtype":"f32","shape":[1],"data":[0.1]}'
     """
     dtype = dtype_name(array)
-    plain = dtype == default or default == "int" and dtype in INTEGERS
+    plain = dtype == default or (default == "int" and dtype in INTEGERS)
     if dtype == "str" or array.size <= decimal:
         if plain and array.ndim == 1:
             return f"[{_elements(array, dtype)}]"
@@ -107,8 +108,8 @@ def decode(value: Any, default: str | None, where: str) -> Array:
 
 
 def _guess(flat: list[Any]) -> str:
-    strings = any(isinstance(v, str) and v not in NON_FINITE or v is None for v in flat)
-    return "str" if strings or flat and all(isinstance(v, str) for v in flat) else "f64"
+    strings = any((isinstance(v, str) and v not in NON_FINITE) or v is None for v in flat)
+    return "str" if strings or (flat and all(isinstance(v, str) for v in flat)) else "f64"
 
 
 def _decode_object(value: dict[str, Any], where: str) -> Array:

@@ -67,7 +67,7 @@ def _step(step: Step, graph: Graph, decimal: int) -> str:
     parts = [f'"op":"{step.op}"', f'"in":{json.dumps(list(step.inputs), ensure_ascii=False)}', f'"out":{_string(step.output)}']
     for name, spec in OPS[step.op].attributes.items():
         value = step.attributes.get(name)
-        if value is None or not isinstance(value, np.ndarray) and value == spec.default:
+        if value is None or (not isinstance(value, np.ndarray) and value == spec.default):
             continue
         parts.append(f'"{name}":{_attribute(step, graph, spec, value, decimal)}')
     return "{" + ",".join(parts) + "}"

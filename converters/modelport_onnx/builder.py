@@ -18,6 +18,7 @@ __all__ = ["NULL", "Builder", "Value"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Number = float | int | bool
+Shape = Sequence[int | str] | None
 
 #: ONNX strings have no null. U+FDD0 is a noncharacter that Unicode reserves for internal use: no text contains it.
 NULL = "\ufdd0null"
@@ -30,7 +31,7 @@ class Value:
     """A tensor of the ONNX graph under construction.
 
     `shape` is the row shape (None for intermediate results, which may have any); `nan_free` says that no float in it can be NaN,
-    `bounds` that every integer lies between the two, ends included.
+    `bounds` that every integer lies between the two, ends included, `number` what a float constant of one element is.
     """
 
     builder: Builder = field(repr=False)
@@ -39,30 +40,33 @@ class Value:
     shape: tuple[int, ...] | None = None
     nan_free: bool = False
     bounds: tuple[int, int] | None = None
+    number: float | None = None
 
     def __add__(self, other: Operand) -> Value:
         return self.builder.op("Add", self, other)
 
     def __radd__(self, other: Operand) -> Value:
-        return self.builder.op("Add", self._lift(other), self)
+        return self.builder.op("Add", self.builder.lift(other, self.dtype), self)
 
     def __sub__(self, other: Operand) -> Value:
         return self.builder.op("Sub", self, other)
 
     def __rsub__(self, other: Operand) -> Value:
-        return self.builder.op("Sub", self._lift(other), self)
+        return self.builder.op("Sub", self.builder.lift(other, self.dtype), self)
 
     def __mul__(self, other: Operand) -> Value:
         return self.builder.op("Mul", self, other)
 
     def __rmul__(self, other: Operand) -> Value:
-        return self.builder.op("Mul", self._lift(other), self)
+        return self.builder.op("Mul", self.builder.lift(other, self.dtype), self)
 
     def __truediv__(self, other: Operand) -> Value:
         return self.builder.op("Div", self, other)
 
     def __rtruediv__(self, other: Operand) -> Value:
-        return self.builder.op("Div", self._lift(other), self)
+        if isinstance(other, float) and other == 1.0:  # onnxruntime turns Div(1, x) * y into y / x, which rounds otherwise
+            return self.builder.op("Reciprocal", self)
+        return self.builder.op("Div", self.builder.lift(other, self.dtype), self)
 
     def __neg__(self) -> Value:
         return self.builder.op("Neg", self)
@@ -129,12 +133,10 @@ class Value:
         return replace(result, shape=self.shape, nan_free=self.nan_free, bounds=self.bounds if exact else None)
 
     def where(self, yes: Operand, no: Operand) -> Value:
-        """`yes` where this bool holds, else `no`; a number takes the other's dtype."""
+        """`yes` where this bool holds, else `no`; a number takes the other's dtype, or f64."""
         b = self.builder
-        if not isinstance(yes, Value):
-            assert isinstance(no, Value)
-            yes = no._lift(yes)
-        no = yes._lift(no)
+        dtype = next((v.dtype for v in (yes, no) if isinstance(v, Value)), "f64")
+        yes, no = b.lift(yes, dtype), b.lift(no, dtype)
         if yes.dtype == "bool":  # onnxruntime has no Where for bool
             return (self & yes) | (~self & no)
         if yes.dtype in ("i16", "i8", "u32", "u16"):  # nor, in every release, for these
@@ -176,9 +178,6 @@ class Value:
             return replace(self.unsqueeze(1), shape=(1,), nan_free=self.nan_free, bounds=self.bounds)
         return self
 
-    def _lift(self, other: Operand) -> Value:
-        """A number as a scalar, or an array as it is, of this value's dtype."""
-        return self.builder.lift(other, self.dtype)
 
 
 Operand = Value | Array | Number
@@ -196,7 +195,8 @@ class Builder:
         self._initializers: list[bytes] = []
         self._constants: dict[tuple[Any, ...], Value] = {}
         self._anchor: Value | None = None
-        self._rows: Value | None = None
+        self._shared: dict[str, Value] = {}
+        self._outer = self._nodes
 
     # --- names and constants --------------------------------------------------------------------------------------------------
 
@@ -226,7 +226,8 @@ class Builder:
         self._initializers.append(wire.tensor(array, name))
         nan_free = dtype in FLOATS and not np.isnan(array).any()
         bounds = (int(array.min()), int(array.max())) if dtype in INTEGERS and array.size else None
-        value = Value(self, name, dtype, None, bool(nan_free), bounds)
+        number = float(array.reshape(())) if dtype in FLOATS and array.size == 1 else None
+        value = Value(self, name, dtype, None, bool(nan_free), bounds, number)
         if content is not None:
             self._constants[key] = value
         return value
@@ -251,29 +252,45 @@ class Builder:
         """One node with an output per entry of `dtypes`."""
         first = next((i for i in inputs if isinstance(i, Value)), None)
         base = first.dtype if first is not None else "f64"
-        values = [self.lift(i, base) for i in inputs]
+        values = [self._opaque(kind, self.lift(i, base)) for i in inputs]
         names = [self.unique(f"{self.scope}/{kind}" if self.scope else kind) for _ in dtypes]
         self._nodes.append(wire.node(kind, [v.name for v in values], names, self.unique(label) if label else names[0], domain, attributes))
         return [Value(self, name, dtype or base) for name, dtype in zip(names, dtypes, strict=True)]
+
+    def _opaque(self, kind: str, value: Value) -> Value:
+        """A constant that onnxruntime's optimizer would take for 0 or 1 (it allows itself 1e-8, or 1e-5) and drop, hidden from it."""
+        neutral = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}.get(kind)
+        if neutral is None or value.number is None or not 0 < abs(value.number - neutral) < 1e-4:
+            return value
+        first = self.once("zero", lambda: self.rows() - self.rows())
+        return self.constant(np.array([value.number], dtype=DTYPES[value.dtype])).gather(first)
+
+    def once(self, key: str, make: Callable[[], Value]) -> Value:
+        """A value made at its first use, in the outer graph, and shared."""
+        if key not in self._shared:
+            inner, self._nodes = self._nodes, self._outer
+            self._shared[key] = make()
+            self._nodes = inner
+        return self._shared[key]
 
     def rename(self, value: Value, name: str) -> Value:
         """The value under a given name (which must be reserved already)."""
         self._nodes.append(wire.node("Identity", [value.name], [name], self.unique(f"{name}/Identity"), "", {}))
         return replace(value, name=name)
 
-    def body(self, inputs: Sequence[tuple[str, str]], make: Callable[[list[Value]], Sequence[Value]]) -> wire.Graph:
-        """A subgraph for Scan and Loop: inputs are (hint, dtype); `make` gives its outputs from them.
+    def body(self, inputs: Sequence[tuple[str, str, Shape]], make: Callable[[list[Value]], Sequence[Value]]) -> wire.Graph:
+        """A subgraph for Scan and Loop: inputs are (hint, dtype, whole shape); `make` gives its outputs from them.
 
         Constants made inside live in the outer graph.
         """
         outer, self._nodes = self._nodes, []
-        values = [Value(self, self.unique(f"{self.scope}/{hint}"), dtype) for hint, dtype in inputs]
+        values = [Value(self, self.unique(f"{self.scope}/{hint}"), dtype) for hint, dtype, _ in inputs]
         results = [self.op("Identity", result) for result in make(values)]
         nodes, self._nodes = self._nodes, outer
         return wire.graph(
             self.unique(f"{self.scope}/body"),
             nodes,
-            [wire.value_info(v.name, v.dtype, None) for v in values],
+            [wire.value_info(v.name, v.dtype, shape) for v, (_, _, shape) in zip(values, inputs, strict=True)],
             [wire.value_info(r.name, r.dtype, None) for r in results],
         )
 
@@ -284,11 +301,10 @@ class Builder:
         self._anchor = value
 
     def rows(self) -> Value:
-        """The number of rows as an i64 tensor [1]; made once, outside any body."""
-        if self._rows is None:
-            assert self._anchor is not None
-            self._rows = self.op("Shape", self._anchor, dtype="i64", start=0, end=1)
-        return self._rows
+        """The number of rows as an i64 tensor [1]."""
+        anchor = self._anchor
+        assert anchor is not None
+        return self.once("rows", lambda: self.op("Shape", anchor, dtype="i64", start=0, end=1))
 
     def filled(self, width: int, number: float) -> Value:
         """[N, width] of one f64 number."""
@@ -297,9 +313,8 @@ class Builder:
 
     def repeat_row(self, row: Array) -> Value:
         """[N, *row shape] of one row of any dtype."""
-        zeros = self.op("ConstantOfShape", self.rows(), dtype="i64", value=np.zeros(1, dtype=np.int64))
-        table = np.asarray(row)[None]
-        return self.constant(table).gather(zeros)
+        zeros = self.once("zeros", lambda: self.op("ConstantOfShape", self.rows(), dtype="i64", value=np.zeros(1, dtype=np.int64)))
+        return self.pick(np.asarray(row)[None], zeros)
 
     def concat(self, values: Sequence[Value], axis: int = 1) -> Value:
         """Join along an axis."""
@@ -321,9 +336,13 @@ class Builder:
         added = value + self.op("Gather", nothing, count, label=refusal(self.scope, sentence), axis=0)
         return replace(added, shape=value.shape, nan_free=value.nan_free, bounds=value.bounds)
 
-    def pick(self, table: Array, index: Value, sentence: str) -> Value:
+    def pick(self, table: Array, index: Value, sentence: str = "") -> Value:
         """Rows of a table; an index that is not negative and outside the table makes running fail with the sentence."""
-        return self.op("Gather", self.constant(table), index, label=refusal(self.scope, sentence), axis=0)
+        label = refusal(self.scope, sentence) if sentence else ""
+        if table.dtype == object and table.ndim == 2:  # onnxruntime's Gather copies only the first string of a row
+            width = table.shape[1]
+            return self.op("Gather", self.constant(table.ravel()), index.unsqueeze(1) * width + np.arange(width), label=label, axis=0)
+        return self.op("Gather", self.constant(table), index, label=label, axis=0)
 
     def finish(self, name: str, inputs: Sequence[bytes], outputs: Sequence[bytes]) -> wire.Graph:
         """The whole graph, encoded."""

@@ -79,8 +79,8 @@ def arctan(x: Value) -> Value:
     y = x.abs()
     far, middle = y > TAN_3_PI_8, y > 0.66
     reduced = far.where(-1.0 / y, middle.where((y - 1.0) / (y + 1.0), y))
-    base = far.where(math.pi / 2, middle.where(math.pi / 4, 0.0 * reduced))
-    low = far.where(6.123233995736765886e-17, middle.where(3.061616997868382943e-17, 0.0 * reduced))
+    base = far.where(math.pi / 2, middle.where(math.pi / 4, 0.0))
+    low = far.where(6.123233995736765886e-17, middle.where(3.061616997868382943e-17, 0.0))
     z = reduced * reduced
     result = base + (reduced * (z * polynomial(ATAN_P, z) / polynomial(ATAN_Q, z)) + reduced + low)
     return (x < 0.0).where(-result, result)
@@ -115,7 +115,7 @@ def cosh(x: Value) -> Value:
 def erf(x: Value) -> Value:
     """The error function (docs/format.md, section 8)."""
     y = x.abs()
-    near = (y <= 0.46875).where(_erf_near(x, y), (x < 0.0).where(-1.0, 0.0 * y + 1.0) * (1.0 - _erfc(y)))
+    near = (y <= 0.46875).where(_erf_near(x, y), (x < 0.0).where(-1.0, 1.0) * (1.0 - _erfc(y)))
     return x.is_nan().where(x, near)
 
 

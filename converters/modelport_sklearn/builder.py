@@ -15,6 +15,9 @@ from modelport.ops import check
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+#: Ops behind which no NaN is left, whatever they are given.
+NAN_ENDS = frozenset({"impute", "is_missing", "onehot", "bucketize", "tree_ensemble", "constant", "take"})
+
 
 @dataclass(frozen=True)
 class Ref:
@@ -107,14 +110,16 @@ class Builder:
         cleaned = {k.removesuffix("_"): _plain(v) for k, v in attributes.items() if v is not None}
         step = Step(op, inputs, name, cleaned)
         checked, self.types[name] = check(step, [self.types[i] for i in inputs])
-        self.steps.append(Step(op, inputs, name, checked))
+        self.steps.append(checked)
         return name
 
     def width(self, value: str) -> int:
         """Number of columns of a value."""
         return self.types[value].width
 
-    def table(self, value: str, names: Sequence[str | None] | None = None, *, held: str = "float64", sparse: bool = False) -> Table:
+    def table(
+        self, value: str, names: Sequence[str | None] | None = None, *, held: str = "float64", sparse: bool = False
+    ) -> Table:
         """A value's columns as a table."""
         kind = self.types[value]
         labels = names if names is not None else [None] * kind.width
@@ -186,7 +191,22 @@ class Builder:
         if ref.origin is None:
             return marker is not None
         decided = self.markers.setdefault(ref.origin, marker)
-        return decided is marker or isinstance(decided, float) and isinstance(marker, float)
+        return decided is marker or (isinstance(decided, float) and isinstance(marker, float))
+
+    def refuse_unknown(self, table: Table) -> None:
+        """Make the lookups behind a table, which an estimator without NaN is given, refuse unknown categories and not say NaN."""
+        places = {step.output: k for k, step in enumerate(self.steps)}
+        queue = {ref.value for ref in table.columns}
+        while queue:
+            k = places.get(queue.pop())
+            step = None if k is None else self.steps[k]
+            if k is None or step is None or step.op in NAN_ENDS:
+                continue
+            if step.op != "lookup":
+                queue.update(step.inputs)
+            elif step.attributes.get("default", 0.0) != step.attributes.get("default", 0.0):
+                known = {name: value for name, value in step.attributes.items() if name != "default"}
+                self.steps[k] = Step(step.op, step.inputs, step.output, known)
 
     def probe(self, value: str, ask: Callable[[Any], Array]) -> None:
         """Say how the original gives this value: ask(rows as the model is fed them) -> array."""

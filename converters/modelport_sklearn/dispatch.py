@@ -64,12 +64,14 @@ def known_class(estimator: Any, table: dict[str, Any]) -> str | None:
 
 def transform(estimator: Any, builder: Builder, table: Table) -> Table:
     """Read a fitted transformer: the table it gives for the table it is given."""
-    if estimator is None or isinstance(estimator, str) and estimator == "passthrough":
+    if estimator is None or (isinstance(estimator, str) and estimator == "passthrough"):
         return table
     name = known_class(estimator, TRANSFORMERS)
     if name is None:
         raise _unknown(estimator, "transformer")
     _check_precision(name, table)
+    if not accepts_nan(estimator):
+        builder.refuse_unknown(table)
     ledger = Ledger(estimator)
     result = TRANSFORMERS[name](ledger, builder, table)
     ledger.close()
@@ -82,19 +84,37 @@ def predict(estimator: Any, builder: Builder, table: Table) -> Prediction:
     if name is None:
         raise _unknown(estimator, "predictor")
     _check_precision(name, table)
+    if not accepts_nan(estimator):
+        builder.refuse_unknown(table)
     ledger = Ledger(estimator)
     result = PREDICTORS[name](ledger, builder, table)
     ledger.close()
     return result
 
 
+def accepts_nan(estimator: Any) -> bool:
+    """Whether an estimator answers rows with NaN, or leaves that to the estimators inside it."""
+    if hasattr(estimator, "transformers_") or hasattr(estimator, "transformer_list") or hasattr(estimator, "steps"):
+        return True
+    try:
+        from sklearn.utils import get_tags
+    except ImportError:  # before scikit-learn 1.6
+        return bool(estimator._get_tags()["allow_nan"])
+    tags = get_tags(estimator)
+    return bool(tags.input_tags.allow_nan or tags.no_validation)
+
+
 #: Estimators that give the same answer on the small whole numbers that encoders hold in float32: they compare, move or replace.
 PRECISION_FREE = frozenset(
-    "Pipeline ColumnTransformer FeatureUnion FunctionTransformer SimpleImputer MissingIndicator OneHotEncoder OrdinalEncoder "
-    "KBinsDiscretizer SelectKBest SelectPercentile SelectFpr SelectFdr SelectFwe GenericUnivariateSelect VarianceThreshold SelectFromModel "
-    "RFE RFECV SequentialFeatureSelector DecisionTreeClassifier DecisionTreeRegressor ExtraTreeClassifier ExtraTreeRegressor "
-    "RandomForestClassifier RandomForestRegressor ExtraTreesClassifier ExtraTreesRegressor GradientBoostingClassifier "
-    "GradientBoostingRegressor HistGradientBoostingClassifier HistGradientBoostingRegressor IsolationForest".split()
+    {
+        *("Pipeline", "ColumnTransformer", "FeatureUnion", "FunctionTransformer", "RFE", "RFECV", "SequentialFeatureSelector"),
+        *("SimpleImputer", "MissingIndicator", "OneHotEncoder", "OrdinalEncoder", "KBinsDiscretizer", "VarianceThreshold"),
+        *("SelectKBest", "SelectPercentile", "SelectFpr", "SelectFdr", "SelectFwe", "GenericUnivariateSelect", "SelectFromModel"),
+        *("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier", "ExtraTreeRegressor", "IsolationForest"),
+        *("RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor"),
+        *("GradientBoostingClassifier", "GradientBoostingRegressor"),
+        *("HistGradientBoostingClassifier", "HistGradientBoostingRegressor"),
+    }
 )
 
 

@@ -27,6 +27,7 @@ ALWAYS_WAIVED = frozenset(
         "_sklearn_version",
         "_metadata_request",
         "_repr_html_link",
+        "_skl_callbacks",
     }
 )
 

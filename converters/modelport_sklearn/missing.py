@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from modelport.graph import Input
 from modelport.sample import Column, Sample
 
 NAN = float("nan")
+
+
+def is_missing(value: Any) -> bool:
+    """None, NaN and pandas' NA."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
 def holds_objects(sample: Sample, column: Column) -> bool:
@@ -76,7 +79,7 @@ def declared(inputs: Sequence[Input], sample: Sample, accepted: Sequence[bool]) 
 
 
 def _shows_missing(column: Column) -> bool:
-    return any(v is None or v != v for v in column.values.tolist())
+    return any(is_missing(v) for v in column.values.tolist())
 
 
 def _answers_without(model: Any, sample: Sample, columns: Sequence[int]) -> bool:
@@ -92,7 +95,7 @@ def _answers_without(model: Any, sample: Sample, columns: Sequence[int]) -> bool
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             getattr(model, method)(sample.restore(feeds))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError, LookupError):
         return False
     return True
 
@@ -101,4 +104,5 @@ def _looks_at_columns(model: Any) -> bool:
     """Whether some part treats columns differently, so that one may accept what another refuses."""
     from .model import parts
 
-    return any(hasattr(part, name) for part in parts(model) for name in ("transformers_", "categories_", "get_support", "features_"))
+    signs = ("transformers_", "categories_", "get_support", "features_")
+    return any(hasattr(part, name) for part in parts(model) for name in signs)

@@ -18,7 +18,7 @@ from modelport.sample import Sample
 from . import handlers  # noqa: F401  (defining is registering)
 from .builder import Array, Builder, Prediction, Ref, Table
 from .dispatch import PREDICTORS, known_class, predict, transform
-from .missing import accepting_columns, decided_markers, declared, holds_objects, split_if_needed, with_markers
+from .missing import accepting_columns, decided_markers, declared, holds_objects, is_missing, split_if_needed, with_markers
 
 ROLES = {"prediction": "prediction", "cluster": "cluster"}
 
@@ -46,18 +46,18 @@ def read_model(model: Any, sample: Sample) -> Reading:
         with one_job(model), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             given = _answers(model, fed.restore(feeds), [o.name for o in outputs])
-        return {o.name: _as_declared(o, given[o.name]) for o in outputs}
+        return {o.name: _as_dtype(o.dtype, given[o.name]) for o in outputs}
 
-    def ask(probe: Callable[[Any], Array]) -> Callable[[Mapping[str, Array]], Array]:
+    def ask(dtype: str, probe: Callable[[Any], Array]) -> Callable[[Mapping[str, Array]], Array]:
         def asked(feeds: Mapping[str, Array]) -> Array:
             with one_job(model), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return _dense(probe(fed.restore(feeds)))
+                return _as_dtype(dtype, probe(fed.restore(feeds)))
 
         return asked
 
-    probes = {name: ask(probe) for name, probe in builder.probes.items() if name in graph.types}
-    return Reading(graph, answer, provenance(model), probes)
+    probes = {name: ask(graph.types[name].dtype, probe) for name, probe in builder.probes.items() if name in graph.types}
+    return Reading(graph, answer, provenance(model), probes, sample=fed)
 
 
 def final_estimator(model: Any) -> Any:
@@ -168,14 +168,14 @@ def _dense(values: Any) -> Array:
     return np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
 
 
-def _as_declared(output: Output, values: Any) -> Array:
-    """The original's answer in the declared dtype; missing strings become None."""
+def _as_dtype(dtype: str, values: Any) -> Array:
+    """The original's answer in the dtype of the value it is compared with; missing strings become None."""
     array = _dense(values)
-    if output.dtype == "str":
+    if dtype == "str":
         plain = np.empty(array.shape, dtype=object)
-        plain.ravel()[:] = [None if v is None or v != v else str(v) for v in array.ravel().tolist()]
+        plain.ravel()[:] = [None if is_missing(v) else str(v) for v in array.ravel().tolist()]
         return plain
-    wanted = {"f64": np.float64, "i64": np.int64, "bool": np.bool_}.get(output.dtype, np.float64)
+    wanted = {"f64": np.float64, "i64": np.int64, "bool": np.bool_}.get(dtype, np.float64)
     return array.astype(wanted)
 
 

@@ -203,7 +203,7 @@ def infer_binary(a: Attributes, x: ValueType, y: ValueType) -> ValueType:
         return ValueType("bool", shape)
     floats = x.dtype in FLOATS and y.dtype in FLOATS
     if fn in COMPARISONS:
-        same = x.dtype == y.dtype and (x.dtype == "i64" or x.dtype in ("bool", "str") and fn in ("eq", "ne"))
+        same = x.dtype == y.dtype and (x.dtype == "i64" or (x.dtype in ("bool", "str") and fn in ("eq", "ne")))
         require(floats or same, f"{fn!r} cannot compare {x} with {y}; a cast step is needed.")
         return ValueType("bool", shape)
     require(floats, f"{fn!r} reads two float values, but is given {x} and {y}; a cast step is needed.")
@@ -276,7 +276,7 @@ def linear(a: Attributes, x: Array) -> Array:
 def infer_poly(a: Attributes, x: ValueType) -> ValueType:
     width, powers = row(x), a["powers"]
     require(powers.shape[1] == width, f"attribute 'powers' has {powers.shape[1]} columns for a row of {width}.")
-    require(powers.size == 0 or 0 <= powers.min() and powers.max() <= 255, "attribute 'powers' leaves 0..255.")
+    require(powers.size == 0 or (powers.min() >= 0 and powers.max() <= 255), "attribute 'powers' leaves 0..255.")
     return ValueType(a["dtype"], (powers.shape[0],))
 
 

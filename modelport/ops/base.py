@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import GraphError, InputError, Unsupported
 from ..graph import DTYPES, FLOATS, INTEGERS, LIMITS, Step, ValueType
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = NDArray[Any]
 Attributes = Mapping[str, Any]
 
 
@@ -21,7 +23,8 @@ class Attribute:
     """One attribute of an op.
 
     kind: `float` (tensor of the step's dtype), `input` (tensor of the first input's dtype), `acc` (tensor of the dtype `acc`
-    names), `int`, `any`, `typed` (any, never a bare array), `leaf` and `targets` (floats, or integers beside leaf_table or classes), or `integer`, `number`, `flag`, `choice`, `element` (single JSON values). An element has
+    names), `int`, `any`, `typed` (any, never a bare array), `leaf` and `targets` (floats, or integers beside leaf_table or
+    classes), or `integer`, `number`, `flag`, `choice`, `element` (single JSON values). An element has
     the dtype of the tensor attribute `of`, or of the first input.
     """
 
@@ -73,13 +76,26 @@ def register(
     OPS[name] = Op(name, infer, run, attributes, inputs, judge, prepare)
 
 
-def check(step: Step, types: Sequence[ValueType]) -> tuple[dict[str, Any], ValueType]:
-    """The step's attributes as typed arrays with defaults filled in, and the type of what it defines."""
+def check(step: Step, types: Sequence[ValueType]) -> tuple[Step, ValueType]:
+    """The step with its attributes as typed, read-only arrays and defaults filled in, and the type of what it defines.
+
+    A step that was checked before for the same types is not checked again.
+    """
+    before = getattr(step, "_checked", None)
+    if before is not None and before[0] == tuple(types):
+        return step, before[1]
+    attributes, result = _check(step, types)
+    checked = Step(step.op, step.inputs, step.output, attributes)
+    object.__setattr__(checked, "_checked", (tuple(types), result))
+    return checked, result
+
+
+def _check(step: Step, types: Sequence[ValueType]) -> tuple[dict[str, Any], ValueType]:
     op = OPS.get(step.op)
     if op is None:
         raise Unsupported(f"{step}: the op {step.op!r} is not known; a newer modelport may know it.")
     low, high = op.inputs
-    if len(types) < low or high is not None and len(types) > high:
+    if len(types) < low or (high is not None and len(types) > high):
         raise GraphError(f"{step} reads {len(types)} values; {step.op} takes {low if low == high else f'{low} or more'}.")
     given = {k: v for k, v in step.attributes.items() if v is not None and not k.startswith("x-")}
     unknown = sorted(given.keys() - op.attributes.keys())
@@ -244,7 +260,7 @@ def broadcast(*values: ValueType) -> tuple[int, ...]:
 
 def rows(x: Array) -> Array:
     """Rows as a matrix [n, width]: rank 0 counts as one column."""
-    return x.reshape(x.shape[0], -1)
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 def align(shape: tuple[int, ...], *values: Array) -> list[Array]:

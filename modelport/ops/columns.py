@@ -42,7 +42,9 @@ def concat(a: Attributes, *values: Array) -> Array:
 
 def infer_select(a: Attributes, x: ValueType) -> ValueType:
     width, index = row(x, ANY), a["index"]
-    require(index.size == 0 or 0 <= index.min() and index.max() < width, f"attribute 'index' leaves the row of {width} columns.")
+    require(
+        index.size == 0 or (index.min() >= 0 and index.max() < width), f"attribute 'index' leaves the row of {width} columns."
+    )
     return ValueType(x.dtype, (index.size,))
 
 
@@ -167,7 +169,7 @@ def lookup(a: Attributes, x: Array) -> Array:
         if unknown.any():
             first = x.ravel()[int(np.flatnonzero(unknown.ravel())[0])]
             refuse_row(unknown, f"the category {first!r} was not seen when the model was fitted.")
-        return values[codes]
+        return np.asarray(values[codes])
     extended = np.append(values, np.array([a["default"]], dtype=values.dtype))
     return extended[codes]
 
@@ -181,7 +183,7 @@ def onehot(a: Attributes, x: Array) -> Array:
     """Unit vectors of integer codes; -1 gives zeros."""
     size, codes = a["size"], rows(x).astype(np.int64)
     refuse_row((codes < -1) | (codes >= size), f"a code lies outside 0..{size - 1}.")
-    return np.asarray(codes[:, :, None] == np.arange(size)).reshape(len(codes), -1).astype(np.float64)
+    return np.asarray(codes[:, :, None] == np.arange(size)).reshape(len(codes), codes.shape[1] * size).astype(np.float64)
 
 
 def infer_bucketize(a: Attributes, x: ValueType) -> ValueType:

@@ -96,7 +96,7 @@ def infer_knn(a: Attributes, x: ValueType) -> ValueType:
     require(len(targets) == points, f"attribute 'targets' has {len(targets)} rows for {points} points.")
     if "classes" in a:
         require(targets.ndim == 1 and targets.dtype.kind in "iu", "with 'classes', attribute 'targets' is integers [m].")
-        require(0 <= targets.min() and targets.max() < a["classes"], "attribute 'targets' leaves 0..classes-1.")
+        require(targets.min() >= 0 and targets.max() < a["classes"], "attribute 'targets' leaves 0..classes-1.")
         return ValueType("f64", (a["classes"],))
     require(targets.ndim == 2 and targets.dtype == np.float64, "without 'classes', attribute 'targets' is f64 [m, o].")
     return ValueType("f64", (targets.shape[1],))

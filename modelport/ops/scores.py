@@ -84,7 +84,7 @@ def product(x: Array) -> Array:
 def logsumexp(x: Array) -> Array:
     """m + log(sum(exp(x - m))); m where m is infinite."""
     m = x.max(axis=-1)
-    return np.where(np.isinf(m), m, m + np.log(ascending_sum(np.exp(x - m[..., None]))))
+    return np.asarray(np.where(np.isinf(m), m, m + np.log(ascending_sum(np.exp(x - m[..., None])))))
 
 
 def l2(x: Array) -> Array:

@@ -55,7 +55,8 @@ def _check_preorder(start: Array, feature: Array, right: Array) -> None:
         "the nodes do not form one tree in preorder per entry of 'start'.",
     )
     inner = np.flatnonzero(feature >= 0)
-    origin = np.repeat(start.astype(np.int64), np.diff(np.append(start, nodes).astype(np.int64)))[inner]
+    sizes = ends - start.astype(np.int64)
+    origin = np.repeat(start.astype(np.int64), sizes)[inner]
     claimed = right.astype(np.int64) + origin
     # the next position after i where the sum is sums[i] - 1 ends i's left subtree
     level = sums - sums.min()
@@ -84,18 +85,19 @@ def _check_categories(a: Attributes, inner: int) -> None:
     category, start, members = a["category"], a["set_start"].astype(np.int64), a["set"]
     length(a, "category", inner)
     require(
-        category.size == 0 or -1 <= category.min() and category.max() < start.size,
+        category.size == 0 or (category.min() >= -1 and category.max() < start.size),
         "attribute 'category' names a set that is not there.",
     )
     require(bool(np.all(a["threshold"][category >= 0] == 0)), "a categorical node has a threshold other than 0.")
     ends = np.append(start[1:], members.size)
-    good = start.size == 0 and members.size == 0 or start.size > 0 and start[0] == 0 and bool(np.all(ends >= start))
+    good = (start.size == 0 and members.size == 0) or (start.size > 0 and start[0] == 0 and bool(np.all(ends >= start)))
     require(bool(good), "attribute 'set_start' does not begin at 0 and ascend within 'set'.")
     rising = np.diff(members.astype(np.int64)) > 0
     borders = np.zeros(max(members.size - 1, 0), dtype=bool)
     borders[[s - 1 for s in start.tolist() if 0 < s < members.size]] = True
     require(
-        members.size == 0 or int(members.min()) >= 0 and bool(np.all(rising | borders)), "a category set does not ascend from 0."
+        members.size == 0 or (int(members.min()) >= 0 and bool(np.all(rising | borders))),
+        "a category set does not ascend from 0.",
     )
 
 
@@ -108,7 +110,7 @@ def _check_leaves(a: Attributes, leaves: int) -> int:
         require(table.size % w == 0, f"attribute 'leaf_table' does not hold rows of {w}.")
         require(leaf.dtype.kind in "iu", "with 'leaf_table', attribute 'leaf' holds integers.")
         length(a, "leaf", leaves)
-        require(leaf.size == 0 or 0 <= leaf.min() and leaf.max() < table.size // w, "attribute 'leaf' leaves the leaf table.")
+        require(leaf.size == 0 or (leaf.min() >= 0 and leaf.max() < table.size // w), "attribute 'leaf' leaves the leaf table.")
     else:
         require(leaf.dtype == DTYPES[a["acc"]], f"attribute 'leaf' is not of dtype {a['acc']}.")
         length(a, "leaf", leaves * w)
@@ -117,7 +119,7 @@ def _check_leaves(a: Attributes, leaves: int) -> int:
         return int(w)
     require(w == 1 and "size" in a, "attribute 'class' needs leaf_width 1 and a size.")
     length(a, "class", a["start"].size)
-    require(0 <= a["class"].min() and a["class"].max() < a["size"], "attribute 'class' leaves 0..size-1.")
+    require(a["class"].min() >= 0 and a["class"].max() < a["size"], "attribute 'class' leaves 0..size-1.")
     return int(a["size"])
 
 
@@ -206,31 +208,25 @@ def _in_sets(a: Attributes, at: Array, value: Array, left: Array) -> Array:
     return left
 
 
-register(
-    "tree_ensemble",
-    infer_trees,
-    trees,
-    inputs=(1, 2),
-    prepare=prepare_trees,
-    **{
-        "dtype": Attribute("choice", default="f64", options=("f64", "f32")),
-        "cmp": Attribute("choice", default="le", options=("le", "lt")),
-        "missing": Attribute("choice", default="error", options=("error", "left", "right", "node")),
-        "acc": Attribute("choice", default="f64", options=("f64", "f32")),
-        "start": Attribute("int", required=True),
-        "feature": Attribute("int", required=True),
-        "threshold": Attribute("float", required=True),
-        "right": Attribute("int", required=True),
-        "missing_left": Attribute("int"),
-        "category": Attribute("int"),
-        "set_start": Attribute("int"),
-        "set": Attribute("int"),
-        "leaf_width": Attribute("integer", default=1),
-        "leaf_table": Attribute("acc"),
-        "leaf": Attribute("leaf", required=True),
-        "class": Attribute("int"),
-        "size": Attribute("integer"),
-        "init": Attribute("acc"),
-        "aggregate": Attribute("choice", default="sum", options=("sum", "mean")),
-    },
-)
+ATTRIBUTES: dict[str, Any] = {
+    "dtype": Attribute("choice", default="f64", options=("f64", "f32")),
+    "cmp": Attribute("choice", default="le", options=("le", "lt")),
+    "missing": Attribute("choice", default="error", options=("error", "left", "right", "node")),
+    "acc": Attribute("choice", default="f64", options=("f64", "f32")),
+    "start": Attribute("int", required=True),
+    "feature": Attribute("int", required=True),
+    "threshold": Attribute("float", required=True),
+    "right": Attribute("int", required=True),
+    "missing_left": Attribute("int"),
+    "category": Attribute("int"),
+    "set_start": Attribute("int"),
+    "set": Attribute("int"),
+    "leaf_width": Attribute("integer", default=1),
+    "leaf_table": Attribute("acc"),
+    "leaf": Attribute("leaf", required=True),
+    "class": Attribute("int"),
+    "size": Attribute("integer"),
+    "init": Attribute("acc"),
+    "aggregate": Attribute("choice", default="sum", options=("sum", "mean")),
+}
+register("tree_ensemble", infer_trees, trees, inputs=(1, 2), prepare=prepare_trees, **ATTRIBUTES)

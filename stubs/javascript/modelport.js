@@ -33,7 +33,8 @@ class Mismatch extends ModelportError { constructor(message) { super(message, 1)
 /** An op or a version this reader does not implement. */
 class Unsupported extends ModelportError { constructor(message) { super(message, 3); } }
 
-function refuse(message) { throw new Refused(message); }
+/** Throws Refused with one sentence. */
+function refuse(message) { throw new Refused(message[0].toUpperCase() + message.slice(1)); }
 
 /** Any text in quotes, on one line and short enough for a sentence. */
 function quote(text) {
@@ -65,7 +66,7 @@ class Numbers {
 }
 
 const DEFAULT_LIMITS = Object.freeze({
-  bytes: 512e6, depth: 16, steps: 10000, rank: 6, tensorElements: 2 ** 28,
+  bytes: 2 ** 29, depth: 16, steps: 10000, rank: 6, tensorElements: 2 ** 28,
   rowElements: 2 ** 20, totalRowElements: 2 ** 22, carriedRows: 4096,
   jsonValues: 2 ** 24, // strings, keys and scalars count 1, containers 4: bounds what a hostile text can make of the heap
 });
@@ -477,7 +478,10 @@ const ELEMENT_READERS = {
   },
   bool(out, at, node, dtype, where) {
     const list = readList(node, where);
-    for (let i = 0; i < list.length; i++) out[at + i] = typeof list[i] === "boolean" ? Number(list[i]) : refuse(`${where} has an element that is not true or false.`);
+    for (let i = 0; i < list.length; i++) {
+      if (typeof list[i] !== "boolean") refuse(`${where} has an element that is not true or false.`);
+      out[at + i] = Number(list[i]);
+    }
   },
   str(out, at, node, dtype, where) {
     const list = readList(node, where);
@@ -1788,7 +1792,7 @@ class WideNodes {
   }
 }
 
-/** The next float above each element, in place of a copy; above +Infinity NaN, which nothing reaches. */
+/** A copy with the next float above each element; above +Infinity that is NaN, which nothing reaches. */
 function nextUp(values, dtype) {
   const out = values.slice();
   const wide = dtype === "f64", high = wide && LITTLE_ENDIAN ? 1 : 0, size = wide ? 2 : 1;
@@ -1858,10 +1862,7 @@ function readCategories(step, threshold) {
 /** The leaf values: [count * width], one row per leaf number. */
 function readLeaves(step, acc, leafCount) {
   const width = step.has("leaf_width") ? step.whole("leaf_width", 1, step.limits.rowElements) : 1;
-  if (!step.has("leaf_table")) {
-    step.optional("leaf_table");
-    return { width, rows: null, values: step.floats("leaf", acc, [leafCount * width]) };
-  }
+  if (!step.has("leaf_table")) return { width, rows: null, values: step.floats("leaf", acc, [leafCount * width]) };
   const values = step.tensor("leaf_table", acc, [acc], 1).data;
   if (values.length % width !== 0) step.refuse(`has ${values.length} elements in "leaf_table", which is not a multiple of ${width}`);
   const rows = step.length("leaf", step.indexes("leaf", 0, values.length / width - 1), leafCount);
@@ -1875,7 +1876,9 @@ function readTreeOutput(step, leaves, trees) {
     const size = step.whole("size", 1, step.limits.rowElements);
     return { width: size, classes: step.length("class", step.indexes("class", 0, size - 1), trees) };
   }
-  if (step.has("size") && step.whole("size", 1, step.limits.rowElements) !== leaves.width) step.refuse(`has "size" without "class", and it is not the width of a leaf`);
+  if (step.has("size") && step.whole("size", 1, step.limits.rowElements) !== leaves.width) {
+    step.refuse(`has "size" without "class", and it is not the width of a leaf`);
+  }
   return { width: leaves.width, classes: null };
 }
 
@@ -2002,6 +2005,7 @@ function inSet({ start, values }, s, v) {
 
 const BLOCK_ELEMENTS = 2 ** 22; // rows of a block times elements per row, at most
 const BLOCK_ROWS = 4096;
+const NO_VECTORS = "The artifact carries no vectors, so nothing shows that its numbers are right; load it without verification to use it all the same.";
 const ROLES = ["prediction", "probability", "score", "transform", "cluster", "anomaly"];
 const HEADER_KEYS = ["format", "version", "requires", "inputs", "steps", "outputs"];
 
@@ -2022,7 +2026,9 @@ function readDocument(document, limits) {
   for (const input of inputs) define(input.name, input, `input ${quote(input.name)}`);
   const steps = readSteps(document.get("steps"), requires, values, slots, define, limits);
   const rowElements = values.reduce((sum, value) => sum + value.width, 0);
-  if (rowElements > limits.totalRowElements) refuse(`All values of a row have ${rowElements} elements, more than ${limits.totalRowElements} (limit totalRowElements).`);
+  if (rowElements > limits.totalRowElements) {
+    refuse(`All values of a row have ${rowElements} elements, more than ${limits.totalRowElements} (limit totalRowElements).`);
+  }
   const outputs = readList(document.get("outputs"), `"outputs"`).map((node, i) => readOutput(node, `output ${i}`, values, slots));
   if (inputs.length === 0 || outputs.length === 0) refuse("The artifact has no input or no output.");
   refuseRepeats(outputs.map(({ name }) => name), `"outputs"`);
@@ -2082,15 +2088,17 @@ function readOutput(node, where, values, slots) {
   if (node.get("dtype") !== dtype) refuse(`${where} does not have the dtype of ${quote(from)}, which is ${dtype}.`);
   const role = readChoice(node.get("role"), ROLES, `the role of ${where}`);
   const classes = node.has("classes") ? readClasses(node.get("classes"), `"classes" of ${where}`) : null;
-  if (classes !== null && (shape.length === 0 || classes.length !== width)) refuse(`${where} has ${classes.length} classes for rows of shape ${showShape(shape)}.`);
+  if (classes !== null && (shape.length === 0 || classes.length !== width)) {
+    refuse(`${where} has ${classes.length} classes for rows of shape ${showShape(shape)}.`);
+  }
   return { name, role, classes, slot, dtype, shape, width };
 }
 
 /** Strings, integers or booleans, all of one kind. */
 function readClasses(node, where) {
   const classes = readList(node, where).map((x) => (x instanceof Num ? readWhole(x, -SAFE, SAFE, `an element of ${where}`) : x));
-  const kinds = new Set(classes.map((x) => typeof x));
-  if (kinds.size > 1 || !["string", "number", "boolean", undefined].includes([...kinds][0])) refuse(`${where} are not all strings, all integers or all booleans.`);
+  const kind = typeof classes[0];
+  if (classes.some((x) => typeof x !== kind || x === null || kind === "object")) refuse(`${where} are not all strings, all integers or all booleans.`);
   return Object.freeze(classes);
 }
 
@@ -2132,7 +2140,7 @@ function readVectors(node, plan, mostRows, where) {
   });
   const inputs = read("inputs", plan.inputs), outputs = read("outputs", plan.outputs);
   if (!(rows >= 1 && rows <= mostRows)) refuse(`${where} has ${rows} rows, not 1..${mostRows} (limit carriedRows).`);
-  const tolerance = readNamed(node.get("tolerance"), plan.outputs, `"tolerance" of ${where}`, (toleranceNode, { name }) => readTolerance(toleranceNode, `the tolerance of ${quote(name)}`));
+  const tolerance = readNamed(node.get("tolerance"), plan.outputs, `"tolerance" of ${where}`, readTolerance);
   if (node.has("rows")) {
     const reasons = readList(node.get("rows"), `"rows" of ${where}`).map((reason) => readText(reason, `an element of "rows" of ${where}`));
     if (reasons.length !== rows) refuse(`"rows" of ${where} has ${reasons.length} elements for ${rows} rows.`);
@@ -2141,7 +2149,8 @@ function readVectors(node, plan, mostRows, where) {
 }
 
 /** {atol, rtol} or {ulp}; "exact" is {atol: 0, rtol: 0}. */
-function readTolerance(node, where) {
+function readTolerance(node, { name }) {
+  const where = `the tolerance of ${quote(name)}`;
   if (node === "exact") return { atol: 0, rtol: 0, text: "exact" };
   const keys = node instanceof Map && node.has("ulp") ? ["ulp"] : ["atol", "rtol"];
   readObject(node, keys, [], where);
@@ -2157,20 +2166,21 @@ function readTolerance(node, where) {
   return tolerance;
 }
 
-/** The differences between what a model gives for vectors and what they expect: {name, ok, rows, message} of one output. */
-function compareOutput({ name, dtype, width }, got, expected, tolerance, rows) {
-  const float = DTYPES[dtype].kind === "float";
+/** One output of the vectors against what the model gives: {name, ok, rows, message}. */
+function compareOutput({ name, dtype, width }, got, vectors) {
+  const { rows } = vectors, expected = vectors.outputs.get(name), tolerance = vectors.tolerance.get(name);
+  const float = DTYPES[dtype].kind === "float", text = float ? tolerance.text : "exact";
   let worst = 0;
   for (let i = 0; i < expected.length; i++) {
     if (got[i] == expected[i] || (float && got[i] !== got[i] && expected[i] !== expected[i])) continue; // == also compares a number with a bigint
     const difference = float ? Math.abs(got[i] - expected[i]) : NaN;
     if (!(float && within(got[i], expected[i], difference, tolerance, dtype))) {
-      const message = `output ${quote(name)} is ${quoteElement(got[i])} in row ${Math.floor(i / width)}, column ${i % width}; the vectors say ${quoteElement(expected[i])} (${float ? tolerance.text : "exact"})`;
-      return { name, ok: false, rows, message };
+      const place = `row ${Math.floor(i / width)}, column ${i % width}`, values = [got[i], expected[i]].map(quoteElement);
+      return { name, ok: false, rows, message: `output ${quote(name)} is ${values[0]} in ${place}; the vectors say ${values[1]} (${text})` };
     }
     worst = Math.max(worst, difference);
   }
-  return { name, ok: true, rows, message: `output ${quote(name)} agrees in ${rows} rows (${float ? `${tolerance.text}; largest difference ${worst}` : "exact"})` };
+  return { name, ok: true, rows, message: `output ${quote(name)} agrees in ${rows} rows (${text}${float ? `; largest difference ${worst}` : ""})` };
 }
 
 const quoteElement = (x) => (typeof x === "string" ? quote(x) : String(x));
@@ -2242,13 +2252,15 @@ function interleave(parts, count) {
 function checkMissing(data, { name, dtype, width, missing }) {
   if (missing !== "error" || !["float", "str"].includes(DTYPES[dtype].kind)) return;
   for (let i = 0; i < data.length; i++) {
-    if (data[i] !== data[i] || data[i] === null) refuse(`Row ${Math.floor(i / width)} of the input ${quote(name)} is missing (${data[i]}); the model does not accept that.`);
+    if (data[i] !== data[i] || data[i] === null) {
+      refuse(`Row ${Math.floor(i / width)} of the input ${quote(name)} is missing (${data[i]}); the model does not accept that.`);
+    }
   }
 }
 
 /** Rows from the JSON a program is fed with (docs/format.md, section 11). */
 function readRowsJson(plan, source) {
-  const document = parseJson(source, plan.limits, "The rows");
+  const document = parseJson(source, plan.limits, "The JSON of the rows");
   const inputs = readObject(document, ["inputs"], [], "The JSON of the rows").get("inputs");
   if (!(inputs instanceof Map)) refuse(`"inputs" of the rows is not a JSON object.`);
   const read = (name, dtype, shapes) => {
@@ -2271,7 +2283,8 @@ function readRowsHost(plan, given) {
     return readRowsHost(plan, Object.fromEntries([[plan.inputs[0].name, given]]));
   }
   if (!isRecord(given)) refuse("The rows are neither an object of columns nor an array.");
-  return gatherRows(plan, Object.keys(given), (name, { dtype, shape }) => hostPart(given[name], dtype, shape, name), (name, { dtype }) => hostPart(given[name], dtype, [], name));
+  const whole = (name, { dtype, shape }) => hostPart(given[name], dtype, shape, name), column = (name, { dtype }) => hostPart(given[name], dtype, [], name);
+  return gatherRows(plan, Object.keys(given), whole, column);
 }
 
 const isList = (x) => Array.isArray(x) || (ArrayBuffer.isView(x) && !(x instanceof DataView));
@@ -2331,8 +2344,14 @@ const HOST_READERS = {
     if (!(x >= DTYPES[dtype].least && x <= DTYPES[dtype].most)) refuse(`${where} has ${x} at position ${i}, which is out of the range of ${dtype}.`);
     return typeof x === "bigint" ? x : x + 0;
   },
-  bool: (dtype, where) => (x, i) => (typeof x === "boolean" || x === 0 || x === 1 ? Number(x) : refuse(`${where} has ${quote(x)} at position ${i}, which is not true or false.`)),
-  str: (dtype, where) => (x, i) => (typeof x === "string" || x === null ? x : refuse(`${where} has ${quote(x)} at position ${i}, which is not a string.`)),
+  bool: (dtype, where) => (x, i) => {
+    if (typeof x !== "boolean" && x !== 0 && x !== 1) refuse(`${where} has ${quote(x)} at position ${i}, which is not true or false.`);
+    return Number(x);
+  },
+  str: (dtype, where) => (x, i) => {
+    if (typeof x !== "string" && x !== null) refuse(`${where} has ${quote(x)} at position ${i}, which is not a string.`);
+    return x;
+  },
 };
 
 /** The outputs of a plan for rows that were checked: one array per output. */
@@ -2356,7 +2375,7 @@ function runStep({ run, params, from, where }, values, n, first) {
   try {
     return run(params, from.map((slot) => values[slot]), n, first);
   } catch (error) {
-    if (error instanceof Refused) refuse(`${where}, ${error.message}`);
+    if (error instanceof Refused) refuse(`${where}: ${error.message}`);
     throw error;
   }
 }
@@ -2389,16 +2408,22 @@ class Model {
   }
 
   inputs() {
-    return this.#plan.inputs.map(({ name, dtype, shape, missing, features }) => ({ name, dtype, shape: [...shape], missing, ...(features === null ? {} : { features: [...features] }) }));
+    return this.#plan.inputs.map(({ name, dtype, shape, missing, features }) => {
+      const input = { name, dtype, shape: [...shape], missing };
+      return features === null ? input : { ...input, features: [...features] };
+    });
   }
 
   outputs() {
-    return this.#plan.outputs.map(({ name, dtype, shape, role, classes }) => ({ name, dtype, shape: [...shape], role, ...(classes === null ? {} : { classes: [...classes] }) }));
+    return this.#plan.outputs.map(({ name, dtype, shape, role, classes }) => {
+      const output = { name, dtype, shape: [...shape], role };
+      return classes === null ? output : { ...output, classes: [...classes] };
+    });
   }
 
   info() {
-    const { version, requires, vectors } = this.#plan;
-    return { format: "modelport", version, inputs: this.inputs(), outputs: this.outputs(), ops: [...requires].sort(), carriedRows: vectors === null ? 0 : vectors.rows };
+    const { version, requires, vectors } = this.#plan, carriedRows = vectors === null ? 0 : vectors.rows;
+    return { format: "modelport", version, inputs: this.inputs(), outputs: this.outputs(), ops: [...requires].sort(), carriedRows };
   }
 
   /** {output name: Tensor} for rows as an object of columns, an array of records, or the rows of the only input. */
@@ -2418,13 +2443,13 @@ class Model {
    */
   verify(source) {
     const plan = this.#plan;
-    const vectors = source === undefined ? plan.vectors : readVectors(parseJson(source, plan.limits, "The vectors"), plan, Infinity, "The vectors");
-    if (vectors === null) refuse("The artifact carries no vectors, so nothing shows that its numbers are right; load it without verification to use it all the same.");
+    const vectors = source === undefined ? plan.vectors : readVectors(parseJson(source, plan.limits, "The vectors"), plan, Infinity, "the vectors");
+    if (vectors === null) refuse(NO_VECTORS);
     for (const input of plan.inputs) checkMissing(vectors.inputs.get(input.name), input);
     const arrays = guarded("The replay", () => execute(plan, new Rows(plan, vectors.rows, vectors.inputs)));
-    const outputs = plan.outputs.map((output, k) => compareOutput(output, arrays[k], vectors.outputs.get(output.name), vectors.tolerance.get(output.name), vectors.rows));
-    const wrong = outputs.find(({ ok }) => !ok);
-    return { ok: wrong === undefined, rows: vectors.rows, outputs, message: wrong === undefined ? "" : `The numbers do not match the vectors: ${wrong.message}.` };
+    const outputs = plan.outputs.map((output, k) => compareOutput(output, arrays[k], vectors));
+    const wrong = outputs.find(({ ok }) => !ok), message = wrong === undefined ? "" : `The numbers do not match the vectors: ${wrong.message}.`;
+    return { ok: wrong === undefined, rows: vectors.rows, outputs, message };
   }
 }
 
@@ -2457,5 +2482,5 @@ function* encode(outputs) {
 /** The ops this reader implements, sorted. */
 function ops() { return Object.keys(OPS).sort(); }
 
-return Object.freeze({ load, encode, ops, Model, Tensor, Refused, Mismatch, Unsupported, DEFAULT_LIMITS });
+return Object.freeze({ load, encode, ops, Model, Tensor, ModelportError, Refused, Mismatch, Unsupported, DEFAULT_LIMITS });
 });

@@ -47,10 +47,12 @@ def boosting_classifier(ledger: Ledger, builder: Builder, table: Table) -> Predi
     classes = ledger["classes_"]
     ledger.waive("n_classes_")
     score = _raw(ledger, builder, table, "score")
+    if len(classes) == 2:
+        score = builder.scalar(score, "decision")
+    builder.probe_table(builder.table(score), ledger.estimator.decision_function)
     if len(classes) > 2:
         label, probability = builder.label_of_largest(score, classes), builder.add("softmax", score, hint="probability")
         return Prediction(label=label, classes=classes, probability=probability, score=score)
-    score = builder.scalar(score, "decision")
     index = builder.add("bucketize", score, hint="index", edges=[0.0], sizes=[1], side="right")
     label = builder.add("take", index, hint="label", table=labels_table(classes))
     probability = two_class_probability(builder, score, 2.0 if link == "HalfLogitLink" else None)
@@ -101,8 +103,8 @@ def _computed_start(ledger: Ledger, builder: Builder, x: str, start: Any, width:
     if known_class(start, EXACT_STARTS) is None:
         raise ledger.refuse(
             "init_",
-            f"is {type(start).__name__}, which is given float32 rows and may compute in float32, where machines differ in the last "
-            "digits: use init='zero', the default, or trees.",
+            f"is {type(start).__name__}, which is given float32 rows and may compute in float32, where machines differ in the "
+            "last digits: use init='zero', the default, or trees.",
         )
     rounded = builder.add("cast", builder.add("cast", x, hint="single", to="f32"), hint="rounded", to="f64")
     with builder.within(lambda rows: np.asarray(rows, dtype=np.float32)):

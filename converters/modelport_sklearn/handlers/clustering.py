@@ -8,6 +8,14 @@ from ..builder import Array, Builder, Prediction, Table
 from ..dispatch import predicts, transforms
 from ..ledger import Ledger
 
+#: How the centres were found, and what partial_fit needs to go on.
+TRAINING = (
+    *("n_clusters", "init", "n_init", "max_iter", "tol", "algorithm", "copy_x", "labels_", "inertia_", "n_iter_", "n_steps_"),
+    *("batch_size", "compute_labels", "init_size", "max_no_improvement", "reassignment_ratio", "_n_features_out", "_n_threads"),
+    *("_tol", "_n_init", "_algorithm", "_batch_size", "_init_size", "_counts", "_ewa_inertia", "_ewa_inertia_min"),
+    *("_no_improvement", "_n_since_last_reassign", "_random_state"),
+)
+
 
 @predicts("KMeans", "MiniBatchKMeans")
 def k_means(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
@@ -26,10 +34,7 @@ def k_means_distances(ledger: Ledger, builder: Builder, table: Table) -> Table:
 
 
 def _centers(ledger: Ledger) -> Array:
-    ledger.waive("n_clusters", "init", "n_init", "max_iter", "tol", "algorithm", "copy_x", "labels_", "inertia_", "n_iter_", "n_steps_")
-    ledger.waive("batch_size", "compute_labels", "init_size", "max_no_improvement", "reassignment_ratio", "_n_features_out")
-    ledger.waive("_tol", "_n_init", "_algorithm", "_n_threads", "_batch_size", "_init_size", "_counts", "_ewa_inertia", "_ewa_inertia_min")
-    ledger.waive("_no_improvement", "_n_since_last_reassign", "_random_state")
+    ledger.waive(*TRAINING)
     centers = np.asarray(ledger["cluster_centers_"])
     if centers.dtype != np.float64:
         raise ledger.refuse("cluster_centers_", f"is {centers.dtype}, so it cannot answer float64 rows: refit on float64 rows.")

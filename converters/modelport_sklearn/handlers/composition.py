@@ -25,7 +25,7 @@ def pipeline_predict(ledger: Ledger, builder: Builder, table: Table) -> Predicti
     """The last step predicts from what the others transform."""
     *steps, final = _steps(ledger)
     table = _through(steps, builder, table)
-    with builder.within(lambda rows: _apply(steps, rows)):
+    with builder.within(_chain(steps)):
         return predict(final, builder, table)
 
 
@@ -36,23 +36,29 @@ def _steps(ledger: Ledger) -> list[Any]:
 
 def _through(steps: Sequence[Any], builder: Builder, table: Table) -> Table:
     for k, estimator in enumerate(steps):
-        with builder.within(lambda rows, k=k: _apply(steps[:k], rows)):
+        with builder.within(_chain(steps[:k])):
             table = transform(estimator, builder, table)
-        builder.probe_table(table, lambda rows, k=k: _apply(steps[: k + 1], rows))
+        builder.probe_table(table, _chain(steps[: k + 1]))
     return table
 
 
-def _apply(steps: Sequence[Any], rows: Any) -> Any:
-    for estimator in steps:
-        rows = estimator.transform(rows)
-    return rows
+def _chain(steps: Sequence[Any]) -> Callable[[Any], Any]:
+    """What the original makes of rows with these steps."""
+
+    def apply(rows: Any) -> Any:
+        for estimator in steps:
+            rows = estimator.transform(rows)
+        return rows
+
+    return apply
 
 
 @transforms("ColumnTransformer")
 def column_transformer(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """Each transformer is given its columns; the results stand side by side in the order of transformers_."""
-    ledger.waive("transformers", "remainder", "sparse_threshold", "force_int_remainder_cols", "_n_features")  # transformers_ says it
-    ledger.waive("_columns", "_remainder", "output_indices_", "_transformers_feature_names_out", "_name_to_fitted_passthrough")
+    # transformers_ and sparse_output_ say what these led to
+    ledger.waive("transformers", "remainder", "sparse_threshold", "force_int_remainder_cols", "_columns", "_remainder")
+    ledger.waive("_n_features", "output_indices_", "_transformers_feature_names_out", "_name_to_fitted_passthrough")
     positions, weights = ledger["_transformer_to_input_indices"], ledger["transformer_weights"] or {}
     results = []
     for name, estimator, columns in ledger["transformers_"]:

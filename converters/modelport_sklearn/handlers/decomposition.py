@@ -12,7 +12,8 @@ from ..ledger import Ledger
 @transforms("PCA")
 def pca(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """x components_' - mean_ components_', divided by the standard deviations when whitened."""
-    ledger.waive("n_components", "svd_solver", "tol", "iterated_power", "n_oversamples", "power_iteration_normalizer", "_fit_svd_solver")
+    ledger.waive("n_components", "svd_solver", "tol", "iterated_power", "n_oversamples", "power_iteration_normalizer")
+    ledger.waive("_fit_svd_solver")
     ledger.waive("n_components_", "n_samples_", "noise_variance_", "explained_variance_ratio_", "singular_values_", "n_features_")
     components, mean, variance = ledger["components_"], ledger["mean_"], ledger["explained_variance_"]
     offset = None if mean is None else -_floats((mean.reshape(1, -1) @ components.T)[0])

@@ -83,7 +83,7 @@ def function_transformer(ledger: Ledger, builder: Builder, table: Table) -> Tabl
             "without arguments, or apply it to the rows before they reach the model.",
         )
     if table.held != "float64":
-        raise ledger.refuse("func", f"is applied to {table.held} columns, whose result NumPy rounds in its own way: encode as float64.")
+        raise ledger.refuse("func", f"is applied to {table.held} columns, on which NumPy computes otherwise: encode as float64.")
     return builder.table(builder.add("unary", builder.matrix(table), hint=name, fn=name), table.names, sparse=table.sparse)
 
 

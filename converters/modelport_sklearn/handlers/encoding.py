@@ -15,7 +15,7 @@ from ..ledger import Ledger
 
 @dataclass(frozen=True)
 class Codes:
-    """What one column's categories become: keys (f64 or object) [k], values [k], and the value of anything else, if not refused."""
+    """What one column's categories become: keys (f64 or object) [k], values [k], the value of any other (None: refused)."""
 
     keys: Array
     values: Array
@@ -34,12 +34,13 @@ class Codes:
 @transforms("OneHotEncoder")
 def one_hot_encoder(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """A unit vector per column; dropped and ignored categories give zeros, infrequent ones share the last place."""
-    ledger.waive("categories", "drop", "drop_idx_", "min_frequency", "max_categories", "feature_name_combiner", "_n_features_outs")
+    ledger.waive("categories", "drop", "drop_idx_", "min_frequency", "max_categories")  # categories_ and the groupings say it
+    ledger.waive("feature_name_combiner", "_n_features_outs")
     categories, sparse = ledger["categories_"], bool(ledger["sparse_output"])
     dropped, grouped = ledger["_drop_idx_after_grouping"], _groupings(ledger)
     unknown = ledger["handle_unknown"]
     codes, sizes = [], []
-    for j, ref in enumerate(table.columns):
+    for j in range(len(table)):
         drop = None if dropped is None else dropped[j]
         places, size, infrequent = _places(len(categories[j]), grouped[j], drop)
         default = _default(unknown, infrequent)
@@ -121,7 +122,7 @@ def _held(ledger: Ledger) -> str:
     dtype = np.dtype(ledger["dtype"])
     if dtype.kind not in "fiub":
         raise ledger.refuse("dtype", f"is {dtype}, which no artifact carries: use np.float64.")
-    return dtype.name
+    return str(dtype.name)
 
 
 def _codes(ledger: Ledger, builder: Builder, table: Table, j: int, categories: Array, values: Array, default: Any) -> Codes:
@@ -132,7 +133,8 @@ def _codes(ledger: Ledger, builder: Builder, table: Table, j: int, categories: A
     if none and nan:
         raise ledger.refuse(
             "categories_",
-            f"hold both None and NaN in column {table.named(j)}, but rows of an artifact know one missing value: write it in one way and refit.",
+            f"hold both None and NaN in column {table.named(j)}, but rows of an artifact know one missing value: "
+            "write it in one way and refit.",
         )
     counts = [not _missing(c) or builder.writes_missing_as(ref, c) for c in known]
     index = [i for i, counted in enumerate(counts) if counted]
@@ -158,7 +160,9 @@ def _keys(ledger: Ledger, table: Table, j: int, categories: list[Any]) -> Array:
     numbers = np.array([np.nan if _missing(c) else float(c) for c in categories], dtype=np.float64)
     inexact = [c for c, n in zip(categories, numbers.tolist(), strict=True) if not _missing(c) and n != c]
     if inexact:
-        raise ledger.refuse("categories_", f"hold {inexact[0]!r}, which is no float64: turn such a column into strings and refit.")
+        raise ledger.refuse(
+            "categories_", f"hold {inexact[0]!r}, which is no float64: turn such a column into strings and refit."
+        )
     return numbers
 
 
@@ -194,4 +198,4 @@ def _equal(a: Array, b: Array) -> bool:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or isinstance(value, float) and value != value
+    return value is None or (isinstance(value, float) and value != value)

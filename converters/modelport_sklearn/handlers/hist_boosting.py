@@ -72,9 +72,9 @@ def _encoded(ledger: Ledger, builder: Builder, table: Table) -> Table:
     if ledger.get("_preprocessor") is None:
         raise ledger.refuse("is_categorical_", "comes without the encoder that scikit-learn keeps since 1.4: refit the model.")
     encoder = _encoder(ledger, categorical)
-    codes = transform(encoder, builder, table.select(np.flatnonzero(categorical)))
+    codes = transform(encoder, builder, table.select(np.flatnonzero(categorical).tolist()))
     _check_known(ledger, mapper, encoder)
-    return codes + table.select(np.flatnonzero(~np.asarray(categorical, dtype=bool)))
+    return codes + table.select(np.flatnonzero(~np.asarray(categorical, dtype=bool)).tolist())
 
 
 def _encoder(ledger: Ledger, categorical: Array) -> Any:

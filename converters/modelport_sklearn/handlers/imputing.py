@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ..builder import Builder, Ref, Table
 from ..dispatch import transforms
 from ..ledger import Ledger
+from ..missing import is_missing
 
 
 @transforms("SimpleImputer")
@@ -25,7 +27,7 @@ def simple_imputer(ledger: Ledger, builder: Builder, table: Table) -> Table:
     for group in _groups(builder, table, kept, missing, objects):
         imputed = _impute(ledger, builder, table.select(group), missing, [values[j] for j in group])
         for j, ref in zip(group, imputed.columns, strict=True):
-            columns[j] = replace(ref, origin=ref.origin if objects and not _is_missing(missing) else None)
+            columns[j] = replace(ref, origin=ref.origin if objects and not is_missing(missing) else None)
     result = Table(tuple(columns[j] for j in kept), table.sparse)
     indicator = ledger["indicator_"]
     if not ledger["add_indicator"]:
@@ -45,7 +47,7 @@ def _can_match(builder: Builder, ref: Ref, missing: Any, objects: bool) -> bool:
     """Whether `missing` can stand in this column. Columns of objects tell None from NaN, columns of numbers do not."""
     if _is_na(missing):
         return True
-    if missing is None or missing != missing:
+    if is_missing(missing):
         return not objects or builder.writes_missing_as(ref, None if missing is None else float("nan"))
     return isinstance(missing, str) == (ref.dtype == "str")
 
@@ -54,8 +56,7 @@ def _impute(ledger: Ledger, builder: Builder, table: Table, missing: Any, values
     """Columns of one kind with their missing values replaced."""
     text = table.columns[0].dtype == "str"
     for j, (ref, value) in enumerate(zip(table.columns, values, strict=True)):
-        fits = value is None and builder.writes_missing_as(ref, None) or isinstance(value, str) if text else isinstance(value, (int, float))
-        if not fits:
+        if not _fits(builder, ref, value):
             raise ledger.refuse(
                 "statistics_",
                 f"fills column {table.named(j)} of {'strings' if text else 'numbers'} with {value!r}: "
@@ -67,11 +68,18 @@ def _impute(ledger: Ledger, builder: Builder, table: Table, missing: Any, values
     return Table(tuple(replace(ref, value=imputed, index=k) for k, ref in enumerate(table.columns)))
 
 
+def _fits(builder: Builder, ref: Ref, value: Any) -> bool:
+    """Whether a column can hold a fill value: strings in strings, or None where that is how they write a missing one."""
+    if ref.dtype != "str":
+        return isinstance(value, (Real, np.bool_))
+    return isinstance(value, str) or (value is None and builder.writes_missing_as(ref, None))
+
+
 @transforms("MissingIndicator")
 def missing_indicator(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """1 where a value is missing, for the columns features_."""
-    ledger.waive("error_on_new", "_n_features", "_precomputed")  # error_on_new refuses rows; the inputs say which columns accept NaN
-    ledger.waive("features")
+    ledger.waive("features", "_n_features", "_precomputed")  # features_ says it
+    ledger.waive("error_on_new")  # refuses rows: the inputs say which columns accept NaN
     objects = any(ref.dtype == "str" or ref.origin is not None for ref in table.columns)
     mask = _mask(builder, table, ledger["missing_values"], objects, ledger["features_"].tolist())
     sparse = ledger["sparse"]
@@ -95,13 +103,9 @@ def _mask(builder: Builder, table: Table, missing: Any, objects: bool, positions
 
 def _match(missing: Any) -> Any:
     """The attribute `match`: left out for NaN, None and NA."""
-    if _is_missing(missing):
+    if is_missing(missing):
         return None
     return missing if isinstance(missing, str) else float(missing)
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or _is_na(value) or value != value
 
 
 def _is_na(value: Any) -> bool:

@@ -100,7 +100,10 @@ def add_score(ledger: Ledger, builder: Builder, table: Table) -> str:
     if len(classes) < 2:
         raise ledger.refuse("classes_", "holds one class, and there is nothing to decide: fit it on two classes or more.")
     score = add_linear(builder, table, np.atleast_2d(dense(ledger["coef_"])), ledger["intercept_"], "score")
-    return builder.scalar(score, "decision") if builder.width(score) == 1 else score
+    if builder.width(score) == 1:
+        score = builder.scalar(score, "decision")
+    builder.probe_table(builder.table(score), ledger.estimator.decision_function)
+    return score
 
 
 def one_vs_rest_probability(builder: Builder, positive: str) -> str:

@@ -21,16 +21,20 @@ TINY_NORM = 10 * np.finfo(np.float64).eps
 def standard_scaler(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """(x - mean_) / scale_."""
     ledger.waive("var_", "n_samples_seen_")
-    mean, scale = ledger["mean_"], ledger["scale_"]
-    return _shift_and_scale(builder, table, mean if ledger["with_mean"] else None, scale if ledger["with_std"] else None)
+    mean = ledger["mean_"] if ledger["with_mean"] else None
+    scale = ledger["scale_"] if ledger["with_std"] else None
+    ledger.waive("mean_", "scale_")
+    return _shift_and_scale(builder, table, mean, scale)
 
 
 @transforms("RobustScaler")
 def robust_scaler(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """(x - center_) / scale_; scale_ holds what unit_variance adjusts."""
     ledger.waive("quantile_range", "unit_variance")
-    center, scale = ledger["center_"], ledger["scale_"]
-    return _shift_and_scale(builder, table, center if ledger["with_centering"] else None, scale if ledger["with_scaling"] else None)
+    center = ledger["center_"] if ledger["with_centering"] else None
+    scale = ledger["scale_"] if ledger["with_scaling"] else None
+    ledger.waive("center_", "scale_")
+    return _shift_and_scale(builder, table, center, scale)
 
 
 @transforms("MinMaxScaler")
@@ -73,15 +77,16 @@ def _shift_and_scale(builder: Builder, table: Table, shift: Any, scale: Any) -> 
     x = builder.matrix(table)
     if shift is None and scale is None:
         return table
-    if table.sparse:
-        scaled = builder.add("scale", x, hint="scaled", mul=None if scale is None else 1.0 / _floats(scale))
+    shift, scale = _floats(shift), _floats(scale)
+    if table.sparse and scale is not None:
+        scaled = builder.add("scale", x, hint="scaled", mul=1.0 / scale)
     else:
-        scaled = builder.add("scale", x, hint="scaled", sub=_floats(shift), div=_floats(scale))
+        scaled = builder.add("scale", x, hint="scaled", sub=shift, div=scale)
     return builder.table(scaled, table.names, sparse=table.sparse)
 
 
 def _clip(builder: Builder, value: str, low: float, high: float) -> str:
-    return builder.add("clip", value, hint="clipped", min=np.array([low], dtype=np.float64), max=np.array([high], dtype=np.float64))
+    return builder.add("clip", value, hint="clipped", min=_floats(low), max=_floats(high))
 
 
 def _floats(values: Any) -> Array | None:

@@ -6,8 +6,8 @@ import numpy as np
 
 from modelport.errors import NotFitted
 
-from ..builder import Builder, Table
-from ..dispatch import transforms
+from ..builder import Builder, Prediction, Table
+from ..dispatch import predict, predicts, transforms
 from ..ledger import Ledger
 
 #: Per class what decides which columns stay: parameters and fitted state that get_support() has taken into account.
@@ -39,12 +39,26 @@ DECIDED = {
 @transforms(*DECIDED)
 def selector(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """The columns that get_support() keeps, in order."""
+    return table.select(_kept(ledger))
+
+
+@predicts("RFE", "RFECV")
+def elimination(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
+    """The estimator fitted last, on the columns that were kept."""
+    table = table.select(_kept(ledger))
+    with builder.within(ledger.estimator.transform):
+        return predict(ledger["estimator_"], builder, table)
+
+
+def _kept(ledger: Ledger) -> list[int]:
     from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
 
     for cls in type(ledger.estimator).__mro__:
         ledger.waive(*DECIDED.get(cls.__name__, ()))
     try:
-        support = ledger.estimator.get_support()
-    except (NotFittedError, AttributeError):
+        if not ledger.get("prefit", False):
+            check_is_fitted(ledger.estimator)
+        return [int(j) for j in np.flatnonzero(ledger.estimator.get_support())]
+    except NotFittedError:
         raise NotFitted(f"This {ledger.name} is not fitted: call fit first, then convert.") from None
-    return table.select(np.flatnonzero(support).tolist())

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from modelport_sklearn import read
 
 from modelport.reading import Reading
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from modelport_sklearn import read
 
 Feeds = dict[str, np.ndarray]
 
@@ -52,7 +52,11 @@ def check_probes(reading: Reading, rows: Any, rtol: float = 0.0, atol: float = 0
     feeds = feeds_of(reading, rows)
     values = Evaluator(reading.graph).values(feeds)
     for name, probe in reading.probes.items():
-        np.testing.assert_allclose(values[name], probe(feeds), rtol=rtol, atol=atol, err_msg=name)
+        expected = probe(feeds)
+        if expected.dtype == object:
+            np.testing.assert_array_equal(values[name], expected, err_msg=name)
+        else:
+            np.testing.assert_allclose(values[name], expected, rtol=rtol, atol=atol, err_msg=name)
     return list(reading.probes)
 
 
@@ -80,3 +84,27 @@ HARD = np.array([0.0, -0.0, 1.0, -1.0, 1e30, -1e30, 1e-30, 5e-324, 0.1, 1 / 3, 1
 def hard_rows(columns: int) -> np.ndarray:
     """Rows of hard numbers, each column starting at another one: [len(HARD), columns]."""
     return np.stack([np.roll(HARD, j) for j in range(columns)], axis=1)
+
+
+def threshold_rows(rows: np.ndarray, splits: list[tuple[int, int, float]]) -> np.ndarray:
+    """Rows with one column on a threshold, and one ulp beside it in f32 and in f64; splits: (row that gets there, column, threshold)."""
+    blocks = []
+    for number, column, threshold in splits:
+        values = around(threshold)
+        block = np.repeat(rows[[number]], len(values), axis=0)
+        block[:, column] = values
+        blocks.append(block)
+    return np.concatenate(blocks)
+
+
+def tree_splits(trees: list[Any], rows: np.ndarray, at_most: int = 60) -> list[tuple[int, int, float]]:
+    """(row that reaches the node, column, threshold) of finite splits of sklearn.tree trees, spread over all trees."""
+    splits = []
+    for tree in trees[:: 1 + len(trees) // 10]:
+        path = tree.decision_path(rows.astype(np.float32)).tocsc()
+        inner = np.flatnonzero((tree.children_left >= 0) & np.isfinite(tree.threshold))
+        for node in inner[:: 1 + len(inner) // (1 + at_most // min(len(trees), 10))]:
+            reach = path[:, node].indices
+            if len(reach):
+                splits.append((int(reach[0]), int(tree.feature[node]), float(tree.threshold[node])))
+    return splits

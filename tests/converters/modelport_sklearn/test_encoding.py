@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
@@ -49,22 +50,27 @@ def unseen() -> pd.DataFrame:
     return table
 
 
+LIMITS = [{}, {"min_frequency": 6}, {"max_categories": 2}, {"min_frequency": 0.2}, {"max_categories": 1}]
+
+
 @pytest.mark.parametrize("drop", [None, "first", "if_binary"])
 @pytest.mark.parametrize("unknown", ["ignore", "infrequent_if_exist", "warn"])
-@pytest.mark.parametrize("limits", [{}, {"min_frequency": 6}, {"max_categories": 2}, {"min_frequency": 0.2}, {"max_categories": 1}], ids=str)
+@pytest.mark.parametrize("limits", LIMITS, ids=str)
 @pytest.mark.parametrize("sparse", [True, False])
 def test_one_hot(drop, unknown, limits, sparse):
     encoder = OneHotEncoder(drop=drop, handle_unknown=unknown, sparse_output=sparse, **limits)
     reading = check(encoder.fit(frame()), frame(), unseen())
     assert {v.missing for v in reading.graph.inputs} == {"nan", "null"}
     missing = feeds_of(reading, frame())
-    for name, values in missing.items():
+    for values in missing.values():
         values[::3] = None if values.dtype == object else NAN
     check_rows(reading, missing)
 
 
 @pytest.mark.parametrize("missing", [(None,), (NAN,)], ids=["None", "NaN"])
-@pytest.mark.parametrize("options", [{}, {"drop": "first"}, {"handle_unknown": "ignore"}, {"min_frequency": 7, "handle_unknown": "warn"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"drop": "first"}, {"handle_unknown": "ignore"}, {"min_frequency": 7, "handle_unknown": "warn"}], ids=str
+)
 def test_one_hot_of_missing_categories(missing, options):
     encoder = OneHotEncoder(**options).fit(frame(missing))
     assert any(c is None or c != c for c in encoder.categories_[0])
@@ -140,15 +146,24 @@ def test_numeric_columns_of_a_matrix_share_steps():
     with_nan = digits.copy()
     with_nan[::5, 3] = NAN
     check(OneHotEncoder(handle_unknown="ignore").fit(with_nan), with_nan, np.full((1, 12), NAN))
-    check(OneHotEncoder(handle_unknown="ignore").fit(digits.astype(np.float32) / 3), digits / 3, digits.astype(np.float32) / np.float32(3))
+    thirds = digits.astype(np.float32) / np.float32(3)
+    check(OneHotEncoder(handle_unknown="ignore").fit(thirds), digits / 3, thirds)
 
 
 def test_object_columns_of_numbers_and_booleans():
-    table = pd.DataFrame({"a": np.array([1, 2, None, 1] * 5, dtype=object), "b": np.array([True, None, False, True] * 5, dtype=object)})
+    table = pd.DataFrame({"a": [1, 2, None, 1] * 5, "b": [True, None, False, True] * 5}, dtype=object)
     for encoder in (OneHotEncoder(handle_unknown="ignore"), OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)):
         check(encoder.fit(table), table)
     nan = table.where(table.notna(), NAN).astype(object)
     check(OneHotEncoder(handle_unknown="ignore").fit(nan), nan)
+
+
+def test_categoricals_of_numbers_and_booleans():
+    columns = {"n": [3, 1, 3, 2] * 4, "b": [True, False, True, True] * 4, "f": [0.5, None] * 8}
+    table = pd.DataFrame({name: pd.Categorical(values) for name, values in columns.items()})
+    for encoder in (OneHotEncoder(handle_unknown="ignore"), OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)):
+        reading = check(encoder.fit(table), table)
+        check_rows(reading, {"X": np.array([[1.0, 1.0, NAN], [7.0, 0.5, 1.0], [NAN, NAN, 0.5]])})
 
 
 def test_pandas_strings():
@@ -183,13 +198,30 @@ def test_ordinal(options, missing):
     check_rows(reading, feeds)
 
 
+@pytest.mark.parametrize("between", ["passthrough", StandardScaler(), SimpleImputer()], ids=str)
+def test_unknown_as_nan_is_refused_where_the_next_step_refuses_nan(between):
+    table, y = frame()[["town, of birth", "n"]], np.arange(40) % 2
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=NAN)
+    other = table.assign(n=7)
+    sums = make_pipeline(encoder, between, LogisticRegression()).fit(table, y)
+    reading = check(sums, table, rtol=1e-12)
+    if isinstance(between, SimpleImputer):
+        check(sums, table, other, rtol=1e-12)
+    else:
+        with pytest.raises(ValueError, match="NaN"):
+            reading.answer(feeds_of(reading, other))
+        with pytest.raises(InputError, match="Row 0"):
+            Evaluator(reading.graph).run(feeds_of(reading, other))
+    check(make_pipeline(encoder, between, HistGradientBoostingClassifier(max_iter=3)).fit(table, y), table, other)
+
+
 def test_float32_columns_are_fine_for_trees_and_refused_for_sums():
     table = frame()[["town, of birth", "n", "X"]]
     y = np.arange(len(table)) % 2
     encoder = OneHotEncoder(dtype=np.float32, handle_unknown="ignore")
     check(make_pipeline(encoder, RandomForestClassifier(5, random_state=0)).fit(table, y), table, unseen()[list(table)])
     model = make_pipeline(encoder, LogisticRegression()).fit(table, y)
-    with pytest.raises(UnsupportedAttribute, match="dtype=np.float64"):
+    with pytest.raises(UnsupportedAttribute, match=r"dtype=np\.float64"):
         read(model, Sample.of(table))
     with pytest.raises(UnsupportedAttribute, match="StandardScaler is given float32"):
         read(make_pipeline(encoder, StandardScaler(with_mean=False)).fit(table), Sample.of(table))

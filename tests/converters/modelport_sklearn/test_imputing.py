@@ -16,10 +16,17 @@ from modelport.sample import Sample
 from tests.converters.modelport_sklearn.common import HARD, check, check_rows, feeds_of, hard_rows, read
 
 NAN = float("nan")
-NUMBERS = np.array([[1.0, NAN, 3.0, NAN, -1.0], [NAN, 2.5, 3.0, NAN, 0.0], [7.0, 0.1, -1.0, NAN, -0.0], [1.0, 1e30, -1.0, NAN, -1.0]])
+NUMBERS = np.array(
+    [[1.0, NAN, 3.0, NAN, -1.0], [NAN, 2.5, 3.0, NAN, 0.0], [7.0, 0.1, -1.0, NAN, -0.0], [1.0, 1e30, -1.0, NAN, -1.0]],
+)
 
 
-@pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent", "constant", np.var], ids=str)
+def spread(column: np.ndarray) -> float:
+    """A strategy of a user's own."""
+    return float(column.max() - column.min()) if len(column) else NAN
+
+
+@pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent", "constant", spread], ids=str)
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("indicator", [True, False])
 def test_numbers(strategy, keep, indicator):
@@ -89,7 +96,8 @@ def test_an_object_array():
         rows = mixed(missing)[["a b", "label"]].to_numpy()
         imputer = SimpleImputer(missing_values=missing, strategy="most_frequent").fit(rows)
         check(imputer, rows)
-        check(make_pipeline(imputer, OneHotEncoder(handle_unknown="ignore")).fit(rows), rows, np.array([["zz", missing]], dtype=object))
+        other = np.array([["zz", missing]], dtype=object)
+        check(make_pipeline(imputer, OneHotEncoder(handle_unknown="ignore")).fit(rows), rows, other)
 
 
 def test_pandas_na():

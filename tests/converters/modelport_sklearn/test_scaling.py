@@ -10,8 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, OneHotEncoder, RobustScaler, StandardScaler
 
 from modelport.errors import NotFitted, UnsupportedAttribute
-from tests.converters.modelport_sklearn.common import check, hard_rows, read
 from modelport.sample import Sample
+from tests.converters.modelport_sklearn.common import check, hard_rows, read
 
 X = load_wine().data
 CONSTANT = np.column_stack([X[:, :3], np.full(len(X), 0.1), np.zeros(len(X))])
@@ -70,7 +70,7 @@ def test_sparse_rows_are_multiplied_by_the_reciprocal(scaler):
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "max"])
 def test_normalizer(norm):
-    tiny = np.array([[0.0, 0.0, 0.0], [1e-16, -1e-16, 0.0], [2e-15, 0.0, 0.0], [2.3e-15, 0.0, 0.0], [-0.0, 3.0, 4.0], [1e200, 1.0, 0.0]])
+    tiny = np.array([[0, 0, 0], [1e-16, -1e-16, 0], [2e-15, 0, 0], [2.3e-15, 0, 0], [-0.0, 3, 4], [1e200, 1, 0]], dtype=float)
     check(Normalizer(norm=norm).fit(X), X, hard_rows(X.shape[1])[:, :13], rtol=4e-15)
     check(Normalizer(norm=norm).fit(tiny), tiny, rtol=4e-15)
 

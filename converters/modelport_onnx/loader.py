@@ -1,0 +1,276 @@
+"""ONNX bytes as a runner through onnxruntime: our own models with their declaration and vectors, foreign ones as they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from modelport.document import Vectors
+from modelport.errors import ArtifactError, InputError, MissingDependency, ModelportError, Unsupported, UsageError
+from modelport.graph import DTYPES, LIMITS, Input, Output
+from modelport.run import check_inputs
+
+from . import metadata, wire
+from .builder import REFUSED
+from .metadata import Metadata
+
+__all__ = ["OnnxModel", "load", "parse_model"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+#: onnxruntime's names of tensor types -> ours
+TENSOR_TYPES = {
+    "tensor(double)": "f64",
+    "tensor(float)": "f32",
+    "tensor(int64)": "i64",
+    "tensor(int32)": "i32",
+    "tensor(int16)": "i16",
+    "tensor(int8)": "i8",
+    "tensor(uint32)": "u32",
+    "tensor(uint16)": "u16",
+    "tensor(uint8)": "u8",
+    "tensor(bool)": "bool",
+    "tensor(string)": "str",
+}
+NODE_NAME = re.compile(rf"Name:'({re.escape(REFUSED)}.*?)' Status Message", re.DOTALL)
+STATUS = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+
+
+def load(data: bytes, options: Mapping[str, Any]) -> OnnxModel:
+    """A runner for ONNX bytes.
+
+    Raises ArtifactError for damaged bytes, for tensors kept in other files and for models onnxruntime does not accept.
+    """
+    if len(data) > LIMITS.document_bytes:
+        raise ArtifactError(f"The ONNX file has {len(data)} bytes, more than the limit of {LIMITS.document_bytes}.")
+    model = parse_model(data)
+    text = next((entry.value for entry in model.metadata_props if entry.key == metadata.KEY), None)
+    found = None if text is None else metadata.read(data, text, options.get("digest", True) is not False)
+    refuse_external(model)
+    del model
+    return OnnxModel(_session(data, options.get("threads", 1)), found)
+
+
+def parse_model(data: bytes) -> Any:
+    """The bytes as an onnx.ModelProto with a graph."""
+    onnx = _imported("onnx")
+    if not wire.looks_like_model(data[:4096]):
+        raise ArtifactError("The file is no ONNX model: it does not begin like one.")
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except Exception as error:  # google.protobuf's DecodeError, which moves between releases
+        raise ArtifactError(f"The file is no ONNX model: its protobuf encoding is damaged ({error}).") from None
+    if not model.HasField("graph") or not model.graph.output:
+        raise ArtifactError("The file is no ONNX model: it holds no graph with outputs.")
+    return model
+
+
+def refuse_external(model: Any) -> None:
+    """Refuse tensors that live in other files: an artifact is one file, and a path in it could name any file."""
+    onnx = _imported("onnx")
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise ArtifactError(
+                f"The ONNX model keeps the tensor {tensor.name!r} in another file; save it with all data inside (onnx.save without external data)."
+            )
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """Every tensor of the model: initializers and attributes, in subgraphs and functions too."""
+    graphs, nodes = [model.graph], [node for function in model.functions for node in function.node]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            yield from graph.initializer
+            for sparse in graph.sparse_initializer:
+                yield from (sparse.values, sparse.indices)
+            nodes.extend(graph.node)
+            continue
+        for attribute in nodes.pop().attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            sparse_tensors = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+            for sparse in (*sparse_tensors, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            graphs += [attribute.g] if attribute.HasField("g") else []
+            graphs.extend(attribute.graphs)
+
+
+def _imported(name: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingDependency(f"ONNX files need {name}, which cannot be imported: pip install 'modelport[onnx]'.") from error
+
+
+def _session(data: bytes, threads: Any) -> Any:
+    runtime = _imported("onnxruntime")
+    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
+        raise UsageError(f"The number of threads is {threads!r}; it is a whole number from 1.")
+    settings = runtime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
+    settings.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
+    settings.log_severity_level = 4
+    try:
+        return runtime.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no common base
+        reason = _reason(error)
+        if "NOT_IMPLEMENTED" in str(error) or "is not a registered function/op" in reason or "under development" in reason:
+            raise Unsupported(f"onnxruntime {runtime.__version__} cannot run this ONNX model: {reason}") from None
+        raise ArtifactError(f"onnxruntime {runtime.__version__} does not accept this ONNX model: {reason}") from None
+
+
+def _reason(error: Exception) -> str:
+    """onnxruntime's message as the end of a sentence."""
+    text = " ".join(STATUS.sub("", str(error)).split())
+    return (text if len(text) <= 300 else text[:297] + "...").rstrip(".") + "."
+
+
+class OnnxModel:
+    """A loaded ONNX model. One thread computes by default: more of them may change the last bits of tree ensembles."""
+
+    def __init__(self, session: Any, found: Metadata | None) -> None:
+        import onnxruntime
+
+        self._session = session
+        declared = _declared_types(session)
+        self._metadata = found if found is not None else foreign(session)
+        _check_names(self._metadata, declared)
+        self.inputs: tuple[Input, ...] = self._metadata.inputs
+        self.outputs: tuple[Output, ...] = self._metadata.outputs
+        self.vectors: Vectors | None = self._metadata.vectors
+        self.provenance: Mapping[str, Any] = self._metadata.provenance
+        self.graph = None
+        self.engine = f"onnxruntime {onnxruntime.__version__}"
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Output name -> array [n, *row shape]; large batches are run in blocks so that memory stays bounded."""
+        checked = check_inputs(self.inputs, feeds)
+        n = len(next(iter(checked.values())))
+        block = self._metadata.block or max(n, 1)
+        encoded = {name: self._encoded(name, array) for name, array in checked.items()}
+        if n == 0:
+            return self._empty()
+        parts = [self._run({k: v[i : i + block] for k, v in encoded.items()}, i) for i in range(0, n, block)]
+        return parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+    def _encoded(self, name: str, array: Array) -> Array:
+        """An array as onnxruntime takes it: contiguous, missing strings as the string that stands for them."""
+        if array.dtype != object:
+            return np.ascontiguousarray(array)
+        null = self._metadata.null
+        flat = array.ravel().tolist()
+        for text in flat:
+            if text is not None and (text == null or not _encodable(text)):
+                raise InputError(f"Input {name!r} holds {text!r}, which is no text an ONNX model can be given.")
+        if null is None and None in flat:
+            raise InputError(f"Input {name!r} holds a missing value, which this ONNX model has no way to express.")
+        encoded = np.empty(len(flat), dtype=object)
+        encoded[:] = [null if text is None else text for text in flat]
+        return encoded.reshape(array.shape)
+
+    def _run(self, feeds: Mapping[str, Array], first: int) -> dict[str, Array]:
+        names = [self._metadata.names[output.name] for output in self.outputs]
+        try:
+            results = self._session.run(names, dict(feeds))
+        except Exception as error:  # onnxruntime's exceptions have no common base
+            raise _refusal(error, first, len(next(iter(feeds.values())))) from None
+        n = len(next(iter(feeds.values())))
+        return {output.name: self._decoded(output, result, n) for output, result in zip(self.outputs, results, strict=True)}
+
+    def _decoded(self, output: Output, result: Any, n: int) -> Array:
+        """A result as an array [n, *row shape] of the declared dtype; anything else is refused."""
+        array = np.asarray(result)
+        if output.dtype == "str":
+            null = self._metadata.null
+            texts = np.empty(array.size, dtype=object)
+            texts[:] = [None if null is not None and text == null else text for text in array.ravel().tolist()]
+            array = texts.reshape(array.shape)
+        shape = self._metadata.shapes.get(output.name)
+        if array.dtype != DTYPES[output.dtype] or array.shape[:1] != (n,) or shape is not None and array.shape[1:] != shape:
+            raise ArtifactError(
+                f"Output {output.name!r} came as {array.dtype}{list(array.shape)} for {n} rows, which is not what the model declares."
+            )
+        return array
+
+    def _empty(self) -> dict[str, Array]:
+        return {o.name: np.zeros((0, *self._metadata.shapes.get(o.name, ())), dtype=DTYPES[o.dtype]) for o in self.outputs}
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refusal(error: Exception, first: int, rows: int) -> ModelportError:
+    """An error of onnxruntime: a refusal the model was written with, or whatever else went wrong."""
+    text = str(error)
+    where = f"Rows {first}..{first + rows - 1}" if rows > 1 else f"Row {first}"
+    match = NODE_NAME.search(text)
+    if match is None:
+        return InputError(f"{where}: onnxruntime failed: {_reason(error)}")
+    return InputError(f"{where}: {re.sub(r'_[0-9]+$', '', match[1].removeprefix(REFUSED))}.")
+
+
+# --- declarations -------------------------------------------------------------------------------------------------------------
+
+
+def _declared_types(session: Any) -> dict[str, tuple[str, list[Any]]]:
+    return {v.name: (v.type, list(v.shape)) for v in (*session.get_inputs(), *session.get_outputs())}
+
+
+def _check_names(found: Metadata, declared: Mapping[str, tuple[str, list[Any]]]) -> None:
+    """The metadata names what the graph has, with its dtypes."""
+    pairs = [(v.name, v.dtype) for v in found.inputs] + [(found.names[o.name], o.dtype) for o in found.outputs]
+    for name, dtype in pairs:
+        if name not in declared or TENSOR_TYPES.get(declared[name][0]) != dtype:
+            raise ArtifactError(f"The ONNX graph has no {dtype} tensor {name!r}, which its metadata declares.")
+    extra = sorted(declared.keys() - {name for name, _ in pairs})
+    if extra:
+        raise ArtifactError(f"The ONNX graph has an input or output {extra[0]!r}, which its metadata does not declare.")
+
+
+def foreign(session: Any) -> Metadata:
+    """The declaration of a model without our metadata, as far as ONNX tells it.
+
+    Floats may be NaN, since ONNX does not say; a prediction is an output of integers, strings or bool, any other is a score.
+    """
+    inputs = []
+    for value in session.get_inputs():
+        dtype = _tensor_type(value, "input")
+        shape = value.shape[1:]
+        if dtype not in ("f64", "f32", "i64", "bool", "str"):
+            raise Unsupported(f"The ONNX input {value.name!r} is {value.type}; inputs of f64, f32, i64, bool and str are run.")
+        if not value.shape or isinstance(value.shape[0], int) or len(shape) > 1 or not all(isinstance(k, int) for k in shape):
+            raise Unsupported(
+                f"The ONNX input {value.name!r} has the shape {value.shape}; a free number of rows and one fixed width is run."
+            )
+        inputs.append(Input(value.name, dtype, tuple(shape), "nan" if dtype in ("f64", "f32") else "error"))
+    outputs, shapes = [], {}
+    for value in session.get_outputs():
+        dtype = _tensor_type(value, "output")
+        role = "score" if dtype in ("f64", "f32") else "prediction"
+        outputs.append(Output(value.name, value.name, dtype, role))
+        if all(isinstance(k, int) for k in value.shape[1:]):
+            shapes[value.name] = tuple(value.shape[1:])
+    if not inputs:
+        raise Unsupported("The ONNX model has no input.")
+    shapes = {}  # what foreign exporters declare of outputs is often wrong: the results speak for themselves
+    return Metadata(tuple(inputs), tuple(outputs), {o.name: o.name for o in outputs}, shapes)
+
+
+def _tensor_type(value: Any, kind: str) -> str:
+    if value.type in TENSOR_TYPES:
+        return TENSOR_TYPES[value.type]
+    hint = " Convert it with the option zipmap=False." if value.type.startswith("seq(map") else ""
+    raise Unsupported(f"The ONNX {kind} {value.name!r} is {value.type}, which is no plain tensor.{hint}")

@@ -1,0 +1,179 @@
+"""What an ONNX model of ours carries beside its graph: the declaration of inputs and outputs, vectors, provenance, digests.
+
+It is one JSON object under `modelport.document` in metadata_props:
+
+    {"format": "modelport-onnx", "version": "1.0", "name"?, "doc"?, "target": "onnxruntime>=1.21",
+     "inputs": [{"name", "dtype", "shape", "missing", "features"?}],
+     "outputs": [{"name", "onnx"?, "dtype", "shape", "role", "classes"?}],   "onnx": its name in the graph, where that differs
+     "null"?: the string that stands for a missing one,
+     "block": rows to run at once,
+     "verification"?: as in docs/format.md, section 10,
+     "provenance"?: {...},
+     "digest": {"graph": sha256 of the file without metadata_props, "document": sha256 of this object without "digest"}}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from modelport.document import Document, Tolerance, Vectors, check_vectors
+from modelport.errors import ArtifactError, Unsupported
+from modelport.graph import Input, Output
+from modelport_json.strict import parse
+from modelport_json.tensors import decode
+from modelport_json.write import verification
+
+from . import wire
+from .builder import NULL
+
+__all__ = ["KEY", "Metadata", "read", "seal"]
+
+KEY = "modelport.document"
+FORMAT, VERSION = "modelport-onnx", "1.0"
+BLOCK_ELEMENTS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """A model's declared inputs and outputs; `names` maps each output to its name in the ONNX graph."""
+
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    names: Mapping[str, str]
+    shapes: Mapping[str, tuple[int, ...]]
+    vectors: Vectors | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    null: str | None = None
+    block: int | None = None
+
+
+# --- writing ------------------------------------------------------------------------------------------------------------------
+
+
+def seal(model: bytes, document: Document, names: Mapping[str, str], target: str, widest: int) -> bytes:
+    """The model with the document's metadata appended; `names` as in Metadata, `widest` the elements of its widest row."""
+    graph = document.graph
+    content: dict[str, Any] = {"format": FORMAT, "version": VERSION, "target": target}
+    content.update({key: text for key, text in (("name", graph.name), ("doc", document.doc)) if text is not None})
+    content["inputs"] = [_declared(v) for v in graph.inputs]
+    content["outputs"] = [_output(o, graph.types[o.source].shape, names[o.name]) for o in graph.outputs]
+    if any(value.dtype == "str" for value in graph.types.values()):
+        content["null"] = NULL
+    content["block"] = max(1, BLOCK_ELEMENTS // widest)
+    if document.vectors is not None:
+        content["verification"] = json.loads(verification(document.vectors, graph))
+    if document.provenance:
+        content["provenance"] = dict(document.provenance)
+    content["digest"] = {"graph": _graph_digest(model), "document": _document_digest(content)}
+    return model + wire.metadata(KEY, _json(content))
+
+
+def _declared(value: Input) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": value.name, "dtype": value.dtype, "shape": list(value.shape), "missing": value.missing}
+    return fields if value.features is None else {**fields, "features": list(value.features)}
+
+
+def _output(output: Output, shape: tuple[int, ...], name: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": output.name, "dtype": output.dtype, "shape": list(shape), "role": output.role}
+    if name != output.name:
+        fields["onnx"] = name
+    return fields if output.classes is None else {**fields, "classes": list(output.classes)}
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _graph_digest(data: bytes) -> str:
+    """sha256 of an encoded model without its metadata_props."""
+    digest, view = hashlib.sha256(), memoryview(data)
+    for item in wire.fields(view):
+        if item.number != wire.METADATA_FIELD:
+            digest.update(view[item.start : item.end])
+    return digest.hexdigest()
+
+
+def _document_digest(content: Mapping[str, Any]) -> str:
+    """sha256 of the metadata without its digests, keys sorted."""
+    plain = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+# --- reading ------------------------------------------------------------------------------------------------------------------
+
+
+def read(data: bytes, text: str, check_digest: bool = True) -> Metadata:
+    """The metadata of a model's bytes, of which `text` is the entry `modelport.document`.
+
+    Raises ArtifactError when it is damaged or, with `check_digest`, when the file is not the one that was written.
+    """
+    content = parse(text.encode("utf-8", "surrogatepass"))
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ArtifactError(f"The metadata {KEY!r} is not an object of format {FORMAT!r}.")
+    if str(content.get("version")).partition(".")[0] != "1":
+        raise Unsupported(f"The model's metadata is of version {content.get('version')!r}; this reader knows version 1.")
+    if check_digest:
+        _check_digests(data, content)
+    try:
+        return _metadata(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"The metadata {KEY!r} is not well-formed: {type(error).__name__} {error}.") from None
+
+
+def _check_digests(data: bytes, content: Mapping[str, Any]) -> None:
+    digest = content.get("digest")
+    for part, found in (("graph", _graph_digest(data)), ("document", _document_digest(content))):
+        if not isinstance(digest, dict) or digest.get(part) != found:
+            raise ArtifactError(
+                f"The {part} in this ONNX file is not the one that was written: it was damaged or edited (its SHA-256 differs). "
+                "Convert the model again, or load it with digest=False."
+            )
+
+
+def _metadata(content: Mapping[str, Any]) -> Metadata:
+    inputs = tuple(
+        Input(v["name"], v["dtype"], _shape(v["shape"]), v["missing"], None if v.get("features") is None else tuple(v["features"]))
+        for v in content["inputs"]
+    )
+    outputs = tuple(
+        Output(o["name"], o["name"], o["dtype"], o["role"], None if o.get("classes") is None else tuple(o["classes"]))
+        for o in content["outputs"]
+    )
+    names = {o["name"]: str(o.get("onnx", o["name"])) for o in content["outputs"]}
+    shapes = {o["name"]: _shape(o["shape"]) for o in content["outputs"]}
+    unique = len({v.name for v in inputs}) == len(inputs) and len(names) == len(outputs) == len(set(names.values()))
+    null, block, provenance = content.get("null"), content.get("block"), content.get("provenance", {})
+    good = isinstance(null, (str, type(None))) and isinstance(block, (int, type(None))) and isinstance(provenance, dict)
+    if not (inputs and outputs and unique and good) or block is not None and block < 1:
+        raise ArtifactError(f"The metadata {KEY!r} is not well-formed: names are missing or occur twice, or a field has a wrong kind.")
+    found = _vectors(content["verification"], inputs, outputs, shapes) if "verification" in content else None
+    return Metadata(inputs, outputs, names, shapes, found, provenance, null, block)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(isinstance(k, int) and not isinstance(k, bool) and k >= 0 for k in value):
+        raise ArtifactError(f"The metadata {KEY!r} declares the row shape {value!r}; it is a list of non-negative integers.")
+    return tuple(value)
+
+
+def _vectors(value: Any, inputs: tuple[Input, ...], outputs: tuple[Output, ...], shapes: Mapping[str, tuple[int, ...]]) -> Vectors:
+    arrays = [
+        {v.name: decode(value[kind][v.name], v.dtype, f"The vectors of {kind[:-1]} {v.name!r}") for v in declared}
+        for kind, declared in (("inputs", inputs), ("outputs", outputs))
+        if len(value[kind]) == len(declared)
+    ]
+    if len(arrays) != 2:
+        raise ArtifactError("The vectors' inputs and outputs are not exactly the model's.")
+    tolerance = {name: Tolerance.from_json(bound) for name, bound in value["tolerance"].items()}
+    vectors = Vectors(arrays[0], arrays[1], tolerance, value.get("source", "synthetic"), tuple(value.get("rows", ())))
+    check_vectors(vectors, inputs, outputs)
+    for name, shape in shapes.items():
+        if np.shape(vectors.outputs[name])[1:] != shape:
+            raise ArtifactError(f"The vectors of output {name!r} have another row shape than {list(shape)}.")
+    return vectors

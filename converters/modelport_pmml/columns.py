@@ -1,0 +1,459 @@
+"""How columns of steps are written as PMML expressions: choosing, encoding, arithmetic. Importing this registers them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from modelport.graph import INTEGERS, Step
+
+from .compiler import Compiler, columns, is_float, no_form
+from .expressions import Expression
+
+#: up to so many keys a lookup of numbers is written as nested comparisons, beyond as MapValues
+FEW = 3
+
+
+# --- moving -------------------------------------------------------------------------------------------------------------------
+
+
+@columns("concat")
+def concat(c: Compiler, step: Step, j: int) -> Expression:
+    """The column of the input that holds position j."""
+    for name in step.inputs:
+        if j < c.type(name).width:
+            return c.column(name, j)
+        j -= c.type(name).width
+    raise AssertionError("a column outside the row")
+
+
+@columns("select")
+def select(c: Compiler, step: Step, j: int) -> Expression:
+    """Column index[j]."""
+    return c.column(step.inputs[0], int(step.attributes["index"][j]))
+
+
+@columns("constant")
+def constant(c: Compiler, step: Step, j: int) -> Expression:
+    """A constant of the row."""
+    value = step.attributes["value"].ravel()[j]
+    if value is None:
+        raise no_form(step, "a PMML constant is never missing")
+    plain = value.item() if isinstance(value, np.generic) else value
+    return c.make.constant(plain if isinstance(plain, (bool, str)) else float(plain))
+
+
+@columns("cast")
+def cast(c: Compiler, step: Step, j: int) -> Expression:
+    """Between numbers; integers are doubles with whole values."""
+    x, to = c.column(step.inputs[0], j), step.attributes["to"]
+    source = c.type(step.inputs[0])
+    if to == "bool":
+        if x.type == "boolean":
+            return x
+        return c.make.compare("notEqual", x, c.make.constant(0.0))
+    number = c.make.number(x) if x.type == "boolean" else x
+    if to == "f32":
+        return c.make.rounded(number)
+    if to in INTEGERS and is_float(source):
+        return truncated(c, number)
+    return number
+
+
+def truncated(c: Compiler, x: Expression) -> Expression:
+    """x without its fraction."""
+    negative = c.make.compare("lessThan", x, c.make.constant(0.0))
+    return c.make.choose(negative, c.make.apply("ceil", x), c.make.apply("floor", x))
+
+
+# --- missing values -----------------------------------------------------------------------------------------------------------
+
+
+@columns("impute")
+def impute(c: Compiler, step: Step, j: int) -> Expression:
+    """The column's value where the element equals `match`."""
+    x, match = c.column(step.inputs[0], j), step.attributes.get("match")
+    values = step.attributes["values"]
+    value = values[j if values.size > 1 else 0]
+    plain = value if value is None or isinstance(value, str) else float(value)
+    if match is None or match != match:
+        return c.make.default(x, plain)
+    if plain is None or plain != plain:
+        raise no_form(step, "it makes values missing")
+    return c.make.choose(c.make.compare("equal", x, c.make.constant(match)), c.make.constant(plain), x)
+
+
+@columns("is_missing")
+def is_missing(c: Compiler, step: Step, j: int) -> Expression:
+    """1.0 where the element equals `match`."""
+    x, match = c.column(step.inputs[0], j), step.attributes.get("match")
+    if match is None or match != match:
+        return c.make.number(c.make.is_missing(x))
+    return c.make.number(c.make.compare("equal", x, c.make.constant(match)))
+
+
+# --- categories ---------------------------------------------------------------------------------------------------------------
+
+
+def _split_missing(keys: list[Any], values: list[Any]) -> tuple[list[tuple[Any, Any]], Any]:
+    """The pairs of present keys, and the value of the missing key (NaN or null), or None."""
+    missing = next((v for k, v in zip(keys, values, strict=True) if k is None or k != k), None)
+    return [(k, v) for k, v in zip(keys, values, strict=True) if not (k is None or k != k)], missing
+
+
+@columns("lookup")
+def lookup(c: Compiler, step: Step, j: int) -> Expression:
+    """The value of the equal key; without default an unknown key gives a missing result, and the data dictionary refuses it."""
+    x, a = c.column(step.inputs[0], j), step.attributes
+    keys, values = a["keys"].tolist(), a["values"].tolist()
+    default = a.get("default")
+    if any(v is None or v != v for v in values) or default is not None and default != default:
+        raise no_form(step, "it makes values missing")
+    pairs, missing = _split_missing(keys, values)
+    missing = default if missing is None else missing
+    if default is None and x.kind == "field":
+        c.accepts(x.data, keys)
+    type_ = "string" if a["values"].dtype == object else "double"
+    boolean = a["values"].dtype == np.bool_
+    if boolean:
+        pairs, default, missing = [(k, float(v)) for k, v in pairs], _float(default), _float(missing)
+    if x.type == "boolean":
+        result = _boolean_lookup(c, step, x, dict(pairs), default)
+    elif type_ == "double" and x.type != "string" and len(pairs) <= FEW and default is not None:
+        result = c.make.constant(float(default))
+        for key, value in reversed(pairs):
+            result = c.make.choose(c.make.compare("equal", x, c.make.constant(float(key))), c.make.constant(float(value)), result)
+        if x.nullable and missing != default:
+            result = c.make.choose(c.make.is_missing(x), c.make.constant(float(missing)), result)
+    else:
+        spelled = [(_key(k), _float(v) if type_ == "double" else v) for k, v in pairs]
+        result = c.make.table(x, spelled, _spelled(default, type_), _spelled(missing, type_), type_)
+    return c.make.compare("equal", result, c.make.constant(1.0)) if boolean else result
+
+
+def _boolean_lookup(c: Compiler, step: Step, x: Expression, pairs: dict[Any, Any], default: Any) -> Expression:
+    chosen = [pairs.get(flag, default) for flag in (True, False)]
+    if chosen[0] is None or chosen[1] is None:
+        raise no_form(step, "it refuses one of true and false")
+    yes, no = (c.make.constant(v if isinstance(v, str) else float(v)) for v in chosen)
+    return c.make.choose(x, yes, no)
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _spelled(value: Any, type_: str) -> Any:
+    return _float(value) if type_ == "double" else value
+
+
+def _key(key: Any) -> Any:
+    """A key of MapValues: numbers as floats, -0.0 as 0.0."""
+    return key if isinstance(key, str) else float(key) + 0.0
+
+
+@columns("onehot")
+def onehot(c: Compiler, step: Step, j: int) -> Expression:
+    """1.0 where the code of the column is j modulo size."""
+    size = step.attributes["size"]
+    column, code = divmod(j, size)
+    direct = _indicator(c, step.inputs[0], column, code)
+    if direct is not None:
+        direct.hint = direct.hint or f"{step.output}({c.column_label(step.inputs[0], column)}={_category(c, step.inputs[0], column, code)})"
+        return direct
+    if not _bounded(c, step.inputs[0], column, size):
+        raise no_form(step, "its codes come from the data, and PMML would not refuse one outside the range")
+    return c.make.number(c.make.compare("equal", c.column(step.inputs[0], column), c.make.constant(float(code))))
+
+
+def _bounded(c: Compiler, value: str, j: int, size: int) -> bool:
+    """Can the codes of a column be nothing but -1 and 0..size-1?"""
+    step, j = _origin(c, value, j)
+    if step is None:
+        return False
+    a = step.attributes
+    if step.op == "lookup":
+        codes = [*a["values"].tolist(), *([a["default"]] if "default" in a else [])]
+        return all(-1 <= v < size for v in codes)
+    if step.op == "bucketize":
+        return bool(a["sizes"][j] < size)
+    return step.op == "reduce" and c.type(step.inputs[0]).width <= size
+
+
+def _origin(c: Compiler, value: str, j: int) -> tuple[Step | None, int]:
+    """The step that computes column j of a value, with its column, behind selects, concats and integer casts."""
+    while value in c.producers:
+        step = c.producers[value]
+        if step.op == "select":
+            value, j = step.inputs[0], int(step.attributes["index"][j])
+        elif step.op == "concat":
+            for name in step.inputs:
+                if j < c.type(name).width:
+                    value = name
+                    break
+                j -= c.type(name).width
+        elif step.op == "cast" and c.type(step.output).dtype in INTEGERS:
+            value = step.inputs[0]
+        else:
+            return step, j
+    return None, j
+
+
+def _keys_of(c: Compiler, value: str, j: int, code: int) -> tuple[Expression, list[Any]] | None:
+    """The text column and the keys whose code it is, when nothing but these keys has the code."""
+    step, column = _origin(c, value, j)
+    if step is None or step.op != "lookup":
+        return None
+    a = step.attributes
+    if a["keys"].dtype != object or a["values"].dtype.kind not in "if" or a.get("default") == code:
+        return None
+    x = c.column(step.inputs[0], column)
+    if a.get("default") is None:
+        c.column(step.output, column)  # declares the accepted values
+    return x, [k for k, v in zip(a["keys"].tolist(), a["values"].tolist(), strict=True) if v == code]
+
+
+def _indicator(c: Compiler, value: str, j: int, code: int) -> Expression | None:
+    """onehot of a lookup of text is an indicator of the text itself."""
+    found = _keys_of(c, value, j, code)
+    if found is None:
+        return None
+    x, keys = found
+    terms = [c.make.number(c.make.is_missing(x)) if k is None else c.make.indicator(x, k) for k in keys]
+    return c.make.total(terms) if terms else c.make.constant(0.0)
+
+
+def _category(c: Compiler, value: str, j: int, code: int) -> str:
+    found = _keys_of(c, value, j, code)
+    return "|".join("" if k is None else str(k) for k in found[1]) if found else str(code)
+
+
+@columns("bucketize")
+def bucketize(c: Compiler, step: Step, j: int) -> Expression:
+    """The number of edges below (left) or not above (right); a missing value counts all."""
+    a = step.attributes
+    ends = np.cumsum(a["sizes"])
+    edges = [float(e) for e in a["edges"][ends[j] - a["sizes"][j] : ends[j]]]
+    x = c.column(step.inputs[0], j)
+    if not edges:
+        return c.make.constant(0.0)
+    if not all(math.isfinite(e) for e in edges):
+        raise no_form(step, "one of its edges is infinite")
+    closure = "openClosed" if a["side"] == "left" else "closedOpen"
+    if len(set(edges)) < len(edges) or len(edges) == 1:
+        result = _count(c, x, edges, "greaterThan" if a["side"] == "left" else "greaterOrEqual")
+    else:
+        result = c.make.bins(x, edges, closure)
+    if not x.nullable:
+        return result
+    return c.make.choose(c.make.is_missing(x), c.make.constant(float(len(edges))), result)
+
+
+def _count(c: Compiler, x: Expression, edges: list[float], function: str) -> Expression:
+    return c.make.total([c.make.number(c.make.compare(function, x, c.make.constant(e))) for e in edges])
+
+
+@columns("take")
+def take(c: Compiler, step: Step, j: int) -> Expression:
+    """A table entry by index, column by column."""
+    table = step.attributes["table"]
+    entries = (table if table.ndim == 1 else table[:, j]).tolist()
+    index = c.column(step.inputs[0], j if table.ndim == 1 else 0)
+    if any(v is None or v != v for v in entries):
+        raise no_form(step, "it makes values missing")
+    if _chooses(index):
+        return _chosen(c, index, entries)
+    if table.dtype == np.bool_:
+        hits = c.make.table(index, [(float(i), float(v)) for i, v in enumerate(entries)], None, None, "double")
+        return c.make.compare("equal", hits, c.make.constant(1.0))
+    type_ = "string" if table.dtype == object else "double"
+    return c.make.table(index, [(float(i), v if type_ == "string" else float(v)) for i, v in enumerate(entries)], None, None, type_)
+
+
+def _chooses(index: Expression) -> bool:
+    """Is the index a choice between constants?"""
+    if index.kind == "apply" and index.data == "if":
+        return all(_chooses(a) for a in index.args[1:])
+    return index.kind == "constant"
+
+
+def _chosen(c: Compiler, index: Expression, entries: list[Any]) -> Expression:
+    """A choice between entries instead of between their positions."""
+    if index.kind == "constant":
+        entry = entries[int(index.data)]
+        return c.make.constant(entry if isinstance(entry, (bool, str)) else float(entry))
+    condition, yes, no = index.args
+    return c.make.choose(condition, _chosen(c, yes, entries), _chosen(c, no, entries))
+
+
+# --- arithmetic ---------------------------------------------------------------------------------------------------------------
+
+
+@columns("scale")
+def scale(c: Compiler, step: Step, j: int) -> Expression:
+    """((x - sub) / div) * mul + add; parts that change nothing are left out."""
+    x = c.in_dtype(step, c.column(step.inputs[0], j))
+    for name, function, neutral in (("sub", "-", 0.0), ("div", "/", 1.0), ("mul", "*", 1.0), ("add", "+", None)):
+        value = c.parameter(step, name, j)
+        if value is not None and value != neutral:
+            x = c.in_dtype(step, c.make.apply(function, x, c.make.constant(value)))
+    return x
+
+
+@columns("clip")
+def clip(c: Compiler, step: Step, j: int) -> Expression:
+    """x < min ? min : x > max ? max : x."""
+    x = c.in_dtype(step, c.column(step.inputs[0], j))
+    result = x
+    for name, function in (("max", "greaterThan"), ("min", "lessThan")):
+        bound = c.parameter(step, name, j)
+        if bound is not None and math.isfinite(bound):
+            result = c.make.choose(c.make.compare(function, x, c.make.constant(bound)), c.make.constant(bound), result)
+    return c.in_dtype(step, result)
+
+
+PLAIN_UNARY = {
+    "abs": "abs",
+    "sqrt": "sqrt",
+    "floor": "floor",
+    "ceil": "ceil",
+    "round": "rint",
+    "exp": "exp",
+    "expm1": "expm1",
+    "log": "ln",
+    "log1p": "ln1p",
+    "log10": "log10",
+    "sin": "sin",
+    "cos": "cos",
+    "tan": "tan",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "sinh": "sinh",
+    "cosh": "cosh",
+    "tanh": "tanh",
+    "erf": "erf",
+    "norm_ppf": "stdNormalIDF",
+}
+
+
+@columns("unary")
+def unary(c: Compiler, step: Step, j: int) -> Expression:
+    """One function of one column."""
+    x, fn, make = c.column(step.inputs[0], j), step.attributes["fn"], c.make
+    if fn == "not":
+        return make.logic("not", x)
+    x = c.in_dtype(step, x)
+    zero, one = make.constant(0.0), make.constant(1.0)
+    if fn in PLAIN_UNARY:
+        result = make.apply(PLAIN_UNARY[fn], x)
+    elif fn == "neg":
+        result = make.apply("*", x, make.constant(-1.0))
+    elif fn == "square":
+        result = make.apply("*", x, x)
+    elif fn == "reciprocal":
+        result = make.apply("/", one, x)
+    elif fn == "trunc":
+        result = truncated(c, x)
+    elif fn == "relu":
+        result = make.choose(make.compare("lessThan", x, zero), zero, x)
+    elif fn == "sign":
+        below = make.choose(make.compare("lessThan", x, zero), make.constant(-1.0), x)
+        result = make.choose(make.compare("greaterThan", x, zero), one, below)
+    elif fn == "log2":
+        result = make.apply("/", make.apply("ln", x), make.constant(math.log(2.0)))
+    else:
+        result = _logistic_kin(c, fn, x)
+    return c.in_dtype(step, result)
+
+
+def sigmoid(c: Compiler, x: Expression) -> Expression:
+    """1 / (1 + exp(-x))."""
+    e = c.make.apply("exp", c.make.apply("*", x, c.make.constant(-1.0)))
+    return c.make.apply("/", c.make.constant(1.0), c.make.apply("+", c.make.constant(1.0), e))
+
+
+def _logistic_kin(c: Compiler, fn: str, x: Expression) -> Expression:
+    make = c.make
+    if fn == "sigmoid":
+        return sigmoid(c, x)
+    tail = make.apply("ln1p", make.apply("exp", make.apply("*", make.apply("abs", x), make.constant(-1.0))))
+    positive = make.compare("greaterThan", x, make.constant(0.0))
+    part = make.choose(positive, x, make.constant(0.0))
+    if fn == "softplus":
+        return make.apply("+", part, tail)
+    return make.apply("-", make.choose(positive, make.constant(0.0), x), tail)
+
+
+COMPARISONS = {
+    "eq": "equal",
+    "ne": "notEqual",
+    "lt": "lessThan",
+    "le": "lessOrEqual",
+    "gt": "greaterThan",
+    "ge": "greaterOrEqual",
+}
+ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/", "min": "min", "max": "max", "pow": "pow"}
+
+
+@columns("binary")
+def binary(c: Compiler, step: Step, j: int) -> Expression:
+    """Arithmetic, comparison or logic of two columns."""
+    x, y, fn = c.broadcast(step, 0, j), c.broadcast(step, 1, j), step.attributes["fn"]
+    dtype = c.type(step.inputs[0]).dtype
+    if fn in ("and", "or"):
+        return c.make.logic(fn, x, y)
+    if fn == "xor":
+        return c.make.choose(x, c.make.logic("not", y), y)
+    if dtype == "i64" and not any(e.kind == "constant" for e in (x, y)) and any(e.kind == "field" for e in (x, y)):
+        raise no_form(step, "PMML compares 64-bit integers as doubles")
+    if is_float(c.type(step.inputs[0])):
+        x, y = c.in_dtype(step, x), c.in_dtype(step, y)
+    if fn in COMPARISONS:
+        return _equal_text(c, fn, x, y) if x.type == "string" else c.make.compare(COMPARISONS[fn], x, y)
+    return c.in_dtype(step, c.make.apply(ARITHMETIC[fn], x, y))
+
+
+def _equal_text(c: Compiler, fn: str, x: Expression, y: Expression) -> Expression:
+    """Equality of strings, in which missing equals missing."""
+    both = c.make.compare("equal", x, y)
+    if x.nullable and y.nullable:
+        both = c.make.choose(c.make.is_missing(x), c.make.is_missing(y), both)
+    return both if fn == "eq" else c.make.logic("not", both)
+
+
+@columns("where")
+def where(c: Compiler, step: Step, j: int) -> Expression:
+    """The second value where the condition holds, else the third."""
+    return c.make.choose(c.broadcast(step, 0, j), c.broadcast(step, 1, j), c.broadcast(step, 2, j))
+
+
+@columns("poly")
+def poly(c: Compiler, step: Step, j: int) -> Expression:
+    """Factors multiplied from the last to the first."""
+    powers = step.attributes["powers"][j]
+    factors = np.repeat(np.arange(powers.size), powers)[::-1].tolist()
+    if not factors:
+        return c.make.constant(1.0)
+    row = [c.in_dtype(step, c.column(step.inputs[0], i)) for i in factors]
+    result = row[0]
+    for factor in row[1:]:
+        result = c.in_dtype(step, c.make.apply("*", result, factor))
+    return result
+
+
+OUTSIDE = {"clip": "asExtremeValues", "nan": "asMissingValues", "extend": "asIs"}
+
+
+@columns("interp")
+def interp(c: Compiler, step: Step, j: int) -> Expression:
+    """Piecewise linear through the knots."""
+    a, x = step.attributes, c.in_dtype(step, c.column(step.inputs[0], j))
+    points = [(float(p), float(q)) for p, q in zip(a["x"], a["y"], strict=True)]
+    if len(points) == 1:
+        if a["outside"] == "nan" or x.nullable:
+            raise no_form(step, "a single knot is no line")
+        return c.make.constant(points[0][1])
+    return c.in_dtype(step, c.make.knots(x, points, OUTSIDE[a["outside"]]))

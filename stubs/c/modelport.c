@@ -1,0 +1,3673 @@
+/* modelport.c - runs modelport JSON artifacts (docs/format.md, format 1, profile tabular). See modelport.h.
+ * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
+ *
+ * Sections: 1 Errors and memory, 2 JSON, 3 Tensors, 4 Special functions, 5 Ops, 6 Trees, 7 Model.
+ * Answers must not depend on the compiler: build with -ffp-contract=off (or -std=c11) and never with -ffast-math.
+ */
+#include "modelport.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __FAST_MATH__
+#error "modelport.c: -ffast-math changes answers and breaks NaN; build without it"
+#endif
+#if defined FLT_EVAL_METHOD && FLT_EVAL_METHOD != 0
+#error "modelport.c: excess precision changes answers; on x86 build with -msse2 -mfpmath=sse"
+#endif
+_Static_assert(sizeof(double) == 8 && DBL_MANT_DIG == 53, "double is IEEE binary64");
+_Static_assert(sizeof(float) == 4 && FLT_MANT_DIG == 24, "float is IEEE binary32");
+
+#if defined __GNUC__
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
+#else
+#define PRINTF_LIKE(text, first)
+#endif
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+
+/* ==== 1 Errors and memory ========================================================================================= */
+
+/* One call of the library. An error anywhere below ends it with fail(), which jumps to attempt(); what was allocated hangs
+ * on arenas, which the caller of attempt() frees. So no function between has a return code to hand on, or to forget. */
+typedef struct context {
+    jmp_buf   escape;
+    mp_error *error;
+    char      where[160]; /* what is being read or run: the beginning of the sentence */
+} context;
+
+PRINTF_LIKE(3, 4)
+static _Noreturn void fail(context *c, mp_code code, const char *format, ...) {
+    char *message = c->error->message;
+    size_t capacity = sizeof c->error->message, used = 0;
+    va_list arguments;
+    if (c->where[0]) used = (size_t)snprintf(message, capacity, "%s: ", c->where);
+    va_start(arguments, format);
+    vsnprintf(message + used, capacity - used, format, arguments);
+    va_end(arguments);
+    used = strlen(message);
+    if (used == capacity - 1) /* cut off: end between two characters */
+        while (used > 0 && (message[used - 1] & 0x80)) message[--used] = '\0';
+    c->error->code = code;
+    longjmp(c->escape, 1);
+}
+
+#define refuse(c, ...) fail((c), MP_REFUSED, __VA_ARGS__)
+
+PRINTF_LIKE(2, 3)
+static void locate(context *c, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(c->where, sizeof c->where, format, arguments);
+    va_end(arguments);
+}
+
+/* Runs body; the code is MP_OK unless it ended in fail(). */
+static mp_code attempt(context *c, mp_error *error, void (*body)(context *, void *), void *argument) {
+    c->error = error;
+    c->where[0] = error->message[0] = '\0';
+    error->code = MP_OK;
+    if (setjmp(c->escape)) return error->code;
+    body(c, argument);
+    return MP_OK;
+}
+
+typedef struct quoted { char text[64]; } quoted;
+
+/* A name from a document, printable and short. */
+static quoted quote(mp_string s) {
+    quoted q;
+    size_t n = 0;
+    q.text[n++] = '"';
+    while (n < 56 && n - 1 < s.size) {
+        unsigned char byte = (unsigned char)s.data[n - 1];
+        q.text[n++] = byte < 0x20 || byte == 0x7f ? '?' : (char)byte;
+    }
+    bool cut = n - 1 < s.size;
+    while (cut && n > 1 && ((unsigned char)s.data[n - 1] & 0xc0) == 0x80) n--; /* not within a character */
+    strcpy(q.text + n, cut ? "...\"" : "\"");
+    return q;
+}
+
+/* -- arenas: blocks that are freed together -- */
+
+enum { FIRST_BLOCK = 8 << 10, LARGEST_BLOCK = 1 << 20, CACHE_LINE = 64 };
+
+typedef struct block {
+    struct block *next;
+    size_t        size, used; /* of the bytes that follow */
+    max_align_t   bytes[];
+} block;
+
+typedef struct arena {
+    mp_allocator allocator;
+    size_t       left; /* bytes that it may still ask for */
+    block       *top;
+} arena;
+
+typedef struct mark { block *top; size_t used; } mark;
+
+static void *default_allocate(void *unused, size_t size) { (void)unused; return malloc(size); }
+static void default_release(void *unused, void *memory) { (void)unused; free(memory); }
+
+static arena new_arena(const mp_allocator *allocator, size_t limit) {
+    arena a = {{default_allocate, default_release, NULL}, limit, NULL};
+    if (allocator->allocate && allocator->release) a.allocator = *allocator;
+    return a;
+}
+
+static mark mark_arena(const arena *a) { return (mark){a->top, a->top ? a->top->used : 0}; }
+
+/* Frees what was taken since the mark. */
+static void reset_arena(arena *a, mark m) {
+    while (a->top != m.top) {
+        block *b = a->top;
+        a->top = b->next;
+        a->left += b->size;
+        a->allocator.release(a->allocator.context, b);
+    }
+    if (a->top) a->top->used = m.used;
+}
+
+static void free_arena(arena *a) { reset_arena(a, (mark){NULL, 0}); }
+
+static size_t padding(const block *b, size_t align) {
+    uintptr_t at = (uintptr_t)b->bytes + b->used;
+    return (align - at % align) % align;
+}
+
+static void *take_aligned(context *c, arena *a, size_t count, size_t size, size_t align) {
+    if (count > (SIZE_MAX / 2) / size) fail(c, MP_NO_MEMORY, "%zu elements of %zu bytes do not fit into memory.", count, size);
+    size_t bytes = count * size;
+    block *b = a->top;
+    if (!b || b->size - b->used < align || b->size - b->used - align < bytes) {
+        size_t grown = b ? 2 * b->size : FIRST_BLOCK, want = bytes + align;
+        if (grown > LARGEST_BLOCK) grown = LARGEST_BLOCK;
+        if (want < grown) want = grown;
+        if (want > a->left) fail(c, MP_NO_MEMORY, "More memory is needed than the limit allows.");
+        b = a->allocator.allocate(a->allocator.context, sizeof *b + want);
+        if (!b) fail(c, MP_NO_MEMORY, "The allocator has no %zu bytes.", want);
+        *b = (block){a->top, want, 0};
+        a->left -= want;
+        a->top = b;
+    }
+    b->used += padding(b, align);
+    void *memory = (char *)b->bytes + b->used;
+    b->used += bytes;
+    return memory;
+}
+
+static void *take(context *c, arena *a, size_t count, size_t size) { return take_aligned(c, a, count, size, _Alignof(max_align_t)); }
+
+static void *take_zeroed(context *c, arena *a, size_t count, size_t size) { return memset(take(c, a, count, size), 0, count * size); }
+
+/* A copy that ends with a NUL. */
+static mp_string keep_string(context *c, arena *a, mp_string s) {
+    if (!s.data) return s;
+    char *copy = take(c, a, s.size + 1, 1);
+    memcpy(copy, s.data, s.size);
+    copy[s.size] = '\0';
+    return (mp_string){copy, s.size};
+}
+
+static mp_string literal(const char *text) { return (mp_string){text, strlen(text)}; }
+
+/* By code point (which is the order of UTF-8 bytes); missing comes first and equals missing. */
+static int compare_strings(mp_string a, mp_string b) {
+    if (!a.data || !b.data) return (a.data != NULL) - (b.data != NULL);
+    int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
+    return order ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+static bool same_string(mp_string a, mp_string b) { return a.size == b.size && compare_strings(a, b) == 0; }
+
+/* Sorts index[0..n): a stable merge sort, n log n comparisons whatever a hostile document holds. */
+static void sort_index(context *c, arena *a, size_t *index, size_t n, int (*compare)(const void *, size_t, size_t),
+                       const void *data) {
+    mark before = mark_arena(a);
+    size_t *from = index, *to = take(c, a, n, sizeof *to);
+    for (size_t run = 1; run < n; run *= 2) {
+        for (size_t low = 0; low < n; low += 2 * run) {
+            size_t middle = low + run < n ? low + run : n, high = middle + run < n ? middle + run : n, i = low, j = middle;
+            for (size_t k = low; k < high; k++)
+                to[k] = i < middle && (j == high || compare(data, from[i], from[j]) <= 0) ? from[i++] : from[j++];
+        }
+        size_t *swap = from;
+        from = to;
+        to = swap;
+    }
+    if (from != index) memcpy(index, from, n * sizeof *index);
+    reset_arena(a, before);
+}
+
+static size_t *new_index(context *c, arena *a, size_t n) {
+    size_t *index = take(c, a, n, sizeof *index);
+    for (size_t i = 0; i < n; i++) index[i] = i;
+    return index;
+}
+
+static int name_order(const void *names, size_t a, size_t b) {
+    return compare_strings(((const mp_string *)names)[a], ((const mp_string *)names)[b]);
+}
+
+/* Names with their positions sorted, to be found by halving. */
+typedef struct directory { const mp_string *names; size_t *order, n; } directory;
+
+enum { NOT_FOUND = -1 };
+
+static directory new_directory(context *c, arena *a, const mp_string *names, size_t n) {
+    directory d = {names, new_index(c, a, n), n};
+    sort_index(c, a, d.order, n, name_order, names);
+    return d;
+}
+
+/* The position of a name, or NOT_FOUND. */
+static ptrdiff_t find_name(const directory *d, mp_string name) {
+    size_t low = 0, high = d->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare_strings(d->names[d->order[middle]], name);
+        if (order == 0) return (ptrdiff_t)d->order[middle];
+        if (order < 0) low = middle + 1;
+        else high = middle;
+    }
+    return NOT_FOUND;
+}
+
+/* The first name that occurs twice, or NULL. */
+static const mp_string *find_twice(const directory *d) {
+    for (size_t i = 1; i < d->n; i++)
+        if (same_string(d->names[d->order[i - 1]], d->names[d->order[i]])) return &d->names[d->order[i]];
+    return NULL;
+}
+
+/* ==== 2 JSON ====================================================================================================== */
+
+/* -- numbers: correctly rounded both ways, whatever the locale -- */
+
+enum { POWER_STEP = 28, LEAST_POWER = -364, DIGITS_KEPT = 800 };
+
+static const double TENS[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+/* The first 64 bits of 10^-364, 10^-336, ... 10^308. */
+static const uint64_t POWERS[25] = {
+    0xe1afa13afbd14d6d, 0xe3e27a444d8d98b7, 0xe61acf033d1a45df, 0xe858ad248f5c22c9, 0xea9c227723ee8bcb,
+    0xece53cec4a314ebd, 0xef340a98172aace4, 0xf18899b1bc3f8ca1, 0xf3e2f893dec3f126, 0xf64335bcf065d37d,
+    0xf8a95fcf88747d94, 0xfb158592be068d2e, 0xfd87b5f28300ca0d, 0x8000000000000000, 0x813f3978f8940984,
+    0x82818f1281ed449f, 0x83c7088e1aab65db, 0x850fadc09923329e, 0x865b86925b9bc5c2, 0x87aa9aff79042286,
+    0x88fcf317f22241e2, 0x8a5296ffe33cc92f, 0x8bab8eefb6409c1a, 0x8d07e33455637eb2, 0x8e679c2f5e44ff8f};
+
+static uint64_t bits_of(double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static double double_of(uint64_t bits) {
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static double to_f32(double x) { return (double)(float)x; }
+
+static bool is_nan(double x) { return x != x; }
+
+static int leading_zeros(uint64_t x) {
+    int n = 0;
+    for (int step = 32; step; step /= 2)
+        if (!(x >> (64 - step))) {
+            n += step;
+            x <<= step;
+        }
+    return n;
+}
+
+/* The double nearest to (m + a bit more if sticky) * 2^exponent, m normalised to 64 bits; ties to even. */
+static double assemble(uint64_t m, bool sticky, int exponent) {
+    int top = exponent + 63, drop = top < -1022 ? 11 - 1022 - top : 11;
+    if (top > 1023) return INFINITY;
+    if (drop > 64) return 0.0;
+    uint64_t kept = drop == 64 ? 0 : m >> drop, rest = drop == 64 ? m : m & ((UINT64_C(1) << drop) - 1);
+    uint64_t half = UINT64_C(1) << (drop - 1);
+    if (rest > half || (rest == half && (sticky || (kept & 1)))) kept++;
+    return double_of(top < -1022 ? kept : kept + ((uint64_t)(top + 1022) << 52)); /* a carry moves into the exponent */
+}
+
+/* The upper 64 bits of a * b, normalised (one bit may have to be shifted in); *exponent follows. */
+static uint64_t multiply(uint64_t a, uint64_t b, int *exponent) {
+    uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
+    uint64_t middle = a1 * b0 + (a0 * b0 >> 32), other = a0 * b1 + (uint32_t)middle;
+    uint64_t high = a1 * b1 + (middle >> 32) + (other >> 32), low = (other << 32) | (uint32_t)(a0 * b0);
+    *exponent += 64;
+    if (high >> 63) return high;
+    *exponent -= 1;
+    return high << 1 | low >> 63;
+}
+
+/* w * 10^power by 64-bit arithmetic; false when its error (below 6 units in the last of 64 bits) leaves the rounding open. */
+static bool quick_decimal(uint64_t w, int power, double *result) {
+    int zeros = leading_zeros(w), exponent = -zeros;
+    int step = (power - LEAST_POWER) / POWER_STEP, small = (power - LEAST_POWER) % POWER_STEP;
+    uint64_t m = w << zeros, five = 1;
+    for (int i = 0; i < small; i++) five *= 5; /* 5^27 < 2^63 */
+    if (small) {
+        zeros = leading_zeros(five);
+        exponent += small - zeros;
+        m = multiply(m, five << zeros, &exponent);
+    }
+    int ten = LEAST_POWER + step * POWER_STEP, bits = ten * 217706; /* floor(log2(10^ten)) = floor(ten * 3.32193) */
+    exponent += (bits < 0 ? bits - 65535 : bits) / 65536 - 63;
+    m = multiply(m, POWERS[step], &exponent);
+    unsigned rest = (unsigned)(m & 2047);
+    if ((rest >= 1018 && rest <= 1024) || exponent + 63 < -1021 || exponent + 63 > 1022) return false;
+    *result = assemble(m, true, exponent);
+    return true;
+}
+
+/* -- a natural number of up to 5,120 bits, for the few decimals that the quick way leaves open -- */
+
+typedef struct natural { uint32_t limb[160]; int n; } natural; /* least limb first, the last one not 0 */
+
+static void multiply_add(natural *a, uint32_t factor, uint32_t add) {
+    uint64_t carry = add;
+    for (int i = 0; i < a->n; i++) {
+        carry += (uint64_t)a->limb[i] * factor;
+        a->limb[i] = (uint32_t)carry;
+        carry >>= 32;
+    }
+    if (carry) a->limb[a->n++] = (uint32_t)carry;
+}
+
+static void multiply_by_power_of_5(natural *a, int power) {
+    for (; power >= 13; power -= 13) multiply_add(a, 1220703125, 0); /* 5^13 */
+    for (; power > 0; power--) multiply_add(a, 5, 0);
+}
+
+static int bit_length(const natural *a) { return a->n * 32 - (leading_zeros(a->limb[a->n - 1]) - 32); }
+
+static void shift_left(natural *a, int bits) {
+    int words = bits / 32, rest = bits % 32;
+    for (int i = a->n - 1; i >= 0; i--) a->limb[i + words] = a->limb[i];
+    for (int i = 0; i < words; i++) a->limb[i] = 0;
+    a->n += words;
+    if (rest) multiply_add(a, UINT32_C(1) << rest, 0);
+}
+
+static bool not_less(const natural *a, const natural *b) {
+    if (a->n != b->n) return a->n > b->n;
+    for (int i = a->n - 1; i >= 0; i--)
+        if (a->limb[i] != b->limb[i]) return a->limb[i] > b->limb[i];
+    return true;
+}
+
+static void subtract(natural *a, const natural *b) {
+    int64_t borrow = 0;
+    for (int i = 0; i < a->n; i++) {
+        borrow += (int64_t)a->limb[i] - (i < b->n ? b->limb[i] : 0);
+        a->limb[i] = (uint32_t)borrow;
+        borrow = borrow < 0 ? -1 : 0;
+    }
+    while (a->n > 0 && a->limb[a->n - 1] == 0) a->n--;
+}
+
+/* a / b * 2^exponent by long division to 64 bits and a remainder. */
+static double divide(natural *a, natural *b, int exponent) {
+    int shift = bit_length(b) - bit_length(a);
+    if (shift > 0) shift_left(a, shift);
+    if (shift < 0) shift_left(b, -shift);
+    uint64_t quotient = 0; /* a / b is between 1/2 and 2 now */
+    for (int i = 0; i < 64; i++) {
+        quotient <<= 1;
+        if (not_less(a, b)) {
+            subtract(a, b);
+            quotient |= 1;
+        }
+        if (a->n) multiply_add(a, 2, 0);
+    }
+    int zeros = leading_zeros(quotient);
+    return assemble(quotient << zeros, a->n > 0, exponent - shift - 63 - zeros);
+}
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* The digits in [at, end) (a point is passed over) as a natural number times 10^power, rounded to a double. */
+static double exact_decimal(const char *at, const char *end, int64_t power) {
+    natural a = {{0}, 0}, b = {{1}, 1};
+    int digits = 0;
+    bool dropped = false, after_point = false;
+    for (; at < end; at++) {
+        if (!is_digit(*at)) {
+            after_point = true;
+        } else if (digits < DIGITS_KEPT) {
+            multiply_add(&a, 10, (uint32_t)(*at - '0'));
+            digits += a.n > 0;
+            power -= after_point;
+        } else {
+            dropped |= *at != '0';
+            power += !after_point;
+        }
+    }
+    if (dropped) { /* no halfway case is that long: any digit that is not 0 stands for the rest */
+        multiply_add(&a, 10, 1);
+        power--;
+    }
+    if (a.n == 0 || power + digits < -324) return 0.0;
+    if (power + digits > 310) return INFINITY;
+    multiply_by_power_of_5(power < 0 ? &b : &a, (int)(power < 0 ? -power : power));
+    return divide(&a, &b, (int)power);
+}
+
+/* A number of well-formed JSON that begins at `at`; *stop is what follows it. Correctly rounded; infinite if it overflows. */
+static double read_number(const char *at, const char *end, const char **stop) {
+    bool negative = *at == '-', short_enough = true;
+    const char *first = at += negative, *mantissa_end;
+    uint64_t w = 0;
+    int64_t power = 0;
+    for (; at < end && is_digit(*at); at++) {
+        if (w < UINT64_C(1000000000000000000)) w = w * 10 + (uint64_t)(*at - '0');
+        else short_enough = false;
+    }
+    if (at < end && *at == '.') {
+        for (at++; at < end && is_digit(*at); at++) {
+            if (w < UINT64_C(1000000000000000000)) w = w * 10 + (uint64_t)(*at - '0'), power--;
+            else short_enough = false;
+        }
+    }
+    mantissa_end = at;
+    int64_t exponent = 0;
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        at++;
+        bool minus = *at == '-';
+        if (minus || *at == '+') at++;
+        for (; at < end && is_digit(*at); at++)
+            if (exponent < INT64_C(1) << 40) exponent = exponent * 10 + (*at - '0');
+        if (minus) exponent = -exponent;
+    }
+    *stop = at;
+    power += exponent;
+    double x;
+    if (short_enough && w == 0) x = 0.0;
+    else if (short_enough && w >> 53 == 0 && power >= -22 && power <= 22)
+        x = power < 0 ? (double)w / TENS[-power] : (double)w * TENS[power]; /* both exact, one rounding */
+    else if (!(short_enough && power >= -340 && power <= 308 && quick_decimal(w, (int)power, &x)))
+        x = exact_decimal(first, mantissa_end, exponent);
+    return negative ? -x : x;
+}
+
+/* A JSON integer at `at`; false if it has a fraction or an exponent, or leaves int64. */
+static bool read_integer(const char *at, const char *end, const char **stop, int64_t *value) {
+    bool negative = at < end && *at == '-';
+    uint64_t x = 0, most = negative ? UINT64_C(1) << 63 : INT64_MAX;
+    const char *first = at += negative;
+    for (; at < end && is_digit(*at); at++) {
+        uint64_t digit = (uint64_t)(*at - '0');
+        if (x > (most - digit) / 10) return false;
+        x = x * 10 + digit;
+    }
+    if (at == first || (at < end && (*at == '.' || *at == 'e' || *at == 'E'))) return false;
+    *stop = at;
+    *value = negative ? (int64_t)(0 - x) : (int64_t)x;
+    return true;
+}
+
+enum { NUMBER_TEXT = 40 };
+
+/* A decimal of a finite x that reads back as x, as short as 15 to 17 (f32: 6 to 9) digits allow. Returns its length. */
+static size_t format_number(char text[NUMBER_TEXT], double x, bool f32) {
+    for (int digits = f32 ? 6 : 15;; digits++) {
+        char raw[NUMBER_TEXT];
+        size_t n = 0;
+        snprintf(raw, sizeof raw, "%.*g", digits, x);
+        for (const char *from = raw; *from; from++) { /* a locale writes its own point, perhaps in several bytes */
+            if (is_digit(*from) || *from == '-' || *from == '+' || *from == 'e') text[n++] = *from;
+            else if (n == 0 || text[n - 1] != '.') text[n++] = '.';
+        }
+        text[n] = '\0';
+        const char *stop;
+        double back = read_number(text, text + n, &stop);
+        if (back == x || (f32 && to_f32(back) == x) || digits == 17) {
+            if (x == 0 && text[0] == '-') strcpy(text, "-0.0"), n = 4; /* some readers take -0 for an integer */
+            return n;
+        }
+    }
+}
+
+/* -- documents: one strict pass builds a tree of objects; arrays stay text and are read when their dtype is known -- */
+
+enum { J_NULL = 1, J_FALSE = 2, J_TRUE = 4, J_NUMBER = 8, J_STRING = 16, J_ARRAY = 32, J_OBJECT = 64, J_BOOL = J_FALSE | J_TRUE };
+
+typedef struct json {
+    unsigned     kind;
+    const char  *text, *end; /* the value; a string with its quotes */
+    size_t       count;      /* members, or elements */
+    unsigned     kinds;      /* array: of its elements, a bit each */
+    unsigned     inner_kinds;
+    size_t       inner;      /* array: the elements of all arrays in it */
+    bool         ragged;     /* array: the arrays in it differ in length */
+    bool         used;       /* member: something has read it */
+    mp_string    key;
+    struct json *child;      /* members sorted by key; array: the objects in it, in order */
+    struct json *next;
+} json;
+
+typedef struct parser {
+    context    *c;
+    arena      *a;
+    const char *begin, *at, *end;
+    size_t      depth; /* limit */
+} parser;
+
+static _Noreturn void malformed(parser *p, const char *what) {
+    refuse(p->c, "It is not JSON as RFC 8259 has it: %s at byte %zu.", what, (size_t)(p->at - p->begin));
+}
+
+static void skip_space(parser *p) {
+    while (p->at < p->end && (*p->at == ' ' || *p->at == '\n' || *p->at == '\r' || *p->at == '\t')) p->at++;
+}
+
+/* Four hex digits, or -1. */
+static long read_hex(const char *at, const char *end) {
+    long code = 0;
+    if (end - at < 4) return -1;
+    for (int i = 0; i < 4; i++) {
+        char c = at[i];
+        int digit = is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        if (digit < 0) return -1;
+        code = code * 16 + digit;
+    }
+    return code;
+}
+
+static void scan_escape(parser *p) {
+    char c = p->end - p->at > 1 ? p->at[1] : '\0';
+    if (c != 'u') {
+        if (!c || !strchr("\"\\/bfnrt", c)) malformed(p, "an unknown escape stands");
+        p->at += 2;
+        return;
+    }
+    long code = read_hex(p->at + 2, p->end);
+    if (code < 0) malformed(p, "\\u without four hex digits stands");
+    if (code >= 0xdc00 && code <= 0xdfff) malformed(p, "half of a surrogate pair stands");
+    p->at += 6;
+    if (code >= 0xd800 && code <= 0xdbff) {
+        bool escape = p->end - p->at > 1 && p->at[0] == '\\' && p->at[1] == 'u';
+        code = escape ? read_hex(p->at + 2, p->end) : -1;
+        if (code < 0xdc00 || code > 0xdfff) malformed(p, "half of a surrogate pair stands");
+        p->at += 6;
+    }
+}
+
+static void scan_utf8(parser *p) {
+    const unsigned char *s = (const unsigned char *)p->at;
+    size_t left = (size_t)(p->end - p->at), n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+    bool good = s[0] >= 0xc2 && s[0] <= 0xf4 && left >= n;
+    for (size_t i = 1; good && i < n; i++) good = (s[i] & 0xc0) == 0x80;
+    if (good && n == 3) good = !(s[0] == 0xe0 && s[1] < 0xa0) && !(s[0] == 0xed && s[1] > 0x9f);
+    if (good && n == 4) good = !(s[0] == 0xf0 && s[1] < 0x90) && !(s[0] == 0xf4 && s[1] > 0x8f);
+    if (!good) malformed(p, "bytes that are not UTF-8 stand");
+    p->at += n;
+}
+
+static void scan_string(parser *p) {
+    p->at++;
+    for (;;) {
+        while (p->at < p->end && *p->at != '"' && *p->at != '\\' && (unsigned char)(*p->at - 0x20) < 0x60) p->at++;
+        if (p->at == p->end) malformed(p, "a string has no end");
+        if (*p->at == '"') break;
+        if (*p->at == '\\') scan_escape(p);
+        else if ((unsigned char)*p->at < 0x20) malformed(p, "a control character stands within a string");
+        else scan_utf8(p);
+    }
+    p->at++;
+}
+
+static size_t scan_digits(parser *p) {
+    const char *first = p->at;
+    while (p->at < p->end && is_digit(*p->at)) p->at++;
+    if (p->at == first) malformed(p, "a digit is missing");
+    return (size_t)(p->at - first);
+}
+
+static void scan_number(parser *p) {
+    const char *first = p->at, *stop;
+    p->at += *p->at == '-';
+    bool zero = p->at < p->end && *p->at == '0';
+    size_t digits = scan_digits(p);
+    if (zero && digits > 1) malformed(p, "a number begins with 0");
+    if (p->at < p->end && *p->at == '.') {
+        p->at++;
+        scan_digits(p);
+    }
+    bool large = digits > 300;
+    if (p->at < p->end && (*p->at == 'e' || *p->at == 'E')) {
+        p->at++;
+        bool signed_exponent = p->at < p->end && (*p->at == '-' || *p->at == '+');
+        large |= !(signed_exponent && *p->at == '-');
+        p->at += signed_exponent;
+        scan_digits(p);
+    }
+    if (large && isinf(read_number(first, p->at, &stop))) malformed(p, "a number that overflows f64 stands");
+}
+
+/* The bytes of a well-formed string that begins at `text`; a view of the text itself if it has no escapes. */
+static mp_string read_string(context *c, arena *a, const char *text, const char **stop) {
+    const char *end = text + 1;
+    bool escaped = false;
+    for (; *end != '"'; end += *end == '\\' ? 2 : 1) escaped |= *end == '\\';
+    *stop = end + 1;
+    if (!escaped) return (mp_string){text + 1, (size_t)(end - text - 1)};
+    char *out = take(c, a, (size_t)(end - text), 1);
+    size_t n = 0;
+    for (const char *at = text + 1; at < end;) {
+        if (*at != '\\') {
+            out[n++] = *at++;
+            continue;
+        }
+        static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+        if (at[1] != 'u') {
+            out[n++] = meanings[strchr(letters, at[1]) - letters];
+            at += 2;
+            continue;
+        }
+        unsigned long code = (unsigned long)read_hex(at + 2, end);
+        at += 6;
+        if (code >= 0xd800 && code <= 0xdbff) {
+            code = 0x10000 + ((code - 0xd800) << 10) + (unsigned long)read_hex(at + 2, end) - 0xdc00;
+            at += 6;
+        }
+        int tail = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+        static const unsigned char lead[] = {0, 0xc0, 0xe0, 0xf0};
+        out[n++] = (char)(unsigned char)(lead[tail] | code >> (6 * tail));
+        while (tail-- > 0) out[n++] = (char)(unsigned char)(0x80 | ((code >> (6 * tail)) & 0x3f));
+    }
+    return (mp_string){out, n};
+}
+
+static mp_string string_of(context *c, arena *a, const json *value) {
+    const char *stop;
+    return read_string(c, a, value->text, &stop);
+}
+
+static unsigned char lower(char c) { return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); }
+
+static int key_order(mp_string a, mp_string b) {
+    for (size_t i = 0; i < a.size && i < b.size; i++) {
+        int order = lower(a.data[i]) - lower(b.data[i]);
+        if (order) return order;
+    }
+    return (a.size > b.size) - (a.size < b.size);
+}
+
+/* Sorts the first n of a list of members by key; *rest is what followed them. */
+static json *sort_members(json *first, size_t n, json **rest) {
+    if (n == 1) {
+        *rest = first->next;
+        first->next = NULL;
+        return first;
+    }
+    json *b, *a = sort_members(first, n / 2, &b), *sorted, **tail = &sorted;
+    b = sort_members(b, n - n / 2, rest);
+    while (a && b) {
+        json **least = key_order(a->key, b->key) <= 0 ? &a : &b;
+        *tail = *least;
+        tail = &(*tail)->next;
+        *least = *tail;
+    }
+    *tail = a ? a : b;
+    return sorted;
+}
+
+static void parse_value(parser *p, size_t depth, json *value);
+
+static void parse_object(parser *p, size_t depth, json *object) {
+    json **tail = &object->child, *rest;
+    for (p->at++, skip_space(p); p->at == p->end || *p->at != '}' || object->count > 0; skip_space(p)) {
+        if (p->at == p->end || *p->at != '"') malformed(p, "a key is missing");
+        json *member = take_zeroed(p->c, p->a, 1, sizeof *member);
+        const char *key = p->at, *stop;
+        scan_string(p);
+        member->key = read_string(p->c, p->a, key, &stop);
+        skip_space(p);
+        if (p->at == p->end || *p->at != ':') malformed(p, "':' is missing");
+        p->at++;
+        parse_value(p, depth + 1, member);
+        *tail = member;
+        tail = &member->next;
+        object->count++;
+        if (p->at == p->end || (*p->at != ',' && *p->at != '}')) malformed(p, "',' or '}' is missing");
+        if (*p->at == '}') break;
+        p->at++;
+    }
+    p->at++;
+    if (object->count > 1) object->child = sort_members(object->child, object->count, &rest);
+    for (const json *m = object->child; m && m->next; m = m->next)
+        if (key_order(m->key, m->next->key) == 0)
+            refuse(p->c, "The keys %s and %s of one object are the same (upper and lower case are not told apart).",
+                   quote(m->key).text, quote(m->next->key).text);
+}
+
+static void parse_array(parser *p, size_t depth, json *array) {
+    json **tail = &array->child;
+    size_t length = 0;
+    for (p->at++, skip_space(p); p->at == p->end || *p->at != ']' || array->count > 0; p->at++, skip_space(p)) {
+        if (p->at < p->end && (*p->at == '-' || is_digit(*p->at))) { /* most of a large document is this */
+            scan_number(p);
+            array->kinds |= J_NUMBER;
+            skip_space(p);
+        } else {
+            json element = {0};
+            parse_value(p, depth + 1, &element);
+            array->kinds |= element.kind;
+            if (element.kind == J_ARRAY) {
+                if (array->count == 0) length = element.count;
+                array->ragged |= element.count != length;
+                array->inner += element.count;
+                array->inner_kinds |= element.kinds;
+            } else if (element.kind == J_OBJECT) {
+                *tail = take(p->c, p->a, 1, sizeof element);
+                **tail = element;
+                tail = &(*tail)->next;
+            }
+        }
+        array->count++;
+        if (p->at == p->end || (*p->at != ',' && *p->at != ']')) malformed(p, "',' or ']' is missing");
+        if (*p->at == ']') break;
+    }
+    p->at++;
+}
+
+static bool scan_word(parser *p, const char *word) {
+    size_t n = strlen(word);
+    if ((size_t)(p->end - p->at) < n || memcmp(p->at, word, n) != 0) return false;
+    p->at += n;
+    return true;
+}
+
+/* Reads one value and the space around it. */
+static void parse_value(parser *p, size_t depth, json *value) {
+    skip_space(p);
+    if (p->at == p->end) malformed(p, "a value is missing");
+    value->text = p->at;
+    char c = *p->at;
+    if (c == '{' || c == '[') {
+        if (depth > p->depth) refuse(p->c, "It is nested deeper than the limit of %zu.", p->depth);
+        value->kind = c == '{' ? J_OBJECT : J_ARRAY;
+        (c == '{' ? parse_object : parse_array)(p, depth, value);
+    } else if (c == '"') {
+        value->kind = J_STRING;
+        scan_string(p);
+    } else if (c == '-' || is_digit(c)) {
+        value->kind = J_NUMBER;
+        scan_number(p);
+    } else if (scan_word(p, "true")) {
+        value->kind = J_TRUE;
+    } else if (scan_word(p, "false")) {
+        value->kind = J_FALSE;
+    } else if (scan_word(p, "null")) {
+        value->kind = J_NULL;
+    } else {
+        malformed(p, "something that is no value (NaN and infinities are written as strings) stands");
+    }
+    value->end = p->at;
+    skip_space(p);
+}
+
+/* The document as a tree that points into `data`; objects and unescaped keys live on the arena. */
+static json *parse_document(context *c, arena *a, const char *data, size_t size, const mp_limits *limits) {
+    if (size > limits->bytes) refuse(c, "It has %zu bytes, more than the limit of %zu.", size, limits->bytes);
+    parser p = {c, a, data, data, data + size, limits->depth};
+    json *root = take_zeroed(c, a, 1, sizeof *root);
+    parse_value(&p, 1, root);
+    if (p.at != p.end) malformed(&p, "something follows the document");
+    if (root->kind != J_OBJECT) refuse(c, "It is a JSON value, but not an object.");
+    return root;
+}
+
+/* The member of an object, marked as read; NULL if there is none. */
+static const json *member(const json *object, const char *key) {
+    for (json *m = object->child; m; m = m->next)
+        if (same_string(m->key, literal(key))) {
+            m->used = true;
+            return m;
+        }
+    return NULL;
+}
+
+static bool is_comment(mp_string key) {
+    return (key.size >= 2 && memcmp(key.data, "x-", 2) == 0) || same_string(key, literal("name")) ||
+           same_string(key, literal("doc")) || same_string(key, literal("provenance"));
+}
+
+/* Refuses a member that nothing has read, as it may change the meaning. */
+static void refuse_unread(context *c, const json *object) {
+    for (const json *m = object->child; m; m = m->next)
+        if (!m->used && !is_comment(m->key)) refuse(c, "The key %s is not known here.", quote(m->key).text);
+}
+
+/* ==== 3 Tensors =================================================================================================== */
+
+/* How elements are held: f64 and f32 as double, integers and bool as int64_t, str as mp_string. */
+typedef union column { void *any; double *f; int64_t *i; mp_string *s; } column;
+
+enum { MAX_RANK = 6, ANY_DTYPE = -1 /* by the elements of a bare array: str or f64 */ };
+
+typedef struct tensor {
+    mp_dtype dtype;
+    int      rank;
+    size_t   dims[MAX_RANK], count;
+    column   data; /* row-major */
+} tensor;
+
+static const struct { const char *name; size_t bytes; int64_t least, most; } DTYPES[] = {
+    [MP_F64] = {"f64", 8, 0, 0},
+    [MP_F32] = {"f32", 4, 0, 0},
+    [MP_I64] = {"i64", 8, INT64_MIN, INT64_MAX},
+    [MP_I32] = {"i32", 4, INT32_MIN, INT32_MAX},
+    [MP_I16] = {"i16", 2, INT16_MIN, INT16_MAX},
+    [MP_I8] = {"i8", 1, INT8_MIN, INT8_MAX},
+    [MP_U32] = {"u32", 4, 0, UINT32_MAX},
+    [MP_U16] = {"u16", 2, 0, UINT16_MAX},
+    [MP_U8] = {"u8", 1, 0, UINT8_MAX},
+    [MP_BOOL] = {"bool", 1, 0, 1},
+    [MP_STR] = {"str", 0, 0, 0},
+};
+
+static bool is_float(mp_dtype t) { return t == MP_F64 || t == MP_F32; }
+static bool is_integer(mp_dtype t) { return t >= MP_I64 && t <= MP_U8; }
+static size_t element_size(mp_dtype t) { return t == MP_STR ? sizeof(mp_string) : 8; }
+
+static void copy_elements(mp_dtype t, column to, size_t at, column from, size_t first, size_t n) {
+    size_t size = element_size(t);
+    if (n) memcpy((char *)to.any + at * size, (const char *)from.any + first * size, n * size);
+}
+
+static int compare_doubles(double a, double b) { return is_nan(a) || is_nan(b) ? is_nan(a) - is_nan(b) : (a > b) - (a < b); }
+
+/* The order in which NaN is last and equals NaN, missing is first and equals missing, -0.0 equals 0.0. */
+static int compare_elements(mp_dtype t, column a, size_t i, column b, size_t j) {
+    if (is_float(t)) return compare_doubles(a.f[i], b.f[j]);
+    if (t == MP_STR) return compare_strings(a.s[i], b.s[j]);
+    return (a.i[i] > b.i[j]) - (a.i[i] < b.i[j]);
+}
+
+/* What reading a document, vectors or rows needs. */
+typedef struct loader {
+    context         *c;
+    arena           *keep;    /* what outlives the reading */
+    arena           *scratch; /* the tree of the document, and what only the reading needs */
+    const char      *end;     /* of the text */
+    const mp_limits *limits;
+    mp_model        *model;
+    const json      *json;    /* the step being checked */
+    struct step     *step;
+    const char      *what;    /* the attribute or member being read, for sentences */
+} loader;
+
+static const json *need(loader *l, const json *object, const char *key) {
+    const json *value = member(object, key);
+    if (!value) refuse(l->c, "The key \"%s\" is missing.", key);
+    return value;
+}
+
+static const json *need_kind(loader *l, const json *object, const char *key, unsigned kind, const char *wanted) {
+    const json *value = need(l, object, key);
+    if (value->kind != kind) refuse(l->c, "The key \"%s\" is not %s.", key, wanted);
+    return value;
+}
+
+static mp_string need_string(loader *l, const json *object, const char *key) {
+    return string_of(l->c, l->scratch, need_kind(l, object, key, J_STRING, "a string"));
+}
+
+static mp_dtype dtype_named(loader *l, mp_string name) {
+    for (size_t t = 0; t < LENGTH(DTYPES); t++)
+        if (same_string(name, literal(DTYPES[t].name))) return (mp_dtype)t;
+    refuse(l->c, "%s is not a dtype.", quote(name).text);
+}
+
+/* The strings of an array that holds nothing else. */
+static mp_string *read_strings(loader *l, const json *array, size_t *n) {
+    if (array->kind != J_ARRAY || (array->kinds & ~(unsigned)J_STRING)) refuse(l->c, "The key %s is not an array of strings.", quote(array->key).text);
+    mp_string *strings = take(l->c, l->keep, array->count, sizeof *strings);
+    const char *at = array->text + 1;
+    for (*n = 0; *n < array->count; ++*n) {
+        while (*at != '"') at++;
+        strings[*n] = keep_string(l->c, l->keep, read_string(l->c, l->scratch, at, &at));
+    }
+    return strings;
+}
+
+/* -- elements -- */
+
+static double read_float(loader *l, mp_dtype t, const char *at, const char **stop) {
+    if (*at == '"') {
+        mp_string word = read_string(l->c, l->scratch, at, stop);
+        if (same_string(word, literal("NaN"))) return NAN;
+        if (same_string(word, literal("Infinity"))) return INFINITY;
+        if (same_string(word, literal("-Infinity"))) return -INFINITY;
+        refuse(l->c, "%s: %s stands where a number is expected.", l->what, quote(word).text);
+    }
+    if (*at != '-' && !is_digit(*at)) refuse(l->c, "%s: something stands where a number is expected.", l->what);
+    double x = read_number(at, l->end, stop);
+    if (t == MP_F32 && isinf(x = to_f32(x))) refuse(l->c, "%s: a number overflows f32.", l->what);
+    return x;
+}
+
+static int64_t read_whole(loader *l, mp_dtype t, const char *at, const char **stop) {
+    enum { SAFE_BITS = 53 };
+    int64_t x = 0;
+    bool good;
+    if (*at == '"') { /* allowed only where a double could not hold the number */
+        mp_string digits = read_string(l->c, l->scratch, at, stop);
+        const char *rest, *end = digits.data + digits.size, *first = digits.data + (digits.size && *digits.data == '-');
+        good = end - first > 1 && *first != '0' && read_integer(digits.data, end, &rest, &x) && rest == end;
+        good = good && (x >= INT64_C(1) << SAFE_BITS || x <= -(INT64_C(1) << SAFE_BITS));
+    } else {
+        good = read_integer(at, l->end, stop, &x);
+    }
+    if (!good || x < DTYPES[t].least || x > DTYPES[t].most) refuse(l->c, "%s: something stands where an integer of dtype %s is expected.", l->what, DTYPES[t].name);
+    return x;
+}
+
+/* The single element at `at` to to[i]. */
+static void read_element(loader *l, mp_dtype t, const char *at, const char **stop, column to, size_t i) {
+    if (is_float(t)) {
+        to.f[i] = read_float(l, t, at, stop);
+    } else if (is_integer(t)) {
+        to.i[i] = read_whole(l, t, at, stop);
+    } else if (t == MP_BOOL) {
+        if (*at != 't' && *at != 'f') refuse(l->c, "%s: something stands where true or false is expected.", l->what);
+        to.i[i] = *at == 't';
+        *stop = at + (*at == 't' ? 4 : 5);
+    } else if (*at == '"') {
+        to.s[i] = keep_string(l->c, l->keep, read_string(l->c, l->scratch, at, stop));
+    } else {
+        if (*at != 'n') refuse(l->c, "%s: something stands where a string is expected.", l->what);
+        to.s[i] = (mp_string){NULL, 0};
+        *stop = at + 4;
+    }
+}
+
+/* The elements of an array of scalars, or of all arrays in it, one after the other. */
+static void read_elements(loader *l, const json *array, tensor *t) {
+    const char *at = array->text;
+    for (size_t i = 0; i < t->count; i++) {
+        while (*at == '[' || *at == ']' || *at == ',' || *at == ' ' || *at == '\n' || *at == '\r' || *at == '\t') at++;
+        read_element(l, t->dtype, at, &at, t->data, i);
+    }
+}
+
+/* -- base64 -- */
+
+static int sextet(char c) {
+    return c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : is_digit(c) ? c - '0' + 52 : c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Standard base64 with padding; the unused bits of the last group are 0. */
+static uint8_t *decode_base64(loader *l, mp_string text, size_t *size) {
+    int8_t value[256];
+    for (int c = 0; c < 256; c++) value[c] = (int8_t)sextet((char)c);
+    size_t pad = text.size >= 2 && text.data[text.size - 1] == '=' ? 1 + (text.data[text.size - 2] == '=') : 0;
+    bool good = text.size % 4 == 0;
+    uint8_t *bytes = take(l->c, l->scratch, text.size / 4 + 1, 3);
+    size_t n = 0;
+    for (size_t i = 0; good && i < text.size; i += 4) {
+        size_t missing = i + 4 == text.size ? pad : 0;
+        int32_t group = 0;
+        for (size_t k = 0; k < 4; k++) {
+            int bits = k >= 4 - missing ? 0 : value[(unsigned char)text.data[i + k]];
+            good = good && bits >= 0;
+            group = group * 64 + (bits & 63);
+        }
+        good = good && !(missing == 1 && (group & 0xff)) && !(missing == 2 && (group & 0xffff));
+        bytes[n++] = (uint8_t)(group >> 16);
+        bytes[n++] = (uint8_t)(group >> 8);
+        bytes[n++] = (uint8_t)group;
+    }
+    if (!good) refuse(l->c, "%s: its data is not standard base64 with padding.", l->what);
+    *size = n - pad;
+    return bytes;
+}
+
+/* One little-endian element. */
+static void unpack(loader *l, mp_dtype t, const uint8_t *bytes, column to, size_t i) {
+    uint64_t bits = 0;
+    size_t size = DTYPES[t].bytes;
+    for (size_t k = size; k-- > 0;) bits = bits << 8 | bytes[k];
+    if (t == MP_F64) {
+        to.f[i] = double_of(bits);
+    } else if (t == MP_F32) {
+        uint32_t half = (uint32_t)bits;
+        float x;
+        memcpy(&x, &half, sizeof x);
+        to.f[i] = (double)x;
+    } else {
+        uint64_t sign = DTYPES[t].least < 0 ? UINT64_C(1) << (8 * size - 1) : 0;
+        bits = (bits ^ sign) - sign; /* extends the sign */
+        memcpy(&to.i[i], &bits, sizeof bits);
+        if (t == MP_BOOL && bits > 1) refuse(l->c, "%s: a bool is neither 0 nor 1.", l->what);
+    }
+}
+
+static void read_base64(loader *l, const json *data, tensor *t) {
+    if (t->count > (size_t)(data->end - data->text)) refuse(l->c, "%s: its shape has more elements than its data.", l->what);
+    t->data.any = take(l->c, l->keep, t->count, 8); /* first, as keep may be scratch */
+    mark before = mark_arena(l->scratch);
+    mp_string text = string_of(l->c, l->scratch, data);
+    size_t size, each = DTYPES[t->dtype].bytes;
+    uint8_t *bytes = decode_base64(l, text, &size);
+    if (size % each || size / each != t->count) refuse(l->c, "%s: its shape and its %zu bytes do not agree.", l->what, size);
+    for (size_t i = 0; i < t->count; i++) unpack(l, t->dtype, bytes + i * each, t->data, i);
+    reset_arena(l->scratch, before);
+}
+
+/* -- the forms of a tensor -- */
+
+static void check_elements(loader *l, size_t count) {
+    if (count > l->limits->elements) refuse(l->c, "%s: it has %zu elements, more than the limit of %zu.", l->what, count, l->limits->elements);
+}
+
+/* {"dtype", "shape", "data", "enc"?} */
+static void read_object_tensor(loader *l, const json *object, tensor *t) {
+    t->dtype = dtype_named(l, need_string(l, object, "dtype"));
+    const json *shape = need_kind(l, object, "shape", J_ARRAY, "an array"), *data = need(l, object, "data");
+    const json *enc = member(object, "enc");
+    if (shape->count > MAX_RANK) refuse(l->c, "%s: its rank is above %d.", l->what, MAX_RANK);
+    const char *at = shape->text + 1;
+    bool empty = false;
+    t->rank = (int)shape->count;
+    t->count = 1;
+    for (int k = 0; k < t->rank; k++) {
+        while (*at == ',' || *at == ' ' || *at == '\n' || *at == '\r' || *at == '\t') at++;
+        int64_t size;
+        if ((*at != '-' && !is_digit(*at)) || !read_integer(at, l->end, &at, &size) || size < 0) refuse(l->c, "%s: its shape is not made of non-negative integers.", l->what);
+        if ((uint64_t)size > SIZE_MAX / 2) refuse(l->c, "%s: a size in its shape is above every limit.", l->what);
+        t->dims[k] = (size_t)size;
+        empty |= size == 0;
+        if (size && t->count > SIZE_MAX / (size_t)size) refuse(l->c, "%s: its shape has more elements than its data.", l->what);
+        t->count *= size ? (size_t)size : 1;
+    }
+    if (empty) t->count = 0;
+    check_elements(l, t->count);
+    refuse_unread(l->c, object);
+    if (enc) {
+        if (enc->kind != J_STRING || !same_string(string_of(l->c, l->scratch, enc), literal("b64")) || data->kind != J_STRING || t->dtype == MP_STR)
+            refuse(l->c, "%s: its key \"enc\" is \"b64\", with data a string and any dtype but str, or absent.", l->what);
+        read_base64(l, data, t);
+        return;
+    }
+    if (data->kind != J_ARRAY || (data->kinds & (J_ARRAY | J_OBJECT))) refuse(l->c, "%s: its data is not a flat array.", l->what);
+    if (data->count != t->count) refuse(l->c, "%s: its shape has %zu elements, its data %zu.", l->what, t->count, data->count);
+    t->data.any = take(l->c, l->keep, t->count, element_size(t->dtype));
+    read_elements(l, data, t);
+}
+
+/* A tensor in any form; a bare array has dtype `bare`. */
+static tensor read_tensor(loader *l, const json *value, int bare, const char *what) {
+    tensor t = {0};
+    l->what = what;
+    if (value->kind == J_OBJECT) {
+        read_object_tensor(l, value, &t);
+        return t;
+    }
+    bool matrix = value->kinds == J_ARRAY;
+    if (value->kind != J_ARRAY) refuse(l->c, "%s: it is no tensor (an array, or an object with dtype, shape and data).", what);
+    if ((!matrix && (value->kinds & (J_ARRAY | J_OBJECT))) || (matrix && (value->ragged || (value->inner_kinds & (J_ARRAY | J_OBJECT)))))
+        refuse(l->c, "%s: it is ragged, or an array of rank above 2.", what);
+    unsigned kinds = matrix ? value->inner_kinds : value->kinds;
+    if (bare == ANY_DTYPE) bare = (kinds & J_STRING) && !(kinds & ~(unsigned)(J_STRING | J_NULL)) ? MP_STR : MP_F64;
+    t.dtype = (mp_dtype)bare;
+    t.rank = matrix ? 2 : 1;
+    t.dims[0] = value->count;
+    t.dims[1] = matrix ? value->inner / value->count : 0;
+    t.count = matrix ? value->inner : value->count;
+    check_elements(l, t.count);
+    t.data.any = take(l->c, l->keep, t.count, element_size(t.dtype));
+    read_elements(l, value, &t);
+    return t;
+}
+
+/* ==== 4 Special functions ========================================================================================= */
+
+/* W. J. Cody, Rational Chebyshev approximations for the error function, Math. Comp. 23 (1969); coefficients of CALERF. */
+static const double ERF_A[] = {3.16112374387056560e00, 1.13864154151050156e02, 3.77485237685302021e02, 3.20937758913846947e03, 1.85777706184603153e-1};
+static const double ERF_B[] = {2.36012909523441209e01, 2.44024637934444173e02, 1.28261652607737228e03, 2.84423683343917062e03};
+static const double ERF_C[] = {5.64188496988670089e-1, 8.88314979438837594e00, 6.61191906371416295e01, 2.98635138197400131e02, 8.81952221241769090e02,
+                               1.71204761263407058e03, 2.05107837782607147e03, 1.23033935479799725e03, 2.15311535474403846e-8};
+static const double ERF_D[] = {1.57449261107098347e01, 1.17693950891312499e02, 5.37181101862009858e02, 1.62138957456669019e03,
+                               3.29079923573345963e03, 4.36261909014324716e03, 3.43936767414372164e03, 1.23033935480374942e03};
+static const double ERF_P[] = {3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1, 1.60837851487422766e-2, 6.58749161529837803e-4, 1.63153871373020978e-2};
+static const double ERF_Q[] = {2.56852019228982242e00, 1.87295284992346725e00, 5.27905102951428412e-1, 6.05183413124413191e-2, 2.33520497626869185e-3};
+
+/* ((last z + a[0]) z + a[1]) z ... + a[n-1] */
+static double chain(double last, const double *a, int n, double z) {
+    double sum = last * z;
+    for (int i = 0; i < n - 1; i++) sum = (sum + a[i]) * z;
+    return sum + a[n - 1];
+}
+
+static double modelport_erf(double x) {
+    double y = fabs(x), z = y * y;
+    if (is_nan(x)) return x;
+    if (y <= 0.46875) return x * chain(ERF_A[4], ERF_A, 4, z) / chain(1.0, ERF_B, 4, z);
+    if (y > 26.6) return x < 0 ? -1.0 : 1.0;
+    double r;
+    if (y <= 4.0) {
+        r = chain(ERF_C[8], ERF_C, 8, y) / chain(1.0, ERF_D, 8, y);
+    } else {
+        z = 1.0 / z;
+        r = (5.6418958354775628695e-1 - z * chain(ERF_P[5], ERF_P, 5, z) / chain(1.0, ERF_Q, 5, z)) / y;
+    }
+    double whole = trunc(y * 16.0) / 16.0; /* exp(-y^2) in two exact parts */
+    r = 1.0 - exp(-whole * whole) * exp(-(y - whole) * (y + whole)) * r;
+    return x < 0 ? -r : r;
+}
+
+/* M. J. Wichura, Algorithm AS 241, Applied Statistics 37 (1988): PPND16. Numerators, then denominators, of three ranges. */
+static const double PPF[6][8] = {
+    {3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
+     4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3},
+    {1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
+     2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3},
+    {1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
+     1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4},
+    {1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1,
+     1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4, 1.05075007164441684324e-9},
+    {6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
+     2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7},
+    {1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
+     7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15}};
+
+static double ppf_ratio(int range, double r) {
+    double top = PPF[2 * range][7], bottom = PPF[2 * range + 1][7];
+    for (int i = 6; i >= 0; i--) {
+        top = top * r + PPF[2 * range][i];
+        bottom = bottom * r + PPF[2 * range + 1][i];
+    }
+    return top / bottom;
+}
+
+static double norm_ppf(double p) {
+    if (!(p >= 0 && p <= 1)) return NAN;
+    if (p == 0 || p == 1) return p == 0 ? -INFINITY : INFINITY;
+    double q = p - 0.5;
+    if (fabs(q) <= 0.425) return q * ppf_ratio(0, 0.180625 - q * q);
+    double r = sqrt(-log(q < 0 ? p : 1.0 - p));
+    r = r <= 5.0 ? ppf_ratio(1, r - 1.6) : ppf_ratio(2, r - 5.0);
+    return q < 0 ? -r : r;
+}
+
+/* ==== 5 Ops ======================================================================================================= */
+
+typedef struct value { /* an input or what a step defines; in this profile a row has rank 0 or 1 */
+    mp_string name;
+    mp_dtype  dtype;
+    int       rank;
+    size_t    width;
+} value;
+
+typedef struct step step;
+typedef struct runner runner;
+
+/* An op: check reads the attributes of a step and says dtype and row shape of what it defines; run computes a block. */
+typedef struct op {
+    const char *name;
+    void (*check)(loader *);
+    void (*run)(runner *, const step *);
+} op;
+
+struct step {
+    const op *op;
+    size_t   *in, n_in, out; /* values */
+    bool      f32;           /* ops with `dtype`: it is f32 */
+    void     *params;
+};
+
+typedef struct tolerance { enum { EXACT, BOUND, ULPS } kind; double atol, rtol; uint64_t ulps; } tolerance;
+typedef struct vectors { size_t rows; tensor *inputs, *expected; tolerance *tolerances; } vectors;
+
+struct mp_model {
+    arena      arena;
+    mp_limits  limits;
+    mp_input  *inputs;
+    mp_output *outputs;
+    value     *values;   /* the inputs, then one per step */
+    step      *steps;
+    size_t     n_inputs, n_outputs, n_values, n_steps, block_rows;
+    size_t    *sources;  /* [n_outputs] the value each comes from */
+    mp_string *names, *output_names;
+    directory  by_name, by_output; /* of values and of outputs */
+    vectors   *vectors;  /* NULL: none are carried */
+};
+
+/* One block of rows on its way through the steps. */
+struct runner {
+    context        *c;
+    arena          *a;
+    const mp_model *m;
+    column         *values;      /* [n_values] rows x width elements each */
+    size_t          rows, first; /* how many, and the number of the first in the batch */
+};
+
+/* -- what checks use -- */
+
+static const value *in_value(const loader *l, size_t k) { return &l->model->values[l->step->in[k]]; }
+
+static void arity(loader *l, size_t least, size_t most) {
+    if (l->step->n_in < least || l->step->n_in > most) refuse(l->c, "It has %zu inputs, which its op does not take.", l->step->n_in);
+}
+
+static void need_float(loader *l, size_t k) {
+    if (!is_float(in_value(l, k)->dtype)) refuse(l->c, "Its input %zu is %s; it takes floats: put a cast before it.", k, DTYPES[in_value(l, k)->dtype].name);
+}
+
+static void define(loader *l, mp_dtype dtype, int rank, size_t width) {
+    value *v = &l->model->values[l->step->out];
+    if (width > l->limits->row) refuse(l->c, "Its rows have %zu elements, more than the limit of %zu.", width, l->limits->row);
+    v->dtype = dtype;
+    v->rank = rank;
+    v->width = width;
+}
+
+static size_t product(loader *l, size_t a, size_t b) {
+    if (b && a > SIZE_MAX / b) refuse(l->c, "Its rows have more elements than the limit of %zu.", l->limits->row);
+    return a * b;
+}
+
+/* An attribute; NULL if it is absent. */
+static const json *attribute(loader *l, const char *name) { return member(l->json, name); }
+
+enum { REQUIRED = -1 };
+
+/* The position of a string attribute among words (which end with NULL); `otherwise` if it is absent. */
+static int choice(loader *l, const char *name, const char *const *words, int otherwise) {
+    const json *value = attribute(l, name);
+    if (!value && otherwise != REQUIRED) return otherwise;
+    mp_string word = need_string(l, l->json, name);
+    for (int i = 0; words[i]; i++)
+        if (same_string(word, literal(words[i]))) return i;
+    refuse(l->c, "Its attribute \"%s\" does not take the word %s.", name, quote(word).text);
+}
+
+static int64_t whole(loader *l, const char *name, int64_t least, int64_t most) {
+    const json *value = need_kind(l, l->json, name, J_NUMBER, "an integer");
+    const char *stop;
+    int64_t x;
+    if (!read_integer(value->text, value->end, &stop, &x) || x < least || x > most)
+        refuse(l->c, "Its attribute \"%s\" is not an integer from %" PRId64 " to %" PRId64 ".", name, least, most);
+    return x;
+}
+
+static double number(loader *l, const char *name, double otherwise) {
+    const json *value = attribute(l, name);
+    const char *stop;
+    l->what = name;
+    if (!value) return otherwise;
+    if (value->kind != J_NUMBER && value->kind != J_STRING) refuse(l->c, "Its attribute \"%s\" is not a number.", name);
+    return read_float(l, l->step->f32 ? MP_F32 : MP_F64, value->text, &stop);
+}
+
+static const char *const FLOAT_WORDS[] = {"f64", "f32", NULL};
+
+/* Reads `dtype` of an op that has it, and returns it. */
+static mp_dtype step_dtype(loader *l) {
+    l->step->f32 = choice(l, "dtype", FLOAT_WORDS, 0) == 1;
+    return l->step->f32 ? MP_F32 : MP_F64;
+}
+
+/* For the most part of ops: one float input, `dtype`. Returns dtype. */
+static mp_dtype one_float(loader *l) {
+    arity(l, 1, 1);
+    need_float(l, 0);
+    return step_dtype(l);
+}
+
+/* A tensor attribute of a dtype and a rank (ANY_DTYPE: every dtype); false if it is absent and may be. */
+static bool tensor_attribute(loader *l, const char *name, int dtype, int rank, bool required, tensor *t) {
+    if (!attribute(l, name) && !required) return false;
+    *t = read_tensor(l, need(l, l->json, name), dtype, name);
+    if (dtype != ANY_DTYPE && t->dtype != (mp_dtype)dtype) refuse(l->c, "Its attribute \"%s\" is %s; %s is needed.", name, DTYPES[t->dtype].name, DTYPES[dtype].name);
+    if (t->rank != rank) refuse(l->c, "Its attribute \"%s\" has rank %d; %d is needed.", name, t->rank, rank);
+    return true;
+}
+
+/* A tensor of any integer dtype with elements from least to most. */
+static bool integers_attribute(loader *l, const char *name, int rank, bool required, int64_t least, int64_t most, tensor *t) {
+    if (!attribute(l, name) && !required) return false;
+    *t = read_tensor(l, need(l, l->json, name), MP_I64, name);
+    if (!is_integer(t->dtype) || t->rank != rank) refuse(l->c, "Its attribute \"%s\" is no tensor of integers of rank %d.", name, rank);
+    for (size_t i = 0; i < t->count; i++)
+        if (t->data.i[i] < least || t->data.i[i] > most)
+            refuse(l->c, "Its attribute \"%s\" holds %" PRId64 ", which is outside %" PRId64 "..%" PRId64 ".", name, t->data.i[i], least, most);
+    return true;
+}
+
+static void need_count(loader *l, const char *name, const tensor *t, size_t count) {
+    if (t->count != count) refuse(l->c, "Its attribute \"%s\" has %zu elements; %zu are needed.", name, t->count, count);
+}
+
+/* A tensor with one element per column of the first input, or one for all; spread to one per column. */
+static bool per_column(loader *l, const char *name, mp_dtype dtype, bool required, column *spread) {
+    tensor t;
+    size_t width = in_value(l, 0)->width;
+    spread->any = NULL;
+    if (!tensor_attribute(l, name, (int)dtype, 1, required, &t)) return false;
+    *spread = t.data;
+    if (t.count == width) return true;
+    need_count(l, name, &t, 1);
+    spread->any = take(l->c, l->keep, width, element_size(dtype));
+    for (size_t j = 0; j < width; j++) copy_elements(dtype, *spread, j, t.data, 0, 1);
+    return true;
+}
+
+/* The row shape of inputs that broadcast. */
+static void broadcast(loader *l, int *rank, size_t *width) {
+    *rank = 0;
+    *width = 1;
+    for (size_t k = 0; k < l->step->n_in; k++) {
+        const value *v = in_value(l, k);
+        if (v->width != 1 && *width != 1 && v->width != *width) refuse(l->c, "Its inputs do not broadcast: rows of %zu and of %zu elements.", *width, v->width);
+        if (v->width != 1) *width = v->width;
+        if (v->rank > *rank) *rank = v->rank;
+    }
+}
+
+static void *new_params(loader *l, size_t size) { return l->step->params = take_zeroed(l->c, l->keep, 1, size); }
+
+/* -- what runs use -- */
+
+static double rounded(bool f32, double x) { return f32 ? to_f32(x) : x; }
+static column in_column(const runner *r, const step *s, size_t k) { return r->values[s->in[k]]; }
+static column out_column(const runner *r, const step *s) { return r->values[s->out]; }
+static size_t in_width(const runner *r, const step *s, size_t k) { return r->m->values[s->in[k]].width; }
+static size_t out_width(const runner *r, const step *s) { return r->m->values[s->out].width; }
+
+PRINTF_LIKE(4, 5)
+static _Noreturn void refuse_row(runner *r, const step *s, size_t row, const char *format, ...) {
+    char text[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    refuse(r->c, "Row %zu, at the step that defines %s: %s", r->first + row, quote(r->m->values[s->out].name).text, text);
+}
+
+/* The row of the first input, rounded to the step's dtype: the row itself, or a copy in `buffer`. */
+static const double *rounded_row(const runner *r, const step *s, size_t row, double *buffer) {
+    size_t width = in_width(r, s, 0);
+    const double *x = in_column(r, s, 0).f + row * width;
+    if (!s->f32) return x;
+    for (size_t j = 0; j < width; j++) buffer[j] = to_f32(x[j]);
+    return buffer;
+}
+
+static double *row_buffer(runner *r, const step *s) { return take(r->c, r->a, in_width(r, s, 0), sizeof(double)); }
+
+/* -- concat -- */
+
+static void concat_check(loader *l) {
+    arity(l, 1, SIZE_MAX);
+    size_t width = 0; /* cannot overflow: each is within the limit of a row */
+    for (size_t k = 0; k < l->step->n_in; k++) {
+        if (in_value(l, k)->dtype != in_value(l, 0)->dtype) refuse(l->c, "It joins values of different dtypes.");
+        width += in_value(l, k)->width;
+        if (width > l->limits->row) break;
+    }
+    define(l, in_value(l, 0)->dtype, 1, width);
+}
+
+static void concat_run(runner *r, const step *s) {
+    size_t width = out_width(r, s), at = 0;
+    for (size_t k = 0; k < s->n_in; k++) {
+        size_t part = in_width(r, s, k);
+        for (size_t i = 0; i < r->rows; i++) copy_elements(r->m->values[s->out].dtype, out_column(r, s), i * width + at, in_column(r, s, k), i * part, part);
+        at += part;
+    }
+}
+
+/* -- select -- */
+
+static void select_check(loader *l) {
+    tensor *index = new_params(l, sizeof *index);
+    arity(l, 1, 1);
+    integers_attribute(l, "index", 1, true, 0, (int64_t)in_value(l, 0)->width - 1, index);
+    define(l, in_value(l, 0)->dtype, 1, index->count);
+}
+
+static void select_run(runner *r, const step *s) {
+    const tensor *index = s->params;
+    size_t width = in_width(r, s, 0);
+    for (size_t i = 0; i < r->rows; i++)
+        for (size_t k = 0; k < index->count; k++)
+            copy_elements(r->m->values[s->out].dtype, out_column(r, s), i * index->count + k, in_column(r, s, 0), i * width + (size_t)index->data.i[k], 1);
+}
+
+/* -- cast -- */
+
+static void cast_check(loader *l) {
+    arity(l, 1, 1);
+    mp_dtype to = dtype_named(l, need_string(l, l->json, "to"));
+    if (to == MP_STR || in_value(l, 0)->dtype == MP_STR) refuse(l->c, "Strings are not cast: use lookup.");
+    define(l, to, in_value(l, 0)->rank, in_value(l, 0)->width);
+}
+
+static void cast_run(runner *r, const step *s) {
+    size_t width = out_width(r, s), n = r->rows * width;
+    mp_dtype from = r->m->values[s->in[0]].dtype, to = r->m->values[s->out].dtype;
+    column x = in_column(r, s, 0), y = out_column(r, s);
+    for (size_t i = 0; i < n; i++) {
+        if (is_float(to)) {
+            if (is_float(from)) y.f[i] = rounded(to == MP_F32, x.f[i]);
+            else y.f[i] = to == MP_F32 ? (double)(float)x.i[i] : (double)x.i[i]; /* one rounding */
+        } else if (to == MP_BOOL) {
+            y.i[i] = is_float(from) ? x.f[i] != 0 : x.i[i] != 0;
+        } else {
+            double whole = is_float(from) ? trunc(x.f[i]) : 0;
+            bool fits = whole >= -0x1p63 && whole < 0x1p63;
+            y.i[i] = !is_float(from) ? x.i[i] : fits ? (int64_t)whole : 0;
+            if (!fits || y.i[i] < DTYPES[to].least || y.i[i] > DTYPES[to].most) refuse_row(r, s, i / width, "a value does not fit into %s.", DTYPES[to].name);
+        }
+    }
+}
+
+/* -- constant -- */
+
+static void constant_check(loader *l) {
+    tensor *t = new_params(l, sizeof *t);
+    arity(l, 0, 0);
+    *t = read_tensor(l, need_kind(l, l->json, "value", J_OBJECT, "a tensor in the object form"), ANY_DTYPE, "value");
+    if (t->rank > 1) refuse(l->c, "Its value has rank %d; 0 or 1 is needed.", t->rank);
+    define(l, t->dtype, t->rank, t->count);
+}
+
+static void constant_run(runner *r, const step *s) {
+    const tensor *t = s->params;
+    for (size_t i = 0; i < r->rows; i++) copy_elements(t->dtype, out_column(r, s), i * t->count, t->data, 0, t->count);
+}
+
+/* -- impute, is_missing -- */
+
+typedef struct match { double number; mp_string word; column values; } match;
+
+static match *match_check(loader *l) {
+    match *p = new_params(l, sizeof *p);
+    arity(l, 1, 1);
+    mp_dtype dtype = in_value(l, 0)->dtype;
+    if (!is_float(dtype) && dtype != MP_STR) refuse(l->c, "Its input is %s; f64, f32 or str is needed.", DTYPES[dtype].name);
+    p->number = NAN;
+    if (!attribute(l, "match")) return p;
+    const char *stop;
+    const json *value = need(l, l->json, "match");
+    l->what = "match";
+    if (dtype == MP_STR) p->word = keep_string(l->c, l->keep, need_string(l, l->json, "match"));
+    else p->number = read_float(l, dtype, value->text, &stop);
+    return p;
+}
+
+static bool matches(const match *p, mp_dtype dtype, column x, size_t i) {
+    if (dtype == MP_STR) return same_string(x.s[i], p->word);
+    return is_nan(p->number) ? is_nan(x.f[i]) : x.f[i] == p->number;
+}
+
+static void impute_check(loader *l) {
+    match *p = match_check(l);
+    per_column(l, "values", in_value(l, 0)->dtype, true, &p->values);
+    define(l, in_value(l, 0)->dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
+}
+
+static void impute_run(runner *r, const step *s) {
+    const match *p = s->params;
+    mp_dtype dtype = r->m->values[s->out].dtype;
+    size_t width = out_width(r, s);
+    column x = in_column(r, s, 0), y = out_column(r, s);
+    for (size_t i = 0; i < r->rows; i++)
+        for (size_t j = 0, k = i * width; j < width; j++, k++)
+            if (matches(p, dtype, x, k)) copy_elements(dtype, y, k, p->values, j, 1);
+            else copy_elements(dtype, y, k, x, k, 1);
+}
+
+static void is_missing_check(loader *l) {
+    match_check(l);
+    define(l, MP_F64, in_value(l, 0)->rank, in_value(l, 0)->width);
+}
+
+static void is_missing_run(runner *r, const step *s) {
+    column x = in_column(r, s, 0), y = out_column(r, s);
+    for (size_t i = 0; i < r->rows * out_width(r, s); i++) y.f[i] = matches(s->params, r->m->values[s->in[0]].dtype, x, i);
+}
+
+/* -- lookup -- */
+
+typedef struct lookup { tensor keys, values; size_t *order; bool has_default; column otherwise; } lookup;
+
+static int key_tensor_order(const void *keys, size_t a, size_t b) {
+    const tensor *t = keys;
+    return compare_elements(t->dtype, t->data, a, t->data, b);
+}
+
+static void lookup_check(loader *l) {
+    lookup *p = new_params(l, sizeof *p);
+    arity(l, 1, 1);
+    mp_dtype dtype = in_value(l, 0)->dtype;
+    if (!is_float(dtype) && dtype != MP_I64 && dtype != MP_BOOL && dtype != MP_STR) refuse(l->c, "Its input is %s; f64, f32, i64, bool or str is needed.", DTYPES[dtype].name);
+    tensor_attribute(l, "keys", (int)dtype, 1, true, &p->keys);
+    tensor_attribute(l, "values", ANY_DTYPE, 1, true, &p->values);
+    need_count(l, "values", &p->values, p->keys.count);
+    p->order = new_index(l->c, l->keep, p->keys.count);
+    sort_index(l->c, l->scratch, p->order, p->keys.count, key_tensor_order, &p->keys);
+    for (size_t i = 1; i < p->keys.count; i++)
+        if (key_tensor_order(&p->keys, p->order[i - 1], p->order[i]) == 0) refuse(l->c, "Its attribute \"keys\" holds the same key twice.");
+    const json *otherwise = attribute(l, "default");
+    if (otherwise) {
+        const char *stop;
+        l->what = "default";
+        if (otherwise->kind & (J_NULL | J_ARRAY | J_OBJECT)) refuse(l->c, "Its attribute \"default\" is no element of dtype %s.", DTYPES[p->values.dtype].name);
+        p->has_default = true;
+        p->otherwise.any = take(l->c, l->keep, 1, element_size(p->values.dtype));
+        read_element(l, p->values.dtype, otherwise->text, &stop, p->otherwise, 0);
+    }
+    define(l, p->values.dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
+}
+
+/* The position of the key that equals element i of x; NOT_FOUND if there is none. */
+static ptrdiff_t find_key(const lookup *p, column x, size_t i) {
+    size_t low = 0, high = p->keys.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare_elements(p->keys.dtype, p->keys.data, p->order[middle], x, i);
+        if (order == 0) return (ptrdiff_t)p->order[middle];
+        if (order < 0) low = middle + 1;
+        else high = middle;
+    }
+    return NOT_FOUND;
+}
+
+static void lookup_run(runner *r, const step *s) {
+    const lookup *p = s->params;
+    column x = in_column(r, s, 0), y = out_column(r, s);
+    size_t width = out_width(r, s);
+    for (size_t i = 0; i < r->rows * width; i++) {
+        ptrdiff_t k = find_key(p, x, i);
+        if (k == NOT_FOUND && !p->has_default) {
+            char text[NUMBER_TEXT] = "the value";
+            if (p->keys.dtype == MP_STR && x.s[i].data) refuse_row(r, s, i / width, "the category %s is not known.", quote(x.s[i]).text);
+            if (is_float(p->keys.dtype) && isfinite(x.f[i])) format_number(text, x.f[i], false);
+            refuse_row(r, s, i / width, "%s is not a known category.", text);
+        }
+        if (k == NOT_FOUND) copy_elements(p->values.dtype, y, i, p->otherwise, 0, 1);
+        else copy_elements(p->values.dtype, y, i, p->values.data, (size_t)k, 1);
+    }
+}
+
+/* -- onehot -- */
+
+static void onehot_check(loader *l) {
+    size_t *size = new_params(l, sizeof *size);
+    arity(l, 1, 1);
+    if (!is_integer(in_value(l, 0)->dtype)) refuse(l->c, "Its input is %s; integers are needed.", DTYPES[in_value(l, 0)->dtype].name);
+    *size = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
+    define(l, MP_F64, 1, product(l, in_value(l, 0)->width, *size));
+}
+
+static void onehot_run(runner *r, const step *s) {
+    size_t size = *(const size_t *)s->params, width = in_width(r, s, 0);
+    column x = in_column(r, s, 0), y = out_column(r, s);
+    memset(y.f, 0, r->rows * width * size * sizeof *y.f);
+    for (size_t i = 0; i < r->rows * width; i++) {
+        if (x.i[i] < -1 || x.i[i] >= (int64_t)size) refuse_row(r, s, i / width, "the code %" PRId64 " is outside -1..%zu.", x.i[i], size - 1);
+        if (x.i[i] >= 0) y.f[i * size + (size_t)x.i[i]] = 1.0;
+    }
+}
+
+/* -- bucketize -- */
+
+typedef struct bucketize { tensor edges, sizes; bool right; } bucketize;
+
+static void bucketize_check(loader *l) {
+    static const char *const sides[] = {"left", "right", NULL};
+    bucketize *p = new_params(l, sizeof *p);
+    arity(l, 1, 1);
+    need_float(l, 0);
+    tensor_attribute(l, "edges", (int)in_value(l, 0)->dtype, 1, true, &p->edges);
+    integers_attribute(l, "sizes", 1, true, 0, (int64_t)p->edges.count, &p->sizes);
+    need_count(l, "sizes", &p->sizes, in_value(l, 0)->width);
+    p->right = choice(l, "side", sides, REQUIRED);
+    size_t at = 0;
+    for (size_t j = 0; j < p->sizes.count; j++) {
+        size_t n = (size_t)p->sizes.data.i[j];
+        if (n > p->edges.count - at) refuse(l->c, "Its attribute \"sizes\" adds up to more than the edges.");
+        for (size_t k = 0; k < n; k++)
+            if (!(p->edges.data.f[k ? at + k - 1 : at] <= p->edges.data.f[at + k])) refuse(l->c, "Its edges of column %zu do not ascend.", j);
+        at += n;
+    }
+    need_count(l, "edges", &p->edges, at);
+    define(l, MP_I64, in_value(l, 0)->rank, in_value(l, 0)->width);
+}
+
+/* How many of n ascending edges lie below x (right: not above x). NaN lies above all. */
+static size_t count_edges(const double *edges, size_t n, double x, bool right) {
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        bool above = right ? x < edges[middle] : x <= edges[middle];
+        if (above) high = middle;
+        else low = middle + 1;
+    }
+    return low;
+}
+
+static void bucketize_run(runner *r, const step *s) {
+    const bucketize *p = s->params;
+    size_t width = out_width(r, s), at = 0;
+    for (size_t j = 0; j < width; j++) {
+        size_t n = (size_t)p->sizes.data.i[j];
+        for (size_t i = 0; i < r->rows; i++)
+            out_column(r, s).i[i * width + j] = (int64_t)count_edges(p->edges.data.f + at, n, in_column(r, s, 0).f[i * width + j], p->right);
+        at += n;
+    }
+}
+
+/* -- scale -- */
+
+typedef struct scale { const double *sub, *div, *mul, *add; } scale; /* [width] or NULL */
+
+static void scale_check(loader *l) {
+    static const char *const names[] = {"sub", "div", "mul", "add"};
+    scale *p = new_params(l, sizeof *p);
+    const double **parts[] = {&p->sub, &p->div, &p->mul, &p->add};
+    mp_dtype dtype = one_float(l);
+    for (size_t k = 0; k < LENGTH(names); k++) {
+        column spread;
+        per_column(l, names[k], dtype, false, &spread);
+        *parts[k] = spread.f;
+    }
+    define(l, dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
+}
+
+static void scale_run(runner *r, const step *s) {
+    const scale *p = s->params;
+    size_t width = out_width(r, s);
+    bool f32 = s->f32;
+    const double *x = in_column(r, s, 0).f;
+    double *y = out_column(r, s).f;
+    for (size_t i = 0; i < r->rows; i++, x += width, y += width) {
+        for (size_t j = 0; j < width; j++) y[j] = rounded(f32, x[j]);
+        for (size_t j = 0; p->sub && j < width; j++) y[j] = rounded(f32, y[j] - p->sub[j]);
+        for (size_t j = 0; p->div && j < width; j++) y[j] = rounded(f32, y[j] / p->div[j]);
+        for (size_t j = 0; p->mul && j < width; j++) y[j] = rounded(f32, y[j] * p->mul[j]);
+        for (size_t j = 0; p->add && j < width; j++) y[j] = rounded(f32, y[j] + p->add[j]);
+    }
+}
+
+/* -- clip -- */
+
+typedef struct clip { column min, max; } clip;
+
+static void clip_check(loader *l) {
+    clip *p = new_params(l, sizeof *p);
+    mp_dtype dtype = one_float(l);
+    per_column(l, "min", dtype, false, &p->min);
+    per_column(l, "max", dtype, false, &p->max);
+    define(l, dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
+}
+
+static void clip_run(runner *r, const step *s) {
+    const clip *p = s->params;
+    size_t width = out_width(r, s);
+    for (size_t i = 0; i < r->rows; i++)
+        for (size_t j = 0; j < width; j++) {
+            double x = rounded(s->f32, in_column(r, s, 0).f[i * width + j]);
+            bool low = p->min.f && x < p->min.f[j], high = p->max.f && x > p->max.f[j];
+            out_column(r, s).f[i * width + j] = low ? p->min.f[j] : high ? p->max.f[j] : x;
+        }
+}
+
+/* -- unary -- */
+
+static double f_neg(double x) { return -x; }
+static double f_sign(double x) { return is_nan(x) ? x : (double)((x > 0) - (x < 0)); }
+static double f_square(double x) { return x * x; }
+static double f_reciprocal(double x) { return 1.0 / x; }
+static double f_relu(double x) { return x > 0 || is_nan(x) ? x : 0.0; }
+static double f_sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
+static double f_log_sigmoid(double x) { return x >= 0 ? -log1p(exp(-x)) : x - log1p(exp(x)); }
+static double f_softplus(double x) { return (x > 0 || is_nan(x) ? x : 0.0) + log1p(exp(-fabs(x))); }
+
+typedef double function(double);
+static const char *const UNARY_WORDS[] = {
+    "neg", "abs", "sign", "sqrt", "square", "reciprocal", "floor", "ceil", "round", "trunc", "relu", "exp", "expm1", "log", "log1p",
+    "log2", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "sigmoid", "log_sigmoid", "softplus",
+    "erf", "norm_ppf", "not", NULL};
+static function *const UNARY[] = {
+    f_neg, fabs, f_sign, sqrt, f_square, f_reciprocal, floor, ceil, rint, trunc, f_relu, exp, expm1, log, log1p,
+    log2, log10, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, f_sigmoid, f_log_sigmoid, f_softplus,
+    modelport_erf, norm_ppf, NULL};
+_Static_assert(LENGTH(UNARY_WORDS) == LENGTH(UNARY) + 1, "a function for every word");
+
+static void unary_check(loader *l) {
+    function **fn = new_params(l, sizeof *fn);
+    arity(l, 1, 1);
+    mp_dtype dtype = step_dtype(l);
+    *fn = UNARY[choice(l, "fn", UNARY_WORDS, REQUIRED)];
+    if (*fn) need_float(l, 0);
+    else if (in_value(l, 0)->dtype != MP_BOOL) refuse(l->c, "Its input is %s; \"not\" takes bool.", DTYPES[in_value(l, 0)->dtype].name);
+    define(l, *fn ? dtype : MP_BOOL, in_value(l, 0)->rank, in_value(l, 0)->width);
+}
+
+static void unary_run(runner *r, const step *s) {
+    function *fn = *(function *const *)s->params;
+    column x = in_column(r, s, 0), y = out_column(r, s);
+    size_t n = r->rows * out_width(r, s);
+    if (fn) for (size_t i = 0; i < n; i++) y.f[i] = rounded(s->f32, fn(rounded(s->f32, x.f[i])));
+    else for (size_t i = 0; i < n; i++) y.i[i] = !x.i[i];
+}
+
+/* -- binary -- */
+
+enum { ADD, SUB, MUL, DIV, MIN, MAX, POW, EQ, NE, LT, LE, GT, GE, AND, OR, XOR };
+static const char *const BINARY_WORDS[] = {"add", "sub", "mul", "div", "min", "max", "pow", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", NULL};
+
+static void binary_check(loader *l) {
+    int *fn = new_params(l, sizeof *fn), rank;
+    size_t width;
+    arity(l, 2, 2);
+    mp_dtype dtype = step_dtype(l), a = in_value(l, 0)->dtype, b = in_value(l, 1)->dtype;
+    *fn = choice(l, "fn", BINARY_WORDS, REQUIRED);
+    bool floats = is_float(a) && is_float(b), bools = a == MP_BOOL && b == MP_BOOL, strings = a == MP_STR && b == MP_STR;
+    bool fits = *fn < EQ ? floats : *fn >= AND ? bools : floats || (a == MP_I64 && b == MP_I64) || (*fn <= NE && (bools || strings));
+    if (!fits) refuse(l->c, "Its fn \"%s\" does not take %s and %s.", BINARY_WORDS[*fn], DTYPES[a].name, DTYPES[b].name);
+    broadcast(l, &rank, &width);
+    define(l, *fn < EQ ? dtype : MP_BOOL, rank, width);
+}
+
+static double arithmetic(int fn, double a, double b) {
+    switch (fn) {
+    case ADD: return a + b;
+    case SUB: return a - b;
+    case MUL: return a * b;
+    case DIV: return a / b;
+    case MIN: return is_nan(a) || a < b ? a : b;
+    case MAX: return is_nan(a) || a > b ? a : b;
+    default: return pow(a, b);
+    }
+}
+
+static bool compare(int fn, bool less, bool equal, bool greater) {
+    switch (fn) {
+    case EQ: return equal;
+    case NE: return !equal;
+    case LT: return less;
+    case LE: return less || equal;
+    case GT: return greater;
+    default: return greater || equal;
+    }
+}
+
+static bool logic(int fn, bool a, bool b) { return fn == AND ? a && b : fn == OR ? a || b : a != b; }
+
+static void binary_run(runner *r, const step *s) {
+    int fn = *(const int *)s->params;
+    mp_dtype dtype = r->m->values[s->in[0]].dtype;
+    column x = in_column(r, s, 0), z = in_column(r, s, 1), y = out_column(r, s);
+    size_t width = out_width(r, s), step_x = in_width(r, s, 0) == width, step_z = in_width(r, s, 1) == width;
+    for (size_t i = 0; i < r->rows * width; i++) {
+        size_t p = step_x ? i : i / width, q = step_z ? i : i / width;
+        if (is_float(dtype)) {
+            double a = rounded(s->f32, x.f[p]), b = rounded(s->f32, z.f[q]);
+            if (fn < EQ) y.f[i] = rounded(s->f32, arithmetic(fn, a, b));
+            else y.i[i] = compare(fn, a < b, a == b, a > b);
+        } else if (dtype == MP_STR) {
+            y.i[i] = compare(fn, false, same_string(x.s[p], z.s[q]), false);
+        } else {
+            int64_t a = x.i[p], b = z.i[q];
+            y.i[i] = fn >= AND ? logic(fn, a, b) : compare(fn, a < b, a == b, a > b);
+        }
+    }
+}
+
+/* -- where -- */
+
+static void where_check(loader *l) {
+    int rank;
+    size_t width;
+    arity(l, 3, 3);
+    if (in_value(l, 0)->dtype != MP_BOOL || in_value(l, 1)->dtype != in_value(l, 2)->dtype) refuse(l->c, "Its inputs are not a bool and two of one dtype.");
+    broadcast(l, &rank, &width);
+    define(l, in_value(l, 1)->dtype, rank, width);
+}
+
+static void where_run(runner *r, const step *s) {
+    size_t width = out_width(r, s);
+    bool wide[3];
+    for (size_t k = 0; k < 3; k++) wide[k] = in_width(r, s, k) == width;
+    for (size_t i = 0; i < r->rows * width; i++) {
+        size_t k = in_column(r, s, 0).i[wide[0] ? i : i / width] ? 1 : 2;
+        copy_elements(r->m->values[s->out].dtype, out_column(r, s), i, in_column(r, s, k), wide[k] ? i : i / width, 1);
+    }
+}
+
+/* -- linear; sums over columns that pairwise shares -- */
+
+enum { PANEL = 8 };
+enum { DOT, SQUARES, ABSOLUTES, LARGEST, POWERED }; /* what is summed: x p, (x-p)^2, |x-p|, (max of) |x-p|, |x-p|^e */
+
+/* The rows of a matrix [n, width] in panels of 8: element (k, j) at [k / 8][j][k % 8], so that eight sums run side by side. */
+static double *pack_panels(loader *l, const tensor *t) {
+    size_t n = t->dims[0], width = t->dims[1], panels = (n + PANEL - 1) / PANEL;
+    double *packed = take_zeroed(l->c, l->keep, product(l, panels, width), PANEL * sizeof *packed);
+    for (size_t k = 0; k < n; k++)
+        for (size_t j = 0; j < width; j++) packed[(k / PANEL * width + j) * PANEL + k % PANEL] = t->data.f[k * width + j];
+    return packed;
+}
+
+/* Eight sums over the columns in ascending order, from 0.0, each in f64. */
+static void sum_columns(int kind, double exponent, const double *x, size_t width, const double *panel, double *sums) {
+    double s[PANEL] = {0};
+    for (size_t j = 0; j < width; j++, panel += PANEL) {
+        double v = x[j];
+        if (kind == DOT) {
+            for (int k = 0; k < PANEL; k++) s[k] += v * panel[k];
+        } else if (kind == SQUARES) {
+            for (int k = 0; k < PANEL; k++) s[k] += (v - panel[k]) * (v - panel[k]);
+        } else if (kind == ABSOLUTES) {
+            for (int k = 0; k < PANEL; k++) s[k] += fabs(v - panel[k]);
+        } else if (kind == LARGEST) {
+            for (int k = 0; k < PANEL; k++) s[k] = fabs(v - panel[k]) <= s[k] || is_nan(s[k]) ? s[k] : fabs(v - panel[k]);
+        } else {
+            for (int k = 0; k < PANEL; k++) s[k] += pow(fabs(v - panel[k]), exponent);
+        }
+    }
+    memcpy(sums, s, sizeof s);
+}
+
+typedef struct linear { const double *panels; tensor bias; bool has_bias; } linear;
+
+static void linear_check(loader *l) {
+    linear *p = new_params(l, sizeof *p);
+    mp_dtype dtype = one_float(l);
+    tensor weight;
+    arena *keep = l->keep;
+    l->keep = l->scratch; /* the packed copy is what stays */
+    tensor_attribute(l, "weight", (int)dtype, 2, true, &weight);
+    l->keep = keep;
+    if (weight.dims[1] != in_value(l, 0)->width) refuse(l->c, "Its weight has %zu columns, its input %zu.", weight.dims[1], in_value(l, 0)->width);
+    p->has_bias = tensor_attribute(l, "bias", (int)dtype, 1, false, &p->bias);
+    if (p->has_bias) need_count(l, "bias", &p->bias, weight.dims[0]);
+    define(l, dtype, 1, weight.dims[0]);
+    p->panels = pack_panels(l, &weight);
+}
+
+static void linear_run(runner *r, const step *s) {
+    const linear *p = s->params;
+    size_t width = in_width(r, s, 0), out = out_width(r, s);
+    double *buffer = row_buffer(r, s), *y = out_column(r, s).f, sums[PANEL];
+    for (size_t first = 0; first < out; first += PANEL)
+        for (size_t i = 0; i < r->rows; i++) {
+            sum_columns(DOT, 0, rounded_row(r, s, i, buffer), width, p->panels + first * width, sums);
+            for (size_t k = first; k < out && k < first + PANEL; k++)
+                y[i * out + k] = rounded(s->f32, p->has_bias ? sums[k - first] + p->bias.data.f[k] : sums[k - first]);
+        }
+}
+
+/* -- softmax, log_softmax, normalize -- */
+
+static void same_row_check(loader *l) {
+    mp_dtype dtype = one_float(l);
+    define(l, dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
+}
+
+/* The largest element; the first NaN wins. */
+static size_t find_extreme(const double *x, size_t n, bool least) {
+    size_t best = 0;
+    for (size_t j = 1; j < n && !is_nan(x[best]); j++)
+        if (is_nan(x[j]) || (least ? x[j] < x[best] : x[j] > x[best])) best = j;
+    return best;
+}
+
+/* y_j = x_j - max; returns the sum of exp(y_j). */
+static double shift_row(bool f32, const double *x, double *y, size_t width) {
+    double sum = 0, most = width ? x[find_extreme(x, width, false)] : 0;
+    for (size_t j = 0; j < width; j++) {
+        y[j] = rounded(f32, x[j] - most);
+        sum += rounded(f32, exp(y[j]));
+    }
+    return rounded(f32, sum);
+}
+
+static void softmax_run(runner *r, const step *s) {
+    size_t width = out_width(r, s);
+    double *buffer = row_buffer(r, s), *y = out_column(r, s).f;
+    for (size_t i = 0; i < r->rows; i++, y += width) {
+        double sum = shift_row(s->f32, rounded_row(r, s, i, buffer), y, width);
+        for (size_t j = 0; j < width; j++) y[j] = rounded(s->f32, rounded(s->f32, exp(y[j])) / sum);
+    }
+}
+
+static void log_softmax_run(runner *r, const step *s) {
+    size_t width = out_width(r, s);
+    double *buffer = row_buffer(r, s), *y = out_column(r, s).f;
+    for (size_t i = 0; i < r->rows; i++, y += width) {
+        double logarithm = rounded(s->f32, log(shift_row(s->f32, rounded_row(r, s, i, buffer), y, width)));
+        for (size_t j = 0; j < width; j++) y[j] = rounded(s->f32, y[j] - logarithm);
+    }
+}
+
+enum { L1, L2, LARGEST_NORM };
+
+static void normalize_check(loader *l) {
+    static const char *const norms[] = {"l1", "l2", "max", NULL};
+    int *norm = new_params(l, sizeof *norm);
+    same_row_check(l);
+    *norm = choice(l, "norm", norms, REQUIRED);
+}
+
+static double norm_of(int norm, const double *x, size_t width) {
+    double sum = 0;
+    for (size_t j = 0; j < width; j++) {
+        double a = fabs(x[j]);
+        if (norm == LARGEST_NORM) sum = is_nan(sum) || a <= sum ? sum : a;
+        else sum += norm == L1 ? a : a * a;
+    }
+    return norm == L2 ? sqrt(sum) : sum;
+}
+
+static void normalize_run(runner *r, const step *s) {
+    size_t width = out_width(r, s);
+    double *buffer = row_buffer(r, s), *y = out_column(r, s).f;
+    for (size_t i = 0; i < r->rows; i++, y += width) {
+        const double *x = rounded_row(r, s, i, buffer);
+        double norm = rounded(s->f32, norm_of(*(const int *)s->params, x, width));
+        for (size_t j = 0; j < width; j++) y[j] = norm == 0 ? x[j] : rounded(s->f32, x[j] / norm);
+    }
+}
+
+/* -- reduce -- */
+
+enum { R_SUM, R_PROD, R_MEAN, R_MIN, R_MAX, R_L2, R_LOGSUMEXP, R_ARGMAX, R_ARGMIN };
+
+static void reduce_check(loader *l) {
+    static const char *const words[] = {"sum", "prod", "mean", "min", "max", "l2", "logsumexp", "argmax", "argmin", NULL};
+    int *fn = new_params(l, sizeof *fn);
+    mp_dtype dtype = one_float(l);
+    *fn = choice(l, "fn", words, REQUIRED);
+    const json *keep = attribute(l, "keep");
+    if (keep && !(keep->kind & J_BOOL)) refuse(l->c, "Its attribute \"keep\" is not true or false.");
+    if (in_value(l, 0)->width == 0) refuse(l->c, "It reduces rows without elements.");
+    define(l, *fn >= R_ARGMAX ? MP_I64 : dtype, keep && keep->kind == J_TRUE, 1);
+}
+
+static double reduce_row(int fn, const double *x, size_t width) {
+    double sum = fn == R_PROD, m = x[find_extreme(x, width, fn == R_MIN)];
+    if (fn == R_MIN || fn == R_MAX || (fn == R_LOGSUMEXP && isinf(m))) return m;
+    for (size_t j = 0; j < width; j++) {
+        if (fn == R_PROD) sum *= x[j];
+        else sum += fn == R_L2 ? x[j] * x[j] : fn == R_LOGSUMEXP ? exp(x[j] - m) : x[j];
+    }
+    return fn == R_MEAN ? sum / (double)width : fn == R_L2 ? sqrt(sum) : fn == R_LOGSUMEXP ? m + log(sum) : sum;
+}
+
+static void reduce_run(runner *r, const step *s) {
+    int fn = *(const int *)s->params;
+    size_t width = in_width(r, s, 0);
+    double *buffer = row_buffer(r, s);
+    for (size_t i = 0; i < r->rows; i++) {
+        const double *x = rounded_row(r, s, i, buffer);
+        if (fn >= R_ARGMAX) out_column(r, s).i[i] = (int64_t)find_extreme(x, width, fn == R_ARGMIN);
+        else out_column(r, s).f[i] = rounded(s->f32, reduce_row(fn, x, width));
+    }
+}
+
+/* -- two_class -- */
+
+static void two_class_check(loader *l) {
+    mp_dtype dtype = one_float(l);
+    if (in_value(l, 0)->width != 1) refuse(l->c, "Its input has rows of %zu elements; 1 is needed.", in_value(l, 0)->width);
+    define(l, dtype, 1, 2);
+}
+
+static void two_class_run(runner *r, const step *s) {
+    for (size_t i = 0; i < r->rows; i++) {
+        double p = rounded(s->f32, in_column(r, s, 0).f[i]);
+        out_column(r, s).f[2 * i] = rounded(s->f32, 1 - p);
+        out_column(r, s).f[2 * i + 1] = p;
+    }
+}
+
+/* -- take -- */
+
+static void take_check(loader *l) {
+    tensor *t = new_params(l, sizeof *t);
+    arity(l, 1, 1);
+    if (!is_integer(in_value(l, 0)->dtype)) refuse(l->c, "Its input is %s; integers are needed.", DTYPES[in_value(l, 0)->dtype].name);
+    *t = read_tensor(l, need(l, l->json, "table"), ANY_DTYPE, "table");
+    if (t->rank != 1 && t->rank != 2) refuse(l->c, "Its table has rank %d; 1 or 2 is needed.", t->rank);
+    if (t->rank == 2 && in_value(l, 0)->width != 1) refuse(l->c, "Its table has rank 2, which takes one index per row, not %zu.", in_value(l, 0)->width);
+    if (t->rank == 1) define(l, t->dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
+    else define(l, t->dtype, 1, t->dims[1]);
+}
+
+static void take_run(runner *r, const step *s) {
+    const tensor *t = s->params;
+    size_t width = in_width(r, s, 0), part = t->rank == 2 ? t->dims[1] : 1;
+    column x = in_column(r, s, 0);
+    for (size_t i = 0; i < r->rows * width; i++) {
+        if (x.i[i] < 0 || (uint64_t)x.i[i] >= t->dims[0]) refuse_row(r, s, i / width, "the index %" PRId64 " is outside the table of %zu.", x.i[i], t->dims[0]);
+        copy_elements(t->dtype, out_column(r, s), i * part, t->data, (size_t)x.i[i] * part, part);
+    }
+}
+
+/* -- poly -- */
+
+static void poly_check(loader *l) {
+    tensor *powers = new_params(l, sizeof *powers);
+    mp_dtype dtype = one_float(l);
+    integers_attribute(l, "powers", 2, true, 0, 255, powers);
+    if (powers->dims[1] != in_value(l, 0)->width) refuse(l->c, "Its powers have %zu columns, its input %zu.", powers->dims[1], in_value(l, 0)->width);
+    define(l, dtype, 1, powers->dims[0]);
+}
+
+static void poly_run(runner *r, const step *s) {
+    const tensor *powers = s->params;
+    size_t width = in_width(r, s, 0), out = out_width(r, s);
+    double *buffer = row_buffer(r, s);
+    for (size_t i = 0; i < r->rows; i++) {
+        const double *x = rounded_row(r, s, i, buffer);
+        for (size_t k = 0; k < out; k++) {
+            const int64_t *power = powers->data.i + k * width;
+            double y = 1.0; /* the first factor times 1.0 is itself */
+            for (size_t j = width; j-- > 0;)
+                for (int64_t n = power[j]; n > 0; n--) y = rounded(s->f32, x[j] * y);
+            out_column(r, s).f[i * out + k] = y;
+        }
+    }
+}
+
+/* -- interp -- */
+
+enum { OUTSIDE_CLIP, OUTSIDE_NAN, OUTSIDE_EXTEND };
+typedef struct interp { tensor x, y; int outside; } interp;
+
+static void interp_check(loader *l) {
+    static const char *const words[] = {"clip", "nan", "extend", NULL};
+    interp *p = new_params(l, sizeof *p);
+    mp_dtype dtype = one_float(l);
+    tensor_attribute(l, "x", (int)dtype, 1, true, &p->x);
+    tensor_attribute(l, "y", (int)dtype, 1, true, &p->y);
+    need_count(l, "y", &p->y, p->x.count);
+    p->outside = choice(l, "outside", words, REQUIRED);
+    if (p->x.count < (p->outside == OUTSIDE_EXTEND ? 2 : 1)) refuse(l->c, "It has %zu knots, too few.", p->x.count);
+    for (size_t k = 0; k < p->x.count; k++) {
+        if (!isfinite(p->x.data.f[k]) || !isfinite(p->y.data.f[k])) refuse(l->c, "Its knot %zu is not finite.", k);
+        if (k && !(p->x.data.f[k - 1] < p->x.data.f[k])) refuse(l->c, "Its knots do not ascend strictly at %zu.", k);
+    }
+    define(l, dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
+}
+
+static double interp_at(const interp *p, bool f32, double v) {
+    const double *x = p->x.data.f, *y = p->y.data.f;
+    size_t last = p->x.count - 1;
+    if (is_nan(v)) return v;
+    if (v == x[last]) return y[last];
+    if (v < x[0] || v > x[last]) {
+        if (p->outside == OUTSIDE_NAN) return NAN;
+        if (p->outside == OUTSIDE_CLIP) return v < x[0] ? y[0] : y[last];
+    }
+    size_t i = v < x[0] ? 0 : v > x[last] ? last - 1 : count_edges(x, last, v, true) - 1;
+    double slope = rounded(f32, rounded(f32, y[i + 1] - y[i]) / rounded(f32, x[i + 1] - x[i]));
+    return rounded(f32, rounded(f32, slope * rounded(f32, v - x[i])) + y[i]);
+}
+
+static void interp_run(runner *r, const step *s) {
+    for (size_t i = 0; i < r->rows * out_width(r, s); i++)
+        out_column(r, s).f[i] = interp_at(s->params, s->f32, rounded(s->f32, in_column(r, s, 0).f[i]));
+}
+
+/* -- pairwise -- */
+
+enum { P_DOT, P_SQEUCLIDEAN, P_EUCLIDEAN, P_MANHATTAN, P_CHEBYSHEV, P_MINKOWSKI, P_COSINE, P_RBF, P_LAPLACIAN, P_POLY, P_SIGMOID };
+typedef struct pairwise { const double *panels, *norms; int metric, sum; double gamma, coef0, degree, p; } pairwise;
+
+static void pairwise_check(loader *l) {
+    static const char *const words[] = {"dot", "sqeuclidean", "euclidean", "manhattan", "chebyshev", "minkowski", "cosine", "rbf", "laplacian", "poly", "sigmoid", NULL};
+    static const int sums[] = {DOT, SQUARES, SQUARES, ABSOLUTES, LARGEST, POWERED, DOT, SQUARES, ABSOLUTES, DOT, DOT};
+    pairwise *p = new_params(l, sizeof *p);
+    mp_dtype dtype = one_float(l);
+    tensor points;
+    tensor_attribute(l, "points", (int)dtype, 2, true, &points);
+    if (points.dims[1] != in_value(l, 0)->width) refuse(l->c, "Its points have %zu columns, its input %zu.", points.dims[1], in_value(l, 0)->width);
+    p->metric = choice(l, "metric", words, REQUIRED);
+    p->sum = sums[p->metric];
+    p->gamma = number(l, "gamma", 1);
+    p->coef0 = number(l, "coef0", 0);
+    p->degree = number(l, "degree", 3);
+    p->p = number(l, "p", 2);
+    if (!(p->p > 0)) refuse(l->c, "Its attribute \"p\" is not above 0.");
+    define(l, dtype, 1, points.dims[0]);
+    p->panels = pack_panels(l, &points);
+    double *norms = take(l->c, l->keep, points.dims[0], sizeof *norms);
+    for (size_t k = 0; k < points.dims[0]; k++) norms[k] = norm_of(L2, points.data.f + k * points.dims[1], points.dims[1]);
+    p->norms = norms;
+}
+
+/* The distance or kernel that a sum over the columns stands for; x_norm and norm are for cosine. */
+static double finish_pair(const pairwise *p, double sum, double x_norm, double norm) {
+    switch (p->metric) {
+    case P_EUCLIDEAN: return sqrt(sum);
+    case P_MINKOWSKI: return pow(sum, 1 / p->p);
+    case P_COSINE: return x_norm == 0 || norm == 0 ? 1.0 : 1.0 - sum / (x_norm * norm);
+    case P_RBF:
+    case P_LAPLACIAN: return exp(-p->gamma * sum);
+    case P_POLY: return pow(p->gamma * sum + p->coef0, p->degree);
+    case P_SIGMOID: return tanh(p->gamma * sum + p->coef0);
+    default: return sum;
+    }
+}
+
+static void pairwise_run(runner *r, const step *s) {
+    const pairwise *p = s->params;
+    size_t width = in_width(r, s, 0), out = out_width(r, s);
+    double *buffer = row_buffer(r, s), *y = out_column(r, s).f, sums[PANEL];
+    for (size_t i = 0; i < r->rows; i++, y += out) {
+        const double *x = rounded_row(r, s, i, buffer);
+        double x_norm = p->metric == P_COSINE ? norm_of(L2, x, width) : 0;
+        for (size_t first = 0; first < out; first += PANEL) {
+            sum_columns(p->sum, p->p, x, width, p->panels + first * width, sums);
+            for (size_t k = first; k < out && k < first + PANEL; k++) y[k] = rounded(s->f32, finish_pair(p, sums[k - first], x_norm, p->norms[k]));
+        }
+    }
+}
+
+/* -- gaussian_ll -- */
+
+typedef struct gaussian { tensor mean, var; double *base; } gaussian; /* base[k] = log_prior - sum log(2 pi var) / 2 */
+
+static void gaussian_ll_check(loader *l) {
+    gaussian *p = new_params(l, sizeof *p);
+    mp_dtype dtype = one_float(l);
+    tensor prior;
+    tensor_attribute(l, "mean", (int)dtype, 2, true, &p->mean);
+    tensor_attribute(l, "var", (int)dtype, 2, true, &p->var);
+    size_t k = p->mean.dims[0], width = p->mean.dims[1];
+    if (width != in_value(l, 0)->width || p->var.dims[0] != k || p->var.dims[1] != width) refuse(l->c, "Its mean and var are not both [k, %zu].", in_value(l, 0)->width);
+    bool has_prior = tensor_attribute(l, "log_prior", (int)dtype, 1, false, &prior);
+    if (has_prior) need_count(l, "log_prior", &prior, k);
+    define(l, dtype, 1, k);
+    p->base = take(l->c, l->keep, k, sizeof *p->base);
+    for (size_t i = 0; i < k; i++) {
+        double sum = 0;
+        for (size_t j = 0; j < width; j++) sum += log(2.0 * 3.14159265358979323846 * p->var.data.f[i * width + j]);
+        p->base[i] = (has_prior ? prior.data.f[i] : 0.0) - 0.5 * sum;
+    }
+}
+
+static void gaussian_ll_run(runner *r, const step *s) {
+    const gaussian *p = s->params;
+    size_t width = in_width(r, s, 0), out = out_width(r, s);
+    double *buffer = row_buffer(r, s);
+    for (size_t i = 0; i < r->rows; i++) {
+        const double *x = rounded_row(r, s, i, buffer);
+        for (size_t k = 0; k < out; k++) {
+            const double *mean = p->mean.data.f + k * width, *var = p->var.data.f + k * width;
+            double sum = 0;
+            for (size_t j = 0; j < width; j++) sum += (x[j] - mean[j]) * (x[j] - mean[j]) / var[j];
+            out_column(r, s).f[i * out + k] = rounded(s->f32, p->base[k] - 0.5 * sum);
+        }
+    }
+}
+
+/* -- knn -- */
+
+typedef struct knn { size_t k; bool by_distance, classes; tensor targets; } knn;
+
+static void knn_check(loader *l) {
+    static const char *const words[] = {"uniform", "distance", NULL};
+    knn *p = new_params(l, sizeof *p);
+    one_float(l);
+    size_t points = in_value(l, 0)->width, classes = 0;
+    p->k = (size_t)whole(l, "k", 1, (int64_t)points);
+    p->by_distance = choice(l, "weights", words, REQUIRED);
+    p->classes = attribute(l, "classes") != NULL;
+    if (p->classes) {
+        classes = (size_t)whole(l, "classes", 1, (int64_t)l->limits->row);
+        integers_attribute(l, "targets", 1, true, 0, (int64_t)classes - 1, &p->targets);
+    } else {
+        tensor_attribute(l, "targets", MP_F64, 2, true, &p->targets);
+    }
+    if (p->targets.dims[0] != points) refuse(l->c, "Its targets have %zu rows, its input %zu columns.", p->targets.dims[0], points);
+    define(l, MP_F64, 1, p->classes ? classes : p->targets.dims[1]);
+}
+
+static bool farther(const double *d, size_t a, size_t b) {
+    int order = compare_doubles(d[a], d[b]);
+    return order > 0 || (order == 0 && a > b);
+}
+
+/* Restores a heap of n, the farthest on top, below position i. */
+static void sink_down(const double *d, size_t *heap, size_t n, size_t i) {
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && farther(d, heap[child + 1], heap[child])) child++;
+        if (!farther(d, heap[child], heap[i])) return;
+        size_t swap = heap[i];
+        heap[i] = heap[child];
+        heap[child] = swap;
+    }
+}
+
+/* The k nearest of n, in ascending order. */
+static void find_nearest(const double *d, size_t n, size_t *nearest, size_t k) {
+    for (size_t i = 0; i < k; i++) nearest[i] = i;
+    for (size_t i = k / 2; i-- > 0;) sink_down(d, nearest, k, i);
+    for (size_t i = k; i < n; i++)
+        if (farther(d, nearest[0], i)) {
+            nearest[0] = i;
+            sink_down(d, nearest, k, 0);
+        }
+    for (size_t end = k; end-- > 1;) {
+        size_t swap = nearest[0];
+        nearest[0] = nearest[end];
+        nearest[end] = swap;
+        sink_down(d, nearest, end, 0);
+    }
+}
+
+static void knn_run(runner *r, const step *s) {
+    const knn *p = s->params;
+    size_t width = in_width(r, s, 0), out = out_width(r, s), *nearest = take(r->c, r->a, p->k, sizeof *nearest);
+    double *buffer = row_buffer(r, s), *y = out_column(r, s).f;
+    for (size_t i = 0; i < r->rows; i++, y += out) {
+        const double *d = rounded_row(r, s, i, buffer);
+        double total = 0;
+        find_nearest(d, width, nearest, p->k);
+        bool zeros = false;
+        for (size_t k = 0; k < p->k; k++) zeros |= p->by_distance && d[nearest[k]] == 0;
+        memset(y, 0, out * sizeof *y);
+        for (size_t k = 0; k < p->k; k++) {
+            double weight = !p->by_distance ? 1.0 : zeros ? d[nearest[k]] == 0 : 1.0 / d[nearest[k]];
+            if (p->classes) y[p->targets.data.i[nearest[k]]] += weight;
+            else for (size_t j = 0; j < out; j++) y[j] += weight * p->targets.data.f[nearest[k] * out + j];
+            total += weight;
+        }
+        for (size_t j = 0; j < out; j++) y[j] /= total;
+    }
+}
+
+/* -- ovo_vote -- */
+
+enum { VOTES, OVR, COUPLING };
+typedef struct ovo { int mode; tensor prob_a, prob_b; } ovo;
+
+static void ovo_vote_check(loader *l) {
+    static const char *const words[] = {"votes", "ovr", "coupling", NULL};
+    ovo *p = new_params(l, sizeof *p);
+    mp_dtype dtype = one_float(l);
+    size_t classes = (size_t)whole(l, "classes", 2, 1 << 15), pairs = classes * (classes - 1) / 2;
+    if (in_value(l, 0)->width != pairs) refuse(l->c, "Its input has rows of %zu elements; %zu classes need %zu.", in_value(l, 0)->width, classes, pairs);
+    p->mode = choice(l, "mode", words, REQUIRED);
+    if (p->mode == COUPLING) {
+        tensor_attribute(l, "prob_a", (int)dtype, 1, true, &p->prob_a);
+        tensor_attribute(l, "prob_b", (int)dtype, 1, true, &p->prob_b);
+        need_count(l, "prob_a", &p->prob_a, pairs);
+        need_count(l, "prob_b", &p->prob_b, pairs);
+    }
+    define(l, dtype, 1, classes);
+}
+
+static void count_votes(const double *d, size_t classes, bool ovr, double *y, double *sums) {
+    for (size_t i = 0; i < classes; i++) y[i] = sums[i] = 0;
+    for (size_t i = 0; i < classes; i++)
+        for (size_t j = i + 1; j < classes; j++, d++) {
+            y[*d > 0 ? i : j] += 1;
+            sums[i] += *d;
+            sums[j] -= *d;
+        }
+    for (size_t i = 0; ovr && i < classes; i++) y[i] += sums[i] / (3 * (fabs(sums[i]) + 1));
+}
+
+/* Wu, Lin and Weng (2004), second method, as libsvm iterates it. work is [classes * (2 classes + 1)]. */
+static void couple(const ovo *o, const double *d, size_t classes, double *p, double *work) {
+    size_t n = classes, pair = 0;
+    double *r = work, *q = work + n * n, *qp = work + 2 * n * n;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = i + 1; j < n; j++, pair++) {
+            double x = f_sigmoid(-(o->prob_a.data.f[pair] * d[pair] + o->prob_b.data.f[pair]));
+            r[i * n + j] = x < 1e-7 ? 1e-7 : x > 1 - 1e-7 ? 1 - 1e-7 : x;
+            r[j * n + i] = 1 - r[i * n + j];
+        }
+    if (n == 2) {
+        p[0] = r[1];
+        p[1] = r[2];
+        return;
+    }
+    for (size_t t = 0; t < n; t++) {
+        p[t] = 1.0 / (double)n;
+        q[t * n + t] = 0;
+        for (size_t j = 0; j < n; j++) {
+            if (j == t) continue;
+            q[t * n + t] += r[j * n + t] * r[j * n + t];
+            q[t * n + j] = -r[j * n + t] * r[t * n + j];
+        }
+    }
+    for (size_t round = 0; round < (n > 100 ? n : 100); round++) {
+        double pqp = 0, error = 0;
+        for (size_t t = 0; t < n; t++) {
+            qp[t] = 0;
+            for (size_t j = 0; j < n; j++) qp[t] += q[t * n + j] * p[j];
+            pqp += p[t] * qp[t];
+        }
+        for (size_t t = 0; t < n; t++) error = fabs(qp[t] - pqp) > error ? fabs(qp[t] - pqp) : error;
+        if (!(error >= 0.005 / (double)n)) return;
+        for (size_t t = 0; t < n; t++) {
+            double diff = (pqp - qp[t]) / q[t * n + t];
+            p[t] += diff;
+            pqp = (pqp + diff * (diff * q[t * n + t] + 2 * qp[t])) / (1 + diff) / (1 + diff);
+            for (size_t j = 0; j < n; j++) {
+                qp[j] = (qp[j] + diff * q[t * n + j]) / (1 + diff);
+                p[j] /= 1 + diff;
+            }
+        }
+    }
+}
+
+static void ovo_vote_run(runner *r, const step *s) {
+    const ovo *p = s->params;
+    size_t classes = out_width(r, s);
+    double *buffer = row_buffer(r, s), *y = out_column(r, s).f, *work = take(r->c, r->a, classes * (2 * classes + 1), sizeof *work);
+    for (size_t i = 0; i < r->rows; i++, y += classes) {
+        const double *d = rounded_row(r, s, i, buffer);
+        if (p->mode == COUPLING) couple(p, d, classes, y, work);
+        else count_votes(d, classes, p->mode == OVR, y, work);
+        for (size_t j = 0; j < classes; j++) y[j] = rounded(s->f32, y[j]);
+    }
+}
+
+/* ==== 6 Trees ===================================================================================================== */
+
+/* Nodes are packed so that a step needs no branch: children stand side by side, `delta` places behind their parent, and a
+ * row goes to the second unless x <= threshold. A leaf has delta 0 and reads a column of -infinity, so that it steps to
+ * itself; its threshold is the number of its row in the table. `x < t` is `x <= the number before t`.
+ * Columns of a row of d: 0..d-1 are x, in which NaN goes right; d is -infinity; d+1..2d are x with -infinity for NaN, which
+ * goes left. Places are chosen so that a pair shares a cache line with the pairs below it. */
+typedef struct small_node { float threshold; uint32_t link; } small_node; /* link: delta << 10 | column */
+typedef struct large_node { double threshold; uint32_t column, delta; } large_node;
+
+enum { LANES = 8, COLUMN_BITS = 10, SMALL_COLUMNS = 1 << COLUMN_BITS, SMALL_PLACES = 1 << (32 - COLUMN_BITS) };
+#define CATEGORICAL UINT32_C(0x80000000) /* a flag of large_node.column; the threshold is the number of a set */
+
+enum { NAN_ERROR, NAN_LEFT, NAN_RIGHT, NAN_NODE };
+
+typedef struct forest {
+    bool              f32, lt, acc32, mean, by_value; /* x rounded to f32; cmp; dtype of the sum; walk node by node, see below */
+    int               missing;
+    size_t            d, columns, trees, leaf_width, width;
+    const small_node *small; /* one of the two is not NULL */
+    const large_node *large;
+    const uint32_t   *root, *depth, *target; /* [trees] place of the root; least depth of a leaf; column of the sum (leaf_width 1) */
+    const double     *table, *init;          /* [k, leaf_width]; [width] */
+    const int64_t    *set_start, *set;       /* set s is set[set_start[s]] .. set[set_start[s + 1] - 1] */
+} forest;
+
+/* The attributes while a forest is packed. Nodes are numbered in preorder: the left child of i is i + 1. */
+typedef struct planting {
+    loader  *l;
+    forest  *f;
+    tensor   start, feature, threshold, right, missing_left, category;
+    size_t   nodes, inner, leaves;
+    uint32_t *number;   /* [nodes] the number of an inner node among the inner ones, of a leaf among the leaves */
+    uint32_t *place;    /* [nodes of the largest tree] */
+    uint32_t *stack;    /* [2 x nodes of the largest tree + 2] */
+    const int64_t *leaf; /* [leaves] row of the table; NULL: the leaf's own number */
+} planting;
+
+static size_t tree_end(const planting *p, size_t t) { return t + 1 < p->f->trees ? (size_t)p->start.data.i[t + 1] : p->nodes; }
+static bool is_leaf(const planting *p, size_t node) { return p->feature.data.i[node] < 0; }
+static size_t right_child(const planting *p, size_t first, size_t node) { return first + (size_t)p->right.data.i[p->number[node]]; }
+
+/* Numbers nodes, checks that every tree is one preorder, and finds the least depth of its leaves. */
+static void check_tree(planting *p, size_t t, uint32_t *depth) {
+    size_t first = (size_t)p->start.data.i[t], end = tree_end(p, t), open = 1;
+    uint32_t *ends = p->stack, least = UINT32_MAX; /* of the subtrees that are open: where they end, and how deep they begin */
+    ends[0] = (uint32_t)(end - first);
+    ends[1] = 0;
+    for (size_t i = first; i < end; i++) {
+        uint32_t *top = ends + 2 * (open - 1), here = (uint32_t)(i - first), level = top[1];
+        if (is_leaf(p, i)) {
+            if (top[0] != here + 1) refuse(p->l->c, "Node %zu of tree %zu is a leaf where the subtree has to go on: the nodes are not in preorder.", i - first, t);
+            if (level < least) least = level;
+            open--;
+            continue;
+        }
+        int64_t right = p->right.data.i[p->number[i]];
+        if (right <= (int64_t)here + 1 || right >= (int64_t)top[0]) refuse(p->l->c, "Node %zu of tree %zu has its right child at %" PRId64 ", outside its subtree.", i - first, t, right);
+        top[1] = level + 1;
+        top[2] = (uint32_t)right;
+        top[3] = level + 1;
+        open++;
+    }
+    *depth = least;
+}
+
+/* Chooses the places of a tree's nodes: the root at 0, and pairs of children behind it, as many generations in one line of
+ * `line` pairs as fit. Returns the number of places. */
+static size_t lay_out(planting *p, size_t t, size_t line) {
+    size_t first = (size_t)p->start.data.i[t], next = 2, waiting = 0;
+    p->place[0] = 0;
+    p->stack[waiting++] = 0;
+    while (waiting) {
+        uint32_t near[2 * CACHE_LINE], head = 0, tail = 0;
+        near[tail++] = p->stack[--waiting];
+        if (is_leaf(p, first + near[0])) continue;
+        size_t room = line - next / 2 % line;
+        if (room < line && room <= line / 2) {
+            next += 2 * room;
+            room = line;
+        }
+        for (; head < tail && room; head++) {
+            if (is_leaf(p, first + near[head])) continue;
+            uint32_t left = near[head] + 1, right = (uint32_t)(right_child(p, first, first + near[head]) - first);
+            p->place[left] = (uint32_t)next++;
+            p->place[right] = (uint32_t)next++;
+            near[tail++] = left;
+            near[tail++] = right;
+            room--;
+        }
+        while (head < tail) p->stack[waiting++] = near[--tail];
+    }
+    return next;
+}
+
+/* The column an inner node reads, which says where NaN goes, and its threshold for `x <= threshold`. */
+static large_node inner_node(planting *p, size_t node) {
+    forest *f = p->f;
+    size_t k = p->number[node], column = (size_t)p->feature.data.i[node];
+    bool left = f->missing == NAN_LEFT || (f->missing == NAN_NODE && p->missing_left.data.i[k]);
+    double t = p->threshold.data.f[k];
+    if (f->lt) t = t == -INFINITY ? NAN : f->f32 ? (double)nextafterf((float)t, -INFINITY) : nextafter(t, -INFINITY);
+    f->by_value |= left && is_nan(t); /* only then the column of -infinity would go right */
+    large_node packed = {t, (uint32_t)(left ? f->d + 1 + column : column), 0};
+    if (p->category.data.i && p->category.data.i[k] >= 0) {
+        if (p->threshold.data.f[k] != 0) refuse(p->l->c, "Its inner node %zu has a category and a threshold that is not 0.", k);
+        packed.threshold = (double)p->category.data.i[k];
+        packed.column |= CATEGORICAL;
+        f->by_value = true;
+    }
+    return packed;
+}
+
+static void pack_tree(planting *p, size_t t, small_node *small, large_node *large) {
+    size_t first = (size_t)p->start.data.i[t], end = tree_end(p, t);
+    for (size_t i = first; i < end; i++) {
+        uint32_t place = p->place[i - first], leaf = is_leaf(p, i) ? p->number[i] : 0;
+        if (p->leaf) leaf = is_leaf(p, i) ? (uint32_t)p->leaf[leaf] : 0;
+        large_node n = {leaf, (uint32_t)p->f->d, 0};
+        if (!is_leaf(p, i)) {
+            n = inner_node(p, i);
+            n.delta = p->place[i - first + 1] - place;
+        }
+        if (large) {
+            large[place] = n;
+        } else {
+            small[place] = (small_node){(float)n.threshold, n.delta << COLUMN_BITS | n.column};
+            if (is_leaf(p, i)) memcpy(&small[place].threshold, &leaf, sizeof leaf); /* the bits of a tiny number */
+        }
+    }
+}
+
+static void pack_forest(planting *p) {
+    context *c = p->l->c;
+    forest *f = p->f;
+    bool small = f->f32 && f->columns <= SMALL_COLUMNS && !p->category.data.i;
+    uint32_t *root = take(c, p->l->keep, f->trees, sizeof *root);
+    uint64_t places = 0;
+    for (int pass = 0; pass < 2; pass++) { /* if a tree is too large for small nodes, once more for large ones */
+        size_t node = small ? sizeof(small_node) : sizeof(large_node), line = CACHE_LINE / node, most = 0;
+        places = 0;
+        for (size_t t = 0; t < f->trees; t++) {
+            root[t] = (uint32_t)places;
+            size_t n = lay_out(p, t, line / 2);
+            if (n > most) most = n;
+            places += (n + line - 1) / line * line;
+            if (places >= UINT32_MAX - 1) fail(c, MP_NO_MEMORY, "Its nodes do not fit into 32-bit places.");
+        }
+        if (!small || most <= SMALL_PLACES) break;
+        small = false;
+    }
+    size_t size = small ? sizeof(small_node) : sizeof(large_node);
+    void *nodes = take_aligned(c, p->l->keep, (size_t)places, size, CACHE_LINE);
+    memset(nodes, 0, (size_t)places * size);
+    for (size_t t = 0; t < f->trees; t++) {
+        lay_out(p, t, CACHE_LINE / size / 2);
+        pack_tree(p, t, small ? (small_node *)nodes + root[t] : NULL, small ? NULL : (large_node *)nodes + root[t]);
+    }
+    f->small = small ? nodes : NULL;
+    f->large = small ? NULL : nodes;
+    f->root = root;
+}
+
+static void read_nodes(planting *p, mp_dtype dtype) {
+    loader *l = p->l;
+    forest *f = p->f;
+    int64_t most = (int64_t)l->limits->elements;
+    integers_attribute(l, "feature", 1, true, -1, (int64_t)f->d - 1, &p->feature);
+    p->nodes = p->feature.count;
+    if (p->nodes > UINT32_MAX / 4) refuse(l->c, "It has more nodes than this reader counts.");
+    integers_attribute(l, "start", 1, true, 0, (int64_t)p->nodes - 1, &p->start);
+    f->trees = p->start.count;
+    if (f->trees == 0 || p->start.data.i[0] != 0) refuse(l->c, "Its attribute \"start\" does not begin with 0.");
+    for (size_t t = 1; t < f->trees; t++)
+        if (p->start.data.i[t] <= p->start.data.i[t - 1]) refuse(l->c, "Its attribute \"start\" does not ascend strictly at %zu.", t);
+    p->number = take(l->c, l->scratch, p->nodes, sizeof *p->number);
+    for (size_t i = 0; i < p->nodes; i++) p->number[i] = (uint32_t)(is_leaf(p, i) ? p->leaves++ : p->inner++);
+    tensor_attribute(l, "threshold", (int)dtype, 1, true, &p->threshold);
+    need_count(l, "threshold", &p->threshold, p->inner);
+    for (size_t k = 0; k < p->inner; k++)
+        if (is_nan(p->threshold.data.f[k])) refuse(l->c, "Its threshold %zu is NaN.", k);
+    integers_attribute(l, "right", 1, true, 0, most, &p->right);
+    need_count(l, "right", &p->right, p->inner);
+    if (f->missing == NAN_NODE) {
+        integers_attribute(l, "missing_left", 1, true, 0, 1, &p->missing_left);
+        need_count(l, "missing_left", &p->missing_left, p->inner);
+    }
+}
+
+/* Ascending sets of categories. set_start gets the end of the last set behind it. */
+static void read_sets(planting *p, arena *keep) {
+    loader *l = p->l;
+    tensor start = {0}, set = {0};
+    if (!attribute(l, "category")) return;
+    l->keep = keep;
+    integers_attribute(l, "set", 1, true, 0, INT64_MAX, &set);
+    l->keep = l->scratch;
+    integers_attribute(l, "set_start", 1, true, 0, (int64_t)set.count, &start);
+    integers_attribute(l, "category", 1, true, -1, (int64_t)start.count - 1, &p->category);
+    need_count(l, "category", &p->category, p->inner);
+    int64_t *starts = take(l->c, keep, start.count + 1, sizeof *starts);
+    if (start.count) memcpy(starts, start.data.i, start.count * sizeof *starts);
+    starts[start.count] = (int64_t)set.count;
+    if (starts[0] != 0) refuse(l->c, "Its category sets do not begin at 0.");
+    for (size_t s = 0; s < start.count; s++) {
+        if (starts[s] > starts[s + 1]) refuse(l->c, "Its attribute \"set_start\" does not ascend at %zu.", s);
+        for (int64_t k = starts[s] + 1; k < starts[s + 1]; k++)
+            if (set.data.i[k] <= set.data.i[k - 1]) refuse(l->c, "Its category set %zu does not ascend.", s);
+    }
+    p->f->set = set.data.i;
+    p->f->set_start = starts;
+}
+
+static void read_leaves(planting *p, arena *keep) {
+    loader *l = p->l;
+    forest *f = p->f;
+    mp_dtype acc = f->acc32 ? MP_F32 : MP_F64;
+    tensor leaf, table, target;
+    f->leaf_width = attribute(l, "leaf_width") ? (size_t)whole(l, "leaf_width", 1, (int64_t)l->limits->row) : 1;
+    l->keep = keep;
+    if (tensor_attribute(l, "leaf_table", (int)acc, 1, false, &table)) {
+        if (table.count % f->leaf_width || table.count > UINT32_MAX / 4) refuse(l->c, "Its leaf_table of %zu elements is not made of rows of %zu.", table.count, f->leaf_width);
+        l->keep = l->scratch;
+        integers_attribute(l, "leaf", 1, true, 0, (int64_t)(table.count / f->leaf_width) - 1, &leaf);
+        need_count(l, "leaf", &leaf, p->leaves);
+        p->leaf = leaf.data.i;
+    } else {
+        tensor_attribute(l, "leaf", (int)acc, 1, true, &table);
+        need_count(l, "leaf", &table, product(l, p->leaves, f->leaf_width));
+    }
+    l->keep = l->scratch;
+    f->table = table.data.f;
+    f->width = f->leaf_width;
+    uint32_t *targets = take_zeroed(l->c, keep, f->trees, sizeof *targets);
+    if (attribute(l, "class")) {
+        if (f->leaf_width != 1) refuse(l->c, "It has the attribute \"class\" and leaves of %zu elements; 1 is needed.", f->leaf_width);
+        f->width = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
+        integers_attribute(l, "class", 1, true, 0, (int64_t)f->width - 1, &target);
+        need_count(l, "class", &target, f->trees);
+        for (size_t t = 0; t < f->trees; t++) targets[t] = (uint32_t)target.data.i[t];
+    }
+    f->target = targets;
+}
+
+static void tree_ensemble_check(loader *l) {
+    static const char *const comparisons[] = {"le", "lt", NULL}, *const missing[] = {"error", "left", "right", "node", NULL}, *const aggregates[] = {"sum", "mean", NULL};
+    forest *f = new_params(l, sizeof *f);
+    arena *keep = l->keep;
+    mark before = mark_arena(l->scratch);
+    planting p = {.l = l, .f = f};
+    arity(l, 1, 2);
+    need_float(l, 0);
+    mp_dtype dtype = step_dtype(l);
+    f->f32 = dtype == MP_F32;
+    f->lt = choice(l, "cmp", comparisons, 0);
+    f->missing = choice(l, "missing", missing, NAN_ERROR);
+    f->acc32 = choice(l, "acc", FLOAT_WORDS, 0);
+    f->mean = choice(l, "aggregate", aggregates, 0);
+    f->d = in_value(l, 0)->width;
+    f->columns = f->missing == NAN_LEFT || f->missing == NAN_NODE ? 2 * f->d + 1 : f->d + 1;
+    mp_dtype acc = f->acc32 ? MP_F32 : MP_F64;
+    l->keep = l->scratch; /* the arrays only pass through */
+    read_nodes(&p, dtype);
+    read_sets(&p, keep);
+    read_leaves(&p, keep);
+    l->keep = keep;
+    tensor init;
+    if (tensor_attribute(l, "init", (int)acc, 1, false, &init)) {
+        need_count(l, "init", &init, f->width);
+        f->init = init.data.f;
+        if (l->step->n_in == 2) refuse(l->c, "It has a second input and the attribute \"init\"; one of them begins the sum.");
+    }
+    if (l->step->n_in == 2 && (in_value(l, 1)->dtype != acc || in_value(l, 1)->width != f->width)) refuse(l->c, "Its second input is not %s[%zu].", DTYPES[acc].name, f->width);
+    define(l, acc, 1, f->width);
+    size_t largest = 0;
+    for (size_t t = 0; t < f->trees; t++)
+        if (tree_end(&p, t) - (size_t)p.start.data.i[t] > largest) largest = tree_end(&p, t) - (size_t)p.start.data.i[t];
+    p.place = take(l->c, l->scratch, largest, sizeof *p.place);
+    p.stack = take(l->c, l->scratch, 2 * largest + 4, sizeof *p.stack);
+    uint32_t *depth = take(l->c, keep, f->trees, sizeof *depth);
+    for (size_t t = 0; t < f->trees; t++) check_tree(&p, t, &depth[t]);
+    f->depth = depth;
+    pack_forest(&p);
+    reset_arena(l->scratch, before);
+}
+
+/* -- walking -- */
+
+/* Eight walks at once: lane k begins at node[k], and finds column j of its row at x[8 j + k]. node[k] becomes the leaf it
+ * reaches. No leaf is nearer than `sure` steps. LINK and so on take a node apart. */
+#define EIGHT(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define BEGIN(k) uint32_t i##k = node[k];
+#define FINISH(k) node[k] = i##k;
+#define GO(k, NODE, COLUMN, DELTA) { const NODE *q = nodes + i##k; i##k += DELTA + !(x[(size_t)(COLUMN) * LANES + k] <= q->threshold); }
+
+#define SMALL(k) GO(k, small_node, q->link & (SMALL_COLUMNS - 1), (q->link >> COLUMN_BITS))
+#define SMALL_WATCHED(k) { const small_node *watched = nodes + i##k; going |= watched->link; } SMALL(k)
+static void walk_small(const small_node *nodes, const float *x, uint32_t sure, uint32_t node[LANES]) {
+    uint32_t going;
+    EIGHT(BEGIN)
+    while (sure--) { EIGHT(SMALL) }
+    do {
+        going = 0;
+        EIGHT(SMALL_WATCHED)
+    } while (going >> COLUMN_BITS);
+    EIGHT(FINISH)
+}
+
+#define LARGE(k) GO(k, large_node, q->column, q->delta)
+#define LARGE_WATCHED(k) going |= nodes[i##k].delta; LARGE(k)
+static void walk_large(const large_node *nodes, const double *x, uint32_t sure, uint32_t node[LANES]) {
+    uint32_t going;
+    EIGHT(BEGIN)
+    while (sure--) { EIGHT(LARGE) }
+    do {
+        going = 0;
+        EIGHT(LARGE_WATCHED)
+    } while (going);
+    EIGHT(FINISH)
+}
+
+static large_node node_at(const forest *f, size_t i) {
+    if (f->large) return f->large[i];
+    large_node n = {(double)f->small[i].threshold, f->small[i].link & (SMALL_COLUMNS - 1), f->small[i].link >> COLUMN_BITS};
+    return n;
+}
+
+static uint32_t leaf_of(const forest *f, uint32_t i) {
+    uint32_t leaf;
+    if (f->large) return (uint32_t)f->large[i].threshold;
+    memcpy(&leaf, &f->small[i].threshold, sizeof leaf);
+    return leaf;
+}
+
+static bool in_set(const forest *f, size_t s, double x) {
+    if (!(x >= 0 && x < 0x1p63) || trunc(x) != x) return false;
+    int64_t wanted = (int64_t)x, low = f->set_start[s], end = f->set_start[s + 1], high = end;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (f->set[middle] < wanted) low = middle + 1;
+        else high = middle;
+    }
+    return low < end && f->set[low] == wanted;
+}
+
+/* One walk that looks at every value: for categories, and to find a NaN that a tree does not accept. */
+static uint32_t walk_by_value(runner *r, const step *s, uint32_t i, const double *x, size_t row) {
+    const forest *f = s->params;
+    for (large_node n; (n = node_at(f, i)).delta;) {
+        size_t column = n.column & ~CATEGORICAL;
+        bool left = column > f->d;
+        double v = rounded(f->f32, x[left ? column - f->d - 1 : column]);
+        if (!is_nan(v)) left = n.column & CATEGORICAL ? in_set(f, (size_t)n.threshold, v) : v <= n.threshold;
+        else if (f->missing == NAN_ERROR) refuse_row(r, s, row, "a tree reads NaN, which this model does not accept.");
+        i += n.delta + !left;
+    }
+    return i;
+}
+
+static void add_leaf(const forest *f, size_t tree, uint32_t node, double *sum) {
+    const double *leaf = f->table + (size_t)leaf_of(f, node) * f->leaf_width;
+    if (f->leaf_width == 1) sum += f->target[tree];
+    if (f->acc32) for (size_t k = 0; k < f->leaf_width; k++) sum[k] = to_f32(sum[k] + leaf[k]);
+    else for (size_t k = 0; k < f->leaf_width; k++) sum[k] += leaf[k];
+}
+
+/* A group of eight lanes: [columns][8] of float or double. Lane k gets the row x[k]. */
+static void fill_lanes(const forest *f, void *group, const double *const x[LANES]) {
+    float *small = group;
+    double *large = group;
+    for (size_t j = 0; j < f->columns; j++)
+        for (size_t k = 0; k < LANES; k++) {
+            size_t column = j > f->d ? j - f->d - 1 : j;
+            double v = j == f->d || (j > f->d && is_nan(x[k][column])) ? -INFINITY : x[k][column];
+            if (f->small) small[j * LANES + k] = (float)v;
+            else large[j * LANES + k] = rounded(f->f32, v);
+        }
+}
+
+static void walk(const forest *f, const void *group, uint32_t sure, uint32_t node[LANES]) {
+    if (f->small) walk_small(f->small, group, sure, node);
+    else walk_large(f->large, group, sure, node);
+}
+
+/* One row, eight trees at once. */
+static void run_row(runner *r, const step *s, size_t row, void *group) {
+    const forest *f = s->params;
+    const double *x = in_column(r, s, 0).f + row * f->d, *const lanes[LANES] = {x, x, x, x, x, x, x, x};
+    size_t t = 0;
+    fill_lanes(f, group, lanes);
+    for (; t < f->trees; t += LANES) {
+        uint32_t node[LANES], sure = UINT32_MAX;
+        for (size_t k = 0; k < LANES; k++) {
+            size_t tree = t + k < f->trees ? t + k : t;
+            node[k] = f->root[tree];
+            if (f->depth[tree] < sure) sure = f->depth[tree];
+        }
+        walk(f, group, sure, node);
+        for (size_t k = 0; k < LANES && t + k < f->trees; k++) add_leaf(f, t + k, node[k], out_column(r, s).f + row * f->width);
+    }
+}
+
+static void tree_ensemble_run(runner *r, const step *s) {
+    const forest *f = s->params;
+    double *y = out_column(r, s).f;
+    const double *x = in_column(r, s, 0).f;
+    size_t d = f->d, stride = f->columns * LANES * (f->small ? sizeof(float) : sizeof(double));
+    size_t groups = f->by_value ? 0 : r->rows / LANES;
+    for (size_t i = 0; i < r->rows * f->width; i++)
+        y[i] = s->n_in == 2 ? in_column(r, s, 1).f[i] : f->init ? f->init[i % f->width] : 0.0;
+    for (size_t i = 0; i < r->rows; i++) {
+        bool nan = false;
+        for (size_t j = 0; j < d; j++) nan |= is_nan(x[i * d + j]);
+        bool careful = nan && f->missing == NAN_ERROR; /* is one of them read? */
+        for (size_t t = 0; (careful || f->by_value) && t < f->trees; t++) {
+            uint32_t leaf = walk_by_value(r, s, f->root[t], x + i * d, i);
+            if (f->by_value) add_leaf(f, t, leaf, y + i * f->width);
+        }
+    }
+    char *lanes = take_aligned(r->c, r->a, groups + 1, stride, CACHE_LINE);
+    for (size_t g = 0; g < groups; g++) {
+        const double *rows[LANES];
+        for (size_t k = 0; k < LANES; k++) rows[k] = x + (g * LANES + k) * d;
+        fill_lanes(f, lanes + g * stride, rows);
+    }
+    for (size_t t = 0; t < f->trees && groups; t++)
+        for (size_t g = 0; g < groups; g++) {
+            uint32_t node[LANES], root = f->root[t];
+            for (size_t k = 0; k < LANES; k++) node[k] = root;
+            walk(f, lanes + g * stride, f->depth[t], node);
+            for (size_t k = 0; k < LANES; k++) add_leaf(f, t, node[k], y + (g * LANES + k) * f->width);
+        }
+    for (size_t i = groups * LANES; i < r->rows && !f->by_value; i++) run_row(r, s, i, lanes + groups * stride);
+    for (size_t i = 0; f->mean && i < r->rows * f->width; i++) y[i] = rounded(f->acc32, y[i] / (double)f->trees);
+}
+
+/* ==== 7 Model ===================================================================================================== */
+
+static const op OPS[] = {
+    {"concat", concat_check, concat_run},
+    {"select", select_check, select_run},
+    {"cast", cast_check, cast_run},
+    {"constant", constant_check, constant_run},
+    {"impute", impute_check, impute_run},
+    {"is_missing", is_missing_check, is_missing_run},
+    {"lookup", lookup_check, lookup_run},
+    {"onehot", onehot_check, onehot_run},
+    {"bucketize", bucketize_check, bucketize_run},
+    {"scale", scale_check, scale_run},
+    {"clip", clip_check, clip_run},
+    {"unary", unary_check, unary_run},
+    {"binary", binary_check, binary_run},
+    {"where", where_check, where_run},
+    {"linear", linear_check, linear_run},
+    {"softmax", same_row_check, softmax_run},
+    {"log_softmax", same_row_check, log_softmax_run},
+    {"normalize", normalize_check, normalize_run},
+    {"reduce", reduce_check, reduce_run},
+    {"two_class", two_class_check, two_class_run},
+    {"take", take_check, take_run},
+    {"poly", poly_check, poly_run},
+    {"interp", interp_check, interp_run},
+    {"pairwise", pairwise_check, pairwise_run},
+    {"tree_ensemble", tree_ensemble_check, tree_ensemble_run},
+    {"gaussian_ll", gaussian_ll_check, gaussian_ll_run},
+    {"knn", knn_check, knn_run},
+    {"ovo_vote", ovo_vote_check, ovo_vote_run},
+};
+
+enum { BLOCK_ELEMENTS = 1 << 22, LARGEST_BLOCK_ROWS = 2048, DEEPEST = 512 };
+
+static const op *find_op(mp_string name) {
+    for (size_t i = 0; i < LENGTH(OPS); i++)
+        if (same_string(name, literal(OPS[i].name))) return &OPS[i];
+    return NULL;
+}
+
+/* -- loading -- */
+
+/* The objects of an array, which holds nothing else. */
+static const json *need_objects(loader *l, const json *root, const char *key) {
+    const json *array = need_kind(l, root, key, J_ARRAY, "an array");
+    if (array->kinds & ~(unsigned)J_OBJECT) refuse(l->c, "The key \"%s\" holds something that is not an object.", key);
+    return array;
+}
+
+static void check_header(loader *l, const json *root) {
+    if (!same_string(need_string(l, root, "format"), literal("modelport"))) refuse(l->c, "Its format is not \"modelport\".");
+    mp_string version = need_string(l, root, "version");
+    size_t major = 0, i;
+    while (major < version.size && is_digit(version.data[major])) major++;
+    bool well_formed = major > 0 && major + 1 < version.size && version.data[major] == '.';
+    for (i = major + 1; well_formed && i < version.size; i++) well_formed = is_digit(version.data[i]);
+    if (!well_formed) refuse(l->c, "Its version %s is not \"1.\" and a number.", quote(version).text);
+    if (major != 1 || version.data[0] != '1') fail(l->c, MP_UNSUPPORTED, "Its version is %s; this reader knows version 1.", quote(version).text);
+}
+
+/* Fills listed[] with how often `requires` names each op; names all that are not implemented. */
+static void check_requires(loader *l, const json *root, bool listed[LENGTH(OPS)]) {
+    size_t n, used = 0;
+    arena *keep = l->keep;
+    l->keep = l->scratch;
+    const mp_string *names = read_strings(l, need(l, root, "requires"), &n);
+    l->keep = keep;
+    char unknown[320] = "";
+    for (size_t i = 0; i < n; i++)
+        if (!find_op(names[i]) && used < sizeof unknown - 70) used += (size_t)sprintf(unknown + used, "%s%s", used ? ", " : "", quote(names[i]).text);
+    if (used) fail(l->c, MP_UNSUPPORTED, "It requires what this reader does not implement: %s.", unknown);
+    for (size_t i = 0; i < n; i++) {
+        bool *entry = &listed[find_op(names[i]) - OPS];
+        if (*entry) refuse(l->c, "The key \"requires\" lists %s twice.", quote(names[i]).text);
+        *entry = true;
+    }
+}
+
+/* A member that may be absent and is a word of a list; its position. */
+static int need_word(loader *l, const json *object, const char *key, const char *const *words) {
+    mp_string word = need_string(l, object, key);
+    for (int i = 0; words[i]; i++)
+        if (same_string(word, literal(words[i]))) return i;
+    refuse(l->c, "Its %s is %s, which is not one of those there are.", key, quote(word).text);
+}
+
+static void load_features(loader *l, const json *features, mp_input *in) {
+    size_t n;
+    in->features = read_strings(l, features, &n);
+    if (in->rank != 1 || n != in->width) refuse(l->c, "It has %zu features for rows of %zu elements.", n, in->width);
+    directory d = new_directory(l->c, l->scratch, in->features, n);
+    const mp_string *twice = find_twice(&d);
+    if (twice) refuse(l->c, "Two of its features are %s.", quote(*twice).text);
+}
+
+static void load_input(loader *l, const json *object, mp_input *in) {
+    static const char *const words[] = {"error", "nan", "null", NULL};
+    in->name = keep_string(l->c, l->keep, need_string(l, object, "name"));
+    locate(l->c, "input %s", quote(in->name).text);
+    if (in->name.size == 0) refuse(l->c, "Its name is empty.");
+    in->dtype = dtype_named(l, need_string(l, object, "dtype"));
+    if (is_integer(in->dtype) && in->dtype != MP_I64) refuse(l->c, "Its dtype is %s; f64, f32, i64, bool or str is needed.", DTYPES[in->dtype].name);
+    const json *shape = need_kind(l, object, "shape", J_ARRAY, "an array"), *features = member(object, "features");
+    if (shape->count > 1 || (shape->kinds & ~(unsigned)J_NUMBER)) refuse(l->c, "Its shape is not [] or [w].");
+    in->rank = (int)shape->count;
+    in->width = 1;
+    if (in->rank) {
+        const char *at = shape->text + 1;
+        int64_t width;
+        while (*at != '-' && !is_digit(*at)) at++;
+        if (!read_integer(at, l->end, &at, &width) || width < 0) refuse(l->c, "Its shape is not [] or [w].");
+        if ((uint64_t)width > l->limits->row) refuse(l->c, "Its rows have %" PRId64 " elements, more than the limit of %zu.", width, l->limits->row);
+        in->width = (size_t)width;
+    }
+    in->missing = member(object, "missing") ? (mp_missing)need_word(l, object, "missing", words) : MP_MISSING_ERROR;
+    if ((in->missing == MP_MISSING_NAN && !is_float(in->dtype)) || (in->missing == MP_MISSING_NULL && in->dtype != MP_STR))
+        refuse(l->c, "Its dtype %s cannot be missing as \"%s\".", DTYPES[in->dtype].name, words[in->missing]);
+    if (features) load_features(l, features, in);
+    refuse_unread(l->c, object);
+}
+
+/* Inputs, and the names of all values. */
+static void load_names(loader *l, const json *inputs, const json *steps) {
+    mp_model *m = l->model;
+    m->n_inputs = inputs->count;
+    m->n_steps = steps->count;
+    m->n_values = m->n_inputs + m->n_steps;
+    if (m->n_inputs == 0) refuse(l->c, "It has no input.");
+    if (m->n_steps > l->limits->steps) refuse(l->c, "It has %zu steps, more than the limit of %zu.", m->n_steps, l->limits->steps);
+    m->inputs = take_zeroed(l->c, l->keep, m->n_inputs, sizeof *m->inputs);
+    m->steps = take_zeroed(l->c, l->keep, m->n_steps, sizeof *m->steps);
+    m->values = take_zeroed(l->c, l->keep, m->n_values, sizeof *m->values);
+    m->names = take(l->c, l->keep, m->n_values, sizeof *m->names);
+    const json *object = inputs->child;
+    for (size_t i = 0; i < m->n_inputs; i++, object = object->next) {
+        mp_input *in = &m->inputs[i];
+        load_input(l, object, in);
+        m->values[i] = (value){in->name, in->dtype, in->rank, in->width};
+    }
+    object = steps->child;
+    for (size_t i = 0; i < m->n_steps; i++, object = object->next) {
+        locate(l->c, "step %zu", i);
+        value *v = &m->values[m->n_inputs + i];
+        v->name = keep_string(l->c, l->keep, need_string(l, object, "out"));
+        if (v->name.size == 0) refuse(l->c, "The name it defines is empty.");
+    }
+    locate(l->c, "%s", "");
+    for (size_t i = 0; i < m->n_values; i++) m->names[i] = m->values[i].name;
+    m->by_name = new_directory(l->c, l->keep, m->names, m->n_values);
+    const mp_string *twice = find_twice(&m->by_name);
+    if (twice) refuse(l->c, "The name %s is defined twice.", quote(*twice).text);
+}
+
+static void add_to_total(loader *l, size_t *total, size_t width) {
+    *total += width;
+    if (*total > l->limits->total) refuse(l->c, "The values of one row have more than %zu elements together.", l->limits->total);
+}
+
+static void load_step(loader *l, const json *object, size_t index, bool used[LENGTH(OPS)]) {
+    mp_model *m = l->model;
+    step *s = &m->steps[index];
+    l->step = s;
+    l->json = object;
+    s->out = m->n_inputs + index;
+    mp_string name = need_string(l, object, "op");
+    locate(l->c, "step %s (%s)", quote(m->values[s->out].name).text, quote(name).text);
+    s->op = find_op(name);
+    if (!s->op) refuse(l->c, "Its op is not listed in \"requires\".");
+    used[s->op - OPS] = true;
+    arena *keep = l->keep;
+    l->keep = l->scratch;
+    const mp_string *names = read_strings(l, need(l, object, "in"), &s->n_in);
+    l->keep = keep;
+    s->in = take(l->c, l->keep, s->n_in, sizeof *s->in);
+    for (size_t k = 0; k < s->n_in; k++) {
+        ptrdiff_t found = find_name(&m->by_name, names[k]);
+        if (found == NOT_FOUND || (size_t)found >= s->out) refuse(l->c, "It reads %s, which nothing before it defines.", quote(names[k]).text);
+        s->in[k] = (size_t)found;
+    }
+    s->op->check(l);
+    refuse_unread(l->c, object);
+}
+
+static void load_steps(loader *l, const json *steps, const bool listed[LENGTH(OPS)]) {
+    mp_model *m = l->model;
+    bool used[LENGTH(OPS)] = {false};
+    size_t total = 0;
+    for (size_t i = 0; i < m->n_inputs; i++) add_to_total(l, &total, m->inputs[i].width);
+    const json *object = steps->child;
+    for (size_t i = 0; i < m->n_steps; i++, object = object->next) {
+        load_step(l, object, i, used);
+        add_to_total(l, &total, m->values[m->n_inputs + i].width);
+    }
+    locate(l->c, "%s", "");
+    for (size_t i = 0; i < LENGTH(OPS); i++)
+        if (used[i] != listed[i]) refuse(l->c, "The key \"requires\" %s \"%s\", which its steps %s.", listed[i] ? "lists" : "lacks", OPS[i].name, listed[i] ? "do not use" : "use");
+    m->block_rows = BLOCK_ELEMENTS / (total ? total : 1);
+    if (m->block_rows > LARGEST_BLOCK_ROWS) m->block_rows = LARGEST_BLOCK_ROWS;
+    if (m->block_rows == 0) m->block_rows = 1;
+}
+
+static void load_classes(loader *l, const json *classes, mp_output *out) {
+    if (classes->kind != J_ARRAY) refuse(l->c, "Its classes are not an array.");
+    bool strings = !(classes->kinds & ~(unsigned)J_STRING), numbers = classes->kinds == J_NUMBER, booleans = classes->kinds && !(classes->kinds & ~(unsigned)J_BOOL);
+    if (!strings && !numbers && !booleans) refuse(l->c, "Its classes are not all strings, all integers or all booleans.");
+    if (out->rank == 1 && classes->count != out->width) refuse(l->c, "It has %zu classes for rows of %zu elements.", classes->count, out->width);
+    tensor t = read_tensor(l, classes, strings ? MP_STR : numbers ? MP_I64 : MP_BOOL, "classes");
+    out->n_classes = t.count;
+    out->class_booleans = booleans;
+    if (strings) out->class_strings = t.data.s;
+    else out->class_integers = t.data.i;
+}
+
+static void load_output(loader *l, const json *object, size_t index) {
+    static const char *const roles[] = {"prediction", "probability", "score", "transform", "cluster", "anomaly", NULL};
+    mp_model *m = l->model;
+    mp_output *out = &m->outputs[index];
+    out->name = keep_string(l->c, l->keep, need_string(l, object, "name"));
+    locate(l->c, "output %s", quote(out->name).text);
+    if (out->name.size == 0) refuse(l->c, "Its name is empty.");
+    mp_string from = need_string(l, object, "from");
+    ptrdiff_t found = find_name(&m->by_name, from);
+    if (found == NOT_FOUND) refuse(l->c, "It comes from %s, which nothing defines.", quote(from).text);
+    const value *v = &m->values[found];
+    m->sources[index] = (size_t)found;
+    out->dtype = dtype_named(l, need_string(l, object, "dtype"));
+    out->rank = v->rank;
+    out->width = v->width;
+    if (v->dtype != out->dtype) refuse(l->c, "It is declared %s, but %s is %s.", DTYPES[out->dtype].name, quote(from).text, DTYPES[v->dtype].name);
+    out->role = literal(roles[need_word(l, object, "role", roles)]);
+    const json *classes = member(object, "classes");
+    if (classes) load_classes(l, classes, out);
+    refuse_unread(l->c, object);
+}
+
+static void load_outputs(loader *l, const json *outputs) {
+    mp_model *m = l->model;
+    m->n_outputs = outputs->count;
+    if (m->n_outputs == 0) refuse(l->c, "It has no output.");
+    m->outputs = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *m->outputs);
+    m->sources = take(l->c, l->keep, m->n_outputs, sizeof *m->sources);
+    m->output_names = take(l->c, l->keep, m->n_outputs, sizeof *m->output_names);
+    const json *object = outputs->child;
+    for (size_t i = 0; i < m->n_outputs; i++, object = object->next) {
+        load_output(l, object, i);
+        m->output_names[i] = m->outputs[i].name;
+    }
+    locate(l->c, "%s", "");
+    m->by_output = new_directory(l->c, l->keep, m->output_names, m->n_outputs);
+    const mp_string *twice = find_twice(&m->by_output);
+    if (twice) refuse(l->c, "Two outputs are named %s.", quote(*twice).text);
+}
+
+/* -- vectors -- */
+
+/* The tensor of rows for a declared dtype and row shape; all have the same number of rows (*rows, SIZE_MAX before the first). */
+static tensor read_rows(loader *l, const json *given, mp_string name, mp_dtype dtype, int rank, size_t width, size_t *rows) {
+    tensor t = read_tensor(l, given, (int)dtype, quote(name).text);
+    if (t.dtype != dtype) refuse(l->c, "%s is %s; %s is needed.", quote(name).text, DTYPES[t.dtype].name, DTYPES[dtype].name);
+    if (t.rank != 1 + rank || (rank && t.dims[1] != width)) refuse(l->c, rank ? "%s does not have the shape [rows, %zu]." : "%s does not have the shape [rows].", quote(name).text, width);
+    if (*rows != SIZE_MAX && t.dims[0] != *rows) refuse(l->c, "%s has %zu rows, others have %zu.", quote(name).text, t.dims[0], *rows);
+    *rows = t.dims[0];
+    return t;
+}
+
+static void read_tolerance(loader *l, const json *given, tolerance *t) {
+    const char *stop;
+    l->what = "tolerance";
+    if (given->kind == J_STRING && same_string(string_of(l->c, l->scratch, given), literal("exact"))) return;
+    const json *atol = given->kind == J_OBJECT ? member(given, "atol") : NULL, *rtol = given->kind == J_OBJECT ? member(given, "rtol") : NULL;
+    const json *ulp = given->kind == J_OBJECT ? member(given, "ulp") : NULL;
+    int64_t ulps = 0;
+    bool bound = atol && rtol && !ulp && atol->kind == J_NUMBER && rtol->kind == J_NUMBER;
+    bool units = ulp && !atol && !rtol && ulp->kind == J_NUMBER && read_integer(ulp->text, ulp->end, &stop, &ulps) && ulps >= 0;
+    if (bound) *t = (tolerance){BOUND, read_number(atol->text, atol->end, &stop), read_number(rtol->text, rtol->end, &stop), 0};
+    else if (units) *t = (tolerance){ULPS, 0, 0, (uint64_t)ulps};
+    if (!(bound || units) || !(t->atol >= 0 && t->rtol >= 0)) refuse(l->c, "A tolerance is not \"exact\", {\"atol\", \"rtol\"} or {\"ulp\"} with numbers from 0.");
+    refuse_unread(l->c, given);
+}
+
+/* A `verification` object. limit is that of carried rows. */
+static vectors *read_vectors(loader *l, const json *object, size_t limit) {
+    static const char *const sources[] = {"synthetic", "sample", NULL};
+    const mp_model *m = l->model;
+    vectors *v = take_zeroed(l->c, l->keep, 1, sizeof *v);
+    locate(l->c, "verification");
+    if (object->kind != J_OBJECT) refuse(l->c, "It is not an object.");
+    need_word(l, object, "source", sources);
+    const json *inputs = need_kind(l, object, "inputs", J_OBJECT, "an object"), *outputs = need_kind(l, object, "outputs", J_OBJECT, "an object");
+    const json *tolerances = need_kind(l, object, "tolerance", J_OBJECT, "an object"), *reasons = member(object, "rows");
+    v->rows = SIZE_MAX;
+    v->inputs = take_zeroed(l->c, l->keep, m->n_inputs, sizeof *v->inputs);
+    v->expected = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *v->expected);
+    v->tolerances = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *v->tolerances);
+    for (const json *t = inputs->child; t; t = t->next) {
+        ptrdiff_t i = find_name(&m->by_name, t->key);
+        if (i == NOT_FOUND || (size_t)i >= m->n_inputs) refuse(l->c, "%s is not one of the inputs.", quote(t->key).text);
+        v->inputs[i] = read_rows(l, t, t->key, m->inputs[i].dtype, m->inputs[i].rank, m->inputs[i].width, &v->rows);
+    }
+    for (const json *t = outputs->child; t; t = t->next) {
+        ptrdiff_t i = find_name(&m->by_output, t->key);
+        if (i == NOT_FOUND) refuse(l->c, "%s is not one of the outputs.", quote(t->key).text);
+        v->expected[i] = read_rows(l, t, t->key, m->outputs[i].dtype, m->outputs[i].rank, m->outputs[i].width, &v->rows);
+    }
+    for (const json *t = tolerances->child; t; t = t->next) {
+        ptrdiff_t i = find_name(&m->by_output, t->key);
+        if (i == NOT_FOUND) refuse(l->c, "There is a tolerance for %s, which is not one of the outputs.", quote(t->key).text);
+        read_tolerance(l, t, &v->tolerances[i]);
+        if (!is_float(m->outputs[i].dtype) && v->tolerances[i].kind != EXACT) refuse(l->c, "Output %s is %s, which is compared exactly; it has a tolerance.", quote(t->key).text, DTYPES[m->outputs[i].dtype].name);
+    }
+    if (inputs->count != m->n_inputs || outputs->count != m->n_outputs || tolerances->count != m->n_outputs) refuse(l->c, "It lacks an input, an output or a tolerance.");
+    if (v->rows == 0 || v->rows > limit) refuse(l->c, "It has %zu rows; 1 to %zu are needed.", v->rows, limit);
+    if (reasons && (reasons->kind != J_ARRAY || (reasons->kinds & ~(unsigned)J_STRING) || reasons->count != v->rows)) refuse(l->c, "Its key \"rows\" is not one string per row.");
+    refuse_unread(l->c, object);
+    locate(l->c, "%s", "");
+    return v;
+}
+
+/* -- predicting -- */
+
+/* Where the rows of one input come from: one feed, or one per column. */
+typedef struct source { const mp_feed *all, **columns; } source;
+
+static mp_string feed_name(const mp_feed *f) { return f->name_size || !f->name ? (mp_string){f->name, f->name_size} : literal(f->name); }
+
+/* Elements first..first + n of a feed, to every stride-th place of `to`. */
+static void load_elements(context *c, const mp_input *in, const mp_feed *f, size_t first, size_t n, column to, size_t stride, size_t row) {
+    for (size_t i = 0; i < n; i++) {
+        size_t k = i * stride;
+        if (in->dtype == MP_STR) {
+            to.s[k] = f->strings[first + i];
+        } else if (is_float(in->dtype)) {
+            to.f[k] = rounded(in->dtype == MP_F32, f->numbers[first + i]);
+        } else {
+            double x = f->numbers ? f->numbers[first + i] : 0;
+            bool fits = x >= -0x1p63 && x < 0x1p63 && trunc(x) == x;
+            to.i[k] = f->integers ? f->integers[first + i] : fits ? (int64_t)x : 0;
+            if (!fits || (in->dtype == MP_BOOL && (to.i[k] < 0 || to.i[k] > 1)))
+                refuse(c, "Input %s, row %zu: a number is not of dtype %s.", quote(in->name).text, row + i / f->width, DTYPES[in->dtype].name);
+        }
+    }
+}
+
+static void refuse_missing(runner *r, const mp_input *in, column x) {
+    if (in->missing != MP_MISSING_ERROR || !(is_float(in->dtype) || in->dtype == MP_STR)) return;
+    for (size_t i = 0; i < r->rows * in->width; i++)
+        if (in->dtype == MP_STR ? !x.s[i].data : is_nan(x.f[i])) refuse(r->c, "Input %s, row %zu: a value is missing, which this model does not accept.", quote(in->name).text, r->first + i / in->width);
+}
+
+/* The rows of an input for this block: a view of the caller's own, or a copy. */
+static void load_rows(runner *r, size_t input, const source *from) {
+    const mp_input *in = &r->m->inputs[input];
+    column *to = &r->values[input];
+    if (from->all && in->dtype == MP_F64 && from->all->numbers) {
+        to->f = (double *)(from->all->numbers + r->first * in->width); /* steps write to what they define alone */
+    } else {
+        to->any = take(r->c, r->a, r->rows * in->width, element_size(in->dtype));
+        if (from->all) load_elements(r->c, in, from->all, r->first * in->width, r->rows * in->width, *to, 1, r->first);
+        for (size_t j = 0; !from->all && j < in->width; j++) {
+            column at = {(char *)to->any + j * element_size(in->dtype)};
+            load_elements(r->c, in, from->columns[j], r->first, r->rows, at, in->width, r->first);
+        }
+    }
+    refuse_missing(r, in, *to);
+}
+
+/* Computes the rows of every output: out[k] is [rows, width]. */
+static void run_model(context *c, arena *a, const mp_model *m, const source *sources, size_t rows, column *out) {
+    runner r = {c, a, m, take(c, a, m->n_values, sizeof(column)), 0, 0};
+    mark before = mark_arena(a);
+    for (r.first = 0; r.first < rows; r.first += r.rows) {
+        r.rows = rows - r.first < m->block_rows ? rows - r.first : m->block_rows;
+        for (size_t i = 0; i < m->n_inputs; i++) load_rows(&r, i, &sources[i]);
+        for (size_t i = 0; i < m->n_steps; i++) {
+            const step *s = &m->steps[i];
+            const value *v = &m->values[s->out];
+            r.values[s->out].any = take_aligned(c, a, r.rows * v->width, element_size(v->dtype), CACHE_LINE);
+            mark inner = mark_arena(a);
+            s->op->run(&r, s);
+            reset_arena(a, inner);
+        }
+        for (size_t k = 0; k < m->n_outputs; k++) {
+            const mp_output *o = &m->outputs[k];
+            copy_elements(o->dtype, out[k], r.first * o->width, r.values[m->sources[k]], 0, r.rows * o->width);
+        }
+        reset_arena(a, before);
+    }
+}
+
+static column *new_outputs(context *c, arena *a, const mp_model *m, size_t rows) {
+    column *out = take(c, a, m->n_outputs, sizeof *out);
+    for (size_t k = 0; k < m->n_outputs; k++) {
+        size_t width = m->outputs[k].width;
+        if (width && rows > SIZE_MAX / width) fail(c, MP_NO_MEMORY, "The outputs do not fit into memory.");
+        out[k].any = take(c, a, rows * width, element_size(m->outputs[k].dtype));
+    }
+    return out;
+}
+
+/* Tensors of rows as feeds. */
+static mp_feed feed_of(mp_string name, const tensor *t) {
+    mp_feed f = {.name = name.size ? name.data : "", .name_size = name.size, .rows = t->dims[0], .width = t->rank == 2 ? t->dims[1] : 1};
+    if (t->dtype == MP_STR) f.strings = t->data.s;
+    else if (is_float(t->dtype)) f.numbers = t->data.f;
+    else f.integers = t->data.i;
+    return f;
+}
+
+/* Finds the feed, or the feeds of the columns, for every input; each feed is used. Returns the number of rows. */
+static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, source *sources) {
+    mp_string *names = take(c, a, n, sizeof *names);
+    bool *used = take_zeroed(c, a, n, sizeof *used);
+    for (size_t i = 0; i < n; i++) names[i] = feed_name(&feeds[i]);
+    directory d = new_directory(c, a, names, n);
+    const mp_string *twice = find_twice(&d);
+    if (twice) refuse(c, "The input %s is given twice.", quote(*twice).text);
+    for (size_t i = 0; i < m->n_inputs; i++) {
+        const mp_input *in = &m->inputs[i];
+        ptrdiff_t at = find_name(&d, in->name);
+        bool by_column = at == NOT_FOUND && in->features && in->width;
+        size_t parts = by_column ? in->width : 1;
+        sources[i].columns = take(c, a, parts, sizeof *sources[i].columns);
+        for (size_t j = 0; j < parts; j++) {
+            const mp_string *name = by_column ? &in->features[j] : &in->name;
+            ptrdiff_t k = find_name(&d, *name);
+            if (k == NOT_FOUND && j > 0) refuse(c, "The column %s of the input %s is missing.", quote(*name).text, quote(in->name).text);
+            if (k == NOT_FOUND) refuse(c, "The input %s is missing.", quote(in->name).text);
+            const mp_feed *f = sources[i].columns[j] = &feeds[k];
+            bool fits = in->dtype == MP_STR ? f->strings != NULL : f->numbers || (f->integers && !is_float(in->dtype));
+            size_t width = by_column ? 1 : in->width;
+            if (f->width != width) refuse(c, "The input %s has rows of %zu elements; %zu are needed.", quote(*name).text, f->width, width);
+            if (!fits && f->rows && width) refuse(c, "The input %s is not given as %s.", quote(*name).text, DTYPES[in->dtype].name);
+            used[k] = true;
+        }
+        sources[i].all = at == NOT_FOUND ? NULL : &feeds[at];
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!used[i]) refuse(c, "The input %s is not one of the model's.", quote(names[i]).text);
+        if (feeds[i].rows != feeds[0].rows) refuse(c, "The inputs %s and %s differ in their number of rows.", quote(names[0]).text, quote(names[i]).text);
+        if (feeds[i].width && feeds[i].rows > SIZE_MAX / feeds[i].width / sizeof(mp_string)) refuse(c, "The input %s has more rows than memory could hold.", quote(names[i]).text);
+    }
+    return n ? feeds[0].rows : 0;
+}
+
+struct mp_result {
+    arena      arena;
+    size_t     n;
+    mp_values *values;
+};
+
+typedef struct prediction { const mp_model *model; const mp_feed *feeds; size_t n_feeds; mp_result *result; } prediction;
+
+static void predict(context *c, void *argument) {
+    prediction *p = argument;
+    const mp_model *m = p->model;
+    mp_result *result = p->result;
+    arena *a = &result->arena;
+    source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources);
+    size_t rows = match_feeds(c, a, m, p->feeds, p->n_feeds, sources);
+    column *out = new_outputs(c, a, m, rows);
+    run_model(c, a, m, sources, rows, out);
+    result->values = take_zeroed(c, a, m->n_outputs, sizeof *result->values);
+    result->n = m->n_outputs;
+    for (size_t k = 0; k < m->n_outputs; k++) {
+        const mp_output *o = &m->outputs[k];
+        result->values[k].output = o;
+        result->values[k].rows = rows;
+        if (is_float(o->dtype)) result->values[k].numbers = out[k].f;
+        else if (o->dtype != MP_STR) result->values[k].integers = out[k].i;
+        else result->values[k].strings = out[k].s;
+        for (size_t i = 0; o->dtype == MP_STR && i < rows * o->width; i++) out[k].s[i] = keep_string(c, a, out[k].s[i]);
+    }
+}
+
+mp_code mp_predict(const mp_model *model, const mp_feed *feeds, size_t n_feeds, mp_result **result, mp_error *error) {
+    context c;
+    mp_error unseen;
+    if (!error) error = &unseen;
+    arena a = new_arena(&model->arena.allocator, SIZE_MAX);
+    prediction p = {model, feeds, n_feeds, NULL};
+    *result = p.result = a.allocator.allocate(a.allocator.context, sizeof **result);
+    if (!p.result) {
+        *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a result."};
+        return MP_NO_MEMORY;
+    }
+    *p.result = (mp_result){a, 0, NULL};
+    mp_code code = attempt(&c, error, predict, &p);
+    if (code != MP_OK) {
+        mp_result_free(p.result);
+        *result = NULL;
+    }
+    return code;
+}
+
+size_t mp_result_count(const mp_result *result) { return result->n; }
+const mp_values *mp_result_at(const mp_result *result, size_t index) { return &result->values[index]; }
+
+const mp_values *mp_result_find(const mp_result *result, const char *output_name) {
+    for (size_t k = 0; k < result->n; k++)
+        if (same_string(result->values[k].output->name, literal(output_name))) return &result->values[k];
+    return NULL;
+}
+
+void mp_result_free(mp_result *result) {
+    if (!result) return;
+    mp_allocator allocator = result->arena.allocator;
+    free_arena(&result->arena);
+    allocator.release(allocator.context, result);
+}
+
+/* -- writing -- */
+
+typedef struct sink { mp_writer write; void *context; size_t used; char buffer[4096]; } sink;
+
+static void flush(sink *k) {
+    if (k->used && k->write) k->write(k->context, k->buffer, k->used);
+    k->used = 0;
+}
+
+static void put(sink *k, const char *text, size_t size) {
+    if (size > sizeof k->buffer - k->used) flush(k);
+    if (size > sizeof k->buffer) {
+        if (k->write) k->write(k->context, text, size);
+        return;
+    }
+    memcpy(k->buffer + k->used, text, size);
+    k->used += size;
+}
+
+static void put_text(sink *k, const char *text) { put(k, text, strlen(text)); }
+
+static void put_string(sink *k, mp_string s) {
+    put_text(k, "\"");
+    for (size_t i = 0; i < s.size; i++) {
+        char escape[8];
+        unsigned char byte = (unsigned char)s.data[i];
+        if (byte == '"' || byte == '\\') sprintf(escape, "\\%c", byte);
+        else if (byte < 0x20) sprintf(escape, "\\u%04x", byte);
+        else {
+            put(k, s.data + i, 1);
+            continue;
+        }
+        put_text(k, escape);
+    }
+    put_text(k, "\"");
+}
+
+static void put_double(sink *k, double x, bool f32) {
+    char text[NUMBER_TEXT];
+    if (isfinite(x)) put(k, text, format_number(text, x, f32));
+    else put_text(k, is_nan(x) ? "\"NaN\"" : x > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+}
+
+static void put_integer(sink *k, int64_t x) {
+    char text[NUMBER_TEXT];
+    bool safe = x < INT64_C(1) << 53 && x > -(INT64_C(1) << 53);
+    sprintf(text, safe ? "%" PRId64 : "\"%" PRId64 "\"", x);
+    put_text(k, text);
+}
+
+static void put_element(sink *k, mp_dtype t, column x, size_t i) {
+    if (is_float(t)) put_double(k, x.f[i], t == MP_F32);
+    else if (t == MP_BOOL) put_text(k, x.i[i] ? "true" : "false");
+    else if (t != MP_STR) put_integer(k, x.i[i]);
+    else if (x.s[i].data) put_string(k, x.s[i]);
+    else put_text(k, "null");
+}
+
+static void put_rows(sink *k, const mp_output *o, size_t rows, column x) {
+    put_text(k, "{\"dtype\": ");
+    put_string(k, literal(DTYPES[o->dtype].name));
+    put_text(k, ", \"shape\": [");
+    put_integer(k, (int64_t)rows);
+    if (o->rank) {
+        put_text(k, ", ");
+        put_integer(k, (int64_t)o->width);
+    }
+    put_text(k, "], \"data\": [");
+    for (size_t i = 0; i < rows * o->width; i++) {
+        if (i) put_text(k, ", ");
+        put_element(k, o->dtype, x, i);
+    }
+    put_text(k, "]}");
+}
+
+typedef struct reading { const mp_model *model; arena a; const char *text; size_t size; sink sink; } reading;
+
+/* The tensor given for an input, or for one column of it; true and false do for floats, as 1 and 0. */
+static tensor read_feed(loader *l, const json *given, mp_dtype dtype) {
+    bool boolean = given->kind == J_ARRAY && (given->kinds == J_ARRAY ? given->inner_kinds && !(given->inner_kinds & ~(unsigned)J_BOOL) : given->kinds && !(given->kinds & ~(unsigned)J_BOOL));
+    tensor t = read_tensor(l, given, boolean && is_float(dtype) ? MP_BOOL : (int)dtype, quote(given->key).text);
+    if (t.dtype == MP_BOOL && is_float(dtype)) {
+        for (size_t i = 0; i < t.count; i++) t.data.f[i] = (double)t.data.i[i];
+        t.dtype = dtype;
+    }
+    if (t.dtype != dtype) refuse(l->c, "The input %s is %s; %s is needed.", quote(given->key).text, DTYPES[t.dtype].name, DTYPES[dtype].name);
+    return t;
+}
+
+/* What the given names stand for: an input, or a column of one; by name. */
+static directory list_columns(context *c, arena *a, const mp_model *m, const mp_input ***owners) {
+    size_t n = 0, total = 0;
+    for (size_t i = 0; i < m->n_inputs; i++) total += m->inputs[i].features ? m->inputs[i].width : 0;
+    mp_string *names = take(c, a, total, sizeof *names);
+    *owners = take(c, a, total, sizeof **owners);
+    for (size_t i = 0; i < m->n_inputs; i++)
+        for (size_t j = 0; m->inputs[i].features && j < m->inputs[i].width; j++, n++) {
+            names[n] = m->inputs[i].features[j];
+            (*owners)[n] = &m->inputs[i];
+        }
+    return new_directory(c, a, names, n);
+}
+
+static void predict_json(context *c, void *argument) {
+    reading *p = argument;
+    const mp_model *m = p->model;
+    const mp_input **owners;
+    directory columns = list_columns(c, &p->a, m, &owners);
+    loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .end = p->text + p->size, .limits = &m->limits};
+    locate(c, "the rows");
+    json *root = parse_document(c, &p->a, p->text, p->size, &m->limits);
+    const json *inputs = need_kind(&l, root, "inputs", J_OBJECT, "an object");
+    refuse_unread(c, root);
+    locate(c, "%s", "");
+    mp_feed *feeds = take_zeroed(c, &p->a, inputs->count, sizeof *feeds);
+    size_t n = 0;
+    for (const json *given = inputs->child; given; given = given->next, n++) {
+        ptrdiff_t i = find_name(&m->by_name, given->key), j = find_name(&columns, given->key);
+        bool all = i != NOT_FOUND && (size_t)i < m->n_inputs;
+        if (!all && j == NOT_FOUND) refuse(c, "The input %s is not one of the model's.", quote(given->key).text);
+        const mp_input *in = all ? &m->inputs[i] : owners[j];
+        int rank = 1 + (all ? in->rank : 0);
+        tensor t = read_feed(&l, given, in->dtype);
+        if (t.rank != rank) refuse(c, "The input %s has rank %d; %d is needed.", quote(given->key).text, t.rank, rank);
+        feeds[n] = feed_of(given->key, &t);
+    }
+    source *sources = take_zeroed(c, &p->a, m->n_inputs, sizeof *sources);
+    size_t rows = match_feeds(c, &p->a, m, feeds, n, sources);
+    column *out = new_outputs(c, &p->a, m, rows);
+    run_model(c, &p->a, m, sources, rows, out);
+    put_text(&p->sink, "{\"outputs\": {");
+    for (size_t k = 0; k < m->n_outputs; k++) {
+        if (k) put_text(&p->sink, ", ");
+        put_string(&p->sink, m->outputs[k].name);
+        put_text(&p->sink, ": ");
+        put_rows(&p->sink, &m->outputs[k], rows, out[k]);
+    }
+    put_text(&p->sink, "}}\n");
+    flush(&p->sink);
+}
+
+mp_code mp_predict_json(const mp_model *model, const char *text, size_t size, mp_writer write, void *context_of_writer, mp_error *error) {
+    context c;
+    mp_error unseen;
+    reading p = {.model = model, .a = new_arena(&model->arena.allocator, SIZE_MAX), .text = text, .size = size, .sink = {.write = write, .context = context_of_writer}};
+    mp_code code = attempt(&c, error ? error : &unseen, predict_json, &p);
+    free_arena(&p.a);
+    return code;
+}
+
+/* -- verifying -- */
+
+/* How many doubles (f32: floats) lie between two finite numbers, one of them counted. */
+static uint64_t ulps_between(double a, double b, bool f32) {
+    int64_t at[2];
+    for (int i = 0; i < 2; i++) {
+        double x = i ? b : a;
+        float narrow = (float)x;
+        uint32_t bits32;
+        memcpy(&bits32, &narrow, sizeof bits32);
+        int64_t magnitude = f32 ? (int64_t)(bits32 & 0x7fffffff) : (int64_t)(bits_of(x) & INT64_MAX);
+        at[i] = x < 0 ? -magnitude : magnitude;
+    }
+    return at[0] > at[1] ? (uint64_t)at[0] - (uint64_t)at[1] : (uint64_t)at[1] - (uint64_t)at[0];
+}
+
+/* Written so that an unexpected NaN or infinity fails. */
+static bool agrees(mp_dtype dtype, const tolerance *t, column got, column expected, size_t i) {
+    if (!is_float(dtype)) return compare_elements(dtype, got, i, expected, i) == 0;
+    double a = got.f[i], b = expected.f[i];
+    if (a == b || (is_nan(a) && is_nan(b))) return true;
+    if (!isfinite(a) || !isfinite(b)) return false;
+    if (t->kind == ULPS) return ulps_between(a, b, dtype == MP_F32) <= t->ulps;
+    return t->kind == BOUND && fabs(a - b) <= t->atol + t->rtol * fabs(b);
+}
+
+/* One element, short enough for a sentence. */
+static quoted element_text(mp_dtype dtype, column x, size_t i) {
+    if (dtype == MP_STR && x.s[i].data) return quote(x.s[i]);
+    sink k = {0};
+    quoted q;
+    put_element(&k, dtype, x, i);
+    memcpy(q.text, k.buffer, k.used); /* a number: below NUMBER_TEXT */
+    q.text[k.used] = '\0';
+    return q;
+}
+
+/* Replays vectors: a line per output, then MP_MISMATCH for the first element that does not agree. */
+static void replay(context *c, arena *a, const mp_model *m, const vectors *v, sink *lines) {
+    source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources);
+    mp_feed *feeds = take(c, a, m->n_inputs, sizeof *feeds);
+    for (size_t i = 0; i < m->n_inputs; i++) {
+        feeds[i] = feed_of(m->inputs[i].name, &v->inputs[i]);
+        sources[i].all = &feeds[i];
+    }
+    column *out = new_outputs(c, a, m, v->rows);
+    run_model(c, a, m, sources, v->rows, out);
+    size_t bad_output = SIZE_MAX, bad_element = 0;
+    for (size_t k = 0; k < m->n_outputs; k++) {
+        const mp_output *o = &m->outputs[k];
+        size_t n = v->rows * o->width, bad = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (agrees(o->dtype, &v->tolerances[k], out[k], v->expected[k].data, i)) continue;
+            if (bad_output == SIZE_MAX) {
+                bad_output = k;
+                bad_element = i;
+            }
+            bad++;
+        }
+        char line[128];
+        put_string(lines, o->name);
+        if (bad) snprintf(line, sizeof line, ": mismatch in %zu of %zu elements\n", bad, n);
+        else snprintf(line, sizeof line, ": ok, %zu rows\n", v->rows);
+        put_text(lines, line);
+    }
+    flush(lines);
+    if (bad_output == SIZE_MAX) return;
+    const mp_output *o = &m->outputs[bad_output];
+    fail(c, MP_MISMATCH, "Output %s, row %zu, element %zu is %s, but the original model answered %s.", quote(o->name).text, bad_element / o->width,
+         bad_element % o->width, element_text(o->dtype, out[bad_output], bad_element).text, element_text(o->dtype, v->expected[bad_output].data, bad_element).text);
+}
+
+static void verify(context *c, void *argument) {
+    reading *p = argument;
+    const mp_model *m = p->model;
+    const vectors *v = m->vectors;
+    if (p->text) {
+        loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .end = p->text + p->size, .limits = &m->limits, .model = (mp_model *)m};
+        locate(c, "the vectors");
+        v = read_vectors(&l, parse_document(c, &p->a, p->text, p->size, &m->limits), SIZE_MAX);
+    }
+    if (!v) refuse(c, "The artifact carries no vectors, so nothing proves it.");
+    replay(c, &p->a, m, v, &p->sink);
+}
+
+mp_code mp_verify(const mp_model *model, const char *text, size_t size, mp_writer write, void *context_of_writer, mp_error *error) {
+    context c;
+    mp_error unseen;
+    reading p = {.model = model, .a = new_arena(&model->arena.allocator, SIZE_MAX), .text = text, .size = size, .sink = {.write = write, .context = context_of_writer}};
+    mp_code code = attempt(&c, error ? error : &unseen, verify, &p);
+    free_arena(&p.a);
+    return code;
+}
+
+/* -- mp_load, mp_free, mp_info -- */
+
+typedef struct loading { const char *data; size_t size; const mp_options *options; mp_model *model; arena scratch; } loading;
+
+static void load(context *c, void *argument) {
+    loading *p = argument;
+    mp_model *m = p->model;
+    loader l = {.c = c, .keep = &m->arena, .scratch = &p->scratch, .end = p->data + p->size, .limits = &m->limits, .model = m};
+    bool listed[LENGTH(OPS)] = {false};
+    const json *root = parse_document(c, &p->scratch, p->data, p->size, &m->limits);
+    check_header(&l, root);
+    check_requires(&l, root, listed);
+    const json *inputs = need_objects(&l, root, "inputs"), *steps = need_objects(&l, root, "steps"), *outputs = need_objects(&l, root, "outputs");
+    const json *verification = member(root, "verification");
+    refuse_unread(c, root);
+    load_names(&l, inputs, steps);
+    load_steps(&l, steps, listed);
+    load_outputs(&l, outputs);
+    if (verification) m->vectors = read_vectors(&l, verification, m->limits.rows);
+    if (p->options->no_verify) return;
+    if (!verification) refuse(c, "It carries no vectors (\"verification\"), so nothing proves it: load it without verifying if you trust it.");
+    sink nowhere = {0};
+    replay(c, &p->scratch, m, m->vectors, &nowhere);
+}
+
+static mp_limits with_defaults(mp_limits given) {
+    static const mp_limits defaults = {(size_t)512 << 20, 16, 10000, (size_t)1 << 28, (size_t)1 << 20, 4096, (size_t)1 << 22, SIZE_MAX >> 32 ? SIZE_MAX >> 32 : SIZE_MAX / 2};
+    if (!given.bytes) given.bytes = defaults.bytes;
+    if (!given.depth) given.depth = defaults.depth;
+    if (!given.steps) given.steps = defaults.steps;
+    if (!given.elements) given.elements = defaults.elements;
+    if (!given.row) given.row = defaults.row;
+    if (!given.rows) given.rows = defaults.rows;
+    if (!given.total) given.total = defaults.total;
+    if (!given.memory) given.memory = defaults.memory;
+    if (given.depth > DEEPEST) given.depth = DEEPEST;
+    return given;
+}
+
+mp_code mp_load(const char *data, size_t size, const mp_options *options, mp_model **model, mp_error *error) {
+    static const mp_options defaults = {0};
+    context c;
+    mp_error unseen;
+    if (!error) error = &unseen;
+    if (!options) options = &defaults;
+    mp_limits limits = with_defaults(options->limits);
+    loading p = {data, size, options, NULL, new_arena(&options->allocator, limits.memory)};
+    *model = p.model = p.scratch.allocator.allocate(p.scratch.allocator.context, sizeof **model);
+    if (!p.model) {
+        *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a model."};
+        return MP_NO_MEMORY;
+    }
+    *p.model = (mp_model){.arena = p.scratch, .limits = limits};
+    mp_code code = attempt(&c, error, load, &p);
+    free_arena(&p.scratch);
+    if (code != MP_OK) {
+        mp_free(p.model);
+        *model = NULL;
+    }
+    return code;
+}
+
+void mp_free(mp_model *model) {
+    if (!model) return;
+    mp_allocator allocator = model->arena.allocator;
+    free_arena(&model->arena);
+    allocator.release(allocator.context, model);
+}
+
+size_t mp_input_count(const mp_model *model) { return model->n_inputs; }
+size_t mp_output_count(const mp_model *model) { return model->n_outputs; }
+const mp_input *mp_input_at(const mp_model *model, size_t index) { return &model->inputs[index]; }
+const mp_output *mp_output_at(const mp_model *model, size_t index) { return &model->outputs[index]; }
+size_t mp_carried_rows(const mp_model *model) { return model->vectors ? model->vectors->rows : 0; }
+const char *mp_op_name(size_t index) { return index < LENGTH(OPS) ? OPS[index].name : NULL; }
+
+/* {"name", "dtype", "shape" */
+static void put_head(sink *k, mp_string name, mp_dtype dtype, int rank, size_t width) {
+    put_text(k, "{\"name\": ");
+    put_string(k, name);
+    put_text(k, ", \"dtype\": ");
+    put_string(k, literal(DTYPES[dtype].name));
+    put_text(k, ", \"shape\": [");
+    if (rank) put_integer(k, (int64_t)width);
+    put_text(k, "]");
+}
+
+static void put_list(sink *k, const char *key, mp_dtype dtype, column x, size_t n) {
+    put_text(k, key);
+    for (size_t i = 0; i < n; i++) {
+        if (i) put_text(k, ", ");
+        put_element(k, dtype, x, i);
+    }
+    put_text(k, "]");
+}
+
+void mp_info(const mp_model *model, mp_writer write, void *context_of_writer) {
+    static const char *const missing[] = {", \"missing\": \"error\"", ", \"missing\": \"nan\"", ", \"missing\": \"null\""};
+    sink k = {.write = write, .context = context_of_writer};
+    put_text(&k, "{\"inputs\": [");
+    for (size_t i = 0; i < model->n_inputs; i++) {
+        const mp_input *in = &model->inputs[i];
+        if (i) put_text(&k, ", ");
+        put_head(&k, in->name, in->dtype, in->rank, in->width);
+        put_text(&k, missing[in->missing]);
+        if (in->features) put_list(&k, ", \"features\": [", MP_STR, (column){(void *)in->features}, in->width);
+        put_text(&k, "}");
+    }
+    put_text(&k, "], \"outputs\": [");
+    for (size_t i = 0; i < model->n_outputs; i++) {
+        const mp_output *o = &model->outputs[i];
+        if (i) put_text(&k, ", ");
+        put_head(&k, o->name, o->dtype, o->rank, o->width);
+        put_text(&k, ", \"role\": ");
+        put_string(&k, o->role);
+        if (o->class_strings) put_list(&k, ", \"classes\": [", MP_STR, (column){(void *)o->class_strings}, o->n_classes);
+        else if (o->class_integers) put_list(&k, ", \"classes\": [", o->class_booleans ? MP_BOOL : MP_I64, (column){(void *)o->class_integers}, o->n_classes);
+        put_text(&k, "}");
+    }
+    put_text(&k, "], \"ops\": [");
+    bool first = true;
+    for (size_t i = 0; i < LENGTH(OPS); i++) {
+        bool used = false;
+        for (size_t s = 0; s < model->n_steps; s++) used |= model->steps[s].op == &OPS[i];
+        if (!used) continue;
+        put_text(&k, first ? "\"" : ", \"");
+        put_text(&k, OPS[i].name);
+        put_text(&k, "\"");
+        first = false;
+    }
+    put_text(&k, "]}\n");
+    flush(&k);
+}

@@ -1,0 +1,2104 @@
+# SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
+# mypy: disable-error-code="no-any-return"
+"""Runs modelport JSON artifacts (format 1, profile tabular) with NumPy and nothing else.
+
+    model = modelport_stub.load(open("model.json", "rb").read())
+    model.predict([{"age": 41, "colour": "red"}])         # {"label": array(["yes"], dtype=object), ...}
+
+One file, made to be copied. Loading checks the whole document and replays the answers it carries; a model that does not
+give them is refused. A loaded model is immutable and may be used from several threads.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Refused", "Mismatch", "Unsupported", "Limits", "Model", "load", "ops"]
+
+Array = np.ndarray
+Run = Callable[..., Array]
+
+
+# ==== Errors ==========================================================================================================
+
+
+class ModelportError(Exception):
+    """Base of the three; the message is one sentence."""
+
+
+class Refused(ModelportError):
+    """The document, or the rows, are not acceptable."""
+
+
+class Mismatch(ModelportError):
+    """The model does not give the answers it carries."""
+
+
+class Unsupported(ModelportError):
+    """The document needs an op or a version that is not implemented here."""
+
+
+class Limits(NamedTuple):
+    """Section 5; a document beyond a limit is refused before anything is allocated."""
+
+    bytes: int = 512 * 2**20
+    depth: int = 16
+    steps: int = 10_000
+    rank: int = 6
+    tensor_elements: int = 2**28
+    value_width: int = 2**20
+    total_width: int = 2**22
+    carried_rows: int = 4096
+
+
+DEFAULT_LIMITS = Limits()
+
+
+# ==== JSON ============================================================================================================
+
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789E", b"000000000e")
+_NEGATIVE_ZERO = re.compile(rb"-0(?![.0-9eE])")
+
+
+def parse_json(source: bytes | str, limits: Limits = DEFAULT_LIMITS) -> Any:
+    """One JSON value, strictly RFC 8259; duplicate keys, bare NaN, overflow and deep nesting are refused."""
+    data = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else bytes(source)
+    if len(data) > limits.bytes:
+        raise Refused(f"the document has {len(data)} bytes, more than the {limits.bytes} allowed")
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise Refused("the document begins with a byte-order mark; save it as UTF-8 without one")
+    # Plain numbers take the fast path of the C scanner; only spellings that could overflow, or an integer -0, are looked at.
+    shape = data.translate(_DIGITS_TO_ZERO)
+    unusual = b"e000" in shape or b"e+000" in shape or b"0" * 300 in shape or _NEGATIVE_ZERO.search(data) is not None
+    numbers: dict[str, Any] = {"parse_float": _strict_float, "parse_int": _strict_int} if unusual else {}
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_bare_constant, **numbers)
+    except UnicodeDecodeError as error:
+        raise Refused(f"the document is not UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise Refused(f"the document is nested deeper than {limits.depth}") from None
+    except ValueError as error:
+        raise Refused(f"the document is not JSON: {error}") from None
+    _check_depth(value, limits.depth)
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({_fold(key) for key, _ in pairs}) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if _fold(key) in seen:
+                raise Refused(f"the key {_show(key)} occurs twice in one object (keys that differ only by case count as equal)")
+            seen.add(_fold(key))
+    return dict(pairs)
+
+
+_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+
+
+def _fold(key: str) -> str:
+    """Lowers A-Z and nothing else."""
+    return key.lower() if key.isascii() else key.translate(_LOWER)
+
+
+def _bare_constant(word: str) -> Any:
+    raise Refused(f"the bare token {word} is not JSON; NaN and infinities are written as strings")
+
+
+def _strict_float(literal: str) -> float:
+    value = float(literal)
+    if math.isinf(value):
+        raise Refused(f"the number {literal[:40]} overflows")
+    return value
+
+
+def _strict_int(literal: str) -> int | float:
+    if literal == "-0":
+        return -0.0
+    if len(literal) > 300:
+        _strict_float(literal)
+    return int(literal)
+
+
+def _check_depth(value: Any, depth: int) -> None:
+    """Refuses values nested deeper than `depth`; flat lists of numbers cost one pass in C."""
+    level = [value] if isinstance(value, (list, dict)) else []
+    for _ in range(depth):
+        deeper: list[Any] = []
+        for item in level:
+            children = item.values() if isinstance(item, dict) else item
+            if not {list, dict}.isdisjoint(map(type, children)):
+                deeper.extend(child for child in children if isinstance(child, (list, dict)))
+        level = deeper
+    if level:
+        raise Refused(f"the document is nested deeper than {depth}")
+
+
+def _ignored(key: str) -> bool:
+    return key in ("name", "doc", "provenance") or key.startswith("x-")
+
+
+def _fields(value: Any, where: str, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
+    """The object `value`, which has the required keys, maybe the optional ones, and no unknown key."""
+    if not isinstance(value, dict):
+        raise Refused(f"{where} must be an object")
+    for key in required:
+        if key not in value:
+            raise Refused(f"{where} has no {_show(key)}")
+    for key in value:
+        if key not in required and key not in optional and not _ignored(key):
+            raise Refused(f"{where} has the unknown key {_show(key)}")
+    return value
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise Refused(f"{where} must be a string")
+    return value
+
+
+def _texts(value: Any, where: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise Refused(f"{where} must be a list of strings")
+    return value
+
+
+def _word(value: Any, where: str, words: Iterable[str]) -> str:
+    if not isinstance(value, str) or value not in words:
+        raise Refused(f"{where} is {_show(value)}; it must be one of {', '.join(words)}")
+    return value
+
+
+def _integer(value: Any, where: str, low: int, high: int = 2**63 - 1) -> int:
+    if type(value) is not int:
+        raise Refused(f"{where} must be an integer without fraction and exponent")
+    if not low <= value <= high:
+        raise Refused(f"{where} is {_show(value)}, outside {low}..{high}")
+    return value
+
+
+def _show(value: Any) -> str:
+    value = value.item() if isinstance(value, np.generic) else value
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a very large integer"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# ==== Tensors =========================================================================================================
+
+DTYPES: dict[str, np.dtype] = {
+    "f64": np.dtype("<f8"),
+    "f32": np.dtype("<f4"),
+    "i64": np.dtype("<i8"),
+    "i32": np.dtype("<i4"),
+    "i16": np.dtype("<i2"),
+    "i8": np.dtype("i1"),
+    "u32": np.dtype("<u4"),
+    "u16": np.dtype("<u2"),
+    "u8": np.dtype("u1"),
+    "bool": np.dtype("?"),
+    "str": np.dtype("O"),
+}
+FLOATS = ("f64", "f32")
+INTEGERS = ("i64", "i32", "i16", "i8", "u32", "u16", "u8")
+_NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_DECIMAL_INTEGER = re.compile(r"-?[1-9][0-9]{15,18}")
+_SAFE = 2**53 - 1
+
+
+class Kind(NamedTuple):
+    """What a value is: its dtype and its row shape, without the batch axis."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        return math.prod(self.shape)
+
+
+def parse_tensor(
+    value: Any, where: str, dtypes: Sequence[str], ranks: Sequence[int], limits: Limits = DEFAULT_LIMITS
+) -> tuple[str, Array]:
+    """(dtype, array) of a tensor in either form; a bare array has the first of `dtypes`."""
+    if isinstance(value, list):
+        shape, flat = _bare_shape(value, where)
+        dtype = dtypes[0]
+        array = _decode_list(flat, dtype, where)
+    else:
+        fields = _tensor_fields(value, where)
+        dtype = _word(fields["dtype"], f"dtype of {where}", DTYPES)
+        shape, data = _declared_shape(fields["shape"], where, limits), fields["data"]
+        array = _decode_bytes(data, dtype, shape, where) if "enc" in fields else _decode_data(data, dtype, shape, where)
+    if dtype not in dtypes:
+        raise Refused(f"{where} has dtype {dtype}; it must be {' or '.join(dtypes)}")
+    if len(shape) not in ranks:
+        raise Refused(f"{where} has rank {len(shape)}; it must be {' or '.join(map(str, ranks))}")
+    array = array.reshape(shape)
+    array.flags.writeable = False
+    return dtype, array
+
+
+def _bare_shape(value: list[Any], where: str) -> tuple[tuple[int, ...], list[Any]]:
+    """Shape and elements of a bare array: rank 1, or rank 2 of equal rows."""
+    nested = set(map(type, value))
+    if list not in nested:
+        return (len(value),), value
+    if nested != {list} or len(set(map(len, value))) != 1:
+        raise Refused(f"{where} is ragged; rows of a bare array have equal length")
+    return (len(value), len(value[0])), [item for row in value for item in row]
+
+
+def _tensor_fields(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Refused(f"{where} must be a tensor: an array, or an object with dtype, shape and data")
+    if set(value) - {"enc"} != {"dtype", "shape", "data"}:
+        raise Refused(f"{where} must have exactly the keys dtype, shape, data and optionally enc")
+    if "enc" in value and value["enc"] != "b64":
+        raise Refused(f'the encoding of {where} must be "b64"')
+    return value
+
+
+def _declared_shape(value: Any, where: str, limits: Limits) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) > limits.rank:
+        raise Refused(f"the shape of {where} must be a list of at most {limits.rank} integers")
+    shape = tuple(_integer(size, f"the shape of {where}", 0) for size in value)
+    if math.prod(shape) > limits.tensor_elements:
+        raise Refused(f"{where} has {math.prod(shape)} elements, more than the {limits.tensor_elements} allowed")
+    return shape
+
+
+def _decode_data(data: Any, dtype: str, shape: tuple[int, ...], where: str) -> Array:
+    if not isinstance(data, list):
+        raise Refused(f'the data of {where} must be a list (or a string, with enc "b64")')
+    if len(data) != math.prod(shape):
+        raise Refused(f"{where} has {len(data)} elements, but its shape asks for {math.prod(shape)}")
+    return _decode_list(data, dtype, where)
+
+
+def _decode_bytes(data: Any, dtype: str, shape: tuple[int, ...], where: str) -> Array:
+    if dtype == "str":
+        raise Refused(f"{where} is a str tensor, which has no base64 form")
+    try:
+        if not isinstance(data, str) or len(data) % 4:
+            raise ValueError
+        raw = base64.b64decode(data, validate=True)
+    except ValueError:
+        raise Refused(f"the data of {where} is not standard base64 with padding") from None
+    if len(raw) != math.prod(shape) * DTYPES[dtype].itemsize:
+        raise Refused(
+            f"{where} has {len(raw)} bytes, but its shape asks for {math.prod(shape)} elements of {DTYPES[dtype].itemsize} bytes"
+        )
+    if dtype == "bool" and raw.strip(b"\0\1"):
+        raise Refused(f"{where} has a boolean byte that is neither 0 nor 1")
+    return np.frombuffer(bytearray(raw), DTYPES[dtype])
+
+
+def _decode_list(data: list[Any], dtype: str, where: str) -> Array:
+    """Elements of one dtype, each in the spelling section 2 asks for."""
+    kinds = set(map(type, data))
+    if dtype in FLOATS:
+        return _decode_floats(data, kinds, dtype, where)
+    if dtype in INTEGERS:
+        return _decode_integers(data, kinds, dtype, where)
+    if dtype == "bool":
+        if not kinds <= {bool}:
+            raise Refused(f"{where} must hold true or false only")
+        return np.array(data, dtype=bool)
+    if not kinds <= {str, type(None)}:
+        raise Refused(f"{where} must hold strings (or null for missing) only")
+    array = np.empty(len(data), dtype=object)
+    array[:] = data
+    return array
+
+
+def _decode_floats(data: list[Any], kinds: set[type], dtype: str, where: str) -> Array:
+    if str in kinds:
+        for item in data:
+            if type(item) is str and item not in _NAMED:
+                raise Refused(f"{where} holds the string {_show(item)} where a number is expected")
+        data = [_NAMED[item] if type(item) is str else item for item in data]
+    if not kinds <= {int, float, str}:
+        raise Refused(f'{where} must hold numbers, "NaN", "Infinity" or "-Infinity" only')
+    wide = np.array(data, dtype=np.float64)
+    if dtype == "f64":
+        return wide
+    with np.errstate(over="ignore"):
+        narrow = wide.astype(np.float32)
+    if (np.isinf(narrow) & np.isfinite(wide)).any():
+        raise Refused(f"{where} holds a number beyond f32")
+    return narrow
+
+
+def _decode_integers(data: list[Any], kinds: set[type], dtype: str, where: str) -> Array:
+    if str in kinds:
+        data = [_decimal_integer(item, where) if type(item) is str else item for item in data]
+    if not kinds <= {int, str}:
+        raise Refused(f"{where} must hold integers without fraction and exponent")
+    info = np.iinfo(DTYPES[dtype])
+    if data and not info.min <= min(data) <= max(data) <= info.max:
+        raise Refused(f"{where} holds an integer outside {info.min}..{info.max}")
+    return np.array(data, dtype=DTYPES[dtype])
+
+
+def _decimal_integer(text: str, where: str) -> int:
+    """Beyond 2^53 - 1 in magnitude, integers are decimal strings."""
+    if not _DECIMAL_INTEGER.fullmatch(text) or abs(int(text)) <= _SAFE:
+        raise Refused(f"{where} holds the string {_show(text)}; integers are strings only beyond 2^53-1 and within 64 bits")
+    return int(text)
+
+
+def format_tensor(dtype: str, array: Array) -> dict[str, Any]:
+    """The object form with decimal data."""
+    flat = array.ravel()
+    data: list[Any] = flat.tolist()
+    if dtype in FLOATS:
+        if dtype == "f32":
+            data = [float(str(item)) for item in flat]
+        if not np.isfinite(flat).all():
+            data = [
+                item if math.isfinite(item) else "NaN" if item != item else "Infinity" if item > 0 else "-Infinity"
+                for item in data
+            ]
+    elif dtype == "i64":
+        data = [item if -_SAFE <= item <= _SAFE else str(item) for item in data]
+    return {"dtype": dtype, "shape": list(array.shape), "data": data}
+
+
+def _is_null(x: Array) -> Array:
+    """Where a str value is missing."""
+    return np.array([item is None for item in x.ravel()], dtype=bool).reshape(x.shape)
+
+
+def _rows(x: Array) -> Array:
+    """(n, w) view of a value of row rank 0 or 1."""
+    return x.reshape(len(x), -1) if x.ndim == 1 or len(x) else x.reshape(0, math.prod(x.shape[1:]))
+
+
+def _ordered_sum(terms: Array) -> Array:
+    """Sum over the last axis in f64, from 0.0, in ascending index: (..., k) -> (...)."""
+    return np.add.accumulate(terms, axis=-1, dtype=np.float64)[..., -1] + 0.0
+
+
+# ==== Special functions ===============================================================================================
+
+# W. J. Cody, "Rational Chebyshev approximations for the error function", 1969 (netlib specfun, CALERF).
+_ERF_A = (3.16112374387056560e00, 1.13864154151050156e02, 3.77485237685302021e02, 3.20937758913846947e03, 1.85777706184603153e-1)
+_ERF_B = (2.36012909523441209e01, 2.44024637934444173e02, 1.28261652607737228e03, 2.84423683343917062e03)
+_ERF_C = (
+    5.64188496988670089e-1,
+    8.88314979438837594e0,
+    6.61191906371416295e01,
+    2.98635138197400131e02,
+    8.81952221241769090e02,
+    1.71204761263407058e03,
+    2.05107837782607147e03,
+    1.23033935479799725e03,
+    2.15311535474403846e-8,
+)
+_ERF_D = (
+    1.57449261107098347e01,
+    1.17693950891312499e02,
+    5.37181101862009858e02,
+    1.62138957456669019e03,
+    3.29079923573345963e03,
+    4.36261909014324716e03,
+    3.43936767414372164e03,
+    1.23033935480374942e03,
+)
+_ERF_P = (
+    3.05326634961232344e-1,
+    3.60344899949804439e-1,
+    1.25781726111229246e-1,
+    1.60837851487422766e-2,
+    6.58749161529837803e-4,
+    1.63153871373020978e-2,
+)
+_ERF_Q = (2.56852019228982242e00, 1.87295284992346725e00, 5.27905102951428412e-1, 6.05183413124413191e-2, 2.33520497626869185e-3)
+_ONE_OVER_ROOT_PI = 5.6418958354775628695e-1
+
+
+def _cody_ratio(y: Array, numerator: Sequence[float], denominator: Sequence[float]) -> Array:
+    """The rational function of CALERF; the last numerator coefficient belongs to the highest power."""
+    top, bottom = numerator[-1] * y, y
+    for a, b in zip(numerator[:-2], denominator[:-1]):
+        top, bottom = (top + a) * y, (bottom + b) * y
+    return (top + numerator[-2]) / (bottom + denominator[-1])
+
+
+def erf(x: Array) -> Array:
+    """The error function in f64, relative error below 1e-15."""
+    y = np.abs(x)
+    square = y * y
+    small = x * _cody_ratio(square, _ERF_A, _ERF_B)
+    inverse = 1.0 / np.where(y > 4.0, square, 1.0)
+    tail = np.where(
+        y > 4.0,
+        (_ONE_OVER_ROOT_PI - inverse * _cody_ratio(inverse, _ERF_P, _ERF_Q)) / y,
+        _cody_ratio(np.minimum(y, 4.0), _ERF_C, _ERF_D),
+    )
+    near = np.trunc(np.minimum(y, 30.0) * 16.0) / 16.0
+    complement = np.exp(-near * near) * np.exp(-(np.minimum(y, 30.0) - near) * (np.minimum(y, 30.0) + near)) * tail
+    large = np.copysign((0.5 - complement) + 0.5, x)
+    return np.where(y <= 0.46875, small, np.where(y >= 6.0, np.sign(x), large))
+
+
+# M. J. Wichura, "Algorithm AS 241: the percentage points of the normal distribution", 1988 (PPND16).
+_PPF_A = (
+    3.3871328727963666080,
+    133.14166789178437745,
+    1971.5909503065514427,
+    13731.693765509461125,
+    45921.953931549871457,
+    67265.770927008700853,
+    33430.575583588128105,
+    2509.0809287301226727,
+)
+_PPF_B = (
+    1.0,
+    42.313330701600911252,
+    687.18700749205790830,
+    5394.1960214247511077,
+    21213.794301586595867,
+    39307.895800092710610,
+    28729.085735721942674,
+    5226.4952788528545610,
+)
+_PPF_C = (
+    1.42343711074968357734,
+    4.63033784615654529590,
+    5.76949722146069140550,
+    3.64784832476320460504,
+    1.27045825245236838258,
+    0.241780725177450611770,
+    0.0227238449892691845833,
+    7.74545014278341407640e-4,
+)
+_PPF_D = (
+    1.0,
+    2.05319162663775882187,
+    1.67638483018380384940,
+    0.689767334985100004550,
+    0.148103976427480074590,
+    0.0151986665636164571966,
+    5.47593808499534494600e-4,
+    1.05075007164441684324e-9,
+)
+_PPF_E = (
+    6.65790464350110377720,
+    5.46378491116411436990,
+    1.78482653991729133580,
+    0.296560571828504891230,
+    0.0265321895265761230930,
+    0.00124266094738807843860,
+    2.71155556874348757815e-5,
+    2.01033439929228813265e-7,
+)
+_PPF_F = (
+    1.0,
+    0.599832206555887937690,
+    0.136929880922735805310,
+    0.0148753612908506148525,
+    7.86869131145613259100e-4,
+    1.84631831751005468180e-5,
+    1.42151175831644588870e-7,
+    2.04426310338993978564e-15,
+)
+
+
+def _horner(x: Array, coefficients: Sequence[float]) -> Array:
+    total = np.full_like(x, coefficients[-1])
+    for c in coefficients[-2::-1]:
+        total = total * x + c
+    return total
+
+
+def norm_ppf(p: Array) -> Array:
+    """The inverse of the normal distribution function in f64, relative error below 1e-14."""
+    q = p - 0.5
+    r = 0.180625 - q * q
+    centre = q * _horner(r, _PPF_A) / _horner(r, _PPF_B)
+    t = np.sqrt(-np.log(np.where(q < 0, p, 1.0 - p)))
+    middle = _horner(t - 1.6, _PPF_C) / _horner(t - 1.6, _PPF_D)
+    outer = _horner(t - 5.0, _PPF_E) / _horner(t - 5.0, _PPF_F)
+    tail = np.copysign(np.where(t <= 5.0, middle, outer), q)
+    result = np.where(np.abs(q) <= 0.425, centre, tail)
+    return np.where(p == 0, -np.inf, np.where(p == 1, np.inf, np.where((p > 0) & (p < 1), result, np.nan)))
+
+
+# ==== Ops =============================================================================================================
+#
+# An op is one function: it reads the attributes of a step, checks them against the kinds of its inputs, and returns the
+# kind of its value and a function from input arrays, each (n, *row shape), to the output array. The decorator enters it
+# into OPS, the one place where an op is added.
+
+Check = Callable[..., tuple[Kind, Run]]
+
+
+class Op(NamedTuple):
+    fewest: int
+    most: float
+    check: Check
+
+
+OPS: dict[str, Op] = {}
+
+
+def op(fewest: int, most: float | None = None) -> Callable[[Check], Check]:
+    """Registers an op under its function's name (a trailing underscore is dropped), with its number of inputs."""
+
+    def register(check: Check) -> Check:
+        OPS[check.__name__.rstrip("_")] = Op(fewest, fewest if most is None else most, check)
+        return check
+
+    return register
+
+
+class Attributes:
+    """The attributes of one step; each is taken once, and what is left over is unknown."""
+
+    def __init__(self, step: Mapping[str, Any], where: str, limits: Limits) -> None:
+        self.where, self.limits = where, limits
+        self._left = {key: value for key, value in step.items() if key not in ("op", "in", "out") and not _ignored(key)}
+
+    def finish(self) -> None:
+        for key in self._left:
+            raise self.refuse(f"has the unknown attribute {_show(key)}")
+
+    def refuse(self, problem: str) -> Refused:
+        return Refused(f"{self.where} {problem}")
+
+    def has(self, key: str) -> bool:
+        return key in self._left
+
+    def take(self, key: str) -> Any:
+        if key not in self._left:
+            raise self.refuse(f"has no attribute {_show(key)}")
+        return self._left.pop(key)
+
+    def word(self, key: str, *words: str, default: str | None = None) -> str:
+        if default is not None and not self.has(key):
+            return default
+        return _word(self.take(key), f"{self.where}: {key}", words)
+
+    def integer(self, key: str, low: int, high: int = 2**53) -> int:
+        return _integer(self.take(key), f"{self.where}: {key}", low, high)
+
+    def flag(self, key: str) -> bool:
+        value = self.take(key) if self.has(key) else False
+        if not isinstance(value, bool):
+            raise self.refuse(f"has a {_show(key)} that is neither true nor false")
+        return value
+
+    def number(self, key: str, default: float) -> float:
+        return default if not self.has(key) else float(_decode_list([self.take(key)], "f64", f"{self.where}: {key}")[0])
+
+    def tensor(self, key: str, dtypes: Sequence[str], *shape: int | None) -> Array:
+        """A required tensor; None in `shape` leaves that length open."""
+        return self.any_tensor(key, dtypes, (len(shape),), shape)[1]
+
+    def any_tensor(
+        self, key: str, dtypes: Sequence[str], ranks: Sequence[int], shape: Sequence[int | None] | None = None
+    ) -> tuple[str, Array]:
+        where = f"{self.where}: {key}"
+        dtype, array = parse_tensor(self.take(key), where, dtypes, ranks, self.limits)
+        if shape is not None and any(want is not None and want != size for want, size in zip(shape, array.shape)):
+            wanted = ", ".join("any" if want is None else str(want) for want in shape)
+            raise Refused(f"{where} has shape {list(array.shape)}; it must be [{wanted}]")
+        return dtype, array
+
+    def integers(self, key: str, *shape: int | None) -> Array:
+        """An int tensor of any integer dtype, as i64."""
+        return self.tensor(key, INTEGERS, *shape).astype(np.int64)
+
+    def per_column(self, key: str, dtype: str, width: int) -> Array:
+        """One element per column, or one for all."""
+        array = self.tensor(key, (dtype,), None)
+        if len(array) not in (1, width):
+            raise self.refuse(f"has {len(array)} elements in {_show(key)} for {width} columns")
+        return array
+
+    def loose(self, key: str, ranks: Sequence[int]) -> tuple[str, Array]:
+        """A tensor of any dtype; a bare array is str when its elements are strings, f64 otherwise."""
+        value = self._left.get(key)
+        elements = _bare_shape(value, f"{self.where}: {key}")[1] if isinstance(value, list) else None
+        text = elements is not None and str in set(map(type, elements)) <= {str, type(None)}
+        dtypes = ("str", *DTYPES) if text else tuple(DTYPES)
+        return self.any_tensor(key, dtypes, ranks)
+
+
+def _float_dtype(a: Attributes) -> str:
+    """The `dtype` of the ops marked d."""
+    return a.word("dtype", *FLOATS, default="f64")
+
+
+def _need(a: Attributes, kind: Kind, dtypes: Sequence[str]) -> None:
+    if kind.dtype not in dtypes:
+        raise a.refuse(f"reads a value of dtype {kind.dtype}; it takes {' or '.join(dtypes)}")
+
+
+def _float_row(a: Attributes, kind: Kind) -> tuple[str, np.dtype]:
+    """Checks the float input of an op marked d; the step's dtype and the NumPy one."""
+    dtype = _float_dtype(a)
+    _need(a, kind, FLOATS)
+    return dtype, DTYPES[dtype]
+
+
+def _broadcast(a: Attributes, *kinds: Kind) -> tuple[int, ...]:
+    """The row shape that two or three row shapes broadcast to."""
+    shape: tuple[int, ...] = ()
+    for kind in kinds:
+        if kind.shape != shape and kind.width != 1 and math.prod(shape) != 1:
+            raise a.refuse(f"reads rows of shapes {[list(k.shape) for k in kinds]}, which do not broadcast")
+        shape = max(shape, kind.shape, key=lambda s: (math.prod(s), len(s)))
+    return shape
+
+
+def _spread(x: Array, shape: tuple[int, ...]) -> Array:
+    """A value made to broadcast against rows of `shape`: rank 0 gets an axis where the result has one."""
+    return x[:, None] if x.ndim == 1 and shape else x
+
+
+@op(1, math.inf)
+def concat(a: Attributes, *kinds: Kind) -> tuple[Kind, Run]:
+    if len({kind.dtype for kind in kinds}) != 1:
+        raise a.refuse("joins values of different dtypes")
+    return Kind(kinds[0].dtype, (sum(kind.width for kind in kinds),)), lambda *xs: np.concatenate([_rows(x) for x in xs], axis=1)
+
+
+@op(1)
+def select(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    index = a.integers("index", None)
+    if not ((index >= 0) & (index < kind.width)).all():
+        raise a.refuse(f"selects a column outside 0..{kind.width - 1}")
+    return Kind(kind.dtype, index.shape), lambda x: _rows(x)[:, index]
+
+
+@op(1)
+def cast(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    to = a.word("to", *(dtype for dtype in DTYPES if dtype != "str"))
+    _need(a, kind, [dtype for dtype in DTYPES if dtype != "str"])
+    target = DTYPES[to]
+
+    def to_integer(x: Array) -> Array:
+        info = np.iinfo(target)
+        if kind.dtype in FLOATS:
+            x = np.trunc(x.astype(np.float64))
+            fits = (x >= float(info.min)) & (x < float(info.max) + (1.0 if target.itemsize < 8 else 0.0))
+        else:
+            fits = (x >= info.min) & (x <= info.max) if kind.dtype != "bool" else np.ones_like(x)
+        if not fits.all():
+            raise a.refuse(f"cannot cast {x[~fits].flat[0]} to {to}")
+        return x.astype(target)
+
+    run: Run = to_integer if to in INTEGERS else (lambda x: x != 0) if to == "bool" else (lambda x: x.astype(target))
+    return Kind(to, kind.shape), run
+
+
+@op(0)
+def constant(a: Attributes) -> tuple[Kind, Run]:
+    if isinstance(a._left.get("value"), list):
+        raise a.refuse("has a bare array as value; it needs the object form")
+    dtype, value = a.any_tensor("value", tuple(DTYPES), (0, 1))
+    return Kind(dtype, value.shape), lambda n: np.broadcast_to(value, (n, *value.shape))
+
+
+def _matcher(a: Attributes, kind: Kind) -> Callable[[Array], Array]:
+    """Where an element equals `match`; by default where it is missing."""
+    if kind.dtype == "str":
+        text = _text(a.take("match"), f"{a.where}: match") if a.has("match") else None
+        return lambda x: np.equal(x, text).astype(bool) if text is not None else _is_null(x)
+    match = _decode_list([a.take("match") if a.has("match") else "NaN"], kind.dtype, f"{a.where}: match")[0]
+    return np.isnan if np.isnan(match) else lambda x: x == match
+
+
+@op(1)
+def impute(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    _need(a, kind, ("f64", "f32", "str"))
+    matches, values = _matcher(a, kind), a.per_column("values", kind.dtype, kind.width)
+    return kind, lambda x: np.where(matches(x), values if x.ndim > 1 else values[0], x)
+
+
+@op(1)
+def is_missing(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    _need(a, kind, ("f64", "f32", "str"))
+    matches = _matcher(a, kind)
+    return Kind("f64", kind.shape), lambda x: matches(x).astype(np.float64)
+
+
+@op(1)
+def lookup(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    _need(a, kind, ("f64", "f32", "i64", "bool", "str"))
+    keys = a.tensor("keys", (kind.dtype,), None)
+    dtype, values = a.loose("values", (1,))
+    if len(values) != len(keys):
+        raise a.refuse(f"has {len(keys)} keys but {len(values)} values")
+    positions = {_key(key): i for i, key in enumerate(keys.tolist())}
+    if len(positions) != len(keys):
+        raise a.refuse("has two equal keys")
+    default = _decode_list([a.take("default")], dtype, f"{a.where}: default") if a.has("default") else None
+    if default is not None and default[0] is None:
+        raise a.refuse("has null as its default; leave the attribute out")
+    table = values if default is None else np.concatenate([values, default])
+
+    def run(x: Array) -> Array:
+        found = np.array([positions.get(_key(item), -1) for item in x.ravel().tolist()], dtype=np.int64)
+        if default is None and (found < 0).any():
+            raise a.refuse(f"has no entry for {_show(x.ravel()[found < 0][0])} and no default")
+        return table[found].reshape(x.shape)
+
+    return Kind(dtype, kind.shape), run
+
+
+def _key(item: Any) -> Any:
+    """A key for a dict in which NaN equals NaN (zeros are equal to a dict anyway)."""
+    return "NaN" if type(item) is float and item != item else item
+
+
+@op(1)
+def onehot(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    _need(a, kind, INTEGERS)
+    size = a.integer("size", 1)
+
+    def run(x: Array) -> Array:
+        codes = _rows(x)
+        outside = (codes < -1) | (codes >= size)
+        if outside.any():
+            raise a.refuse(f"reads the code {codes[outside][0]}, outside 0..{size - 1}")
+        units = np.zeros((*codes.shape, size))
+        row, column = np.nonzero(codes >= 0)
+        units[row, column, codes[row, column]] = 1.0
+        return units.reshape(len(x), codes.shape[1] * size)
+
+    return Kind("f64", (kind.width * size,)), run
+
+
+@op(1)
+def bucketize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    _need(a, kind, FLOATS)
+    edges, sizes, side = a.tensor("edges", (kind.dtype,), None), a.integers("sizes", kind.width), a.word("side", "left", "right")
+    if (sizes < 0).any() or (sizes > len(edges)).any() or sizes.sum() != len(edges):
+        raise a.refuse(f"has {len(edges)} edges, but its sizes do not cut them")
+    columns = np.split(edges, np.cumsum(sizes)[:-1])
+    if not all((column[:-1] <= column[1:]).all() and not np.isnan(column).any() for column in columns):
+        raise a.refuse("has edges that do not ascend")
+
+    def run(x: Array) -> Array:
+        rows = _rows(x)
+        counts = [np.searchsorted(column, rows[:, j], side=side) for j, column in enumerate(columns)]  # type: ignore[call-overload]
+        return np.stack(counts, axis=1).astype(np.int64).reshape(x.shape)
+
+    return Kind("i64", kind.shape), run
+
+
+@op(1)
+def scale(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    dtype, np_dtype = _float_row(a, kind)
+    functions = (("sub", np.subtract), ("div", np.divide), ("mul", np.multiply), ("add", np.add))
+    parts = [(function, a.per_column(key, dtype, kind.width)) for key, function in functions if a.has(key)]
+
+    def run(x: Array) -> Array:
+        rows = _rows(x.astype(np_dtype, copy=False))
+        for function, parameter in parts:
+            rows = function(rows, parameter)
+        return rows.reshape(x.shape)
+
+    return Kind(dtype, kind.shape), run
+
+
+@op(1)
+def clip(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    dtype, np_dtype = _float_row(a, kind)
+    low = a.per_column("min", dtype, kind.width) if a.has("min") else None
+    high = a.per_column("max", dtype, kind.width) if a.has("max") else None
+
+    def run(x: Array) -> Array:
+        rows = _rows(x.astype(np_dtype, copy=False))
+        above = rows if high is None else np.where(rows > high, high, rows)
+        return (above if low is None else np.where(rows < low, low, above)).reshape(x.shape)
+
+    return Kind(dtype, kind.shape), run
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.where(x >= 0, 1.0 / (1.0 + np.exp(-x)), np.exp(x) / (1.0 + np.exp(x)))
+
+
+UNARY_EXACT: dict[str, Run] = {
+    "neg": np.negative,
+    "abs": np.abs,
+    "sign": lambda x: np.sign(x) + 0.0,
+    "sqrt": np.sqrt,
+    "square": np.square,
+    "reciprocal": lambda x: 1 / x,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round": np.rint,
+    "trunc": np.trunc,
+    "relu": lambda x: np.where((x > 0) | np.isnan(x), x, x.dtype.type(0)),
+}
+UNARY_CLOSE: dict[str, Run] = {
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log1p": np.log1p,
+    "log2": np.log2,
+    "log10": np.log10,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "arcsin": np.arcsin,
+    "arccos": np.arccos,
+    "arctan": np.arctan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+    "log_sigmoid": lambda x: np.where(x >= 0, -np.log1p(np.exp(-x)), x - np.log1p(np.exp(x))),
+    "softplus": lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))),
+    "erf": erf,
+    "norm_ppf": norm_ppf,
+}
+
+
+@op(1)
+def unary(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    fn = a.word("fn", "not", *UNARY_EXACT, *UNARY_CLOSE)
+    if fn == "not":
+        _float_dtype(a)
+        _need(a, kind, ("bool",))
+        return kind, np.logical_not
+    dtype, np_dtype = _float_row(a, kind)
+    if fn in UNARY_EXACT:
+        return Kind(dtype, kind.shape), lambda x: UNARY_EXACT[fn](x.astype(np_dtype, copy=False))
+    return Kind(dtype, kind.shape), lambda x: UNARY_CLOSE[fn](
+        x.astype(np_dtype, copy=False).astype(np.float64, copy=False)
+    ).astype(np_dtype, copy=False)
+
+
+ARITHMETIC: dict[str, Run] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "min": np.minimum,
+    "max": np.maximum,
+    "pow": lambda x, y: np.power(x.astype(np.float64), y.astype(np.float64)).astype(x.dtype),
+}
+COMPARISON: dict[str, Run] = {
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
+LOGIC: dict[str, Run] = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}
+
+
+@op(2)
+def binary(a: Attributes, left: Kind, right: Kind) -> tuple[Kind, Run]:
+    fn = a.word("fn", *ARITHMETIC, *COMPARISON, *LOGIC)
+    dtype = _float_dtype(a)
+    shape = _broadcast(a, left, right)
+    function = {**ARITHMETIC, **COMPARISON, **LOGIC}[fn]
+    kinds = (left.dtype, right.dtype)
+    if fn in LOGIC:
+        _need(a, left, ("bool",))
+        _need(a, right, ("bool",))
+        np_dtype = DTYPES["bool"]
+    elif (fn in COMPARISON and kinds == ("i64", "i64")) or (fn in ("eq", "ne") and kinds in (("bool", "bool"), ("str", "str"))):
+        np_dtype = DTYPES[left.dtype]
+    else:
+        _need(a, left, FLOATS)
+        _need(a, right, FLOATS)
+        np_dtype = DTYPES[dtype]
+
+    def run(x: Array, y: Array) -> Array:
+        answer = function(_spread(x.astype(np_dtype, copy=False), shape), _spread(y.astype(np_dtype, copy=False), shape))
+        return answer if fn in ARITHMETIC else answer.astype(bool, copy=False)
+
+    return Kind(dtype if fn in ARITHMETIC else "bool", shape), run
+
+
+@op(3)
+def where(a: Attributes, condition: Kind, left: Kind, right: Kind) -> tuple[Kind, Run]:
+    _need(a, condition, ("bool",))
+    if left.dtype != right.dtype:
+        raise a.refuse(f"chooses between {left.dtype} and {right.dtype}; both must have one dtype")
+    shape = _broadcast(a, condition, left, right)
+    return Kind(left.dtype, shape), lambda c, x, y: np.where(_spread(c, shape), _spread(x, shape), _spread(y, shape))
+
+
+_CELLS = 2**15
+
+
+def _sum_over_columns(x: Array, outputs: int, term: Callable[[Array, int], Array]) -> Array:
+    """(n, outputs): sum over the columns j of x (n, i), ascending, of term(x[:, j, None], j), in f64 from 0.0.
+
+    Adding column by column keeps the order that BLAS and np.sum do not; blocks of rows keep the sums in the cache.
+    """
+    total = np.zeros((len(x), outputs))
+    block = max(1, _CELLS // max(1, outputs))
+    for begin in range(0, len(x), block):
+        columns = np.ascontiguousarray(x[begin : begin + block].T)
+        part = total[begin : begin + block]
+        for j in range(len(columns)):
+            part += term(columns[j][:, None], j)
+    return total
+
+
+@op(1)
+def linear(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    dtype, np_dtype = _float_row(a, kind)
+    weight = a.tensor("weight", (dtype,), None, kind.width)
+    outputs = len(weight)
+    bias = a.tensor("bias", (dtype,), outputs) if a.has("bias") else None
+    by_column = np.ascontiguousarray(weight.T.astype(np.float64))  # [i, o]
+
+    def run(x: Array) -> Array:
+        rows = _rows(x).astype(np_dtype, copy=False).astype(np.float64, copy=False)
+        if len(rows) * outputs <= 256:
+            total = _ordered_sum(rows[:, None, :] * by_column.T)
+        else:
+            total = _sum_over_columns(rows, outputs, lambda column, j: column * by_column[j])
+        total = total.astype(np_dtype, copy=False)
+        return total if bias is None else total + bias
+
+    return Kind(dtype, (outputs,)), run
+
+
+def _shifted(x: Array, np_dtype: np.dtype) -> tuple[Array, Array, Array]:
+    """(x - m, exp(x - m), sum of exp(x - m)) per row, rounded to the dtype."""
+    rows = _rows(x).astype(np_dtype, copy=False)
+    shifted = rows - rows.max(axis=1, keepdims=True)
+    powers = np.exp(shifted.astype(np.float64, copy=False)).astype(np_dtype, copy=False)
+    return shifted, powers, _ordered_sum(powers)[:, None].astype(np_dtype, copy=False)
+
+
+@op(1)
+def softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    dtype, np_dtype = _float_row(a, kind)
+
+    def run(x: Array) -> Array:
+        _, powers, total = _shifted(x, np_dtype)
+        return (powers / total).reshape(x.shape)
+
+    return Kind(dtype, kind.shape), run
+
+
+@op(1)
+def log_softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    dtype, np_dtype = _float_row(a, kind)
+
+    def run(x: Array) -> Array:
+        shifted, _, total = _shifted(x, np_dtype)
+        return (shifted - np.log(total.astype(np.float64, copy=False)).astype(np_dtype, copy=False)).reshape(x.shape)
+
+    return Kind(dtype, kind.shape), run
+
+
+@op(1)
+def normalize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    dtype, np_dtype = _float_row(a, kind)
+    norm = a.word("norm", "l1", "l2", "max")
+
+    def run(x: Array) -> Array:
+        rows = _rows(x).astype(np_dtype, copy=False)
+        size = np.abs(rows)
+        if norm == "max":
+            length = size.max(axis=1)
+        elif norm == "l1":
+            length = _ordered_sum(size).astype(np_dtype, copy=False)
+        else:
+            length = np.sqrt(_ordered_sum(np.square(rows)).astype(np_dtype, copy=False))
+        zero = ~(rows != 0).any(axis=1)
+        return np.where(zero[:, None], rows, rows / length[:, None]).reshape(x.shape)
+
+    return Kind(dtype, kind.shape), run
+
+
+def _logsumexp(rows: Array) -> Array:
+    m = rows.max(axis=1)
+    total = _ordered_sum(np.exp((rows - m[:, None]).astype(np.float64, copy=False)).astype(rows.dtype, copy=False))
+    logarithm = np.log(total.astype(rows.dtype, copy=False).astype(np.float64, copy=False)).astype(rows.dtype, copy=False)
+    return np.where(np.isinf(m), m, m + logarithm)
+
+
+REDUCE: dict[str, Run] = {
+    "sum": lambda rows: _ordered_sum(rows).astype(rows.dtype, copy=False),
+    "prod": lambda rows: np.multiply.accumulate(rows, axis=1)[:, -1],
+    "mean": lambda rows: _ordered_sum(rows).astype(rows.dtype, copy=False) / rows.dtype.type(rows.shape[1]),
+    "min": lambda rows: rows.min(axis=1),
+    "max": lambda rows: rows.max(axis=1),
+    "l2": lambda rows: np.sqrt(_ordered_sum(np.square(rows)).astype(rows.dtype, copy=False)),
+    "logsumexp": _logsumexp,
+    "argmax": lambda rows: rows.argmax(axis=1).astype(np.int64),
+    "argmin": lambda rows: rows.argmin(axis=1).astype(np.int64),
+}
+
+
+@op(1)
+def reduce(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    dtype, np_dtype = _float_row(a, kind)
+    fn, keep = a.word("fn", *REDUCE), a.flag("keep")
+
+    def run(x: Array) -> Array:
+        answer = REDUCE[fn](_rows(x).astype(np_dtype, copy=False))
+        return answer[:, None] if keep else answer
+
+    return Kind("i64" if fn.startswith("arg") else dtype, (1,) if keep else ()), run
+
+
+@op(1)
+def two_class(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    dtype, np_dtype = _float_row(a, kind)
+    if kind.width != 1:
+        raise a.refuse(f"reads a row of width {kind.width}; it needs width 1")
+
+    def run(x: Array) -> Array:
+        p = _rows(x).astype(np_dtype, copy=False)
+        return np.concatenate([1 - p, p], axis=1)
+
+    return Kind(dtype, (2,)), run
+
+
+@op(1)
+def take(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    _need(a, kind, INTEGERS)
+    dtype, table = a.loose("table", (1, 2))
+    if table.ndim == 2 and kind.width != 1:
+        raise a.refuse(f"takes rows of a table for a row of width {kind.width}; it needs width 1")
+
+    def run(x: Array) -> Array:
+        outside = (x < 0) | (x >= len(table))
+        if outside.any():
+            raise a.refuse(f"reads the index {x[outside][0]}, outside 0..{len(table) - 1}")
+        return table[x.reshape(len(x))] if table.ndim == 2 else table[x]
+
+    return Kind(dtype, kind.shape if table.ndim == 1 else table.shape[1:]), run
+
+
+@op(1)
+def poly(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    _need(a, kind, ("f64",))
+    powers = a.integers("powers", None, kind.width)
+    if not ((powers >= 0) & (powers <= 255)).all():
+        raise a.refuse("has a power outside 0..255")
+
+    def run(x: Array) -> Array:
+        rows = _rows(x)
+        product = np.ones((len(powers), len(rows)))
+        for j in reversed(range(rows.shape[1])):
+            for times in range(1, int(powers[:, j].max(initial=0)) + 1):
+                product[powers[:, j] >= times] *= rows[:, j]
+        return product.T
+
+    return Kind("f64", (len(powers),)), run
+
+
+@op(1)
+def interp(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    dtype, np_dtype = _float_row(a, kind)
+    xs, outside = a.tensor("x", (dtype,), None), a.word("outside", "clip", "nan", "extend")
+    ys = a.tensor("y", (dtype,), len(xs))
+    if len(xs) < (2 if outside == "extend" else 1):
+        raise a.refuse(f"has {len(xs)} knots, too few for outside {_show(outside)}")
+    if not (xs[:-1] < xs[1:]).all() or np.isnan(xs).any():
+        raise a.refuse("has knots that do not ascend strictly")
+    last = len(xs) - 1
+
+    def run(x: Array) -> Array:
+        v = x.astype(np_dtype, copy=False)
+        i = np.clip(np.searchsorted(xs, v, side="right") - 1, 0, max(last - 1, 0))
+        j = np.minimum(i + 1, last)
+        line = (ys[j] - ys[i]) / (xs[j] - xs[i]) * (v - xs[i]) + ys[i]
+        line = np.where(v == xs[last], ys[last], line)
+        if outside != "extend":
+            below, above = (ys[0], ys[last]) if outside == "clip" else (np_dtype.type(np.nan),) * 2
+            line = np.where(v < xs[0], below, np.where(v > xs[last], above, line))
+        return np.where(np.isnan(v), v, line)
+
+    return Kind(dtype, kind.shape), run
+
+
+METRICS = (
+    "dot",
+    "sqeuclidean",
+    "euclidean",
+    "manhattan",
+    "chebyshev",
+    "minkowski",
+    "cosine",
+    "rbf",
+    "laplacian",
+    "poly",
+    "sigmoid",
+)
+
+
+@op(1)
+def pairwise(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    dtype, np_dtype = _float_row(a, kind)
+    points, metric = a.tensor("points", (dtype,), None, kind.width), a.word("metric", *METRICS)
+    gamma, coef0, degree, p = (
+        np_dtype.type(a.number(key, default)) for key, default in (("gamma", 1.0), ("coef0", 0.0), ("degree", 3.0), ("p", 2.0))
+    )
+    count = len(points)
+    by_column = np.ascontiguousarray(points.T)  # [i, m]
+
+    def in_dtype(values: Array) -> Array:
+        return values.astype(np_dtype, copy=False)
+
+    def wide(function: Run, *values: Any) -> Array:
+        """exp, pow and kin: computed in f64, rounded to the dtype."""
+        return in_dtype(function(*(np.asarray(value, dtype=np.float64) for value in values)))
+
+    def total(rows: Array, term: Callable[[Array, Array], Array]) -> Array:
+        return in_dtype(_sum_over_columns(rows, count, lambda column, j: term(column, by_column[j])))
+
+    def dot(rows: Array) -> Array:
+        return total(rows, lambda x, q: x.astype(np.float64) * q)
+
+    def squares(rows: Array) -> Array:
+        return total(rows, lambda x, q: np.square(x - q))
+
+    def absolutes(rows: Array) -> Array:
+        return total(rows, lambda x, q: np.abs(x - q))
+
+    def furthest(rows: Array) -> Array:
+        result = np.zeros((len(rows), count), dtype=np_dtype)
+        for j in range(rows.shape[1]):
+            result = np.maximum(result, np.abs(rows[:, j, None] - by_column[j]))
+        return result
+
+    def cosine(rows: Array) -> Array:
+        lengths = np.sqrt(in_dtype(_ordered_sum(np.square(rows).astype(np.float64))))[:, None] * np.sqrt(
+            in_dtype(_ordered_sum(np.square(points).astype(np.float64)))
+        )
+        zero = ~(rows != 0).any(axis=1)[:, None] | ~(points != 0).any(axis=1)
+        return np.where(zero | (lengths == 0), np_dtype.type(1), 1 - dot(rows) / lengths)
+
+    functions: dict[str, Run] = {
+        "dot": dot,
+        "sqeuclidean": squares,
+        "euclidean": lambda rows: np.sqrt(squares(rows)),
+        "manhattan": absolutes,
+        "chebyshev": furthest,
+        "minkowski": lambda rows: wide(np.power, total(rows, lambda x, q: wide(np.power, np.abs(x - q), p)), 1 / p),
+        "cosine": cosine,
+        "rbf": lambda rows: wide(np.exp, -gamma * squares(rows)),
+        "laplacian": lambda rows: wide(np.exp, -gamma * absolutes(rows)),
+        "poly": lambda rows: wide(np.power, gamma * dot(rows) + coef0, degree),
+        "sigmoid": lambda rows: wide(np.tanh, gamma * dot(rows) + coef0),
+    }
+    return Kind(dtype, (count,)), lambda x: functions[metric](_rows(x).astype(np_dtype, copy=False))
+
+
+@op(1, 2)
+def tree_ensemble(a: Attributes, kind: Kind, start: Kind | None = None) -> tuple[Kind, Run]:
+    _need(a, kind, FLOATS)
+    forest = Forest(a, kind.width)
+    out = Kind(forest.acc, (forest.width,))
+    if start is not None and (start.dtype, start.width) != (out.dtype, out.width):
+        raise a.refuse(
+            f"starts from a value of dtype {start.dtype} and width {start.width}; it must be {out.dtype} and {out.width}"
+        )
+    return out, lambda x, begin=None: forest.run(_rows(x), None if begin is None else _rows(begin))
+
+
+@op(1)
+def gaussian_ll(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    dtype, np_dtype = _float_row(a, kind)
+    mean = a.tensor("mean", (dtype,), None, kind.width)
+    var = a.tensor("var", (dtype,), len(mean), kind.width)
+    prior = a.tensor("log_prior", (dtype,), len(mean)) if a.has("log_prior") else None
+    with np.errstate(all="ignore"):
+        logs = np.log((np_dtype.type(2 * math.pi) * var).astype(np.float64)).astype(np_dtype)
+    spread = np_dtype.type(0.5) * _ordered_sum(logs).astype(np_dtype)
+    mean_by_column, var_by_column = np.ascontiguousarray(mean.T), np.ascontiguousarray(var.T)
+
+    def run(x: Array) -> Array:
+        rows = _rows(x).astype(np_dtype, copy=False)
+        squares = _sum_over_columns(
+            rows, len(mean), lambda column, j: np.square(column - mean_by_column[j]) / var_by_column[j]
+        ).astype(np_dtype, copy=False)
+        constant_part = -spread if prior is None else prior - spread
+        return constant_part - np_dtype.type(0.5) * squares
+
+    return Kind(dtype, (len(mean),)), run
+
+
+@op(1)
+def knn(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    _, np_dtype = _float_row(a, kind)
+    k, weights = a.integer("k", 1), a.word("weights", "uniform", "distance")
+    if k > kind.width:
+        raise a.refuse(f"asks for {k} neighbours of {kind.width}")
+    if a.has("classes"):
+        classes = a.integer("classes", 1, a.limits.value_width)
+        labels = a.integers("targets", kind.width)
+        if not ((labels >= 0) & (labels < classes)).all():
+            raise a.refuse(f"has a target outside 0..{classes - 1}")
+        targets, outputs = None, classes
+    else:
+        targets = a.tensor("targets", ("f64",), kind.width, None)
+        outputs = targets.shape[1]
+
+    def run(x: Array) -> Array:
+        distances = _rows(x).astype(np_dtype, copy=False)
+        nearest = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        weight = np.ones(nearest.shape)
+        if weights == "distance":
+            d = np.take_along_axis(distances, nearest, axis=1).astype(np.float64)
+            zero = d == 0
+            weight = np.where(zero.any(axis=1, keepdims=True), zero.astype(np.float64), 1.0 / d)
+        total = np.zeros((len(distances), outputs))
+        everyone = np.arange(len(distances))
+        for j in range(k):
+            if targets is None:
+                total[everyone, labels[nearest[:, j]]] += weight[:, j]
+            else:
+                total += weight[:, j, None] * targets[nearest[:, j]]
+        return total / _ordered_sum(weight)[:, None]
+
+    return Kind("f64", (outputs,)), run
+
+
+@op(1)
+def ovo_vote(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    dtype, np_dtype = _float_row(a, kind)
+    classes, mode = a.integer("classes", 2), a.word("mode", "votes", "ovr", "coupling")
+    if kind.width != classes * (classes - 1) // 2:
+        raise a.refuse(f"reads {kind.width} decisions for {classes} classes; it needs {classes * (classes - 1) // 2}")
+    first, second = np.triu_indices(classes, 1)
+    if mode == "coupling":
+        prob_a, prob_b = (a.tensor(key, (dtype,), kind.width).astype(np.float64) for key in ("prob_a", "prob_b"))
+
+    def votes(d: Array) -> Array:
+        winners = np.where(d > 0, first, second)
+        return np.stack([(winners == c).sum(axis=1) for c in range(classes)], axis=1).astype(np.float64)
+
+    def ovr(d: Array) -> Array:
+        confidence = np.zeros((len(d), classes))
+        for pair, (i, j) in enumerate(zip(first, second)):
+            confidence[:, i] += d[:, pair]
+            confidence[:, j] -= d[:, pair]
+        return votes(d) + confidence / (3.0 * (np.abs(confidence) + 1.0))
+
+    def coupling(d: Array) -> Array:
+        r = np.zeros((len(d), classes, classes))
+        r[:, first, second] = np.clip(_sigmoid(-(prob_a * d + prob_b)), 1e-7, 1 - 1e-7)
+        r[:, second, first] = 1.0 - r[:, first, second]
+        return r[:, [0, 1], [1, 0]] if classes == 2 else _couple(r)
+
+    modes: dict[str, Run] = {"votes": votes, "ovr": ovr, "coupling": coupling}
+    return Kind(dtype, (classes,)), lambda x: modes[mode](
+        _rows(x).astype(np_dtype, copy=False).astype(np.float64, copy=False)
+    ).astype(np_dtype, copy=False)
+
+
+def _couple(r: Array) -> Array:
+    """Class probabilities (n, c) from pairwise ones r (n, c, c), after Wu, Lin and Weng (section 9); rows stop one by one."""
+    n, c, _ = r.shape
+    q = -np.swapaxes(r, 1, 2) * r
+    q[:, range(c), range(c)] = _ordered_sum(np.square(np.swapaxes(r, 1, 2)))
+    result = np.full((n, c), 1.0 / c)
+    rows, p = np.arange(n), result.copy()
+    for _ in range(max(100, c)):
+        qp = _ordered_sum(q * p[:, None, :])
+        pqp = _ordered_sum(p * qp)
+        going = ~(np.abs(qp - pqp[:, None]).max(axis=1) < 0.005 / c)
+        result[rows[~going]] = p[~going]
+        rows, p, q, qp, pqp = rows[going], p[going], q[going], qp[going], pqp[going]
+        for t in range(c):
+            diff = (pqp - qp[:, t]) / q[:, t, t]
+            p[:, t] += diff
+            pqp = (pqp + diff * (diff * q[:, t, t] + 2.0 * qp[:, t])) / (1.0 + diff) / (1.0 + diff)
+            qp = (qp + diff[:, None] * q[:, t]) / (1.0 + diff)[:, None]
+            p = p / (1.0 + diff)[:, None]
+    result[rows] = p
+    return result
+
+
+# ==== Trees ===========================================================================================================
+#
+# Every inner node asks one question: is the integer key of its column greater than its own key? If so the row goes right.
+# A column is a feature together with the direction NaN takes there, or a feature together with a category set; f32 features
+# have the bits of the number as key, f64 features the rank among the column's thresholds. So one loop serves all trees.
+
+_HIGH, _LOW = 2**31 - 1, -(2**31)  # beyond every key: NaN goes right, NaN goes left
+_PAIRS = 2**16  # (row, tree) pairs walked at once
+
+
+class Forest:
+    """tree_ensemble (section 7): checked when built, then walked level by level over blocks of rows and trees."""
+
+    def __init__(self, a: Attributes, features: int) -> None:
+        self._dtype = DTYPES[a.word("dtype", *FLOATS, default="f64")]
+        self._strict = a.word("cmp", "le", "lt", default="le") == "lt"
+        self._missing = a.word("missing", "error", "left", "right", "node", default="error")
+        self._mean = a.word("aggregate", "sum", "mean", default="sum") == "mean"
+        self.acc = a.word("acc", *FLOATS, default="f64")
+        self._where = a.where
+        self._read_nodes(a, features)
+        self._read_leaves(a)
+        self._read_columns(a)
+        self._groups = self._pack()
+
+    def _read_nodes(self, a: Attributes, features: int) -> None:
+        self._start, feature = a.integers("start", None), a.integers("feature", None)
+        nodes = len(feature)
+        if not ((feature >= -1) & (feature < features)).all():
+            raise a.refuse(f"has a feature outside -1..{features - 1}")
+        if not len(self._start) or self._start[0] != 0 or not (np.diff(self._start) > 0).all() or self._start[-1] >= nodes:
+            raise a.refuse(f"has starts that do not ascend from 0 below its {nodes} nodes")
+        is_inner = feature >= 0
+        self._inner = np.flatnonzero(is_inner)
+        self._feature = feature[self._inner]
+        self._right = _checked_right(a, self._start, is_inner, a.integers("right", len(self._inner)))
+
+    def _read_leaves(self, a: Attributes) -> None:
+        trees, leaves = len(self._start), len(self._start) + len(self._inner)
+        w = a.integer("leaf_width", 1, a.limits.value_width) if a.has("leaf_width") else 1
+        if a.has("leaf_table"):
+            table = a.tensor("leaf_table", (self.acc,), None)
+            if len(table) % w:
+                raise a.refuse(f"has a leaf_table of {len(table)} elements, which are no rows of {w}")
+            self._leaf_row = a.integers("leaf", leaves)
+            if not ((self._leaf_row >= 0) & (self._leaf_row < len(table) // w)).all():
+                raise a.refuse(f"has a leaf outside its leaf_table of {len(table) // w} rows")
+        else:
+            table = a.tensor("leaf", (self.acc,), leaves * w)
+            self._leaf_row = np.arange(leaves)
+        self._table = table.reshape(-1, w)
+        self._class = None
+        if a.has("class"):
+            self._class = a.integers("class", trees)
+            self.width = a.integer("size", 1, a.limits.value_width)
+            if w != 1 or not ((self._class >= 0) & (self._class < self.width)).all():
+                raise a.refuse(f"has a class outside 0..{self.width - 1}" if w == 1 else "has classes for leaves wider than 1")
+        else:
+            if a.has("size"):
+                raise a.refuse("has a size without class")
+            self.width = w
+        self._init = a.tensor("init", (self.acc,), self.width) if a.has("init") else np.zeros(self.width, DTYPES[self.acc])
+
+    def _read_columns(self, a: Attributes) -> None:
+        """Columns, and for every inner node its column and its key."""
+        count = len(self._inner)
+        threshold = a.tensor("threshold", ("f32" if self._dtype.itemsize == 4 else "f64",), count)
+        if np.isnan(threshold).any():
+            raise a.refuse("has a threshold that is NaN")
+        nan_left = np.full(count, int(self._missing == "left"))
+        if self._missing == "node" or a.has("missing_left"):
+            if self._missing != "node":
+                raise a.refuse('has missing_left, which goes with missing "node" only')
+            nan_left = a.integers("missing_left", count)
+            if not ((nan_left == 0) | (nan_left == 1)).all():
+                raise a.refuse("has a missing_left that is neither 0 nor 1")
+        category, self._sets = _read_sets(a, count)
+        if (threshold[category >= 0] != 0).any():
+            raise a.refuse("has a category node whose threshold is not 0")
+        sets = len(self._sets) + 1
+        code = (self._feature * 2 + nan_left) * sets + category + 1
+        columns, self._column = np.unique(code, return_inverse=True)
+        self._column_feature, self._column_left = columns // sets // 2, (columns // sets % 2).astype(bool)
+        self._column_set = columns % sets - 1
+        self._membership = _membership(self._sets)
+        self._edges = [np.empty(0)] * len(columns)
+        if self._dtype.itemsize == 4:
+            self._key = _sortable(threshold) - int(self._strict)
+        else:
+            self._key = np.zeros(count, dtype=np.int64)
+            order = np.argsort(self._column, kind="stable")
+            bounds = np.searchsorted(self._column[order], np.arange(len(columns) + 1))
+            for c in range(len(columns)):
+                nodes = order[bounds[c] : bounds[c + 1]]
+                self._edges[c], self._key[nodes] = np.unique(threshold[nodes], return_inverse=True)
+        self._key[category >= 0] = 0
+
+    def _keys(self, x: Array) -> Array:
+        """(n, columns) keys of rows x (n, features) that are already in the forest's dtype."""
+        nan = np.isnan(x)
+        if self._dtype.itemsize == 4:
+            keys = _sortable(x).take(self._column_feature, axis=1)
+        else:
+            keys = np.empty((len(x), len(self._column_feature)), dtype=np.int64)
+            for c in np.flatnonzero(self._column_set < 0):
+                keys[:, c] = np.searchsorted(
+                    self._edges[c], x[:, self._column_feature[c]], side="right" if self._strict else "left"
+                )
+        codes: dict[int, Array] = {}
+        for c in np.flatnonzero(self._column_set >= 0):
+            f = int(self._column_feature[c])
+            if f not in codes:
+                codes[f] = _category_codes(x[:, f])
+            keys[:, c] = ~self._membership(int(self._column_set[c]), codes[f])
+        if nan.any():
+            keys = np.where(nan.take(self._column_feature, axis=1), np.where(self._column_left, _LOW, _HIGH), keys)
+        return keys
+
+    def _pack(self) -> list[_Group] | None:
+        """Groups of consecutive trees, each small enough for its packed nodes; None when a single tree is too large."""
+        left_bits = 32 - max(1, len(self._column_feature).bit_length())
+        ends = np.append(self._start[1:], len(self._inner) + len(self._leaf_row))
+        if (ends - self._start).max() > 1 << left_bits:
+            return None
+        groups, first = [], 0
+        while first < len(ends):
+            last = int(np.searchsorted(ends, self._start[first] + (1 << left_bits), side="right"))
+            groups.append(_Group(self, first, last, int(self._start[first]), int(ends[last - 1]), left_bits))
+            first = last
+        return groups
+
+    def run(self, x: Array, begin: Array | None) -> Array:
+        """(n, width) sums for rows x (n, features); begin (n, width) takes the place of init."""
+        total = np.empty((len(x), self.width), dtype=DTYPES[self.acc])
+        total[:] = self._init if begin is None else begin
+        rows = max(1, min(2048, 2**20 // max(1, len(self._column_feature))))
+        for at in range(0, len(x), rows):
+            block = x[at : at + rows].astype(self._dtype, copy=False)
+            keys, part = self._keys(block), total[at : at + rows]
+            if self._missing == "error":
+                self._refuse_visited_nan(block, keys)
+            if self._groups is None:
+                for tree in range(len(self._start)):
+                    self._add(part, np.array([tree]), self._walk_one(tree, keys)[None])
+            else:
+                shifted = (keys << 32).ravel()
+                for group in self._groups:
+                    for trees, leaves in group.walk(shifted, len(block)):
+                        self._add(part, trees, leaves)
+        return total / total.dtype.type(len(self._start)) if self._mean else total
+
+    def _add(self, total: Array, trees: Array, leaves: Array) -> None:
+        """Adds the leaves (k, m) of k trees to total (m, width), tree by tree."""
+        k, m = leaves.shape
+        if self._class is None and (m >= k or self._table.shape[1] > 16):
+            for j in range(k):
+                total += self._table[self._leaf_row[leaves[j]]]
+        elif self._class is None:
+            terms = self._table[self._leaf_row[leaves]]  # (k, m, w)
+            total[:] = np.add.accumulate(np.concatenate([total[None], terms]), axis=0)[-1]
+        else:
+            values, classes = self._table[self._leaf_row[leaves], 0], self._class[trees]  # (k, m), (k,)
+            if m >= k:
+                for j in range(k):
+                    total[:, classes[j]] += values[j]
+            else:
+                for c in np.unique(classes):
+                    terms = np.concatenate([total[None, :, c], values[classes == c]])
+                    total[:, c] = np.add.accumulate(terms, axis=0)[-1]
+
+    def _walk_one(self, tree: int, keys: Array, nan: Array | None = None) -> Array:
+        """The leaf number of every row in one tree, a level at a time; refuses a visit of a node whose feature is NaN."""
+        node = np.full(len(keys), self._start[tree])
+        rows = np.arange(len(keys))
+        while len(rows):
+            inner = np.searchsorted(self._inner, node[rows])
+            here = self._inner.take(inner, mode="clip") == node[rows] if len(self._inner) else np.zeros(len(rows), dtype=bool)
+            rows, inner = rows[here], inner[here]
+            if nan is not None and nan[rows, self._feature[inner]].any():
+                raise Refused(f'{self._where} reads NaN at a visited node; its model was not trained to (missing is "error")')
+            right = keys[rows, self._column[inner]] > self._key[inner]
+            node[rows] = np.where(right, self._right[inner], node[rows] + 1)
+        return node - np.searchsorted(self._inner, node)
+
+    def _refuse_visited_nan(self, x: Array, keys: Array) -> None:
+        nan = np.isnan(x)
+        rows = np.flatnonzero(nan.any(axis=1))
+        if len(rows):
+            for tree in range(len(self._start)):
+                self._walk_one(tree, keys[rows], nan[rows])
+
+
+class _Group:
+    """Consecutive trees in one array of int64 nodes: key << 32 | column << left_bits | left child.
+
+    The two children of a node are neighbours, so that the next node is left + (key of the row > key of the node): two
+    gathers per level. A leaf is its own left child and has a key that no row exceeds.
+    """
+
+    def __init__(self, forest: Forest, first: int, last: int, begin: int, end: int, left_bits: int) -> None:
+        self._first, self._trees, self._bits, self._columns = first, last - first, left_bits, len(forest._column_feature)
+        low, high = np.searchsorted(forest._inner, [begin, end])
+        inner = forest._inner[low:high]
+        lefts = self._trees + 2 * np.arange(len(inner))
+        place = np.empty(end - begin, dtype=np.int64)  # node -> its place in this group
+        place[forest._start[first:last] - begin] = np.arange(self._trees)
+        place[inner + 1 - begin] = lefts
+        place[forest._right[low:high] - begin] = lefts + 1
+        self._nodes = np.empty(end - begin, dtype=np.int64)
+        self._nodes[place] = _HIGH << 32 | place
+        self._nodes[place[inner - begin]] = forest._key[low:high] << 32 | forest._column[low:high] << left_bits | lefts
+        is_leaf = np.ones(end - begin, dtype=bool)
+        is_leaf[inner - begin] = False
+        self._leaf = np.zeros(end - begin, dtype=np.int64)  # place -> leaf number
+        self._leaf[place[is_leaf]] = begin - low + np.arange(np.count_nonzero(is_leaf))
+
+    def walk(self, keys: Array, rows: int) -> Iterable[tuple[Array, Array]]:
+        """Yields (trees (k,), leaf numbers (k, rows)) for blocks of trees, in order."""
+        step = max(1, _PAIRS // max(1, rows))
+        offsets = np.arange(rows) * self._columns
+        for first in range(0, self._trees, step):
+            trees = np.arange(first, min(first + step, self._trees))
+            places = self._descend(np.repeat(trees, rows), np.tile(offsets, len(trees)), keys)
+            yield self._first + trees, self._leaf.take(places).reshape(len(trees), rows)
+
+    def _descend(self, node: Array, offset: Array, keys: Array) -> Array:
+        """From the roots to the leaves, for each (row, tree) pair; finished pairs are set aside now and then."""
+        left, column = (1 << self._bits) - 1, (1 << 32 - self._bits) - 1
+        if not self._columns:
+            return node
+        result, pairs = node, None
+        while True:
+            code = self._nodes.take(node)
+            at = code >> self._bits
+            at &= column
+            at += offset
+            right = keys.take(at) > code
+            code &= left
+            code += right
+            moving = code != node
+            alive = int(np.count_nonzero(moving))
+            if alive == 0:
+                break
+            if alive < 0.75 * len(node):
+                if pairs is None:
+                    result, pairs = code, np.flatnonzero(moving)
+                else:
+                    result[pairs] = code
+                    pairs = pairs[moving]
+                code, offset = code[moving], offset[moving]
+            node = code
+        if pairs is None:
+            return node
+        result[pairs] = node
+        return result
+
+
+def _checked_right(a: Attributes, start: Array, is_inner: Array, offsets: Array) -> Array:
+    """Right children as node numbers, after proving that every tree is one tree in preorder.
+
+    With +1 for an inner node and -1 for a leaf, the running sum `level` first falls to -(t + 1) at the last node of tree t,
+    and the left subtree of i ends at the first node after i whose level is level[i] - 1, which is a leaf. The offsets are
+    right exactly if each points behind a leaf of that level, later than i + 1, within its tree, and no two are equal.
+    """
+    nodes = len(is_inner)
+    level = np.cumsum(np.where(is_inner, 1, -1))
+    lowest = np.minimum.accumulate(np.minimum(level, 0))
+    tree_ends = np.flatnonzero(np.diff(lowest, prepend=0) < 0)
+    if not np.array_equal(tree_ends + 1, np.append(start[1:], nodes)):
+        raise a.refuse("has nodes that do not form one tree in preorder between two starts")
+    inner = np.flatnonzero(is_inner)
+    tree = np.searchsorted(start, inner, side="right") - 1
+    size = np.append(start[1:], nodes)[tree] - start[tree]
+    if not ((inner - start[tree] + 1 < offsets) & (offsets < size)).all():
+        raise a.refuse("has a right child that is not behind its left child inside the tree")
+    right = start[tree] + offsets
+    seen = np.zeros(nodes, dtype=bool)
+    seen[right] = True
+    if np.count_nonzero(seen) != len(right) or is_inner[right - 1].any() or (level[right - 1] != level[inner] - 1).any():
+        raise a.refuse("has a right child that is not the node behind its left subtree (nodes are in preorder)")
+    return right
+
+
+def _read_sets(a: Attributes, count: int) -> tuple[Array, list[Array]]:
+    """(category of every inner node, the category sets)."""
+    if not a.has("category"):
+        if a.has("set") or a.has("set_start"):
+            raise a.refuse("has category sets but no category")
+        return np.full(count, -1), []
+    category, begins, members = a.integers("category", count), a.integers("set_start", None), a.integers("set", None)
+    bounds = np.append(begins, len(members))
+    if (
+        (len(begins) and begins[0] != 0)
+        or (bounds < 0).any()
+        or (np.diff(bounds) < 0).any()
+        or (len(members) and not len(begins))
+    ):
+        raise a.refuse("has set_start that does not cut set into sets")
+    if not ((category >= -1) & (category < len(begins))).all():
+        raise a.refuse(f"has a category outside -1..{len(begins) - 1}")
+    sets = np.split(members, begins[1:])[: len(begins)]
+    if (members < 0).any() or not all((members[:-1] < members[1:]).all() for members in sets):
+        raise a.refuse("has a category set that does not ascend from 0 or more")
+    return category, sets
+
+
+def _membership(sets: list[Array]) -> Callable[[int, Array], Array]:
+    """(set, codes) -> whether each code is in the set; by a table when the members are small."""
+    largest = max((int(members[-1]) for members in sets if len(members)), default=-1)
+    if len(sets) * (largest + 2) > 2**24:
+        return lambda s, codes: np.isin(codes, sets[s])
+    table = np.zeros((len(sets), largest + 2), dtype=bool)  # the last column is for all other codes
+    for s, members in enumerate(sets):
+        table[s, members] = True
+    return lambda s, codes: table[s].take(np.where((codes < 0) | (codes > largest), largest + 1, codes))
+
+
+def _category_codes(x: Array) -> Array:
+    """Integers as they are, everything else as -1."""
+    whole = (x == np.floor(x)) & (x >= 0) & (x < 2.0**63)
+    return np.where(whole, x, -1.0).astype(np.int64)
+
+
+def _sortable(x: Array) -> Array:
+    """Keys that order f32 numbers as their values do; -0.0 and 0.0 have the same key."""
+    bits = x.view(np.int32).astype(np.int64)
+    return np.where(bits < 0, _LOW - bits, bits)
+
+
+# ==== Model ===========================================================================================================
+
+_MISSING = {"f64": ("error", "nan"), "f32": ("error", "nan"), "str": ("error", "null"), "i64": ("error",), "bool": ("error",)}
+_ROLES = ("prediction", "probability", "score", "transform", "cluster", "anomaly")
+_BLOCK_ELEMENTS = 2**22
+
+
+class Input(NamedTuple):
+    name: str
+    kind: Kind
+    missing: str
+    features: tuple[str, ...] | None
+
+
+class Output(NamedTuple):
+    name: str
+    source: str
+    kind: Kind
+    role: str
+    classes: tuple[Any, ...] | None
+
+
+class Step(NamedTuple):
+    run: Run
+    reads: tuple[str, ...]
+    writes: str
+
+
+class Checked(NamedTuple):
+    """How one output compares with its expected rows."""
+
+    output: str
+    rows: int
+    tolerance: str
+    problem: str | None
+
+
+def ops() -> list[str]:
+    """The implemented ops, sorted."""
+    return sorted(OPS)
+
+
+def load(document: bytes | str, *, verify: bool = True, limits: Limits = DEFAULT_LIMITS) -> Model:
+    """The model of a document. Its vectors are replayed; without `verify` they are not, and may be absent."""
+    model = Model(parse_json(document, limits), limits)
+    if verify:
+        if model.vectors is None:
+            raise Refused("the document carries no verification; load it with verify off if you trust it")
+        wrong = [check.problem for check in model.verify() if check.problem]
+        if wrong:
+            raise Mismatch("; ".join(wrong))
+    return model
+
+
+class Model:
+    """A loaded document: named inputs, steps in order, named outputs."""
+
+    def __init__(self, document: Any, limits: Limits = DEFAULT_LIMITS) -> None:
+        required, optional = ("format", "version", "requires", "inputs", "steps", "outputs"), ("verification",)
+        _check_header(document)
+        fields = _fields(document, "the document", required, optional)
+        self.name = str(fields.get("name", ""))
+        self.inputs = _read_inputs(fields["inputs"], limits)
+        self._steps, kinds = _read_steps(fields["steps"], fields["requires"], self.inputs, limits)
+        self.outputs = _read_outputs(fields["outputs"], kinds)
+        self.requires: tuple[str, ...] = tuple(fields["requires"])
+        self._block = max(1, _BLOCK_ELEMENTS // max(1, sum(kind.width for kind in kinds.values())))
+        self.vectors = _Vectors(fields["verification"], self, limits, limits.carried_rows) if "verification" in fields else None
+
+    def predict(self, rows: Any) -> dict[str, Array]:
+        """The outputs for rows: a mapping (or data frame) of columns, a list of records, or the array of a single input."""
+        return self._run(_as_inputs(rows, self.inputs))
+
+    def _run(self, values: dict[str, Array]) -> dict[str, Array]:
+        n = len(values[self.inputs[0].name])
+        _refuse_missing(values, self.inputs)
+        parts = [
+            self._run_block({name: x[at : at + self._block] for name, x in values.items()})
+            for at in range(0, max(n, 1), self._block)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) if len(parts) > 1 else parts[0][name] for name in parts[0]}
+
+    def _run_block(self, values: dict[str, Array]) -> dict[str, Array]:
+        n = len(values[self.inputs[0].name])
+        with np.errstate(all="ignore"):
+            for step in self._steps:
+                values[step.writes] = step.run(*(values[name] for name in step.reads)) if step.reads else step.run(n)
+        return {output.name: values[output.source] for output in self.outputs}
+
+    def verify(self, vectors: Any = None) -> list[Checked]:
+        """Replays the carried vectors, or those of a parsed `verification` object."""
+        chosen = self.vectors if vectors is None else _Vectors(vectors, self, DEFAULT_LIMITS, None)
+        if chosen is None:
+            raise Refused("there are no vectors to verify with")
+        got = self._run(dict(chosen.inputs))
+        return [
+            _compare(output, got[output.name], chosen.outputs[output.name], chosen.tolerance[output.name])
+            for output in self.outputs
+        ]
+
+    def info(self) -> dict[str, Any]:
+        """Inputs, outputs and ops, ready for JSON."""
+        inputs = [
+            {
+                "name": i.name,
+                "dtype": i.kind.dtype,
+                "shape": list(i.kind.shape),
+                "missing": i.missing,
+                **({} if i.features is None else {"features": list(i.features)}),
+            }
+            for i in self.inputs
+        ]
+        outputs = [
+            {
+                "name": o.name,
+                "dtype": o.kind.dtype,
+                "shape": list(o.kind.shape),
+                "role": o.role,
+                **({} if o.classes is None else {"classes": list(o.classes)}),
+            }
+            for o in self.outputs
+        ]
+        return {"name": self.name, "inputs": inputs, "outputs": outputs, "ops": sorted(self.requires)}
+
+    def predict_json(self, request: bytes | str) -> dict[str, Any]:
+        """Section 11: {"inputs": {name: tensor}} as JSON text -> {"outputs": {name: tensor}}."""
+        fields = _fields(parse_json(request), "the request", ("inputs",))
+        outputs = self._run(_read_rows(fields["inputs"], {i.name: i.kind for i in self.inputs}, "input"))
+        return {"outputs": {o.name: format_tensor(o.kind.dtype, outputs[o.name]) for o in self.outputs}}
+
+
+def _check_header(document: Any) -> None:
+    """Format, version and requires: what decides whether a reader may go on."""
+    if not isinstance(document, dict) or document.get("format") != "modelport":
+        raise Refused('this is not a modelport document (it has no "format": "modelport")')
+    version = re.fullmatch(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", _text(document.get("version"), "version"), re.ASCII)
+    if version is None:
+        raise Refused(f'the version {_show(document["version"])} is not of the form "1.0"')
+    if version[1] != "1":
+        raise Unsupported(f"the document has format version {_show(document['version'])}; this reader knows version 1")
+    requires = _texts(document.get("requires"), "requires")
+    unknown = [name for name in requires if name not in OPS]
+    if unknown:
+        raise Unsupported(f"the document requires ops that are not implemented here: {', '.join(map(_show, unknown))}")
+    if len(set(requires)) != len(requires):
+        raise Refused("requires lists an op twice")
+
+
+def _read_inputs(value: Any, limits: Limits) -> tuple[Input, ...]:
+    if not isinstance(value, list) or not value:
+        raise Refused("inputs must be a list with at least one input")
+    inputs = tuple(_read_input(item, f"input {k}", limits) for k, item in enumerate(value))
+    if len({i.name for i in inputs}) != len(inputs):
+        raise Refused("two inputs have one name")
+    return inputs
+
+
+def _read_input(value: Any, where: str, limits: Limits) -> Input:
+    fields = _fields(value, where, ("name", "dtype", "shape"), ("missing", "features"))
+    name = _text(fields["name"], f"the name of {where}")
+    if not name:
+        raise Refused(f"the name of {where} is empty")
+    where = f"input {_show(name)}"
+    dtype = _word(fields["dtype"], f"dtype of {where}", tuple(_MISSING))
+    if not isinstance(fields["shape"], list) or len(fields["shape"]) > 1:
+        raise Refused(f"the shape of {where} must be [] or [w]")
+    kind = Kind(dtype, tuple(_integer(size, f"the shape of {where}", 1, limits.value_width) for size in fields["shape"]))
+    missing = _word(fields.get("missing", "error"), f"missing of {where}", _MISSING[dtype])
+    features = None
+    if "features" in fields:
+        features = tuple(_texts(fields["features"], f"features of {where}"))
+        if len(features) != kind.width or len(set(features)) != len(features):
+            raise Refused(f"{where} must have {kind.width} different features, not {len(set(features))} among {len(features)}")
+    return Input(name, kind, missing, features)
+
+
+def _read_steps(
+    value: Any, requires: list[str], inputs: tuple[Input, ...], limits: Limits
+) -> tuple[tuple[Step, ...], dict[str, Kind]]:
+    """The steps ready to run, and the kind of every value."""
+    if not isinstance(value, list):
+        raise Refused("steps must be a list")
+    if len(value) > limits.steps:
+        raise Refused(f"the document has {len(value)} steps, more than the {limits.steps} allowed")
+    kinds = {i.name: i.kind for i in inputs}
+    total, used, steps = sum(kind.width for kind in kinds.values()), set(), []
+    for k, item in enumerate(value):
+        name, step, kind = _read_step(item, k, requires, kinds, limits)
+        total += kind.width
+        if total > limits.total_width:
+            raise Refused(f"the values up to step {k} have {total} elements per row, more than the {limits.total_width} allowed")
+        kinds[step.writes] = kind
+        used.add(name)
+        steps.append(step)
+    if used != set(requires):
+        raise Refused(f"requires lists {_show(sorted(set(requires) - used))}, which no step uses")
+    return tuple(steps), kinds
+
+
+def _read_step(value: Any, k: int, requires: list[str], kinds: dict[str, Kind], limits: Limits) -> tuple[str, Step, Kind]:
+    if not isinstance(value, dict):
+        raise Refused(f"step {k} must be an object")
+    name = _text(value.get("op"), f"the op of step {k}")
+    where = f"step {k} ({_show(name)[1:-1]})"
+    if name not in requires:
+        raise Refused(f"{where} has an op that requires does not list")
+    reads, writes = _texts(value.get("in"), f"{where}: in"), _text(value.get("out"), f"{where}: out")
+    for read in reads:
+        if read not in kinds:
+            raise Refused(f"{where} reads {_show(read)}, which no input or earlier step defines")
+    if writes in kinds:
+        raise Refused(f"{where} defines {_show(writes)} a second time")
+    entry = OPS[name]
+    if not entry.fewest <= len(reads) <= entry.most:
+        raise Refused(f"{where} has {len(reads)} inputs, which is not what the op takes")
+    attributes = Attributes(value, where, limits)
+    kind, run = entry.check(attributes, *(kinds[read] for read in reads))
+    attributes.finish()
+    if not 1 <= kind.width <= limits.value_width:
+        raise Refused(f"{where} gives {kind.width} elements per row; 1 to {limits.value_width} are allowed")
+    return name, Step(run, tuple(reads), writes), kind
+
+
+def _read_outputs(value: Any, kinds: dict[str, Kind]) -> tuple[Output, ...]:
+    if not isinstance(value, list) or not value:
+        raise Refused("outputs must be a list with at least one output")
+    outputs = tuple(_read_output(item, f"output {k}", kinds) for k, item in enumerate(value))
+    if len({o.name for o in outputs}) != len(outputs):
+        raise Refused("two outputs have one name")
+    return outputs
+
+
+def _read_output(value: Any, where: str, kinds: dict[str, Kind]) -> Output:
+    fields = _fields(value, where, ("name", "from", "dtype", "role"), ("classes",))
+    name, source = _text(fields["name"], f"the name of {where}"), _text(fields["from"], f"{where}: from")
+    where = f"output {_show(name)}"
+    if source not in kinds:
+        raise Refused(f"{where} is taken from {_show(source)}, which is no value")
+    kind = kinds[source]
+    if _word(fields["dtype"], f"dtype of {where}", DTYPES) != kind.dtype:
+        raise Refused(f"{where} is declared {fields['dtype']}, but {_show(source)} is {kind.dtype}")
+    return Output(name, source, kind, _word(fields["role"], f"role of {where}", _ROLES), _read_classes(fields, where, kind))
+
+
+def _read_classes(fields: dict[str, Any], where: str, kind: Kind) -> tuple[Any, ...] | None:
+    if "classes" not in fields:
+        return None
+    classes = fields["classes"]
+    if not isinstance(classes, list) or len(set(map(type, classes))) > 1 or not set(map(type, classes)) <= {str, int, bool}:
+        raise Refused(f"the classes of {where} must be a list of strings, of integers or of booleans")
+    if kind.shape and len(classes) != kind.shape[-1]:
+        raise Refused(f"{where} has {len(classes)} classes for a last axis of {kind.shape[-1]}")
+    return tuple(classes)
+
+
+# -- rows in -----------------------------------------------------------------------------------------------------------
+
+
+def _read_rows(value: Any, kinds: dict[str, Kind], what: str, limits: Limits = DEFAULT_LIMITS) -> dict[str, Array]:
+    """Tensors with the batch axis first, one per name; all have the same number of rows."""
+    if not isinstance(value, dict):
+        raise Refused(f"the {what}s must be an object of tensors")
+    _compare_names(value, kinds, what)
+    arrays = {}
+    for name, kind in kinds.items():
+        where = f"{what} {_show(name)}"
+        _, array = parse_tensor(value[name], where, (kind.dtype,), (1 + len(kind.shape), 1), limits)
+        if array.shape[1:] != kind.shape and array.size == 0 and isinstance(value[name], list):
+            array = array.reshape(0, *kind.shape)
+        if array.shape[1:] != kind.shape:
+            raise Refused(f"{where} has rows of shape {list(array.shape[1:])}; they must have shape {list(kind.shape)}")
+        arrays[name] = array
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise Refused(f"the {what}s have different numbers of rows")
+    return arrays
+
+
+def _compare_names(given: Iterable[str], wanted: Iterable[str], what: str) -> None:
+    given, wanted = set(given), set(wanted)
+    if wanted - given:
+        raise Refused(f"the {what} {_show(min(wanted - given))} is missing")
+    if given - wanted:
+        raise Refused(f"there is no {what} {_show(min(given - wanted, key=str))}")
+
+
+def _as_inputs(rows: Any, inputs: tuple[Input, ...]) -> dict[str, Array]:
+    """User data as one array per input, each (n, *row shape) and of the declared dtype."""
+    if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping):
+        names = list(rows[0])
+        if any(set(record) != set(names) for record in rows):
+            raise Refused("the records have different keys")
+        rows = {name: [record[name] for record in rows] for name in names}
+    elif not isinstance(rows, Mapping) and not hasattr(rows, "columns"):
+        if len(inputs) != 1:
+            raise Refused(f"the model has {len(inputs)} inputs; give their columns by name")
+        rows = {inputs[0].name: rows}
+    given = set(rows.keys() if isinstance(rows, Mapping) else rows.columns)
+    by_feature = {i.name for i in inputs if i.name not in given and i.features is not None and len(i.kind.shape)}
+    wanted = {name for i in inputs for name in ((i.features or ()) if i.name in by_feature else (i.name,))}
+    _compare_names(given, wanted, "input")
+    arrays = {
+        i.name: _stack([rows[f] for f in i.features or ()], i) if i.name in by_feature else _coerce(rows[i.name], i)
+        for i in inputs
+    }
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise Refused("the inputs have different numbers of rows")
+    return arrays
+
+
+def _stack(columns: list[Any], i: Input) -> Array:
+    """A matrix fed by column name."""
+    scalar = i._replace(kind=Kind(i.kind.dtype, ()))
+    parts = [_coerce(column, scalar._replace(name=name)) for name, column in zip(i.features or (), columns)]
+    if len({len(part) for part in parts}) > 1:
+        raise Refused(f"the columns of input {_show(i.name)} have different numbers of rows")
+    return np.stack(parts, axis=1)
+
+
+def _coerce(value: Any, i: Input) -> Array:
+    """An array-like as (n, *row shape) in the declared dtype; a column may stand for rows of width 1."""
+    try:
+        array = np.asarray(value, dtype=object if i.kind.dtype == "str" else None)
+    except ValueError:
+        raise Refused(f"input {_show(i.name)} is ragged") from None
+    if array.ndim == 1 and i.kind.shape == (1,):
+        array = array[:, None]
+    if array.ndim != 1 + len(i.kind.shape) or array.shape[1:] != i.kind.shape:
+        raise Refused(f"input {_show(i.name)} has shape {list(array.shape)}; it must be rows of shape {list(i.kind.shape)}")
+    if array.dtype == object and i.kind.dtype != "str":
+        array = np.array(array.tolist()) if array.size else array.astype(DTYPES[i.kind.dtype])
+    return _texts_of(array, i) if i.kind.dtype == "str" else _numbers_of(array, i)
+
+
+def _numbers_of(array: Array, i: Input) -> Array:
+    accepted = {"f64": "fiub", "f32": "fiub", "i64": "iu", "bool": "b"}[i.kind.dtype]
+    if array.dtype.kind not in accepted and array.size:
+        raise Refused(f"input {_show(i.name)} holds values of type {array.dtype}, but its dtype is {i.kind.dtype}")
+    if array.dtype.kind == "u" and i.kind.dtype == "i64" and array.size and int(array.max()) > 2**63 - 1:
+        raise Refused(f"input {_show(i.name)} holds an integer beyond i64")
+    with np.errstate(over="ignore"):
+        return array.astype(DTYPES[i.kind.dtype], copy=False)
+
+
+def _texts_of(array: Array, i: Input) -> Array:
+    """Strings, with None where a data frame has None or NaN."""
+    result = np.empty(array.shape, dtype=object)
+    for at, item in np.ndenumerate(array):
+        if isinstance(item, str):
+            result[at] = str(item)
+        elif item is not None and item == item:
+            raise Refused(f"input {_show(i.name)} holds {_show(item)}, but its dtype is str")
+    return result
+
+
+def _refuse_missing(values: dict[str, Array], inputs: tuple[Input, ...]) -> None:
+    for i in inputs:
+        if i.missing == "error" and i.kind.dtype in ("f64", "f32", "str"):
+            x = values[i.name]
+            bad = _is_null(x) if i.kind.dtype == "str" else np.isnan(x)
+            if bad.any():
+                row = int(np.argwhere(bad)[0][0])
+                raise Refused(f"row {row} of input {_show(i.name)} is missing (null or NaN), which the model does not accept")
+
+
+# -- verification ------------------------------------------------------------------------------------------------------
+
+
+class _Vectors:
+    """Carried rows with the answers of the original model (section 10)."""
+
+    def __init__(self, value: Any, model: Model, limits: Limits, most_rows: int | None) -> None:
+        fields = _fields(value, "verification", ("source", "inputs", "outputs", "tolerance"), ("rows",))
+        _word(fields["source"], "source of verification", ("synthetic", "sample"))
+        if "rows" in fields:
+            _texts(fields["rows"], "rows of verification")
+        self.inputs = _read_rows(fields["inputs"], {i.name: i.kind for i in model.inputs}, "input", limits)
+        self.outputs = _read_rows(fields["outputs"], {o.name: o.kind for o in model.outputs}, "output", limits)
+        counts = {len(array) for array in (*self.inputs.values(), *self.outputs.values())}
+        if len(counts) != 1 or counts == {0}:
+            raise Refused("the tensors of verification must agree in the number of rows, at least one")
+        if most_rows is not None and max(counts) > most_rows:
+            raise Refused(f"verification carries {max(counts)} rows, more than the {most_rows} allowed")
+        if not isinstance(fields["tolerance"], dict):
+            raise Refused("the tolerance of verification must be an object")
+        _compare_names(fields["tolerance"], [o.name for o in model.outputs], "tolerance of output")
+        self.tolerance = {o.name: _read_tolerance(fields["tolerance"][o.name], o) for o in model.outputs}
+
+
+class _Tolerance(NamedTuple):
+    atol: float = 0.0
+    rtol: float = 0.0
+    ulp: int | None = None
+
+    def __str__(self) -> str:
+        if self.ulp is not None:
+            return f"{self.ulp} ulp"
+        return f"atol {self.atol:g}, rtol {self.rtol:g}" if self.atol or self.rtol else "exact"
+
+
+def _read_tolerance(value: Any, output: Output) -> _Tolerance:
+    where = f"the tolerance of output {_show(output.name)}"
+    if value == "exact":
+        return _Tolerance()
+    if isinstance(value, dict) and "ulp" in value:
+        tolerance = _Tolerance(ulp=_integer(_fields(value, where, ("ulp",))["ulp"], where, 0))
+    else:
+        fields = _fields(value, f'{where} (other than "exact")', ("atol", "rtol"))
+        if any(type(fields[key]) not in (int, float) or not 0 <= fields[key] < math.inf for key in ("atol", "rtol")):
+            raise Refused(f"{where} must have an atol and an rtol that are finite and not negative")
+        tolerance = _Tolerance(float(fields["atol"]), float(fields["rtol"]))
+    return tolerance if output.kind.dtype in FLOATS else _Tolerance()
+
+
+def _compare(output: Output, got: Array, expected: Array, tolerance: _Tolerance) -> Checked:
+    """Section 10; a comparison that involves an unexpected NaN is false and so fails."""
+    if output.kind.dtype in FLOATS:
+        with np.errstate(all="ignore"):
+            good = _close(got, expected, tolerance)
+    else:
+        good = np.equal(got, expected).astype(bool)
+    bad = np.argwhere(~good)
+    problem = None
+    if len(bad):
+        at = tuple(int(i) for i in bad[0])
+        problem = (
+            f"output {_show(output.name)} is {_show(got[at])} in row {at[0]}{f', column {at[1]}' if len(at) > 1 else ''}, "
+            f"but the original model answered {_show(expected[at])} ({len(bad)} of {good.size} values differ)"
+        )
+    return Checked(output.name, len(expected), str(tolerance), problem)
+
+
+def _close(got: Array, expected: Array, tolerance: _Tolerance) -> Array:
+    same = (got == expected) | (np.isnan(got) & np.isnan(expected))
+    finite = np.isfinite(got) & np.isfinite(expected)
+    if tolerance.ulp is not None:
+        distance = np.abs(_ordinal(got) - _ordinal(expected))
+        return same | (finite & (distance <= tolerance.ulp))
+    a, b = got.astype(np.float64), expected.astype(np.float64)
+    return same | (finite & (np.abs(a - b) <= tolerance.atol + tolerance.rtol * np.abs(b)))
+
+
+def _ordinal(x: Array) -> Array:
+    """Consecutive floats have consecutive ordinals, as unbounded integers."""
+    bits = x.view(np.int32 if x.dtype.itemsize == 4 else np.int64).astype(object)
+    lowest = -(2 ** (8 * x.dtype.itemsize - 1))
+    return np.where(bits < 0, lowest - bits, bits)

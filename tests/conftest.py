@@ -1,0 +1,103 @@
+"""Shared fixtures: fitted models on bundled real data, and what to do when a toolchain is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIRED = {name.strip() for name in os.environ.get("MODELPORT_REQUIRE", "").split(",") if name.strip()}
+
+
+def missing(name: str, why: str) -> None:
+    """A counted skip on a user's machine; a failure where MODELPORT_REQUIRE names it."""
+    if name in REQUIRED:
+        pytest.fail(f"{name} is required here, but {why}")
+    pytest.skip(f"{name}: {why}")
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[[str, str], None]:
+    """need("java", "javac is not on the PATH") skips or fails."""
+    return missing
+
+
+@pytest.fixture(scope="session")
+def need_module() -> Callable[[str, str], None]:
+    """need_module("onnxruntime", "onnxruntime") skips or fails when the module cannot be imported."""
+
+    def check(name: str, module: str) -> None:
+        try:
+            __import__(module)
+        except ImportError as error:
+            missing(name, str(error))
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def need_program() -> Callable[[str, str], None]:
+    """need_program("chromium", "chromium") skips or fails when the program is not on the PATH."""
+
+    def check(name: str, program: str) -> None:
+        if shutil.which(program) is None:
+            missing(name, f"{program} is not on the PATH")
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    warnings.simplefilter("ignore")
+
+
+@pytest.fixture(scope="session")
+def iris():  # type: ignore[no-untyped-def]
+    """(X as a DataFrame, string labels, fitted pipeline)."""
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    data = load_iris(as_frame=True)
+    labels = data.target_names[data.target]
+    return data.data, labels, make_pipeline(StandardScaler(), LogisticRegression()).fit(data.data, labels)
+
+
+@pytest.fixture(scope="session")
+def mixed():  # type: ignore[no-untyped-def]
+    """(DataFrame of six kinds of columns with missing cells, fitted pipeline)."""
+    import importlib.util
+
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    spec = importlib.util.spec_from_file_location("mixed_frame", ROOT / "fixtures/recipes/mixed_frame.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    frame, target = module.mixed_frame()
+    numbers, strings = ["age (years)", "body.mass", "blutdruck größe"], ["sex", "weight class", "clinic"]
+    prepare = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler()), numbers),
+            ("strings", make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")), strings),
+            ("flag", "passthrough", ["glucose high"]),
+        ]
+    )
+    return frame, make_pipeline(prepare, LogisticRegression(max_iter=500)).fit(frame, target)

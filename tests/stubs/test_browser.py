@@ -1,0 +1,219 @@
+"""The JavaScript stub in a real browser: demo.html loads an artifact and rows, and gives the artifact's own carried vectors.
+
+Skipped, with the reason, where no chromium is installed; a failure instead when MODELPORT_REQUIRE names chromium.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import html
+import http.server
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STUB = ROOT / "stubs" / "javascript"
+MODELS = sorted((ROOT / "fixtures" / "models").glob("*/*/model.json"))
+LIARS = sorted((ROOT / "fixtures" / "liars").glob("*/model.json"))
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--dump-dom",
+    "--virtual-time-budget=20000",
+]
+NUMPY = {"f64": "<f8", "f32": "<f4", "i64": "<i8", "i32": "<i4", "i16": "<i2", "i8": "i1", "u32": "<u4", "u16": "<u2", "u8": "u1"}
+
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def browser(need: Callable[[str, str], None]) -> str:
+    """The command of a browser; MODELPORT_CHROMIUM overrides the search."""
+    found = os.environ.get("MODELPORT_CHROMIUM") or next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        need("chromium", f"none of {', '.join(BROWSERS)} is on the PATH")
+    return str(found)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server on this machine only, and the folder it serves: the library and the page."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    for name in ("modelport.js", "demo.html"):
+        shutil.copy(STUB / name, folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", folder
+        server.shutdown()
+
+
+def run_page(browser: str, site: tuple[str, Path], profile: Path, artifact: str, rows: Document | None = None) -> Document:
+    """What demo.html writes into #result for an artifact and rows."""
+    address, folder = site
+    (folder / "model.json").write_text(artifact, encoding="utf-8")
+    query = {"model": "model.json"}
+    if rows is not None:
+        (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+        query["rows"] = "rows.json"
+    url = f"{address}/demo.html?{urllib.parse.urlencode(query)}"
+    command = [browser, *FLAGS, f"--user-data-dir={profile}", url]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False)
+    match = re.search(r'<pre id="result">(.*?)</pre>', done.stdout, re.DOTALL)
+    text = match[1] if match else ""
+    assert text, f"the page has no result (exit code {done.returncode}): {done.stderr[-2000:]}"
+    result: Document = json.loads(html.unescape(text))
+    return result
+
+
+def elements(tensor: Any, dtype: str) -> list[Any]:
+    """The elements of a tensor of the document, in base64 or decimal, flat."""
+    if isinstance(tensor, dict) and "enc" in tensor:
+        kind = NUMPY.get(dtype, "?")
+        values: list[Any] = np.frombuffer(base64.b64decode(tensor["data"], validate=True), kind).tolist()
+        return values
+    data = tensor["data"] if isinstance(tensor, dict) else tensor
+    flat = [x for row in data for x in (row if isinstance(row, list) else [row])]
+    if dtype in ("str", "bool"):
+        return flat
+    return [float(x) if dtype in ("f64", "f32") else int(x) for x in flat]
+
+
+def agree(got: Any, expected: Any, tolerance: Any, dtype: str) -> bool:
+    """Section 10 of docs/format.md, for one element."""
+    if dtype not in ("f64", "f32"):
+        return type(got) is type(expected) and bool(got == expected)
+    if got == expected or (math.isnan(got) and math.isnan(expected)):
+        return True
+    if tolerance == "exact" or not (math.isfinite(got) and math.isfinite(expected)):
+        return False
+    if "ulp" in tolerance:
+        unit = np.spacing(np.asarray(abs(expected), "f8" if dtype == "f64" else "f4")).item()
+        return bool(abs(got - expected) <= tolerance["ulp"] * unit)
+    return bool(abs(got - expected) <= tolerance["atol"] + tolerance["rtol"] * abs(expected))
+
+
+def check_outputs(document: Document, result: Document) -> None:
+    """The outputs on the page are the carried ones: names, dtypes, shapes and every element."""
+    assert "error" not in result, result
+    vectors = document["verification"]
+    assert result["outputs"].keys() == vectors["outputs"].keys()
+    for output in document["outputs"]:
+        name, dtype = output["name"], output["dtype"]
+        tensor, tolerance = result["outputs"][name], vectors["tolerance"][name]
+        got, expected = elements(tensor, dtype), elements(vectors["outputs"][name], dtype)
+        assert tensor["dtype"] == dtype
+        assert len(got) == len(expected) == math.prod(tensor["shape"]) > 0
+        wrong = [i for i, (g, e) in enumerate(zip(got, expected, strict=True)) if not agree(g, e, tolerance, dtype)]
+        assert not wrong, f"output {name!r} differs at {wrong[:5]}: {got[wrong[0]]} instead of {expected[wrong[0]]}"
+
+
+def own_document() -> Document:
+    """A stump over a scaled column, a logistic score, a label of non-ASCII text and an i64 beyond 2^53; expected: NumPy's."""
+    stump = {"start": [0], "feature": [0, -1, -1], "threshold": [1.0], "right": [2], "leaf": [-0.1, 2.5]}
+    ids = {"dtype": "i64", "shape": [2], "data": [7, "9007199254740993"]}
+    rows = np.array([[-1.5, 0.25], [0.0, -0.0], [1e300, 3.0], [np.nextafter(0.5, 1), 0.1], [0.5, -7.0]])
+    score = 1.0 / (1.0 + np.exp(-(rows[:, 1] * 0.75 - 0.125)))
+    tree = np.where(rows[:, 0] / 0.5 <= 1.0, -0.1, 2.5)
+    labels = ["über <&> 'x'", "日本"]
+    return {
+        "format": "modelport",
+        "version": "1.0",
+        "requires": ["select", "scale", "tree_ensemble", "linear", "unary", "binary", "constant", "cast", "take"],
+        "inputs": [{"name": "X", "dtype": "f64", "shape": [2], "features": ["a b", "ü.c"]}],
+        "steps": [
+            {"op": "select", "in": ["X"], "out": "b", "index": [1]},
+            {"op": "scale", "in": ["X"], "out": "s", "div": [0.5, 1]},
+            {"op": "tree_ensemble", "in": ["s"], "out": "tree", **stump},
+            {"op": "linear", "in": ["b"], "out": "z", "weight": [[0.75]], "bias": [-0.125]},
+            {"op": "unary", "in": ["z"], "out": "p", "fn": "sigmoid"},
+            {"op": "constant", "in": [], "out": "half", "value": {"dtype": "f64", "shape": [], "data": [0.5]}},
+            {"op": "binary", "in": ["p", "half"], "out": "over", "fn": "gt"},
+            {"op": "cast", "in": ["over"], "out": "index", "to": "i64"},
+            {"op": "take", "in": ["index"], "out": "label", "table": labels},
+            {"op": "take", "in": ["index"], "out": "id", "table": ids},
+        ],
+        "outputs": [
+            {"name": "tree", "from": "tree", "dtype": "f64", "role": "score"},
+            {"name": "p", "from": "p", "dtype": "f64", "role": "probability"},
+            {"name": "label", "from": "label", "dtype": "str", "role": "prediction"},
+            {"name": "id", "from": "id", "dtype": "i64", "role": "prediction"},
+        ],
+        "verification": {
+            "source": "synthetic",
+            "inputs": {"X": rows.tolist()},
+            "outputs": {
+                "tree": tree[:, None].tolist(),
+                "p": score[:, None].tolist(),
+                "label": [[labels[int(v > 0.5)]] for v in score],
+                "id": {"dtype": "i64", "shape": [5, 1], "data": [ids["data"][int(v > 0.5)] for v in score]},
+            },
+            "tolerance": {"tree": "exact", "p": {"atol": 0, "rtol": 1e-15}, "label": "exact", "id": "exact"},
+        },
+    }
+
+
+def test_own_artifact(browser: str, site: tuple[str, Path], tmp_path: Path) -> None:
+    document = own_document()
+    result = run_page(browser, site, tmp_path / "profile", json.dumps(document), {"inputs": document["verification"]["inputs"]})
+    check_outputs(document, result)
+
+
+def test_column_names_feed_a_matrix(browser: str, site: tuple[str, Path], tmp_path: Path) -> None:
+    document = own_document()
+    rows = document["verification"]["inputs"]["X"]
+    columns = {"ü.c": [row[1] for row in rows], "a b": [row[0] for row in rows]}
+    check_outputs(document, run_page(browser, site, tmp_path / "profile", json.dumps(document), {"inputs": columns}))
+
+
+@pytest.mark.parametrize("path", MODELS[:: max(1, len(MODELS) // 8)], ids=lambda path: path.parent.name)
+def test_model_fixtures(browser: str, site: tuple[str, Path], tmp_path: Path, path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    document = json.loads(text)
+    result = run_page(browser, site, tmp_path / "profile", text, {"inputs": document["verification"]["inputs"]})
+    check_outputs(document, result)
+
+
+def test_wrong_vectors_are_refused(browser: str, site: tuple[str, Path], tmp_path: Path) -> None:
+    document = own_document()
+    document["verification"]["outputs"]["tree"][2][0] = 2.5000000000000004
+    result = run_page(browser, site, tmp_path / "profile", json.dumps(document), {"inputs": document["verification"]["inputs"]})
+    assert "outputs" not in result
+    assert (result["error"]["name"], result["error"]["exitCode"]) == ("Mismatch", 1)
+
+
+@pytest.mark.parametrize("path", LIARS[:3], ids=lambda path: path.parent.name)
+def test_liars(browser: str, site: tuple[str, Path], tmp_path: Path, path: Path) -> None:
+    result = run_page(browser, site, tmp_path / "profile", path.read_text(encoding="utf-8"))
+    assert result["error"]["exitCode"] == 1
+
+
+def test_rows_that_do_not_fit_are_refused(browser: str, site: tuple[str, Path], tmp_path: Path) -> None:
+    result = run_page(browser, site, tmp_path / "profile", json.dumps(own_document()), {"inputs": {"X": [[1, 2, 3]]}})
+    assert result["error"]["exitCode"] == 2
+    assert '"X"' in result["error"]["message"]

@@ -1,0 +1,62 @@
+"""The comparison is written so that NaN fails, and knows shapes, dtypes, infinities and zeros."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from modelport.compare import compare, ulps
+from modelport.document import EXACT, Tolerance
+
+NAN, INF = float("nan"), float("inf")
+LOOSE = Tolerance(1e-6, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "tolerance", "equality"),
+    [
+        ([1.0], [1.0], EXACT, "exact"),
+        ([0.0], [-0.0], EXACT, "exact"),
+        ([NAN], [NAN], EXACT, "exact"),
+        ([INF, -INF], [INF, -INF], EXACT, "exact"),
+        ([1.0], [1.0 + 1e-9], EXACT, "mismatch"),
+        ([1.0], [1.0 + 1e-9], LOOSE, "within"),
+        ([1.0], [1.1], LOOSE, "mismatch"),
+        ([1.0], [NAN], LOOSE, "mismatch"),
+        ([NAN], [1.0], LOOSE, "mismatch"),
+        ([INF], [1e308], Tolerance(1e300, 1.0), "mismatch"),
+        ([INF], [-INF], LOOSE, "mismatch"),
+        ([1e308], [INF], Tolerance(0.0, 1.0), "mismatch"),
+        ([1.0], [np.nextafter(1.0, 2.0)], Tolerance(ulp=1), "within"),
+        ([1.0], [1.0 + 5e-16], Tolerance(ulp=1), "mismatch"),
+        ([1.0], [NAN], Tolerance(ulp=5), "mismatch"),
+    ],
+)
+def test_floats(expected: list[float], got: list[float], tolerance: Tolerance, equality: str) -> None:
+    result = compare("y", np.array(expected), np.array(got), tolerance)
+    assert result.equality == equality
+    assert result.passed == (equality != "mismatch")
+
+
+def test_shape_and_dtype_come_first() -> None:
+    ones = np.ones((2, 1))
+    assert "shape" in str(compare("y", ones, np.ones(2), LOOSE).problem)
+    assert "dtype" in str(compare("y", ones, ones.astype(np.float32), LOOSE).problem)
+    assert "dtype" in str(compare("y", np.array([1]), np.array([True]), LOOSE).problem)
+
+
+def test_labels_count_flips_and_name_the_row() -> None:
+    result = compare("label", np.array(["a", "b", None], object), np.array(["a", "c", None], object), EXACT)
+    assert (result.flips, result.worst_row, result.passed) == (1, 1, False)
+    assert "'c' instead of 'b'" in str(result.worst)
+    assert not compare("label", np.array([None], object), np.array(["None"], object), EXACT).passed
+
+
+def test_ulps_count_across_zero() -> None:
+    tiny = np.nextafter(0.0, 1.0)
+    assert ulps(np.array([-tiny]), np.array([tiny])).tolist() == [2.0]
+    assert ulps(np.array([1.0], np.float32), np.array([np.nextafter(np.float32(1), np.float32(2))])).tolist() == [1.0]
+
+
+def test_tolerance_is_never_applied_to_integers() -> None:
+    assert not compare("n", np.array([5]), np.array([6]), Tolerance(10.0, 1.0)).passed

@@ -1,0 +1,239 @@
+"""convert: model -> proven artifact; what cannot be proven is refused with a reason and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import modelport
+from modelport import registry
+from modelport.convert import from_reading
+from modelport.errors import InputError, Mismatch, NotFitted, UnsupportedModel, UsageError, WriteError
+from modelport.reading import Reading
+from modelport.sample import Sample
+
+
+def test_the_artifact_says_what_it_is(iris, tmp_path: Path) -> None:
+    X, _, model = iris
+    path = tmp_path / "iris.json"
+    artifact = modelport.convert(model, path, sample=X, name="iris", metadata={"ticket": 7})
+    assert (artifact.format, path.read_bytes()) == ("json", artifact.data)
+    assert artifact.report.passed
+    document = json.loads(artifact.data)
+    assert document["name"] == "iris"
+    assert document["provenance"]["metadata"] == {"ticket": 7}
+    assert document["provenance"]["framework"]["name"] == "scikit-learn"
+    assert document["provenance"]["model"] == "Pipeline(StandardScaler, LogisticRegression)"
+
+
+def test_the_same_model_gives_the_same_bytes(iris, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, _, model = iris
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert modelport.convert(model, "json", sample=X).data == modelport.convert(model, "json", sample=X).data
+
+
+def test_answers_are_the_models(iris) -> None:
+    X, _, model = iris
+    predictor = modelport.load(modelport.convert(model, "json", sample=X))
+    answers = predictor.predict(X)
+    assert answers["label"].tolist() == model.predict(X).tolist()
+    assert answers["label"].dtype == object
+    np.testing.assert_allclose(answers["probability"], model.predict_proba(X), rtol=1e-12, atol=1e-14)
+    assert predictor.outputs[1].classes == tuple(model.classes_)
+
+
+def test_mixed_frames_with_missing_values(mixed) -> None:
+    frame, model = mixed
+    artifact = modelport.convert(model, "json", sample=frame)
+    predictor = modelport.load(artifact)
+    assert [v.name for v in predictor.inputs] == list(frame.columns)
+    answers = predictor.predict(frame)
+    assert answers["label"].tolist() == model.predict(frame).tolist()
+    np.testing.assert_allclose(answers["probability"], model.predict_proba(frame), rtol=1e-12, atol=1e-14)
+    kinds = modelport.inspect(artifact)["vectors"]["kinds"]
+    assert {"missing", "category", "unknown category", "grid"} <= set(kinds)
+
+
+def test_every_way_to_hand_over_rows(mixed) -> None:
+    frame, model = mixed
+    predictor = modelport.load(modelport.convert(model, "json", sample=frame))
+    expected = model.predict_proba(frame)
+    shuffled = frame[frame.columns[::-1]].assign(extra="ignored")
+    records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    columns = {name: frame[name].to_numpy() for name in frame.columns}
+    for rows in (frame, shuffled, records, columns, frame.astype(object).to_numpy()):
+        np.testing.assert_allclose(predictor.predict(rows)["probability"], expected, rtol=1e-12, atol=1e-14)
+
+
+def test_carried_rows_are_synthetic_unless_asked(iris) -> None:
+    X, _, model = iris
+    own = {tuple(row) for row in X.to_numpy().tolist()}
+
+    def carried(**options: object) -> list[bool]:
+        document = json.loads(modelport.convert(model, "json", sample=X, **options).data)
+        assert 8 <= len(document["verification"]["rows"]) <= 64
+        return [tuple(row) in own for row in document["verification"]["inputs"]["X"]]
+
+    assert sum(carried()) <= 3  # a quantile row may happen to be one
+    assert sum(carried(vectors="sample")) >= 8
+    rows = X.iloc[:5]
+    assert carried(vectors=rows.iloc[np.repeat(np.arange(5), 2)])[:5] == [True] * 5
+
+
+def test_every_class_is_among_the_carried_rows(iris) -> None:
+    X, _, model = iris
+    document = json.loads(modelport.convert(model, "json", sample=X).data)
+    assert set(document["verification"]["outputs"]["label"]) == set(model.classes_)
+
+
+def test_a_sample_of_every_kind(iris) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    X, labels, _ = iris
+    model = LogisticRegression(max_iter=500).fit(X.to_numpy(), labels)
+    expected = model.predict(X.to_numpy()).tolist()
+    for sample in (X.to_numpy(), X.to_numpy().tolist(), X.to_numpy().astype(np.float32)):
+        assert modelport.load(modelport.convert(model, "json", sample=sample)).predict(X.to_numpy())["label"].tolist() == expected
+
+
+def test_an_unfitted_model_is_one_sentence(iris) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    for model in (LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression()), LogisticRegression):
+        with pytest.raises(NotFitted, match="fit"):
+            modelport.convert(model, "json", sample=iris[0])
+
+
+def test_a_model_of_no_known_framework() -> None:
+    class Home:
+        def predict(self, X: object) -> object:
+            return X
+
+    with pytest.raises(UnsupportedModel, match="No reader knows"):
+        modelport.convert(Home(), "json", sample=[[1.0]])
+
+
+def test_a_subclass_that_answers_differently_is_refused(iris) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    class Contrary(LogisticRegression):
+        def predict(self, X: object) -> object:
+            return super().predict(X)[::-1]
+
+    class Same(LogisticRegression):
+        pass
+
+    X, labels, _ = iris
+    with pytest.raises(UnsupportedModel, match=r"overrides LogisticRegression\.predict"):
+        modelport.convert(Contrary(max_iter=500).fit(X, labels), "json", sample=X)
+    assert modelport.convert(Same(max_iter=500).fit(X, labels), "json", sample=X).report.passed
+
+
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        ([[1.0, 2.0]], "2 columns, but the model was fitted on 4"),
+        ([[1.0, 2.0, 3.0, 4.0], [1.0]], "differ in length"),
+        (np.zeros((0, 4)), "no rows"),
+        ([["a", "b", "c", "d"]], "."),
+    ],
+)
+def test_samples_that_do_not_fit(iris, sample: object, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        modelport.convert(iris[2], "json", sample=sample)
+
+
+def test_a_missing_column_is_named(iris) -> None:
+    X, _, model = iris
+    with pytest.raises(InputError, match="'petal width \\(cm\\)' is missing"):
+        modelport.convert(model, "json", sample=X.iloc[:, :3].assign(other=1.0))
+    predictor = modelport.load(modelport.convert(model, "json", sample=X))
+    with pytest.raises(InputError, match="'petal width \\(cm\\)' is missing"):
+        predictor.predict(X.iloc[:, :3])
+    with pytest.raises(InputError, match="'ten' where a number is needed"):
+        predictor.predict(X.astype(object).assign(**{"petal width (cm)": "ten"}))
+
+
+def test_an_unknown_target(iris, tmp_path: Path) -> None:
+    for target in ("spreadsheet", tmp_path / "model.xls"):
+        with pytest.raises(UsageError, match="formats are"):
+            modelport.convert(iris[2], target, sample=iris[0])
+
+
+def test_nothing_is_left_behind_when_writing_fails(iris, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    X, _, model = iris
+    artifact = modelport.convert(model, "json", sample=X)
+    with pytest.raises(WriteError, match="nothing was left behind"):
+        artifact.save(tmp_path / "nowhere" / "model.json")
+    target = tmp_path / "model.json"
+    target.write_text("what was there before")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WriteError, match="No space left"):
+        artifact.save(target)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.json"]
+    assert target.read_text() == "what was there before"
+
+
+def lying(reading: Reading, output: str, change: float) -> Reading:
+    """A reading whose original answers differ from its graph in one cell."""
+
+    def answer(feeds: object) -> dict:
+        answers = {k: v.copy() for k, v in reading.answer(feeds).items()}
+        answers[output].reshape(len(answers[output]), -1)[0, 0] += change
+        return answers
+
+    return Reading(reading.graph, answer, reading.provenance, reading.probes)
+
+
+@pytest.mark.parametrize("change", [1e-6, 0.5, float("nan"), float("inf")])
+def test_a_wrong_graph_is_never_written(iris, change: float) -> None:
+    X, _, model = iris
+    sample = Sample.of(X)
+    reading = registry.load("readers", "sklearn").read(model, sample)
+    assert from_reading(reading, sample, "json").report.passed
+    with pytest.raises(Mismatch, match="nothing was written") as caught:
+        from_reading(lying(reading, "probability", change), sample, "json")
+    assert not caught.value.report.passed
+
+
+def test_a_flipped_label_is_never_tolerated(iris) -> None:
+    X, _, model = iris
+    sample = Sample.of(X)
+    reading = registry.load("readers", "sklearn").read(model, sample)
+
+    def answer(feeds: object) -> dict:
+        answers = reading.answer(feeds)
+        answers["label"] = answers["label"].copy()
+        answers["label"][0] = "another"
+        return answers
+
+    with pytest.raises(Mismatch, match="label"):
+        from_reading(Reading(reading.graph, answer), sample, "json")
+
+
+def test_the_users_model_is_left_as_it_was(iris) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    X, labels, _ = iris
+    model = LogisticRegression(max_iter=500).fit(X, labels)
+    model.n_jobs = 2
+    before = {k: repr(v) for k, v in vars(model).items()}
+    modelport.convert(model, "json", sample=X)
+    assert {k: repr(v) for k, v in vars(model).items()} == before
+
+
+def test_no_warning_reaches_the_user(iris, recwarn: pytest.WarningsRecorder) -> None:
+    X, _, model = iris
+    modelport.load(modelport.convert(model, "json", sample=X)).predict(X)
+    assert not [w for w in recwarn if "modelport" in str(w.filename)]
