@@ -52,6 +52,6 @@ def load(data: bytes, options: Mapping[str, Any] | None = None) -> Loaded:
 
 def describe(data: bytes) -> dict[str, Any]:
     """What an ONNX file holds: versions, inputs, outputs, nodes by operator, sizes. Nothing is run."""
-    from .describe import describe as describe_model
+    from .contents import describe as describe_model
 
     return describe_model(data)

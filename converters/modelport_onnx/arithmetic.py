@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,11 +48,13 @@ def scale(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
 def clip(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """Bounds per column; NaN passes, and a bound that is NaN does nothing."""
     y = rounded(a, x)
-    high = a["max"] if "max" in a else None
-    result = y if high is None else (y > per_column(high, x)).where(b.constant(per_column(high, x)), y)
+    result = y
+    if "max" in a:
+        high = b.constant(per_column(a["max"], x))
+        result = (y > high).where(high, y)
     if "min" in a:
-        low = per_column(a["min"], x)
-        result = (y < low).where(b.constant(low), result)
+        low = b.constant(per_column(a["min"], x))
+        result = (y < low).where(low, result)
     return replace(result, nan_free=x.nan_free)
 
 
@@ -74,7 +76,7 @@ EXACT_UNARY: dict[str, Callable[[Value], Value]] = {
     "neg": operator("Neg"),
     "abs": operator("Abs"),
     "sign": lambda x: (x > 0.0).where(1.0, (x < 0.0).where(-1.0, operator("Abs")(x))),
-    "sqrt": operator("Sqrt"),
+    "sqrt": Value.sqrt,
     "square": lambda x: x * x,
     "reciprocal": operator("Reciprocal"),
     "floor": operator("Floor"),
@@ -98,14 +100,30 @@ UNARY: dict[str, Callable[[Value], Value]] = {
     "arctan": special.arctan,
     "sinh": special.sinh,
     "cosh": special.cosh,
-    "tanh": operator("Tanh"),
+    "tanh": special.tanh,
     "sigmoid": special.sigmoid,
     "log_sigmoid": special.log_sigmoid,
     "softplus": special.softplus,
     "erf": special.erf,
     "norm_ppf": special.norm_ppf,
 }
-KEEPS_NUMBERS = ("neg", "abs", "sign", "square", "floor", "ceil", "round", "trunc", "relu", "exp", "tanh", "sigmoid", "arctan", "erf")
+#: functions that give NaN for NaN only
+KEEPS_NUMBERS = {
+    "neg",
+    "abs",
+    "sign",
+    "square",
+    "floor",
+    "ceil",
+    "round",
+    "trunc",
+    "relu",
+    "exp",
+    "tanh",
+    "sigmoid",
+    "arctan",
+    "erf",
+}
 
 
 def unary(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
@@ -228,7 +246,7 @@ def interp(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     return (v < b.constant(knots[0])).where(b.constant(low), bounded)
 
 
-RULES = {
+RULES: Mapping[str, Callable[..., Value]] = {
     "scale": scale,
     "clip": clip,
     "unary": unary,

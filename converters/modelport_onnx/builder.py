@@ -71,16 +71,16 @@ class Value:
     def __neg__(self) -> Value:
         return self.builder.op("Neg", self)
 
-    def __lt__(self, other: Operand) -> Value:
+    def __lt__(self, other: Value | float) -> Value:
         return self.builder.op("Less", self, other, dtype="bool")
 
-    def __le__(self, other: Operand) -> Value:
+    def __le__(self, other: Value | float) -> Value:
         return self.builder.op("LessOrEqual", self, other, dtype="bool")
 
-    def __gt__(self, other: Operand) -> Value:
+    def __gt__(self, other: Value | float) -> Value:
         return self.builder.op("Greater", self, other, dtype="bool")
 
-    def __ge__(self, other: Operand) -> Value:
+    def __ge__(self, other: Value | float) -> Value:
         return self.builder.op("GreaterOrEqual", self, other, dtype="bool")
 
     def __and__(self, other: Value) -> Value:
@@ -108,7 +108,9 @@ class Value:
         return self.builder.op("Abs", self)
 
     def sqrt(self) -> Value:
-        """Square root."""
+        """Square root; see Target.full_range. That of a float32, taken in f64 and rounded, is the correctly rounded one."""
+        if self.dtype == "f32" and not self.builder.target.full_range:
+            return self.cast("f64").sqrt().cast("f32")
         return self.builder.op("Sqrt", self)
 
     def exp(self) -> Value:
@@ -179,7 +181,6 @@ class Value:
         return self
 
 
-
 Operand = Value | Array | Number
 
 
@@ -242,7 +243,9 @@ class Builder:
 
     # --- nodes ----------------------------------------------------------------------------------------------------------------
 
-    def op(self, kind: str, *inputs: Operand, dtype: str | None = None, label: str = "", domain: str = "", **attributes: Any) -> Value:
+    def op(
+        self, kind: str, *inputs: Operand, dtype: str | None = None, label: str = "", domain: str = "", **attributes: Any
+    ) -> Value:
         """One node with one output, of the first input's dtype unless `dtype` says otherwise; `label` is the node's name."""
         return self.ops(kind, *inputs, dtypes=(dtype,), label=label, domain=domain, **attributes)[0]
 
@@ -254,11 +257,12 @@ class Builder:
         base = first.dtype if first is not None else "f64"
         values = [self._opaque(kind, self.lift(i, base)) for i in inputs]
         names = [self.unique(f"{self.scope}/{kind}" if self.scope else kind) for _ in dtypes]
-        self._nodes.append(wire.node(kind, [v.name for v in values], names, self.unique(label) if label else names[0], domain, attributes))
+        title = self.unique(label) if label else names[0]
+        self._nodes.append(wire.node(kind, [v.name for v in values], names, title, domain, attributes))
         return [Value(self, name, dtype or base) for name, dtype in zip(names, dtypes, strict=True)]
 
     def _opaque(self, kind: str, value: Value) -> Value:
-        """A constant that onnxruntime's optimizer would take for 0 or 1 (it allows itself 1e-8, or 1e-5) and drop, hidden from it."""
+        """A constant that onnxruntime's optimizer takes for 0 or 1 (within 1e-8, or 1e-5) and drops, hidden from it."""
         neutral = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}.get(kind)
         if neutral is None or value.number is None or not 0 < abs(value.number - neutral) < 1e-4:
             return value
@@ -313,7 +317,8 @@ class Builder:
 
     def repeat_row(self, row: Array) -> Value:
         """[N, *row shape] of one row of any dtype."""
-        zeros = self.once("zeros", lambda: self.op("ConstantOfShape", self.rows(), dtype="i64", value=np.zeros(1, dtype=np.int64)))
+        zero = np.zeros(1, dtype=np.int64)
+        zeros = self.once("zeros", lambda: self.op("ConstantOfShape", self.rows(), dtype="i64", value=zero))
         return self.pick(np.asarray(row)[None], zeros)
 
     def concat(self, values: Sequence[Value], axis: int = 1) -> Value:
@@ -340,8 +345,8 @@ class Builder:
         """Rows of a table; an index that is not negative and outside the table makes running fail with the sentence."""
         label = refusal(self.scope, sentence) if sentence else ""
         if table.dtype == object and table.ndim == 2:  # onnxruntime's Gather copies only the first string of a row
-            width = table.shape[1]
-            return self.op("Gather", self.constant(table.ravel()), index.unsqueeze(1) * width + np.arange(width), label=label, axis=0)
+            index = index.unsqueeze(1) * table.shape[1] + np.arange(table.shape[1])
+            table = table.ravel()
         return self.op("Gather", self.constant(table), index, label=label, axis=0)
 
     def finish(self, name: str, inputs: Sequence[bytes], outputs: Sequence[bytes]) -> wire.Graph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -79,9 +80,10 @@ def _matches(a: Attributes, x: Value) -> Value:
 def impute(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """Replace elements that equal `match` by the column's value."""
     values = per_column(a["values"], x)
-    filled = x.dtype in FLOATS and not np.isnan(a["values"]).any()
     match = a.get("match")
-    return replace(_matches(a, x).where(b.constant(values), x), nan_free=filled and (x.nan_free or match is None or match != match))
+    leaves_none = x.nan_free or match is None or match != match
+    nan_free = x.dtype in FLOATS and leaves_none and not np.isnan(a["values"]).any()
+    return replace(_matches(a, x).where(b.constant(values), x), nan_free=bool(nan_free))
 
 
 def is_missing(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
@@ -174,7 +176,7 @@ def take(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     return replace(result, nan_free=floats and not np.isnan(table).any(), bounds=_bounds(table))
 
 
-RULES = {
+RULES: Mapping[str, Callable[..., Value]] = {
     "concat": concat,
     "select": select,
     "cast": cast,

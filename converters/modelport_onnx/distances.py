@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from .arithmetic import product, rounded
 from .builder import Builder, Value
 from .folds import fold
 from .scores import as_row
+from .special import tanh
 
 __all__ = ["RULES"]
 
@@ -29,17 +31,18 @@ def pairwise(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
 
 
 def _kernel(b: Builder, a: Attributes, y: Value, points: Array) -> Value:
-    metric, gamma = a["metric"], a["gamma"]
+    metric, gamma = a["metric"], float(a["gamma"])
     if metric in ("dot", "poly", "sigmoid", "cosine"):
         dot = _dot(b, y, points)
         if metric == "dot":
             return dot
         if metric == "cosine":
             own = (y * y).reduce("Sum", [1], keep=True).sqrt()
-            norm = own * np.sqrt((points * points).sum(axis=1))
+            others: Array = np.sqrt((points * points).sum(axis=1))
+            norm = own * others
             return norm.equals(0.0).where(1.0, 1.0 - dot / norm)
-        inner = gamma * dot + a["coef0"]
-        return b.op("Pow", inner, a["degree"]) if metric == "poly" else b.op("Tanh", inner)
+        inner = gamma * dot + float(a["coef0"])
+        return b.op("Pow", inner, a["degree"]) if metric == "poly" else tanh(inner)
     if metric == "chebyshev":
         return _fold(y, points, lambda total, d: ((d > total) | d.is_nan()).where(d, total))
     if metric == "minkowski":
@@ -64,7 +67,7 @@ def _add_square(total: Value, column: Value, point: Value) -> Value:
     return total + difference * difference
 
 
-def _fold(y: Value, points: Array, step: Any) -> Value:
+def _fold(y: Value, points: Array, step: Callable[[Value, Value], Value]) -> Value:
     """Accumulate step(total, |y_j - p_j|)."""
     return fold(y, [points.T], len(points), 0.0, lambda total, column, point: step(total, (column - point).abs()))
 
@@ -91,4 +94,4 @@ def knn(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     return (chosen * weights.unsqueeze(2)).reduce("Sum", [1]) / weights.reduce("Sum", [1], keep=True)
 
 
-RULES = {"pairwise": pairwise, "knn": knn}
+RULES: Mapping[str, Callable[..., Value]] = {"pairwise": pairwise, "knn": knn}

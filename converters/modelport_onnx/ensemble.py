@@ -1,7 +1,7 @@
 """Decision trees as one ONNX operator: TreeEnsemble (ai.onnx.ml 5), or TreeEnsembleRegressor (3) for older runtimes.
 
-Both are given doubles for thresholds. TreeEnsemble also sums in double, tree by tree in order; the older operator gives floats, so
-it is used for small integers (leaf numbers, counts) only, which floats hold exactly.
+Both are given doubles for thresholds. TreeEnsemble also sums in double, tree by tree in order; the older operator gives floats,
+so it is used for small integers (leaf numbers, counts) only, which floats hold exactly.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ EXACT_FLOAT = 1 << 24
 class Branches:
     """Trees as arrays: B branches, L leaves, T trees.
 
-    Per branch: tree, feature, split, mode, nan_true (where NaN goes), children true and false. A child or root is a branch number,
-    or ~leaf for a leaf. Per leaf: its tree, the output column it adds to, and what it adds.
+    Per branch: tree, feature, split, mode, nan_true (where NaN goes), children true and false. A child or root is a branch
+    number, or ~leaf for a leaf. Per leaf: its tree, the output column it adds to, and what it adds.
     """
 
     tree: Array  # [B]
@@ -53,7 +53,7 @@ def evaluate(b: Builder, x: Value, branches: Branches, targets: int) -> Value:
 
 
 def _tree_ensemble(b: Builder, x: Value, branches: Branches, targets: int) -> Value:
-    branches = _with_branch_roots(branches)
+    branches = _without_equal_ids(_with_branch_roots(branches))
     dtype = np.float32 if x.dtype == "f32" else np.float64
     attributes: dict[str, Any] = {
         "aggregate_function": 1,
@@ -80,11 +80,15 @@ def _unsigned(child: Array) -> Array:
 
 
 def _with_branch_roots(branches: Branches) -> Branches:
-    """TreeEnsemble wants a branch at each root: a tree that is one leaf becomes a branch with that leaf on both sides."""
+    """TreeEnsemble wants a branch at each root: a tree that is one leaf becomes a branch with equal leaves on both sides.
+
+    They are two leaves: where a leaf has two parents, releases before 1.31 confuse the leaves of other trees.
+    """
     single = np.flatnonzero(branches.roots < 0)
     if not len(single):
         return branches
-    leaf = branches.roots[single]
+    leaf = ~branches.roots[single]
+    twin = len(branches.leaf_tree) + np.arange(len(single))
     count, first = len(single), len(branches.tree)
     roots = branches.roots.copy()
     roots[single] = first + np.arange(count)
@@ -96,16 +100,47 @@ def _with_branch_roots(branches: Branches) -> Branches:
         split=np.concatenate([branches.split, zeros]).astype(branches.split.dtype),
         mode=np.concatenate([branches.mode, np.full(count, branches.mode[0] if first else LEQ)]),
         nan_true=np.concatenate([branches.nan_true, zeros.astype(bool)]),
-        true=np.concatenate([branches.true, leaf]),
-        false=np.concatenate([branches.false, leaf]),
+        true=np.concatenate([branches.true, ~leaf]),
+        false=np.concatenate([branches.false, ~twin]),
         roots=roots,
+        leaf_tree=np.concatenate([branches.leaf_tree, single]),
+        leaf_target=np.concatenate([branches.leaf_target, branches.leaf_target[leaf]]),
+        leaf_weight=np.concatenate([branches.leaf_weight, branches.leaf_weight[leaf]]),
+    )
+
+
+def _without_equal_ids(branches: Branches) -> Branches:
+    """The same trees with leaves numbered so that no branch has a leaf and a branch of one number as its children.
+
+    Releases before 1.24 take such a branch for a tree of one leaf. Leaves are rotated: there is one more leaf than branches in
+    every tree, so some rotation meets no branch.
+    """
+    leaves = len(branches.leaf_tree)
+    leaf = np.where(branches.true < 0, ~branches.true, ~branches.false)
+    other = np.where(branches.true < 0, branches.false, branches.true)
+    mixed = (branches.true < 0) != (branches.false < 0)
+    taken = np.bincount((other[mixed] - leaf[mixed]) % leaves, minlength=leaves)
+    shift = int(np.flatnonzero(taken == 0)[0])
+    if shift == 0:
+        return branches
+
+    def rotated(children: Array) -> Array:
+        return np.where(children < 0, ~((~children + shift) % leaves), children)
+
+    return replace(
+        branches,
+        true=rotated(branches.true),
+        false=rotated(branches.false),
+        leaf_tree=np.roll(branches.leaf_tree, shift),
+        leaf_target=np.roll(branches.leaf_target, shift),
+        leaf_weight=np.roll(branches.leaf_weight, shift),
     )
 
 
 def _regressor(b: Builder, x: Value, branches: Branches, targets: int) -> Value:
     """The nodes of one tree stand together, its root first; nodes are numbered within the tree."""
     weight = branches.leaf_weight
-    assert np.all(weight == np.floor(weight)) and (not weight.size or np.abs(weight).max() <= EXACT_FLOAT)
+    assert np.all((weight == np.floor(weight)) & (np.abs(weight) <= EXACT_FLOAT))
     inner, leaves = len(branches.tree), len(branches.leaf_tree)
     tree = np.concatenate([branches.tree, branches.leaf_tree])
     own = np.where(branches.roots < 0, inner + ~branches.roots, branches.roots)

@@ -10,7 +10,7 @@ import numpy as np
 
 from modelport.document import Vectors
 from modelport.errors import ArtifactError, InputError, MissingDependency, ModelportError, Unsupported, UsageError
-from modelport.graph import DTYPES, LIMITS, Input, Output
+from modelport.graph import DTYPES, LIMITS, Graph, Input, Output
 from modelport.run import check_inputs
 
 from . import metadata, wire
@@ -74,7 +74,7 @@ def refuse_external(model: Any) -> None:
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise ArtifactError(
-                f"The ONNX model keeps the tensor {tensor.name!r} in another file; save it with all data inside (onnx.save without external data)."
+                f"The ONNX model keeps the tensor {tensor.name!r} in another file: save it with its data inside, as one file."
             )
 
 
@@ -147,7 +147,7 @@ class OnnxModel:
         self.outputs: tuple[Output, ...] = self._metadata.outputs
         self.vectors: Vectors | None = self._metadata.vectors
         self.provenance: Mapping[str, Any] = self._metadata.provenance
-        self.graph = None
+        self.graph: Graph | None = None
         self.engine = f"onnxruntime {onnxruntime.__version__}"
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -172,9 +172,9 @@ class OnnxModel:
                 raise InputError(f"Input {name!r} holds {text!r}, which is no text an ONNX model can be given.")
         if null is None and None in flat:
             raise InputError(f"Input {name!r} holds a missing value, which this ONNX model has no way to express.")
-        encoded = np.empty(len(flat), dtype=object)
-        encoded[:] = [null if text is None else text for text in flat]
-        return encoded.reshape(array.shape)
+        encoded: Array = np.empty(array.shape, dtype=object)
+        encoded.ravel()[:] = [null if text is None else text for text in flat]
+        return encoded
 
     def _run(self, feeds: Mapping[str, Array], first: int) -> dict[str, Array]:
         names = [self._metadata.names[output.name] for output in self.outputs]
@@ -194,10 +194,10 @@ class OnnxModel:
             texts[:] = [None if null is not None and text == null else text for text in array.ravel().tolist()]
             array = texts.reshape(array.shape)
         shape = self._metadata.shapes.get(output.name)
-        if array.dtype != DTYPES[output.dtype] or array.shape[:1] != (n,) or shape is not None and array.shape[1:] != shape:
-            raise ArtifactError(
-                f"Output {output.name!r} came as {array.dtype}{list(array.shape)} for {n} rows, which is not what the model declares."
-            )
+        fits = array.shape[:1] == (n,) and (shape is None or array.shape[1:] == shape)
+        if not fits or array.dtype != DTYPES[output.dtype]:
+            found = f"{array.dtype}{list(array.shape)}"
+            raise ArtifactError(f"Output {output.name!r} came as {found} for {n} rows, which is not what the model declares.")
         return array
 
     def _empty(self) -> dict[str, Array]:

@@ -21,18 +21,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from modelport_json.strict import parse
+from modelport_json.tensors import decode
+from modelport_json.write import verification
 
 from modelport.document import Document, Tolerance, Vectors, check_vectors
 from modelport.errors import ArtifactError, Unsupported
 from modelport.graph import Input, Output
-from modelport_json.strict import parse
-from modelport_json.tensors import decode
-from modelport_json.write import verification
 
 from . import wire
 from .builder import NULL
 
 __all__ = ["KEY", "Metadata", "read", "seal"]
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 KEY = "modelport.document"
 FORMAT, VERSION = "modelport-onnx", "1.0"
@@ -46,7 +48,7 @@ class Metadata:
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
     names: Mapping[str, str]
-    shapes: Mapping[str, tuple[int, ...]]
+    shapes: Shapes
     vectors: Vectors | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     null: str | None = None
@@ -138,22 +140,22 @@ def _check_digests(data: bytes, content: Mapping[str, Any]) -> None:
 
 def _metadata(content: Mapping[str, Any]) -> Metadata:
     inputs = tuple(
-        Input(v["name"], v["dtype"], _shape(v["shape"]), v["missing"], None if v.get("features") is None else tuple(v["features"]))
-        for v in content["inputs"]
+        Input(v["name"], v["dtype"], _shape(v["shape"]), v["missing"], _listed(v, "features")) for v in content["inputs"]
     )
-    outputs = tuple(
-        Output(o["name"], o["name"], o["dtype"], o["role"], None if o.get("classes") is None else tuple(o["classes"]))
-        for o in content["outputs"]
-    )
+    outputs = tuple(Output(o["name"], o["name"], o["dtype"], o["role"], _listed(o, "classes")) for o in content["outputs"])
     names = {o["name"]: str(o.get("onnx", o["name"])) for o in content["outputs"]}
     shapes = {o["name"]: _shape(o["shape"]) for o in content["outputs"]}
     unique = len({v.name for v in inputs}) == len(inputs) and len(names) == len(outputs) == len(set(names.values()))
     null, block, provenance = content.get("null"), content.get("block"), content.get("provenance", {})
     good = isinstance(null, (str, type(None))) and isinstance(block, (int, type(None))) and isinstance(provenance, dict)
-    if not (inputs and outputs and unique and good) or block is not None and block < 1:
-        raise ArtifactError(f"The metadata {KEY!r} is not well-formed: names are missing or occur twice, or a field has a wrong kind.")
+    if not (inputs and outputs and unique and good and (block is None or block >= 1)):
+        raise ArtifactError(f"The metadata {KEY!r} is not well-formed: names occur twice, or a field has a wrong kind.")
     found = _vectors(content["verification"], inputs, outputs, shapes) if "verification" in content else None
     return Metadata(inputs, outputs, names, shapes, found, provenance, null, block)
+
+
+def _listed(fields: Mapping[str, Any], key: str) -> tuple[Any, ...] | None:
+    return None if fields.get(key) is None else tuple(fields[key])
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -162,7 +164,7 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _vectors(value: Any, inputs: tuple[Input, ...], outputs: tuple[Output, ...], shapes: Mapping[str, tuple[int, ...]]) -> Vectors:
+def _vectors(value: Any, inputs: tuple[Input, ...], outputs: tuple[Output, ...], shapes: Shapes) -> Vectors:
     arrays = [
         {v.name: decode(value[kind][v.name], v.dtype, f"The vectors of {kind[:-1]} {v.name!r}") for v in declared}
         for kind, declared in (("inputs", inputs), ("outputs", outputs))

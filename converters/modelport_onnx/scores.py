@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -238,7 +238,7 @@ def _sweep(q: Value, diagonal: Value, p: Value, qp: Value, pqp: Value, classes: 
     return p
 
 
-RULES = {
+RULES: Mapping[str, Callable[..., Value]] = {
     "softmax": softmax,
     "log_softmax": log_softmax,
     "normalize": normalize,

@@ -41,7 +41,7 @@ def count_edges(b: Builder, x: Value, edges: Sequence[Array], side: str) -> Valu
     branches = Branches(
         tree=np.repeat(np.arange(len(trees)), sizes[trees]),
         feature=np.repeat(trees, sizes[trees]),
-        split=np.concatenate([np.asarray(edges[t], dtype=np.float64) for t in trees]),
+        split=np.concatenate([np.asarray(edges[int(t)], dtype=np.float64) for t in trees]),
         mode=np.full(inner, LEQ if side == "left" else LT, dtype=np.uint8),
         nan_true=np.zeros(inner, dtype=bool),
         true=joined(0),

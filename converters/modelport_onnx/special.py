@@ -12,11 +12,24 @@ from modelport.ops import special as reference
 
 from .builder import Value
 
-__all__ = ["arctan", "cosh", "erf", "expm1", "log1p", "norm_ppf", "sigmoid", "sinh", "tan"]
+__all__ = ["arctan", "cosh", "erf", "expm1", "log1p", "norm_ppf", "sigmoid", "sinh", "tan", "tanh"]
 
 # S. L. Moshier, Cephes `atan.c`: x + x^3 P(x^2)/Q(x^2) on |x| <= 0.66.
-ATAN_P = (-6.485021904942025371773e1, -1.228866684490136173410e2, -7.500855792314704667340e1, -1.615753718733365076637e1, -8.750608600031904122785e-1)
-ATAN_Q = (1.945506571482613964425e2, 4.853903996359136964868e2, 4.328810604912902668951e2, 1.650270098316988542046e2, 2.485846490142306297962e1, 1.0)
+ATAN_P = (
+    -6.485021904942025371773e1,
+    -1.228866684490136173410e2,
+    -7.500855792314704667340e1,
+    -1.615753718733365076637e1,
+    -8.750608600031904122785e-1,
+)
+ATAN_Q = (
+    1.945506571482613964425e2,
+    4.853903996359136964868e2,
+    4.328810604912902668951e2,
+    1.650270098316988542046e2,
+    2.485846490142306297962e1,
+    1.0,
+)
 TAN_3_PI_8 = 2.41421356237309504880
 
 
@@ -110,6 +123,15 @@ def cosh(x: Value) -> Value:
     y = x.abs()
     e, half = y.exp(), (0.5 * y).exp()
     return (y > 22.0).where((0.5 * half) * half, 0.5 * (e + 1.0 / e))
+
+
+def tanh(x: Value) -> Value:
+    """onnxruntime's, or -u/(u + 2) with u = expm1(-2|x|) where that cannot be used."""
+    if not x.builder.target.fused_tanh:
+        return x.builder.op("Tanh", x)
+    u = expm1(-2.0 * x.abs())
+    result = -u / (u + 2.0)
+    return (x < 0.0).where(-result, result)
 
 
 def erf(x: Value) -> Value:

@@ -53,8 +53,15 @@ class Target:
 
     @property
     def full_range(self) -> bool:
-        """Before 1.21, Exp of a double never falls below 5e-309 and Log takes every subnormal for 2.2e-308."""
+        """Before 1.21, Exp of a double never falls below 5e-309, Log takes every subnormal for 2.2e-308, and Sqrt of a float32
+        errs at both ends of its range.
+        """
         return self.release >= (1, 21)
+
+    @property
+    def fused_tanh(self) -> bool:
+        """1.17 fuses a matrix product with the Tanh behind it into an operator that it has no kernel of doubles for."""
+        return self.release < (1, 18)
 
     @property
     def opsets(self) -> dict[str, int]:
@@ -81,9 +88,9 @@ def parse(text: str) -> Target:
     release = int(match[1]), int(match[2])
     oldest = min(RELEASES)
     if release < oldest:
-        raise Unsupported(f"ONNX models are written for onnxruntime {oldest[0]}.{oldest[1]} or newer, not for {release[0]}.{release[1]}.")
+        raise Unsupported(f"ONNX models are written for onnxruntime {oldest[0]}.{oldest[1]} or newer, not for {text.strip()!r}.")
     known = max(r for r in RELEASES if r <= release)
     target = Target(release)
-    opset, ml, ir = RELEASES[known]
-    assert target.opsets[""] <= opset and target.opsets["ai.onnx.ml"] <= ml and target.ir_version <= ir
+    written = (target.opsets[""], target.opsets["ai.onnx.ml"], target.ir_version)
+    assert all(version <= newest for version, newest in zip(written, RELEASES[known], strict=True))
     return target

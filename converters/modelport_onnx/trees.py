@@ -1,8 +1,8 @@
 """tree_ensemble (docs/format.md, section 7) in ONNX, equal to the reference in every bit.
 
-Two encodings. Where each leaf adds to one output column, TreeEnsemble sums the leaves itself. Otherwise every tree is a column that
-holds the row number of its leaf in a table, and the rows are gathered and added up in order: one walk per tree however wide the
-leaves are (measured on a forest of 3 classes: half the size and 40 % of the time of one ensemble per class).
+Two encodings. Where each leaf adds to one output column, TreeEnsemble sums the leaves itself. Otherwise every tree is a column
+that holds the row number of its leaf in a table, and the rows are gathered and added up in order: one walk per tree however wide
+the leaves are (measured on a forest of 3 classes: 40 % of the size and of the time of one ensemble per class).
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Leaves:
     def weights(self) -> Array:
         """The number each leaf adds to its one column: [L]."""
         assert self.column is not None
-        return self.values[self.row, self.column if self.values.shape[1] > 1 else 0]
+        return np.asarray(self.values[self.row, self.column if self.values.shape[1] > 1 else 0])
 
     def table(self, width: int) -> tuple[Array, Array]:
         """Rows of the whole output and, per leaf, which row it adds."""
@@ -199,8 +199,8 @@ def _evaluate(b: Builder, a: Attributes, x: Value, branches: Branches, targets: 
 
 
 def _poisoned(branches: Branches, target: int) -> Branches:
-    """In front of every branch stands `x <= infinity`, which only NaN fails: it leads to a leaf that adds 1 to `target`."""
-    count, leaves, trees = len(branches.tree), len(branches.leaf_tree), len(branches.roots)
+    """In front of every branch stands `x <= infinity`, which only NaN fails; its leaf adds 1 to `target`."""
+    count, leaves = len(branches.tree), len(branches.leaf_tree)
 
     def checked(children: Array) -> Array:
         return np.where(children >= 0, children + count, children)
@@ -212,11 +212,11 @@ def _poisoned(branches: Branches, target: int) -> Branches:
         mode=np.concatenate([branches.mode, np.full(count, LEQ, dtype=np.uint8)]),
         nan_true=np.zeros(2 * count, dtype=bool),
         true=np.concatenate([checked(branches.true), np.arange(count)]),
-        false=np.concatenate([checked(branches.false), ~(leaves + branches.tree)]),
+        false=np.concatenate([checked(branches.false), ~(leaves + np.arange(count))]),
         roots=checked(branches.roots),
-        leaf_tree=np.concatenate([branches.leaf_tree, np.arange(trees)]),
-        leaf_target=np.concatenate([branches.leaf_target, np.full(trees, target)]),
-        leaf_weight=np.concatenate([branches.leaf_weight, np.ones(trees)]).astype(branches.leaf_weight.dtype),
+        leaf_tree=np.concatenate([branches.leaf_tree, branches.tree]),
+        leaf_target=np.concatenate([branches.leaf_target, np.full(count, target)]),
+        leaf_weight=np.concatenate([branches.leaf_weight, np.ones(count)]).astype(branches.leaf_weight.dtype),
     )
 
 

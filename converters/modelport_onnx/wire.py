@@ -14,7 +14,19 @@ import numpy as np
 from modelport.errors import ArtifactError
 from modelport.graph import DTYPES
 
-__all__ = ["ELEMENT_TYPES", "Field", "Graph", "Ints", "fields", "graph", "looks_like_model", "model", "node", "tensor", "value_info"]
+__all__ = [
+    "ELEMENT_TYPES",
+    "Graph",
+    "Ints",
+    "fields",
+    "graph",
+    "looks_like_model",
+    "metadata",
+    "model",
+    "node",
+    "tensor",
+    "value_info",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -35,7 +47,8 @@ ELEMENT_TYPES = {
 }
 #: AttributeProto.AttributeType
 FLOAT, INT, STRING, TENSOR, GRAPH, INTS, STRINGS = 1, 2, 3, 4, 5, 7, 8
-MODEL_FIELDS = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES, 14: BYTES, 20: BYTES, 25: BYTES, 26: BYTES}
+#: ModelProto: field number -> wire type
+MODEL_FIELDS = {1: VARINT, 5: VARINT, **dict.fromkeys((2, 3, 4, 6, 7, 8, 14, 20, 25, 26), BYTES)}
 METADATA_FIELD = 14
 
 
@@ -131,11 +144,13 @@ def attribute(name: str, value: Any) -> bytes:
         encoded = {item: text(9, item) for item in set(value)}
         return head + b"".join([encoded[item] for item in value]) + integer(20, STRINGS)
     if isinstance(value, float):
-        return head + varint(2 << 3 | FIXED32) + np.float32(value).tobytes() + integer(20, FLOAT)
+        return head + varint(2 << 3 | FIXED32) + bytes(np.float32(value).tobytes()) + integer(20, FLOAT)
     return head + integer(3, int(value)) + integer(20, INT)
 
 
-def node(kind: str, inputs: Sequence[str], outputs: Sequence[str], name: str, domain: str, attributes: Mapping[str, Any]) -> bytes:
+def node(
+    kind: str, inputs: Sequence[str], outputs: Sequence[str], name: str, domain: str, attributes: Mapping[str, Any]
+) -> bytes:
     """A NodeProto."""
     parts = [text(1, i) for i in inputs] + [text(2, o) for o in outputs]
     parts += [text(3, name)] if name else []

@@ -29,9 +29,9 @@ RULES: Mapping[str, Rule] = {
 }
 LARGEST = (1 << 31) - 1
 DOC = (
-    "Written by modelport. Inputs and outputs are plain tensors, rows first; f64 throughout. Running fails, naming the reason, where the "
-    "original model refuses a row (missing values it does not accept, unknown categories). metadata_props['modelport.document'] declares "
-    "inputs and outputs and carries rows with the original model's answers."
+    "Written by modelport. Inputs and outputs are plain tensors, rows first; f64 throughout. Running fails, naming the reason, "
+    "where the original model refuses a row (missing values it does not accept, unknown categories). "
+    "metadata_props['modelport.document'] declares inputs and outputs and carries rows with the original model's answers."
 )
 NULL_DOC = " In string inputs and outputs, a missing value is the string U+FDD0 followed by 'null'."
 
@@ -124,4 +124,6 @@ def _refuse_reserved(graph: Graph) -> None:
         for name, value in step.attributes.items():
             texts = value.ravel().tolist() if isinstance(value, np.ndarray) and value.dtype == object else [value]
             if any(isinstance(text, str) and text.startswith(NULL[0]) for text in texts):
-                raise Unsupported(f"{step}: attribute {name!r} holds a string that begins with U+FDD0, which stands for a missing value in ONNX.")
+                raise Unsupported(
+                    f"{step}: attribute {name!r} holds text that begins with U+FDD0, kept for missing values in ONNX."
+                )

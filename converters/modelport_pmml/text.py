@@ -63,7 +63,7 @@ def label(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
-def element(name: str, *children: str, **attributes: Any) -> str:
+def element(tag: str, /, *children: str, **attributes: Any) -> str:
     """An element; attributes that are None are left out, a trailing underscore (`from_`) is dropped.
 
     >>> element("Con", from_="0,1", weight=0.5)
@@ -71,4 +71,4 @@ def element(name: str, *children: str, **attributes: Any) -> str:
     """
     pairs = "".join(f' {key.rstrip("_")}="{attribute(label(value))}"' for key, value in attributes.items() if value is not None)
     inside = "".join(children)
-    return f"<{name}{pairs}>{inside}</{name}>" if inside else f"<{name}{pairs}/>"
+    return f"<{tag}{pairs}>{inside}</{tag}>" if inside else f"<{tag}{pairs}/>"

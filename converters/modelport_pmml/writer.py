@@ -2,242 +2,221 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelport.document import Document
-from modelport.errors import Unsupported
-from modelport.graph import Graph, Output
+from modelport.graph import Input, Output
 
 from . import columns, rows  # noqa: F401  (importing registers the ops)
 from .blocks import Block, Model, assemble, schema
-from .compiler import Compiler
-from .declaration import Declared, declaration, seal, verification
+from .compiler import Compiler, unique
+from .declaration import Declared, declaration, seal
 from .expressions import Expression
 from .fields import Names, Scope, count_uses
-from .heads import Head, find_head
-from .text import NAMESPACE, attribute, element, label, text
+from .heads import find_head
+from .text import NAMESPACE, element, label, text
+from .verification import model_verification
 
 __all__ = ["write_document"]
 
+INPUT_TYPES = {"f32": "float", "str": "string", "bool": "boolean"}
 OUTPUT_TYPES = {"f64": "double", "f32": "double", "str": "string", "bool": "boolean"}
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One OutputField: its name, feature, and where it comes from (a class, or an expression)."""
-
-    name: str
-    feature: str
-    dtype: str
-    value: Any = None
-    source: Expression | None = None
+def write_document(document: Document, options: Mapping[str, Any] | None = None) -> bytes:
+    """The document as PMML bytes; Unsupported, naming the step, for what PMML cannot carry."""
+    return _Writer(document).document_bytes()
 
 
-class Writer:
-    """Writes one document."""
+class _Writer:
+    """Writes one document: outputs, then the models behind them, then the fields behind those."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.graph: Graph = document.graph
+        self.graph = document.graph
         self.compiler = Compiler(self.graph)
-        self.head: Head = find_head(self.compiler)
-        self.sources = {o.name: self._source(o) for o in self.graph.outputs}
-        exported = [x for row in self.sources.values() for x in row]
-        uses = count_uses([*exported, *self.head.inputs])
-        self.blocks = self._needed(exported, self.head.inputs)
-        uses.update(count_uses(x for b in self.blocks for x in b.inputs))
-        self.head.absorb(self.compiler, uses)
-        self.blocks = self._needed(exported, self.head.inputs)
-        uses = count_uses([*exported, *self.head.inputs, *(x for b in self.blocks for x in b.inputs)])
-        taken = {name for names in self.compiler.fields.values() for name in names}
-        self.names = Names(taken, uses)
-        for o in self.graph.outputs:
-            taken.update(_wishes(o, self.compiler.type(o.source).width, self.head))
+        self.head = find_head(self.compiler)
+        answered = (self.head.predicts, self.head.spreads, self.head.decides)
+        self.sources = {o.name: [] if o.name in answered else self.compiler.row(o.source) for o in self.graph.outputs}
+        self.exported = [x for row in self.sources.values() for x in row]
+        self.head.absorb(self.compiler, count_uses(self._roots()))
+        self.blocks = self._needed()
+        self.data_fields = [name for names in self.compiler.fields.values() for name in names]
+        taken = set(self.data_fields)
+        self.output_names = {o.name: [unique(w, taken) for w in self._wishes(o)] for o in self.graph.outputs}
+        self.names = Names(taken, count_uses(self._roots()))
         for block in self.blocks:
             for position, wish in enumerate(block.wishes):
                 self.names.raw[block.index, position] = self.names.unique(wish)
         self.shared = Scope(self.names)
+        self.target_fields: list[str] = []
 
-    def _source(self, output: Output) -> list[Expression]:
-        """The columns of an output that the head does not answer."""
-        if output.name in (self.head.predicts, self.head.spreads, self.head.decides):
-            return []
-        return self.compiler.row(output.source)
+    def _roots(self) -> list[Expression]:
+        """Every expression that an output, the head or a segment reads."""
+        return [*self.exported, *self.head.inputs, *(x for block in self._needed() for x in block.inputs)]
 
-    def _needed(self, exported: list[Expression], crowned: list[Expression]) -> list[Block]:
-        """The model segments behind expressions, each after those it reads."""
+    def _needed(self) -> list[Block]:
+        """The segments behind the outputs and the head, each after those it reads."""
         needed: set[int] = set()
         seen: set[int] = set()
-        queue = [*exported, *crowned]
+        queue = [*self.exported, *self.head.inputs]
         while queue:
             x = queue.pop()
-            if x.index in seen:
-                continue
-            seen.add(x.index)
-            queue.extend(x.args)
-            if x.kind == "raw" and x.data[0] not in needed:
-                needed.add(x.data[0])
-                queue.extend(self.compiler.blocks[x.data[0]].inputs)
-        whole = getattr(self.head, "block", None)
-        return [b for b in self.compiler.blocks if b.index in needed and b is not whole]
+            if x.index not in seen:
+                seen.add(x.index)
+                queue.extend(x.args)
+                if x.kind == "raw" and x.data[0] not in needed:
+                    needed.add(x.data[0])
+                    queue.extend(self.compiler.blocks[x.data[0]].inputs)
+        return [block for block in self.compiler.blocks if block.index in needed]
+
+    def _wishes(self, output: Output) -> list[str]:
+        """Names for an output's fields: its own, or its own with the class or the position."""
+        width = self.compiler.type(output.source).width
+        if output.name in (self.head.predicts, self.head.decides) or width == 1:
+            return [output.name]
+        classes = self.head.classes if output.name == self.head.spreads else output.classes
+        if classes is None or len(classes) != width:
+            classes = [self.compiler.column_label(output.source, j) for j in range(width)]
+        return [f"{output.name}({label(k)})" for k in classes]
 
     # --- the document ---------------------------------------------------------------------------------------------------------
 
-    def bytes(self) -> bytes:
-        """The whole file."""
-        model, answers = self._model()
-        declared = Declared(self.compiler.fields, {name: [a.name for a in row] for name, row in answers.items()})
-        proof = verification(self.document, declared)
-        body = model(proof)
-        parts = [
-            '<?xml version="1.0" encoding="UTF-8"?>\n',
-            f'<PMML xmlns="{NAMESPACE}" version="4.4">\n',
-            self._header(declared),
-            "\n",
-            self._dictionary(),
-            "\n",
-            self.shared.transformations("TransformationDictionary"),
-            "\n",
-            body,
-            "\n</PMML>\n",
-        ]
-        return seal("".join(parts).encode("utf-8"))
-
-    def _header(self, declared: Declared) -> str:
+    def document_bytes(self) -> bytes:
+        """The whole file, sealed with its own hash."""
+        declared = Declared(self.compiler.fields, self.output_names)
+        model = self._model(model_verification(self.document, declared))
         description = self.document.doc or self.graph.name
-        application = element("Application", name="modelport")
-        return element("Header", *declaration(self.document, declared), application, description=description)
+        header = element(
+            "Header", *declaration(self.document, declared), element("Application", name="modelport"), description=description
+        )
+        parts = [
+            '<?xml version="1.0" encoding="UTF-8"?>',
+            f'<PMML xmlns="{NAMESPACE}" version="4.4">',
+            header,
+            self._dictionary(),
+            self.shared.transformations("TransformationDictionary"),
+            model,
+            "</PMML>\n",
+        ]
+        return seal("\n".join(part for part in parts if part).encode("utf-8"))
 
     def _dictionary(self) -> str:
-        fields = []
-        for value in self.graph.inputs:
-            for name in self.compiler.fields[value.name]:
-                allowed = self.compiler.accepted.get(name)
-                dtype = {"f32": "float", "str": "string", "bool": "boolean"}.get(value.dtype, "double")
-                kind = "continuous" if dtype in ("double", "float") and allowed is None else "categorical"
-                values = "".join(element("Value", value=label(_number(v))) for v in allowed or () if v is not None and v == v)
-                fields.append(f'<DataField name="{attribute(name)}" optype="{kind}" dataType="{dtype}">{values}</DataField>')
-        fields += self._targets
+        fields = [self._data_field(value, name) for value in self.graph.inputs for name in self.compiler.fields[value.name]]
+        fields += self.target_fields
         return element("DataDictionary", *fields, numberOfFields=len(fields))
+
+    def _data_field(self, value: Input, name: str) -> str:
+        allowed = self.compiler.accepted.get(name)
+        values = [element("Value", value=label(v)) for v in allowed or () if v is not None and v == v]
+        dtype = INPUT_TYPES.get(value.dtype, "double")
+        kind = "continuous" if dtype in ("double", "float") and not values else "categorical"
+        return element("DataField", *values, name=name, optype=kind, dataType=dtype)
 
     # --- models ---------------------------------------------------------------------------------------------------------------
 
-    def _model(self) -> tuple[Any, dict[str, list[Answer]]]:
-        """The top model as a function of its ModelVerification, and the output fields by output."""
-        segments = [self._segment(block) for block in self.blocks]
+    def _model(self, proof: str) -> str:
+        """The top model: the crown alone, or a chain of segments that ends in it."""
+        whole = getattr(self.head, "block", None)
+        segments = [self._segment(block) for block in self.blocks if block is not whole]
         scope = Scope(self.names, self.shared)
         crown = self.head.model(scope)
-        target = self._target(crown)
-        answers = {o.name: self._answers(o) for o in self.graph.outputs}
-        output = element("Output", *(self._field(a, scope) for row in answers.values() for a in row))
-        every = [name for names in self.compiler.fields.values() for name in names]
-        treated = schema(every, target, self._treatments())
+        output = self._output(scope)
+        targets = self._targets(crown)
         local = scope.transformations("LocalTransformations")
+        top = schema(self.data_fields, targets, self._treatments())
         if not segments:
-            return (lambda proof: assemble(crown, treated, output, local, proof)), answers
-        inner = schema(list(scope.used), target)
-        segments.append(assemble(crown, inner, output, local))
+            return assemble(crown, top, output, local, proof)
+        segments.append(assemble(crown, schema(list(scope.used), targets), output, local))
         chain = "".join(f'<Segment id="{i}"><True/>{model}</Segment>' for i, model in enumerate(segments, 1))
-        method = '<Segmentation multipleModelMethod="modelChain">'
-        whole = Model("MiningModel", {"functionName": crown.attributes["functionName"]}, [f"{method}{chain}</Segmentation>"])
-        return (lambda proof: assemble(whole, treated, "", "", proof)), answers
+        content = f'<Segmentation multipleModelMethod="modelChain">{chain}</Segmentation>'
+        attributes = {"functionName": crown.attributes["functionName"]}
+        return assemble(Model("MiningModel", attributes, [content]), top, "", "", proof)
 
     def _segment(self, block: Block) -> str:
+        """A block as a segment whose answers are fields for the segments after it."""
         scope = Scope(self.names, self.shared)
         model = block.model(scope)
-        self._targets += [element("DataField", name=name, optype="continuous", dataType="double") for name in model.targets]
+        self._declare_numbers(model.targets)
         fields = []
         for position in range(len(block.wishes)):
-            which = model.targets[position] if len(model.targets) > 1 else None
-            name = self.names.raw[block.index, position]
-            fields.append(_output_field(name, "predictedValue", "f64", targetField=which))
+            target = model.targets[position] if len(model.targets) > 1 else None
+            fields.append(_output_field(self.names.raw[block.index, position], "predictedValue", "f64", targetField=target))
         local = scope.transformations("LocalTransformations")
         return assemble(model, schema(list(scope.used), model.targets), element("Output", *fields), local)
 
-    @property
-    def _targets(self) -> list[str]:
-        return self.__dict__.setdefault("_target_fields", [])
+    def _declare_numbers(self, names: Sequence[str]) -> None:
+        self.target_fields += [element("DataField", name=n, optype="continuous", dataType="double") for n in names]
 
-    @_targets.setter
-    def _targets(self, fields: list[str]) -> None:
-        self.__dict__["_target_fields"] = fields
-
-    def _target(self, crown: Model) -> list[str]:
-        """The target fields of the top model, declared in the dictionary."""
-        if crown.targets:
-            self._targets += [element("DataField", name=n, optype="continuous", dataType="double") for n in crown.targets]
-            return crown.targets
+    def _targets(self, crown: Model) -> list[str]:
+        """The target fields of the crown, declared in the data dictionary."""
         classes = self.head.classes
-        if classes is None and (self.head.predicts is None or crown.tag == "ClusteringModel"):
-            return []
+        if crown.targets or classes is None:
+            names = crown.targets
+            if not names and self.head.predicts is not None and crown.attributes["functionName"] == "regression":
+                names = [self.names.unique("y")]
+            self._declare_numbers(names)
+            return list(names)
         name = self.names.unique("y")
-        if classes is None:
-            self._targets += [element("DataField", name=name, optype="continuous", dataType="double")]
-        else:
-            values = [element("Value", value=label(v)) for v in classes]
-            self._targets += [element("DataField", *values, name=name, optype="categorical", dataType=_class_type(classes))]
+        values = [element("Value", value=label(v)) for v in classes]
+        self.target_fields.append(element("DataField", *values, name=name, optype="categorical", dataType=_class_type(classes)))
         return [name]
 
     def _treatments(self) -> dict[str, dict[str, str]]:
-        """Input fields that refuse a missing value say so."""
+        """Data fields that refuse a missing value."""
         treatments = {}
         for value in self.graph.inputs:
             for name in self.compiler.fields[value.name]:
                 allowed = self.compiler.accepted.get(name)
-                known = allowed is not None and not any(v is None or v != v for v in allowed)
-                if value.missing == "error" or known:
+                complete = allowed is not None and all(v is not None and v == v for v in allowed)
+                if value.missing == "error" or complete:
                     treatments[name] = {"missingValueTreatment": "returnInvalid"}
         return treatments
 
     # --- outputs --------------------------------------------------------------------------------------------------------------
 
-    def _answers(self, output: Output) -> list[Answer]:
-        head, dtype = self.head, output.dtype
-        names = [name for name in _wishes(output, self.compiler.type(output.source).width, head)]
-        names = [self._output_name(name) for name in names]
-        if output.name == head.predicts:
-            return [Answer(names[0], "predictedValue", dtype)]
-        if output.name == head.spreads:
-            assert head.classes is not None, "probabilities of classes"
-            return [Answer(n, "probability", dtype, value=k) for n, k in zip(names, head.classes, strict=True)]
-        if output.name == head.decides:
-            return [Answer(names[0], "decision", dtype)]
-        return [Answer(n, "transformedValue", dtype, source=x) for n, x in zip(names, self.sources[output.name], strict=True)]
-
-    def _output_name(self, wish: str) -> str:
-        """The wish, unless a field has that name already."""
-        inputs = {name for names in self.compiler.fields.values() for name in names}
-        if wish not in inputs and wish not in self._given:
-            self._given.add(wish)
-            return wish
-        return self.names.unique(wish)
+    def _output(self, scope: Scope) -> str:
+        """The Output element: what the crown answers, fields, and last the label that reads the probabilities."""
+        fields, last = [], []
+        for output in self.graph.outputs:
+            names = self.output_names[output.name]
+            if output.name == self.head.predicts:
+                fields.append(_output_field(names[0], "predictedValue", output.dtype))
+            elif output.name == self.head.spreads:
+                fields += [_output_field(n, "probability", output.dtype, value=label(k)) for n, k in zip(names, self._classes, strict=True)]
+            elif output.name == self.head.decides:
+                last.append(_output_field(names[0], "transformedValue", output.dtype, self._decision()))
+            else:
+                for name, x in zip(names, self.sources[output.name], strict=True):
+                    reference = element("FieldRef", field=scope.field(x))
+                    fields.append(_output_field(name, "transformedValue", output.dtype, reference))
+        return element("Output", *fields, *last)
 
     @property
-    def _given(self) -> set[str]:
-        found: set[str] = self.__dict__.setdefault("_given_names", set())
-        return found
-
-    def _field(self, answer: Answer, scope: Scope) -> str:
-        if answer.feature == "decision":
-            return _output_field(answer.name, "transformedValue", answer.dtype, self._decision())
-        if answer.source is None:
-            value = None if answer.value is None else label(answer.value)
-            return _output_field(answer.name, answer.feature, answer.dtype, value=value)
-        reference = element("FieldRef", field=scope.field(answer.source))
-        return _output_field(answer.name, answer.feature, answer.dtype, reference)
+    def _classes(self) -> Sequence[Any]:
+        assert self.head.classes is not None, "a classifier's head has classes"
+        return self.head.classes
 
     def _decision(self) -> str:
-        """The second class where its probability is larger: a tie goes to the first, whatever order the scorer breaks ties in."""
-        assert self.head.classes is not None and self.head.spreads is not None, "two classes with probabilities"
-        fields = [self.spread_names[k] for k in (1, 0)]
-        larger = element("Apply", *(element("FieldRef", field=f) for f in fields), function="greaterThan")
-        type_ = _class_type(self.head.classes)
-        options = [f'<Constant dataType="{type_}">{text(label(self.head.classes[k]))}</Constant>' for k in (1, 0)]
+        """The second class where its probability is larger: a tie goes to the first, however a scorer would break it."""
+        assert self.head.spreads is not None, "the decision reads the probabilities"
+        first, second = self.output_names[self.head.spreads]
+        larger = element("Apply", element("FieldRef", field=second), element("FieldRef", field=first), function="greaterThan")
+        type_ = _class_type(self._classes)
+        options = [f'<Constant dataType="{type_}">{text(label(self._classes[k]))}</Constant>' for k in (1, 0)]
         return element("Apply", larger, *options, function="if")
 
 
-def write_document(document: Document, options: Mapping[str, Any] | None = None) -> bytes:
-    """The document as PMML bytes; Unsupported, naming the step, for what PMML cannot carry."""
-    return Writer(document).bytes()
+def _class_type(classes: Sequence[Any]) -> str:
+    first = classes[0]
+    if isinstance(first, bool):
+        return "boolean"
+    return "string" if isinstance(first, str) else "integer" if isinstance(first, int) else "double"
+
+
+def _output_field(name: str, feature: str, dtype: str, body: str = "", /, **attributes: str | None) -> str:
+    kind = "continuous" if dtype in ("f64", "f32") else "categorical"
+    return element(
+        "OutputField", body, name=name, optype=kind, dataType=OUTPUT_TYPES.get(dtype, "integer"), feature=feature, **attributes
+    )

@@ -91,7 +91,7 @@ register(
 
 
 def infer_knn(a: Attributes, x: ValueType) -> ValueType:
-    points, targets = row(x), a["targets"]
+    points, targets = row(x, ("f64",)), a["targets"]
     require(1 <= a["k"] <= points, f"attribute 'k' is {a['k']} for {points} points.")
     require(len(targets) == points, f"attribute 'targets' has {len(targets)} rows for {points} points.")
     if "classes" in a:

@@ -186,66 +186,6 @@ static int compare_strings(mp_string a, mp_string b) {
 
 static bool same_string(mp_string a, mp_string b) { return a.size == b.size && compare_strings(a, b) == 0; }
 
-/* Sorts index[0..n): a stable merge sort, n log n comparisons whatever a hostile document holds. */
-static void sort_index(context *c, arena *a, size_t *index, size_t n, int (*compare)(const void *, size_t, size_t),
-                       const void *data) {
-    mark before = mark_arena(a);
-    size_t *from = index, *to = take(c, a, n, sizeof *to);
-    for (size_t run = 1; run < n; run *= 2) {
-        for (size_t low = 0; low < n; low += 2 * run) {
-            size_t middle = low + run < n ? low + run : n, high = middle + run < n ? middle + run : n, i = low, j = middle;
-            for (size_t k = low; k < high; k++)
-                to[k] = i < middle && (j == high || compare(data, from[i], from[j]) <= 0) ? from[i++] : from[j++];
-        }
-        size_t *swap = from;
-        from = to;
-        to = swap;
-    }
-    if (from != index) memcpy(index, from, n * sizeof *index);
-    reset_arena(a, before);
-}
-
-static size_t *new_index(context *c, arena *a, size_t n) {
-    size_t *index = take(c, a, n, sizeof *index);
-    for (size_t i = 0; i < n; i++) index[i] = i;
-    return index;
-}
-
-static int name_order(const void *names, size_t a, size_t b) {
-    return compare_strings(((const mp_string *)names)[a], ((const mp_string *)names)[b]);
-}
-
-/* Names with their positions sorted, to be found by halving. */
-typedef struct directory { const mp_string *names; size_t *order, n; } directory;
-
-enum { NOT_FOUND = -1 };
-
-static directory new_directory(context *c, arena *a, const mp_string *names, size_t n) {
-    directory d = {names, new_index(c, a, n), n};
-    sort_index(c, a, d.order, n, name_order, names);
-    return d;
-}
-
-/* The position of a name, or NOT_FOUND. */
-static ptrdiff_t find_name(const directory *d, mp_string name) {
-    size_t low = 0, high = d->n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = compare_strings(d->names[d->order[middle]], name);
-        if (order == 0) return (ptrdiff_t)d->order[middle];
-        if (order < 0) low = middle + 1;
-        else high = middle;
-    }
-    return NOT_FOUND;
-}
-
-/* The first name that occurs twice, or NULL. */
-static const mp_string *find_twice(const directory *d) {
-    for (size_t i = 1; i < d->n; i++)
-        if (same_string(d->names[d->order[i - 1]], d->names[d->order[i]])) return &d->names[d->order[i]];
-    return NULL;
-}
-
 /* ==== 2 JSON ====================================================================================================== */
 
 /* -- numbers: correctly rounded both ways, whatever the locale -- */
@@ -857,6 +797,49 @@ static int compare_elements(mp_dtype t, column a, size_t i, column b, size_t j) 
     return (a.i[i] > b.i[j]) - (a.i[i] < b.i[j]);
 }
 
+/* Elements with their positions sorted, to be found by halving. A merge sort: n log n whatever a hostile document holds. */
+typedef struct directory { mp_dtype dtype; column keys; size_t n, *order; } directory;
+
+enum { NOT_FOUND = -1 };
+
+static directory new_directory(context *c, arena *a, mp_dtype dtype, column keys, size_t n) {
+    size_t *from = take(c, a, n, sizeof *from), *to = take(c, a, n, sizeof *to);
+    for (size_t i = 0; i < n; i++) from[i] = i;
+    for (size_t run = 1; run < n; run *= 2) {
+        for (size_t low = 0; low < n; low += 2 * run) {
+            size_t middle = low + run < n ? low + run : n, high = middle + run < n ? middle + run : n, i = low, j = middle;
+            for (size_t k = low; k < high; k++)
+                to[k] = i < middle && (j == high || compare_elements(dtype, keys, from[i], keys, from[j]) <= 0) ? from[i++] : from[j++];
+        }
+        size_t *swap = from;
+        from = to;
+        to = swap;
+    }
+    return (directory){dtype, keys, n, from};
+}
+
+/* The position of the key that equals element i of x, or NOT_FOUND. */
+static ptrdiff_t find(const directory *d, column x, size_t i) {
+    size_t low = 0, high = d->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare_elements(d->dtype, d->keys, d->order[middle], x, i);
+        if (order == 0) return (ptrdiff_t)d->order[middle];
+        if (order < 0) low = middle + 1;
+        else high = middle;
+    }
+    return NOT_FOUND;
+}
+
+static ptrdiff_t find_name(const directory *d, mp_string name) { return find(d, (column){.s = &name}, 0); }
+
+/* The position of a key that occurs twice, or NOT_FOUND. */
+static ptrdiff_t find_twice(const directory *d) {
+    for (size_t i = 1; i < d->n; i++)
+        if (compare_elements(d->dtype, d->keys, d->order[i - 1], d->keys, d->order[i]) == 0) return (ptrdiff_t)d->order[i];
+    return NOT_FOUND;
+}
+
 /* What reading a document, vectors or rows needs. */
 typedef struct loader {
     context         *c;
@@ -884,6 +867,14 @@ static const json *need_kind(loader *l, const json *object, const char *key, uns
 
 static mp_string need_string(loader *l, const json *object, const char *key) {
     return string_of(l->c, l->scratch, need_kind(l, object, key, J_STRING, "a string"));
+}
+
+/* The position of a string member among words, which end with NULL. */
+static int need_word(loader *l, const json *object, const char *key, const char *const *words) {
+    mp_string word = need_string(l, object, key);
+    for (int i = 0; words[i]; i++)
+        if (same_string(word, literal(words[i]))) return i;
+    refuse(l->c, "The key \"%s\" does not take the word %s.", key, quote(word).text);
 }
 
 static mp_dtype dtype_named(loader *l, mp_string name) {
@@ -1094,6 +1085,78 @@ static tensor read_tensor(loader *l, const json *value, int bare, const char *wh
     return t;
 }
 
+/* -- writing -- */
+
+typedef struct sink { mp_writer write; void *context; size_t used; char buffer[4096]; } sink;
+
+static void flush(sink *k) {
+    if (k->used && k->write) k->write(k->context, k->buffer, k->used);
+    k->used = 0;
+}
+
+static void put(sink *k, const char *text, size_t size) {
+    if (size > sizeof k->buffer - k->used) flush(k);
+    if (size > sizeof k->buffer) {
+        if (k->write) k->write(k->context, text, size);
+        return;
+    }
+    memcpy(k->buffer + k->used, text, size);
+    k->used += size;
+}
+
+PRINTF_LIKE(2, 3)
+static void put_format(sink *k, const char *format, ...) {
+    char text[256];
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    put(k, text, (size_t)n);
+}
+
+static void put_string(sink *k, mp_string s) {
+    put(k, "\"", 1);
+    for (size_t i = 0; i < s.size; i++) {
+        unsigned char byte = (unsigned char)s.data[i];
+        if (byte == '"' || byte == '\\') put_format(k, "\\%c", byte);
+        else if (byte < 0x20) put_format(k, "\\u%04x", byte);
+        else put(k, s.data + i, 1);
+    }
+    put(k, "\"", 1);
+}
+
+static void put_element(sink *k, mp_dtype t, column x, size_t i) {
+    char text[NUMBER_TEXT];
+    if (is_float(t) && isfinite(x.f[i])) put(k, text, format_number(text, x.f[i], t == MP_F32));
+    else if (is_float(t)) put_format(k, is_nan(x.f[i]) ? "\"NaN\"" : x.f[i] > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+    else if (t == MP_BOOL) put_format(k, x.i[i] ? "true" : "false");
+    else if (t == MP_STR && x.s[i].data) put_string(k, x.s[i]);
+    else if (t == MP_STR) put_format(k, "null");
+    else if (x.i[i] < INT64_C(1) << 53 && x.i[i] > -(INT64_C(1) << 53)) put_format(k, "%" PRId64, x.i[i]);
+    else put_format(k, "\"%" PRId64 "\"", x.i[i]);
+}
+
+/* key, then n elements as an array */
+static void put_list(sink *k, const char *key, mp_dtype dtype, column x, size_t n) {
+    put_format(k, "%s[", key);
+    for (size_t i = 0; i < n; i++) {
+        if (i) put(k, ", ", 2);
+        put_element(k, dtype, x, i);
+    }
+    put(k, "]", 1);
+}
+
+/* One element, short enough for a sentence. */
+static quoted element_text(mp_dtype dtype, column x, size_t i) {
+    if (dtype == MP_STR && x.s[i].data) return quote(x.s[i]);
+    sink k = {0};
+    quoted q;
+    put_element(&k, dtype, x, i);
+    memcpy(q.text, k.buffer, k.used); /* a number: below NUMBER_TEXT */
+    q.text[k.used] = '\0';
+    return q;
+}
+
 /* ==== 4 Special functions ========================================================================================= */
 
 /* W. J. Cody, Rational Chebyshev approximations for the error function, Math. Comp. 23 (1969); coefficients of CALERF. */
@@ -1113,7 +1176,7 @@ static double chain(double last, const double *a, int n, double z) {
     return sum + a[n - 1];
 }
 
-static double modelport_erf(double x) {
+static double f_erf(double x) {
     double y = fabs(x), z = y * y;
     if (is_nan(x)) return x;
     if (y <= 0.46875) return x * chain(ERF_A[4], ERF_A, 4, z) / chain(1.0, ERF_B, 4, z);
@@ -1154,7 +1217,7 @@ static double ppf_ratio(int range, double r) {
     return top / bottom;
 }
 
-static double norm_ppf(double p) {
+static double f_norm_ppf(double p) {
     if (!(p >= 0 && p <= 1)) return NAN;
     if (p == 0 || p == 1) return p == 0 ? -INFINITY : INFINITY;
     double q = p - 0.5;
@@ -1176,11 +1239,16 @@ typedef struct value { /* an input or what a step defines; in this profile a row
 typedef struct step step;
 typedef struct runner runner;
 
-/* An op: check reads the attributes of a step and says dtype and row shape of what it defines; run computes a block. */
+/* One row on its way through an op that maps a row of floats to a row: x [n], rounded to the step's dtype, to y. */
+typedef struct row { runner *r; const step *s; const void *params; bool f32; const double *x; size_t n; column y; size_t out; } row;
+
+/* An op: check reads the attributes of a step and says dtype and row shape of what it defines; run computes a block of rows,
+ * or map a single one (elements of y that are floats are rounded to the step's dtype afterwards). */
 typedef struct op {
     const char *name;
     void (*check)(loader *);
     void (*run)(runner *, const step *);
+    void (*map)(const row *);
 } op;
 
 struct step {
@@ -1224,22 +1292,26 @@ static void arity(loader *l, size_t least, size_t most) {
     if (l->step->n_in < least || l->step->n_in > most) refuse(l->c, "It has %zu inputs, which its op does not take.", l->step->n_in);
 }
 
-static void need_float(loader *l, size_t k) {
-    if (!is_float(in_value(l, k)->dtype)) refuse(l->c, "Its input %zu is %s; it takes floats: put a cast before it.", k, DTYPES[in_value(l, k)->dtype].name);
+/* Refuses a dtype that an input may not have. */
+static void need_dtype(loader *l, size_t k, bool fits, const char *wanted) {
+    if (!fits) refuse(l->c, "Its input %zu is %s; it takes %s.", k, DTYPES[in_value(l, k)->dtype].name, wanted);
 }
 
 static void define(loader *l, mp_dtype dtype, int rank, size_t width) {
     value *v = &l->model->values[l->step->out];
     if (width > l->limits->row) refuse(l->c, "Its rows have %zu elements, more than the limit of %zu.", width, l->limits->row);
-    v->dtype = dtype;
-    v->rank = rank;
-    v->width = width;
+    *v = (value){v->name, dtype, rank, width};
 }
+
+/* For elementwise ops: the row shape of the first input. */
+static void define_alike(loader *l, mp_dtype dtype) { define(l, dtype, in_value(l, 0)->rank, in_value(l, 0)->width); }
 
 static size_t product(loader *l, size_t a, size_t b) {
     if (b && a > SIZE_MAX / b) refuse(l->c, "Its rows have more elements than the limit of %zu.", l->limits->row);
     return a * b;
 }
+
+static void *new_params(loader *l, size_t size) { return l->step->params = take_zeroed(l->c, l->keep, 1, size); }
 
 /* An attribute; NULL if it is absent. */
 static const json *attribute(loader *l, const char *name) { return member(l->json, name); }
@@ -1248,12 +1320,8 @@ enum { REQUIRED = -1 };
 
 /* The position of a string attribute among words (which end with NULL); `otherwise` if it is absent. */
 static int choice(loader *l, const char *name, const char *const *words, int otherwise) {
-    const json *value = attribute(l, name);
-    if (!value && otherwise != REQUIRED) return otherwise;
-    mp_string word = need_string(l, l->json, name);
-    for (int i = 0; words[i]; i++)
-        if (same_string(word, literal(words[i]))) return i;
-    refuse(l->c, "Its attribute \"%s\" does not take the word %s.", name, quote(word).text);
+    if (otherwise != REQUIRED && !attribute(l, name)) return otherwise;
+    return need_word(l, l->json, name, words);
 }
 
 static int64_t whole(loader *l, const char *name, int64_t least, int64_t most) {
@@ -1265,13 +1333,15 @@ static int64_t whole(loader *l, const char *name, int64_t least, int64_t most) {
     return x;
 }
 
-static double number(loader *l, const char *name, double otherwise) {
+static double number_as(loader *l, const char *name, mp_dtype dtype, double otherwise) {
     const json *value = attribute(l, name);
     const char *stop;
     l->what = name;
-    if (!value) return otherwise;
-    if (value->kind != J_NUMBER && value->kind != J_STRING) refuse(l->c, "Its attribute \"%s\" is not a number.", name);
-    return read_float(l, l->step->f32 ? MP_F32 : MP_F64, value->text, &stop);
+    return value ? read_float(l, dtype, value->text, &stop) : otherwise;
+}
+
+static double number(loader *l, const char *name, double otherwise) {
+    return number_as(l, name, l->step->f32 ? MP_F32 : MP_F64, otherwise);
 }
 
 static const char *const FLOAT_WORDS[] = {"f64", "f32", NULL};
@@ -1282,30 +1352,30 @@ static mp_dtype step_dtype(loader *l) {
     return l->step->f32 ? MP_F32 : MP_F64;
 }
 
-/* For the most part of ops: one float input, `dtype`. Returns dtype. */
+/* For most ops: one float input, `dtype`. Returns dtype. */
 static mp_dtype one_float(loader *l) {
     arity(l, 1, 1);
-    need_float(l, 0);
+    need_dtype(l, 0, is_float(in_value(l, 0)->dtype), "floats: put a cast before it");
     return step_dtype(l);
 }
 
-/* A tensor attribute of a dtype and a rank (ANY_DTYPE: every dtype); false if it is absent and may be. */
+/* A tensor attribute of a dtype (or ANY_DTYPE) and a rank; false if it is absent and may be. */
 static bool tensor_attribute(loader *l, const char *name, int dtype, int rank, bool required, tensor *t) {
-    if (!attribute(l, name) && !required) return false;
+    if (!required && !attribute(l, name)) return false;
     *t = read_tensor(l, need(l, l->json, name), dtype, name);
-    if (dtype != ANY_DTYPE && t->dtype != (mp_dtype)dtype) refuse(l->c, "Its attribute \"%s\" is %s; %s is needed.", name, DTYPES[t->dtype].name, DTYPES[dtype].name);
+    if (dtype != ANY_DTYPE && t->dtype != (mp_dtype)dtype) refuse(l->c, "Its attribute \"%s\" is not %s.", name, DTYPES[dtype].name);
     if (t->rank != rank) refuse(l->c, "Its attribute \"%s\" has rank %d; %d is needed.", name, t->rank, rank);
     return true;
 }
 
-/* A tensor of any integer dtype with elements from least to most. */
+/* The same for a tensor of any integer dtype with elements from least to most. */
 static bool integers_attribute(loader *l, const char *name, int rank, bool required, int64_t least, int64_t most, tensor *t) {
-    if (!attribute(l, name) && !required) return false;
+    if (!required && !attribute(l, name)) return false;
     *t = read_tensor(l, need(l, l->json, name), MP_I64, name);
     if (!is_integer(t->dtype) || t->rank != rank) refuse(l->c, "Its attribute \"%s\" is no tensor of integers of rank %d.", name, rank);
     for (size_t i = 0; i < t->count; i++)
         if (t->data.i[i] < least || t->data.i[i] > most)
-            refuse(l->c, "Its attribute \"%s\" holds %" PRId64 ", which is outside %" PRId64 "..%" PRId64 ".", name, t->data.i[i], least, most);
+            refuse(l->c, "Its attribute \"%s\" holds %" PRId64 ", outside %" PRId64 "..%" PRId64 ".", name, t->data.i[i], least, most);
     return true;
 }
 
@@ -1313,33 +1383,36 @@ static void need_count(loader *l, const char *name, const tensor *t, size_t coun
     if (t->count != count) refuse(l->c, "Its attribute \"%s\" has %zu elements; %zu are needed.", name, t->count, count);
 }
 
-/* A tensor with one element per column of the first input, or one for all; spread to one per column. */
-static bool per_column(loader *l, const char *name, mp_dtype dtype, bool required, column *spread) {
+/* Refuses a matrix that has not one column per element of the first input's rows. */
+static void need_columns(loader *l, const char *name, const tensor *t) {
+    size_t width = in_value(l, 0)->width;
+    if (t->dims[1] != width) refuse(l->c, "Its attribute \"%s\" has %zu columns, its input %zu.", name, t->dims[1], width);
+}
+
+/* A tensor with one element per column of the first input, or one for all; spread to one per column. NULL if it is absent. */
+static column per_column(loader *l, const char *name, mp_dtype dtype, bool required) {
     tensor t;
     size_t width = in_value(l, 0)->width;
-    spread->any = NULL;
-    if (!tensor_attribute(l, name, (int)dtype, 1, required, &t)) return false;
-    *spread = t.data;
-    if (t.count == width) return true;
+    if (!tensor_attribute(l, name, (int)dtype, 1, required, &t)) return (column){NULL};
+    if (t.count == width) return t.data;
     need_count(l, name, &t, 1);
-    spread->any = take(l->c, l->keep, width, element_size(dtype));
-    for (size_t j = 0; j < width; j++) copy_elements(dtype, *spread, j, t.data, 0, 1);
-    return true;
+    column spread = {take(l->c, l->keep, width, element_size(dtype))};
+    for (size_t j = 0; j < width; j++) copy_elements(dtype, spread, j, t.data, 0, 1);
+    return spread;
 }
 
-/* The row shape of inputs that broadcast. */
-static void broadcast(loader *l, int *rank, size_t *width) {
-    *rank = 0;
-    *width = 1;
+/* Defines a value with the row shape of inputs that broadcast. */
+static void define_broadcast(loader *l, mp_dtype dtype) {
+    int rank = 0;
+    size_t width = 1;
     for (size_t k = 0; k < l->step->n_in; k++) {
         const value *v = in_value(l, k);
-        if (v->width != 1 && *width != 1 && v->width != *width) refuse(l->c, "Its inputs do not broadcast: rows of %zu and of %zu elements.", *width, v->width);
-        if (v->width != 1) *width = v->width;
-        if (v->rank > *rank) *rank = v->rank;
+        if (v->width != 1 && width != 1 && v->width != width) refuse(l->c, "Its inputs do not broadcast: rows of %zu and of %zu elements.", width, v->width);
+        if (v->width != 1) width = v->width;
+        if (v->rank > rank) rank = v->rank;
     }
+    define(l, dtype, rank, width);
 }
-
-static void *new_params(loader *l, size_t size) { return l->step->params = take_zeroed(l->c, l->keep, 1, size); }
 
 /* -- what runs use -- */
 
@@ -1348,6 +1421,8 @@ static column in_column(const runner *r, const step *s, size_t k) { return r->va
 static column out_column(const runner *r, const step *s) { return r->values[s->out]; }
 static size_t in_width(const runner *r, const step *s, size_t k) { return r->m->values[s->in[k]].width; }
 static size_t out_width(const runner *r, const step *s) { return r->m->values[s->out].width; }
+static mp_dtype in_dtype(const runner *r, const step *s, size_t k) { return r->m->values[s->in[k]].dtype; }
+static mp_dtype out_dtype(const runner *r, const step *s) { return r->m->values[s->out].dtype; }
 
 PRINTF_LIKE(4, 5)
 static _Noreturn void refuse_row(runner *r, const step *s, size_t row, const char *format, ...) {
@@ -1359,26 +1434,34 @@ static _Noreturn void refuse_row(runner *r, const step *s, size_t row, const cha
     refuse(r->c, "Row %zu, at the step that defines %s: %s", r->first + row, quote(r->m->values[s->out].name).text, text);
 }
 
-/* The row of the first input, rounded to the step's dtype: the row itself, or a copy in `buffer`. */
-static const double *rounded_row(const runner *r, const step *s, size_t row, double *buffer) {
+/* A row of the first input, rounded to the step's dtype: the row itself, or a copy in `buffer`. */
+static const double *rounded_row(const runner *r, const step *s, size_t i, double *buffer) {
     size_t width = in_width(r, s, 0);
-    const double *x = in_column(r, s, 0).f + row * width;
-    if (!s->f32) return x;
-    for (size_t j = 0; j < width; j++) buffer[j] = to_f32(x[j]);
-    return buffer;
+    const double *x = in_column(r, s, 0).f + i * width;
+    for (size_t j = 0; s->f32 && j < width; j++) buffer[j] = to_f32(x[j]);
+    return s->f32 ? buffer : x;
 }
 
-static double *row_buffer(runner *r, const step *s) { return take(r->c, r->a, in_width(r, s, 0), sizeof(double)); }
+/* Runs an op that maps rows. */
+static void map_rows(runner *r, const step *s) {
+    size_t width = in_width(r, s, 0), out = out_width(r, s);
+    double *buffer = take(r->c, r->a, width, sizeof *buffer), *y = out_column(r, s).f;
+    mark before = mark_arena(r->a);
+    for (size_t i = 0; i < r->rows; i++, y += out) {
+        s->op->map(&(row){r, s, s->params, s->f32, rounded_row(r, s, i, buffer), width, {y}, out});
+        for (size_t j = 0; s->f32 && is_float(out_dtype(r, s)) && j < out; j++) y[j] = to_f32(y[j]);
+        reset_arena(r->a, before);
+    }
+}
 
 /* -- concat -- */
 
 static void concat_check(loader *l) {
+    size_t width = 0;
     arity(l, 1, SIZE_MAX);
-    size_t width = 0; /* cannot overflow: each is within the limit of a row */
-    for (size_t k = 0; k < l->step->n_in; k++) {
-        if (in_value(l, k)->dtype != in_value(l, 0)->dtype) refuse(l->c, "It joins values of different dtypes.");
+    for (size_t k = 0; k < l->step->n_in && width <= l->limits->row; k++) {
+        need_dtype(l, k, in_value(l, k)->dtype == in_value(l, 0)->dtype, "the dtype of the first");
         width += in_value(l, k)->width;
-        if (width > l->limits->row) break;
     }
     define(l, in_value(l, 0)->dtype, 1, width);
 }
@@ -1387,7 +1470,7 @@ static void concat_run(runner *r, const step *s) {
     size_t width = out_width(r, s), at = 0;
     for (size_t k = 0; k < s->n_in; k++) {
         size_t part = in_width(r, s, k);
-        for (size_t i = 0; i < r->rows; i++) copy_elements(r->m->values[s->out].dtype, out_column(r, s), i * width + at, in_column(r, s, k), i * part, part);
+        for (size_t i = 0; i < r->rows; i++) copy_elements(out_dtype(r, s), out_column(r, s), i * width + at, in_column(r, s, k), i * part, part);
         at += part;
     }
 }
@@ -1403,10 +1486,10 @@ static void select_check(loader *l) {
 
 static void select_run(runner *r, const step *s) {
     const tensor *index = s->params;
-    size_t width = in_width(r, s, 0);
+    column x = in_column(r, s, 0), y = out_column(r, s);
+    size_t width = in_width(r, s, 0), n = index->count;
     for (size_t i = 0; i < r->rows; i++)
-        for (size_t k = 0; k < index->count; k++)
-            copy_elements(r->m->values[s->out].dtype, out_column(r, s), i * index->count + k, in_column(r, s, 0), i * width + (size_t)index->data.i[k], 1);
+        for (size_t k = 0; k < n; k++) copy_elements(out_dtype(r, s), y, i * n + k, x, i * width + (size_t)index->data.i[k], 1);
 }
 
 /* -- cast -- */
@@ -1414,15 +1497,14 @@ static void select_run(runner *r, const step *s) {
 static void cast_check(loader *l) {
     arity(l, 1, 1);
     mp_dtype to = dtype_named(l, need_string(l, l->json, "to"));
-    if (to == MP_STR || in_value(l, 0)->dtype == MP_STR) refuse(l->c, "Strings are not cast: use lookup.");
-    define(l, to, in_value(l, 0)->rank, in_value(l, 0)->width);
+    need_dtype(l, 0, to != MP_STR && in_value(l, 0)->dtype != MP_STR, "and gives any dtype but str: use lookup");
+    define_alike(l, to);
 }
 
 static void cast_run(runner *r, const step *s) {
-    size_t width = out_width(r, s), n = r->rows * width;
-    mp_dtype from = r->m->values[s->in[0]].dtype, to = r->m->values[s->out].dtype;
+    mp_dtype from = in_dtype(r, s, 0), to = out_dtype(r, s);
     column x = in_column(r, s, 0), y = out_column(r, s);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < r->rows * out_width(r, s); i++) {
         if (is_float(to)) {
             if (is_float(from)) y.f[i] = rounded(to == MP_F32, x.f[i]);
             else y.f[i] = to == MP_F32 ? (double)(float)x.i[i] : (double)x.i[i]; /* one rounding */
@@ -1432,7 +1514,8 @@ static void cast_run(runner *r, const step *s) {
             double whole = is_float(from) ? trunc(x.f[i]) : 0;
             bool fits = whole >= -0x1p63 && whole < 0x1p63;
             y.i[i] = !is_float(from) ? x.i[i] : fits ? (int64_t)whole : 0;
-            if (!fits || y.i[i] < DTYPES[to].least || y.i[i] > DTYPES[to].most) refuse_row(r, s, i / width, "a value does not fit into %s.", DTYPES[to].name);
+            if (!fits || y.i[i] < DTYPES[to].least || y.i[i] > DTYPES[to].most)
+                refuse_row(r, s, i / out_width(r, s), "a value does not fit into %s.", DTYPES[to].name);
         }
     }
 }
@@ -1460,14 +1543,10 @@ static match *match_check(loader *l) {
     match *p = new_params(l, sizeof *p);
     arity(l, 1, 1);
     mp_dtype dtype = in_value(l, 0)->dtype;
-    if (!is_float(dtype) && dtype != MP_STR) refuse(l->c, "Its input is %s; f64, f32 or str is needed.", DTYPES[dtype].name);
+    need_dtype(l, 0, is_float(dtype) || dtype == MP_STR, "f64, f32 or str");
     p->number = NAN;
-    if (!attribute(l, "match")) return p;
-    const char *stop;
-    const json *value = need(l, l->json, "match");
-    l->what = "match";
-    if (dtype == MP_STR) p->word = keep_string(l->c, l->keep, need_string(l, l->json, "match"));
-    else p->number = read_float(l, dtype, value->text, &stop);
+    if (dtype == MP_STR && attribute(l, "match")) p->word = keep_string(l->c, l->keep, need_string(l, l->json, "match"));
+    else p->number = number_as(l, "match", dtype, NAN);
     return p;
 }
 
@@ -1478,89 +1557,64 @@ static bool matches(const match *p, mp_dtype dtype, column x, size_t i) {
 
 static void impute_check(loader *l) {
     match *p = match_check(l);
-    per_column(l, "values", in_value(l, 0)->dtype, true, &p->values);
-    define(l, in_value(l, 0)->dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
+    p->values = per_column(l, "values", in_value(l, 0)->dtype, true);
+    define_alike(l, in_value(l, 0)->dtype);
 }
 
 static void impute_run(runner *r, const step *s) {
     const match *p = s->params;
-    mp_dtype dtype = r->m->values[s->out].dtype;
+    mp_dtype dtype = out_dtype(r, s);
     size_t width = out_width(r, s);
     column x = in_column(r, s, 0), y = out_column(r, s);
-    for (size_t i = 0; i < r->rows; i++)
-        for (size_t j = 0, k = i * width; j < width; j++, k++)
-            if (matches(p, dtype, x, k)) copy_elements(dtype, y, k, p->values, j, 1);
-            else copy_elements(dtype, y, k, x, k, 1);
+    for (size_t i = 0; i < r->rows * width; i++)
+        if (matches(p, dtype, x, i)) copy_elements(dtype, y, i, p->values, i % width, 1);
+        else copy_elements(dtype, y, i, x, i, 1);
 }
 
 static void is_missing_check(loader *l) {
     match_check(l);
-    define(l, MP_F64, in_value(l, 0)->rank, in_value(l, 0)->width);
+    define_alike(l, MP_F64);
 }
 
 static void is_missing_run(runner *r, const step *s) {
-    column x = in_column(r, s, 0), y = out_column(r, s);
-    for (size_t i = 0; i < r->rows * out_width(r, s); i++) y.f[i] = matches(s->params, r->m->values[s->in[0]].dtype, x, i);
+    for (size_t i = 0; i < r->rows * out_width(r, s); i++)
+        out_column(r, s).f[i] = matches(s->params, in_dtype(r, s, 0), in_column(r, s, 0), i);
 }
 
 /* -- lookup -- */
 
-typedef struct lookup { tensor keys, values; size_t *order; bool has_default; column otherwise; } lookup;
-
-static int key_tensor_order(const void *keys, size_t a, size_t b) {
-    const tensor *t = keys;
-    return compare_elements(t->dtype, t->data, a, t->data, b);
-}
+typedef struct lookup { directory keys; tensor values; bool has_default; column otherwise; } lookup;
 
 static void lookup_check(loader *l) {
     lookup *p = new_params(l, sizeof *p);
     arity(l, 1, 1);
     mp_dtype dtype = in_value(l, 0)->dtype;
-    if (!is_float(dtype) && dtype != MP_I64 && dtype != MP_BOOL && dtype != MP_STR) refuse(l->c, "Its input is %s; f64, f32, i64, bool or str is needed.", DTYPES[dtype].name);
-    tensor_attribute(l, "keys", (int)dtype, 1, true, &p->keys);
+    need_dtype(l, 0, is_float(dtype) || dtype == MP_I64 || dtype == MP_BOOL || dtype == MP_STR, "f64, f32, i64, bool or str");
+    tensor keys;
+    tensor_attribute(l, "keys", (int)dtype, 1, true, &keys);
     tensor_attribute(l, "values", ANY_DTYPE, 1, true, &p->values);
-    need_count(l, "values", &p->values, p->keys.count);
-    p->order = new_index(l->c, l->keep, p->keys.count);
-    sort_index(l->c, l->scratch, p->order, p->keys.count, key_tensor_order, &p->keys);
-    for (size_t i = 1; i < p->keys.count; i++)
-        if (key_tensor_order(&p->keys, p->order[i - 1], p->order[i]) == 0) refuse(l->c, "Its attribute \"keys\" holds the same key twice.");
+    need_count(l, "values", &p->values, keys.count);
+    p->keys = new_directory(l->c, l->keep, dtype, keys.data, keys.count);
+    if (find_twice(&p->keys) != NOT_FOUND) refuse(l->c, "Its attribute \"keys\" holds the same key twice.");
     const json *otherwise = attribute(l, "default");
+    const char *stop;
+    p->has_default = otherwise != NULL;
     if (otherwise) {
-        const char *stop;
         l->what = "default";
-        if (otherwise->kind & (J_NULL | J_ARRAY | J_OBJECT)) refuse(l->c, "Its attribute \"default\" is no element of dtype %s.", DTYPES[p->values.dtype].name);
-        p->has_default = true;
+        if (otherwise->kind == J_NULL) refuse(l->c, "Its attribute \"default\" is null.");
         p->otherwise.any = take(l->c, l->keep, 1, element_size(p->values.dtype));
         read_element(l, p->values.dtype, otherwise->text, &stop, p->otherwise, 0);
     }
-    define(l, p->values.dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
-}
-
-/* The position of the key that equals element i of x; NOT_FOUND if there is none. */
-static ptrdiff_t find_key(const lookup *p, column x, size_t i) {
-    size_t low = 0, high = p->keys.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = compare_elements(p->keys.dtype, p->keys.data, p->order[middle], x, i);
-        if (order == 0) return (ptrdiff_t)p->order[middle];
-        if (order < 0) low = middle + 1;
-        else high = middle;
-    }
-    return NOT_FOUND;
+    define_alike(l, p->values.dtype);
 }
 
 static void lookup_run(runner *r, const step *s) {
     const lookup *p = s->params;
     column x = in_column(r, s, 0), y = out_column(r, s);
-    size_t width = out_width(r, s);
-    for (size_t i = 0; i < r->rows * width; i++) {
-        ptrdiff_t k = find_key(p, x, i);
-        if (k == NOT_FOUND && !p->has_default) {
-            char text[NUMBER_TEXT] = "the value";
-            if (p->keys.dtype == MP_STR && x.s[i].data) refuse_row(r, s, i / width, "the category %s is not known.", quote(x.s[i]).text);
-            if (is_float(p->keys.dtype) && isfinite(x.f[i])) format_number(text, x.f[i], false);
-            refuse_row(r, s, i / width, "%s is not a known category.", text);
-        }
+    for (size_t i = 0; i < r->rows * out_width(r, s); i++) {
+        ptrdiff_t k = find(&p->keys, x, i);
+        if (k == NOT_FOUND && !p->has_default)
+            refuse_row(r, s, i / out_width(r, s), "the category %s is not known.", element_text(p->keys.dtype, x, i).text);
         if (k == NOT_FOUND) copy_elements(p->values.dtype, y, i, p->otherwise, 0, 1);
         else copy_elements(p->values.dtype, y, i, p->values.data, (size_t)k, 1);
     }
@@ -1571,7 +1625,7 @@ static void lookup_run(runner *r, const step *s) {
 static void onehot_check(loader *l) {
     size_t *size = new_params(l, sizeof *size);
     arity(l, 1, 1);
-    if (!is_integer(in_value(l, 0)->dtype)) refuse(l->c, "Its input is %s; integers are needed.", DTYPES[in_value(l, 0)->dtype].name);
+    need_dtype(l, 0, is_integer(in_value(l, 0)->dtype), "integers");
     *size = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
     define(l, MP_F64, 1, product(l, in_value(l, 0)->width, *size));
 }
@@ -1594,21 +1648,21 @@ static void bucketize_check(loader *l) {
     static const char *const sides[] = {"left", "right", NULL};
     bucketize *p = new_params(l, sizeof *p);
     arity(l, 1, 1);
-    need_float(l, 0);
+    need_dtype(l, 0, is_float(in_value(l, 0)->dtype), "floats: put a cast before it");
     tensor_attribute(l, "edges", (int)in_value(l, 0)->dtype, 1, true, &p->edges);
     integers_attribute(l, "sizes", 1, true, 0, (int64_t)p->edges.count, &p->sizes);
     need_count(l, "sizes", &p->sizes, in_value(l, 0)->width);
     p->right = choice(l, "side", sides, REQUIRED);
     size_t at = 0;
     for (size_t j = 0; j < p->sizes.count; j++) {
-        size_t n = (size_t)p->sizes.data.i[j];
-        if (n > p->edges.count - at) refuse(l->c, "Its attribute \"sizes\" adds up to more than the edges.");
-        for (size_t k = 0; k < n; k++)
-            if (!(p->edges.data.f[k ? at + k - 1 : at] <= p->edges.data.f[at + k])) refuse(l->c, "Its edges of column %zu do not ascend.", j);
-        at += n;
+        size_t end = at + (size_t)p->sizes.data.i[j];
+        if (end > p->edges.count) refuse(l->c, "Its attribute \"sizes\" adds up to more than the edges.");
+        for (size_t k = at; k < end; k++)
+            if (!(p->edges.data.f[k > at ? k - 1 : k] <= p->edges.data.f[k])) refuse(l->c, "Its edges of column %zu do not ascend.", j);
+        at = end;
     }
     need_count(l, "edges", &p->edges, at);
-    define(l, MP_I64, in_value(l, 0)->rank, in_value(l, 0)->width);
+    define_alike(l, MP_I64);
 }
 
 /* How many of n ascending edges lie below x (right: not above x). NaN lies above all. */
@@ -1616,8 +1670,7 @@ static size_t count_edges(const double *edges, size_t n, double x, bool right) {
     size_t low = 0, high = n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        bool above = right ? x < edges[middle] : x <= edges[middle];
-        if (above) high = middle;
+        if (right ? x < edges[middle] : x <= edges[middle]) high = middle;
         else low = middle + 1;
     }
     return low;
@@ -1625,13 +1678,11 @@ static size_t count_edges(const double *edges, size_t n, double x, bool right) {
 
 static void bucketize_run(runner *r, const step *s) {
     const bucketize *p = s->params;
-    size_t width = out_width(r, s), at = 0;
-    for (size_t j = 0; j < width; j++) {
-        size_t n = (size_t)p->sizes.data.i[j];
-        for (size_t i = 0; i < r->rows; i++)
-            out_column(r, s).i[i * width + j] = (int64_t)count_edges(p->edges.data.f + at, n, in_column(r, s, 0).f[i * width + j], p->right);
-        at += n;
-    }
+    size_t width = out_width(r, s);
+    const double *edges = p->edges.data.f;
+    for (size_t j = 0; j < width; edges += p->sizes.data.i[j], j++)
+        for (size_t i = j; i < r->rows * width; i += width)
+            out_column(r, s).i[i] = (int64_t)count_edges(edges, (size_t)p->sizes.data.i[j], in_column(r, s, 0).f[i], p->right);
 }
 
 /* -- scale -- */
@@ -1639,54 +1690,44 @@ static void bucketize_run(runner *r, const step *s) {
 typedef struct scale { const double *sub, *div, *mul, *add; } scale; /* [width] or NULL */
 
 static void scale_check(loader *l) {
-    static const char *const names[] = {"sub", "div", "mul", "add"};
     scale *p = new_params(l, sizeof *p);
-    const double **parts[] = {&p->sub, &p->div, &p->mul, &p->add};
     mp_dtype dtype = one_float(l);
-    for (size_t k = 0; k < LENGTH(names); k++) {
-        column spread;
-        per_column(l, names[k], dtype, false, &spread);
-        *parts[k] = spread.f;
-    }
-    define(l, dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
+    p->sub = per_column(l, "sub", dtype, false).f;
+    p->div = per_column(l, "div", dtype, false).f;
+    p->mul = per_column(l, "mul", dtype, false).f;
+    p->add = per_column(l, "add", dtype, false).f;
+    define_alike(l, dtype);
 }
 
-static void scale_run(runner *r, const step *s) {
-    const scale *p = s->params;
-    size_t width = out_width(r, s);
-    bool f32 = s->f32;
-    const double *x = in_column(r, s, 0).f;
-    double *y = out_column(r, s).f;
-    for (size_t i = 0; i < r->rows; i++, x += width, y += width) {
-        for (size_t j = 0; j < width; j++) y[j] = rounded(f32, x[j]);
-        for (size_t j = 0; p->sub && j < width; j++) y[j] = rounded(f32, y[j] - p->sub[j]);
-        for (size_t j = 0; p->div && j < width; j++) y[j] = rounded(f32, y[j] / p->div[j]);
-        for (size_t j = 0; p->mul && j < width; j++) y[j] = rounded(f32, y[j] * p->mul[j]);
-        for (size_t j = 0; p->add && j < width; j++) y[j] = rounded(f32, y[j] + p->add[j]);
-    }
+static void scale_map(const row *w) {
+    const scale *p = w->params;
+    double *y = w->y.f;
+    bool f32 = w->f32;
+    memcpy(y, w->x, w->n * sizeof *y);
+    for (size_t j = 0; p->sub && j < w->n; j++) y[j] = rounded(f32, y[j] - p->sub[j]);
+    for (size_t j = 0; p->div && j < w->n; j++) y[j] = rounded(f32, y[j] / p->div[j]);
+    for (size_t j = 0; p->mul && j < w->n; j++) y[j] = rounded(f32, y[j] * p->mul[j]);
+    for (size_t j = 0; p->add && j < w->n; j++) y[j] = rounded(f32, y[j] + p->add[j]);
 }
 
 /* -- clip -- */
 
-typedef struct clip { column min, max; } clip;
+typedef struct clip { const double *min, *max; } clip;
 
 static void clip_check(loader *l) {
     clip *p = new_params(l, sizeof *p);
     mp_dtype dtype = one_float(l);
-    per_column(l, "min", dtype, false, &p->min);
-    per_column(l, "max", dtype, false, &p->max);
-    define(l, dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
+    p->min = per_column(l, "min", dtype, false).f;
+    p->max = per_column(l, "max", dtype, false).f;
+    define_alike(l, dtype);
 }
 
-static void clip_run(runner *r, const step *s) {
-    const clip *p = s->params;
-    size_t width = out_width(r, s);
-    for (size_t i = 0; i < r->rows; i++)
-        for (size_t j = 0; j < width; j++) {
-            double x = rounded(s->f32, in_column(r, s, 0).f[i * width + j]);
-            bool low = p->min.f && x < p->min.f[j], high = p->max.f && x > p->max.f[j];
-            out_column(r, s).f[i * width + j] = low ? p->min.f[j] : high ? p->max.f[j] : x;
-        }
+static void clip_map(const row *w) {
+    const clip *p = w->params;
+    for (size_t j = 0; j < w->n; j++) {
+        double x = w->x[j];
+        w->y.f[j] = p->min && x < p->min[j] ? p->min[j] : p->max && x > p->max[j] ? p->max[j] : x;
+    }
 }
 
 /* -- unary -- */
@@ -1698,7 +1739,7 @@ static double f_reciprocal(double x) { return 1.0 / x; }
 static double f_relu(double x) { return x > 0 || is_nan(x) ? x : 0.0; }
 static double f_sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
 static double f_log_sigmoid(double x) { return x >= 0 ? -log1p(exp(-x)) : x - log1p(exp(x)); }
-static double f_softplus(double x) { return (x > 0 || is_nan(x) ? x : 0.0) + log1p(exp(-fabs(x))); }
+static double f_softplus(double x) { return f_relu(x) + log1p(exp(-fabs(x))); }
 
 typedef double function(double);
 static const char *const UNARY_WORDS[] = {
@@ -1708,25 +1749,24 @@ static const char *const UNARY_WORDS[] = {
 static function *const UNARY[] = {
     f_neg, fabs, f_sign, sqrt, f_square, f_reciprocal, floor, ceil, rint, trunc, f_relu, exp, expm1, log, log1p,
     log2, log10, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, f_sigmoid, f_log_sigmoid, f_softplus,
-    modelport_erf, norm_ppf, NULL};
+    f_erf, f_norm_ppf, NULL};
 _Static_assert(LENGTH(UNARY_WORDS) == LENGTH(UNARY) + 1, "a function for every word");
 
 static void unary_check(loader *l) {
     function **fn = new_params(l, sizeof *fn);
     arity(l, 1, 1);
-    mp_dtype dtype = step_dtype(l);
+    mp_dtype dtype = step_dtype(l), x = in_value(l, 0)->dtype;
     *fn = UNARY[choice(l, "fn", UNARY_WORDS, REQUIRED)];
-    if (*fn) need_float(l, 0);
-    else if (in_value(l, 0)->dtype != MP_BOOL) refuse(l->c, "Its input is %s; \"not\" takes bool.", DTYPES[in_value(l, 0)->dtype].name);
-    define(l, *fn ? dtype : MP_BOOL, in_value(l, 0)->rank, in_value(l, 0)->width);
+    need_dtype(l, 0, *fn ? is_float(x) : x == MP_BOOL, *fn ? "floats: put a cast before it" : "bool");
+    define_alike(l, *fn ? dtype : MP_BOOL);
 }
 
 static void unary_run(runner *r, const step *s) {
     function *fn = *(function *const *)s->params;
     column x = in_column(r, s, 0), y = out_column(r, s);
     size_t n = r->rows * out_width(r, s);
-    if (fn) for (size_t i = 0; i < n; i++) y.f[i] = rounded(s->f32, fn(rounded(s->f32, x.f[i])));
-    else for (size_t i = 0; i < n; i++) y.i[i] = !x.i[i];
+    for (size_t i = 0; fn && i < n; i++) y.f[i] = rounded(s->f32, fn(rounded(s->f32, x.f[i])));
+    for (size_t i = 0; !fn && i < n; i++) y.i[i] = !x.i[i];
 }
 
 /* -- binary -- */
@@ -1735,16 +1775,15 @@ enum { ADD, SUB, MUL, DIV, MIN, MAX, POW, EQ, NE, LT, LE, GT, GE, AND, OR, XOR }
 static const char *const BINARY_WORDS[] = {"add", "sub", "mul", "div", "min", "max", "pow", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", NULL};
 
 static void binary_check(loader *l) {
-    int *fn = new_params(l, sizeof *fn), rank;
-    size_t width;
+    int *fn = new_params(l, sizeof *fn);
     arity(l, 2, 2);
     mp_dtype dtype = step_dtype(l), a = in_value(l, 0)->dtype, b = in_value(l, 1)->dtype;
     *fn = choice(l, "fn", BINARY_WORDS, REQUIRED);
-    bool floats = is_float(a) && is_float(b), bools = a == MP_BOOL && b == MP_BOOL, strings = a == MP_STR && b == MP_STR;
-    bool fits = *fn < EQ ? floats : *fn >= AND ? bools : floats || (a == MP_I64 && b == MP_I64) || (*fn <= NE && (bools || strings));
+    bool floats = is_float(a) && is_float(b), fits = floats;
+    if (*fn >= EQ) fits = floats || (a == MP_I64 && b == MP_I64) || (*fn <= NE && a == b && (a == MP_BOOL || a == MP_STR));
+    if (*fn >= AND) fits = a == MP_BOOL && b == MP_BOOL;
     if (!fits) refuse(l->c, "Its fn \"%s\" does not take %s and %s.", BINARY_WORDS[*fn], DTYPES[a].name, DTYPES[b].name);
-    broadcast(l, &rank, &width);
-    define(l, *fn < EQ ? dtype : MP_BOOL, rank, width);
+    define_broadcast(l, *fn < EQ ? dtype : MP_BOOL);
 }
 
 static double arithmetic(int fn, double a, double b) {
@@ -1774,11 +1813,12 @@ static bool logic(int fn, bool a, bool b) { return fn == AND ? a && b : fn == OR
 
 static void binary_run(runner *r, const step *s) {
     int fn = *(const int *)s->params;
-    mp_dtype dtype = r->m->values[s->in[0]].dtype;
+    mp_dtype dtype = in_dtype(r, s, 0);
     column x = in_column(r, s, 0), z = in_column(r, s, 1), y = out_column(r, s);
-    size_t width = out_width(r, s), step_x = in_width(r, s, 0) == width, step_z = in_width(r, s, 1) == width;
+    size_t width = out_width(r, s);
+    bool wide_x = in_width(r, s, 0) == width, wide_z = in_width(r, s, 1) == width;
     for (size_t i = 0; i < r->rows * width; i++) {
-        size_t p = step_x ? i : i / width, q = step_z ? i : i / width;
+        size_t p = wide_x ? i : i / width, q = wide_z ? i : i / width;
         if (is_float(dtype)) {
             double a = rounded(s->f32, x.f[p]), b = rounded(s->f32, z.f[q]);
             if (fn < EQ) y.f[i] = rounded(s->f32, arithmetic(fn, a, b));
@@ -1795,21 +1835,17 @@ static void binary_run(runner *r, const step *s) {
 /* -- where -- */
 
 static void where_check(loader *l) {
-    int rank;
-    size_t width;
     arity(l, 3, 3);
-    if (in_value(l, 0)->dtype != MP_BOOL || in_value(l, 1)->dtype != in_value(l, 2)->dtype) refuse(l->c, "Its inputs are not a bool and two of one dtype.");
-    broadcast(l, &rank, &width);
-    define(l, in_value(l, 1)->dtype, rank, width);
+    need_dtype(l, 0, in_value(l, 0)->dtype == MP_BOOL, "bool");
+    need_dtype(l, 2, in_value(l, 1)->dtype == in_value(l, 2)->dtype, "the dtype of input 1");
+    define_broadcast(l, in_value(l, 1)->dtype);
 }
 
 static void where_run(runner *r, const step *s) {
     size_t width = out_width(r, s);
-    bool wide[3];
-    for (size_t k = 0; k < 3; k++) wide[k] = in_width(r, s, k) == width;
     for (size_t i = 0; i < r->rows * width; i++) {
-        size_t k = in_column(r, s, 0).i[wide[0] ? i : i / width] ? 1 : 2;
-        copy_elements(r->m->values[s->out].dtype, out_column(r, s), i, in_column(r, s, k), wide[k] ? i : i / width, 1);
+        size_t k = in_column(r, s, 0).i[in_width(r, s, 0) == width ? i : i / width] ? 1 : 2;
+        copy_elements(out_dtype(r, s), out_column(r, s), i, in_column(r, s, k), in_width(r, s, k) == width ? i : i / width, 1);
     }
 }
 
@@ -1847,43 +1883,45 @@ static void sum_columns(int kind, double exponent, const double *x, size_t width
     memcpy(sums, s, sizeof s);
 }
 
-typedef struct linear { const double *panels; tensor bias; bool has_bias; } linear;
+/* A matrix attribute of one column per column of the input, whose packed copy is what stays. */
+static tensor passing_matrix(loader *l, const char *name, mp_dtype dtype) {
+    tensor t;
+    arena *keep = l->keep;
+    l->keep = l->scratch;
+    tensor_attribute(l, name, (int)dtype, 2, true, &t);
+    l->keep = keep;
+    need_columns(l, name, &t);
+    define(l, dtype, 1, t.dims[0]);
+    return t;
+}
+
+typedef struct linear { const double *panels; tensor bias; } linear;
 
 static void linear_check(loader *l) {
     linear *p = new_params(l, sizeof *p);
     mp_dtype dtype = one_float(l);
-    tensor weight;
-    arena *keep = l->keep;
-    l->keep = l->scratch; /* the packed copy is what stays */
-    tensor_attribute(l, "weight", (int)dtype, 2, true, &weight);
-    l->keep = keep;
-    if (weight.dims[1] != in_value(l, 0)->width) refuse(l->c, "Its weight has %zu columns, its input %zu.", weight.dims[1], in_value(l, 0)->width);
-    p->has_bias = tensor_attribute(l, "bias", (int)dtype, 1, false, &p->bias);
-    if (p->has_bias) need_count(l, "bias", &p->bias, weight.dims[0]);
-    define(l, dtype, 1, weight.dims[0]);
+    tensor weight = passing_matrix(l, "weight", dtype);
+    if (tensor_attribute(l, "bias", (int)dtype, 1, false, &p->bias)) need_count(l, "bias", &p->bias, weight.dims[0]);
     p->panels = pack_panels(l, &weight);
 }
 
 static void linear_run(runner *r, const step *s) {
     const linear *p = s->params;
+    const double *bias = p->bias.data.f;
     size_t width = in_width(r, s, 0), out = out_width(r, s);
-    double *buffer = row_buffer(r, s), *y = out_column(r, s).f, sums[PANEL];
+    double *buffer = take(r->c, r->a, width, sizeof *buffer), *y = out_column(r, s).f, sums[PANEL];
     for (size_t first = 0; first < out; first += PANEL)
-        for (size_t i = 0; i < r->rows; i++) {
+        for (size_t i = 0; i < r->rows; i++) { /* a panel stays in the cache */
             sum_columns(DOT, 0, rounded_row(r, s, i, buffer), width, p->panels + first * width, sums);
-            for (size_t k = first; k < out && k < first + PANEL; k++)
-                y[i * out + k] = rounded(s->f32, p->has_bias ? sums[k - first] + p->bias.data.f[k] : sums[k - first]);
+            for (size_t k = first; k < out && k < first + PANEL; k++) y[i * out + k] = rounded(s->f32, bias ? sums[k - first] + bias[k] : sums[k - first]);
         }
 }
 
 /* -- softmax, log_softmax, normalize -- */
 
-static void same_row_check(loader *l) {
-    mp_dtype dtype = one_float(l);
-    define(l, dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
-}
+static void same_row_check(loader *l) { define_alike(l, one_float(l)); }
 
-/* The largest element; the first NaN wins. */
+/* The position of the largest or least element; the first NaN wins. */
 static size_t find_extreme(const double *x, size_t n, bool least) {
     size_t best = 0;
     for (size_t j = 1; j < n && !is_nan(x[best]); j++)
@@ -1892,31 +1930,23 @@ static size_t find_extreme(const double *x, size_t n, bool least) {
 }
 
 /* y_j = x_j - max; returns the sum of exp(y_j). */
-static double shift_row(bool f32, const double *x, double *y, size_t width) {
-    double sum = 0, most = width ? x[find_extreme(x, width, false)] : 0;
-    for (size_t j = 0; j < width; j++) {
-        y[j] = rounded(f32, x[j] - most);
-        sum += rounded(f32, exp(y[j]));
+static double shift_row(const row *w) {
+    double sum = 0, most = w->n ? w->x[find_extreme(w->x, w->n, false)] : 0;
+    for (size_t j = 0; j < w->n; j++) {
+        w->y.f[j] = rounded(w->f32, w->x[j] - most);
+        sum += rounded(w->f32, exp(w->y.f[j]));
     }
-    return rounded(f32, sum);
+    return rounded(w->f32, sum);
 }
 
-static void softmax_run(runner *r, const step *s) {
-    size_t width = out_width(r, s);
-    double *buffer = row_buffer(r, s), *y = out_column(r, s).f;
-    for (size_t i = 0; i < r->rows; i++, y += width) {
-        double sum = shift_row(s->f32, rounded_row(r, s, i, buffer), y, width);
-        for (size_t j = 0; j < width; j++) y[j] = rounded(s->f32, rounded(s->f32, exp(y[j])) / sum);
-    }
+static void softmax_map(const row *w) {
+    double sum = shift_row(w);
+    for (size_t j = 0; j < w->n; j++) w->y.f[j] = rounded(w->f32, exp(w->y.f[j])) / sum;
 }
 
-static void log_softmax_run(runner *r, const step *s) {
-    size_t width = out_width(r, s);
-    double *buffer = row_buffer(r, s), *y = out_column(r, s).f;
-    for (size_t i = 0; i < r->rows; i++, y += width) {
-        double logarithm = rounded(s->f32, log(shift_row(s->f32, rounded_row(r, s, i, buffer), y, width)));
-        for (size_t j = 0; j < width; j++) y[j] = rounded(s->f32, y[j] - logarithm);
-    }
+static void log_softmax_map(const row *w) {
+    double logarithm = rounded(w->f32, log(shift_row(w)));
+    for (size_t j = 0; j < w->n; j++) w->y.f[j] -= logarithm;
 }
 
 enum { L1, L2, LARGEST_NORM };
@@ -1928,9 +1958,9 @@ static void normalize_check(loader *l) {
     *norm = choice(l, "norm", norms, REQUIRED);
 }
 
-static double norm_of(int norm, const double *x, size_t width) {
+static double norm_of(int norm, const double *x, size_t n) {
     double sum = 0;
-    for (size_t j = 0; j < width; j++) {
+    for (size_t j = 0; j < n; j++) {
         double a = fabs(x[j]);
         if (norm == LARGEST_NORM) sum = is_nan(sum) || a <= sum ? sum : a;
         else sum += norm == L1 ? a : a * a;
@@ -1938,14 +1968,9 @@ static double norm_of(int norm, const double *x, size_t width) {
     return norm == L2 ? sqrt(sum) : sum;
 }
 
-static void normalize_run(runner *r, const step *s) {
-    size_t width = out_width(r, s);
-    double *buffer = row_buffer(r, s), *y = out_column(r, s).f;
-    for (size_t i = 0; i < r->rows; i++, y += width) {
-        const double *x = rounded_row(r, s, i, buffer);
-        double norm = rounded(s->f32, norm_of(*(const int *)s->params, x, width));
-        for (size_t j = 0; j < width; j++) y[j] = norm == 0 ? x[j] : rounded(s->f32, x[j] / norm);
-    }
+static void normalize_map(const row *w) {
+    double norm = rounded(w->f32, norm_of(*(const int *)w->params, w->x, w->n));
+    for (size_t j = 0; j < w->n; j++) w->y.f[j] = norm == 0 ? w->x[j] : w->x[j] / norm;
 }
 
 /* -- reduce -- */
@@ -1963,25 +1988,17 @@ static void reduce_check(loader *l) {
     define(l, *fn >= R_ARGMAX ? MP_I64 : dtype, keep && keep->kind == J_TRUE, 1);
 }
 
-static double reduce_row(int fn, const double *x, size_t width) {
-    double sum = fn == R_PROD, m = x[find_extreme(x, width, fn == R_MIN)];
-    if (fn == R_MIN || fn == R_MAX || (fn == R_LOGSUMEXP && isinf(m))) return m;
-    for (size_t j = 0; j < width; j++) {
-        if (fn == R_PROD) sum *= x[j];
-        else sum += fn == R_L2 ? x[j] * x[j] : fn == R_LOGSUMEXP ? exp(x[j] - m) : x[j];
+static void reduce_map(const row *w) {
+    int fn = *(const int *)w->params;
+    size_t best = find_extreme(w->x, w->n, fn == R_MIN || fn == R_ARGMIN);
+    double sum = fn == R_PROD, m = w->x[best];
+    for (size_t j = 0; j < w->n; j++) {
+        if (fn == R_PROD) sum *= w->x[j];
+        else sum += fn == R_L2 ? w->x[j] * w->x[j] : fn == R_LOGSUMEXP ? exp(w->x[j] - m) : w->x[j];
     }
-    return fn == R_MEAN ? sum / (double)width : fn == R_L2 ? sqrt(sum) : fn == R_LOGSUMEXP ? m + log(sum) : sum;
-}
-
-static void reduce_run(runner *r, const step *s) {
-    int fn = *(const int *)s->params;
-    size_t width = in_width(r, s, 0);
-    double *buffer = row_buffer(r, s);
-    for (size_t i = 0; i < r->rows; i++) {
-        const double *x = rounded_row(r, s, i, buffer);
-        if (fn >= R_ARGMAX) out_column(r, s).i[i] = (int64_t)find_extreme(x, width, fn == R_ARGMIN);
-        else out_column(r, s).f[i] = rounded(s->f32, reduce_row(fn, x, width));
-    }
+    if (fn >= R_ARGMAX) *w->y.i = (int64_t)best;
+    else if (fn == R_MIN || fn == R_MAX || (fn == R_LOGSUMEXP && isinf(m))) *w->y.f = m;
+    else *w->y.f = fn == R_MEAN ? sum / (double)w->n : fn == R_L2 ? sqrt(sum) : fn == R_LOGSUMEXP ? m + log(sum) : sum;
 }
 
 /* -- two_class -- */
@@ -1992,12 +2009,9 @@ static void two_class_check(loader *l) {
     define(l, dtype, 1, 2);
 }
 
-static void two_class_run(runner *r, const step *s) {
-    for (size_t i = 0; i < r->rows; i++) {
-        double p = rounded(s->f32, in_column(r, s, 0).f[i]);
-        out_column(r, s).f[2 * i] = rounded(s->f32, 1 - p);
-        out_column(r, s).f[2 * i + 1] = p;
-    }
+static void two_class_map(const row *w) {
+    w->y.f[0] = 1 - *w->x;
+    w->y.f[1] = *w->x;
 }
 
 /* -- take -- */
@@ -2005,21 +2019,21 @@ static void two_class_run(runner *r, const step *s) {
 static void take_check(loader *l) {
     tensor *t = new_params(l, sizeof *t);
     arity(l, 1, 1);
-    if (!is_integer(in_value(l, 0)->dtype)) refuse(l->c, "Its input is %s; integers are needed.", DTYPES[in_value(l, 0)->dtype].name);
+    need_dtype(l, 0, is_integer(in_value(l, 0)->dtype), "integers");
     *t = read_tensor(l, need(l, l->json, "table"), ANY_DTYPE, "table");
     if (t->rank != 1 && t->rank != 2) refuse(l->c, "Its table has rank %d; 1 or 2 is needed.", t->rank);
     if (t->rank == 2 && in_value(l, 0)->width != 1) refuse(l->c, "Its table has rank 2, which takes one index per row, not %zu.", in_value(l, 0)->width);
-    if (t->rank == 1) define(l, t->dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
+    if (t->rank == 1) define_alike(l, t->dtype);
     else define(l, t->dtype, 1, t->dims[1]);
 }
 
 static void take_run(runner *r, const step *s) {
     const tensor *t = s->params;
     size_t width = in_width(r, s, 0), part = t->rank == 2 ? t->dims[1] : 1;
-    column x = in_column(r, s, 0);
     for (size_t i = 0; i < r->rows * width; i++) {
-        if (x.i[i] < 0 || (uint64_t)x.i[i] >= t->dims[0]) refuse_row(r, s, i / width, "the index %" PRId64 " is outside the table of %zu.", x.i[i], t->dims[0]);
-        copy_elements(t->dtype, out_column(r, s), i * part, t->data, (size_t)x.i[i] * part, part);
+        int64_t k = in_column(r, s, 0).i[i];
+        if (k < 0 || (uint64_t)k >= t->dims[0]) refuse_row(r, s, i / width, "the index %" PRId64 " is outside the table of %zu.", k, t->dims[0]);
+        copy_elements(t->dtype, out_column(r, s), i * part, t->data, (size_t)k * part, part);
     }
 }
 
@@ -2029,23 +2043,17 @@ static void poly_check(loader *l) {
     tensor *powers = new_params(l, sizeof *powers);
     mp_dtype dtype = one_float(l);
     integers_attribute(l, "powers", 2, true, 0, 255, powers);
-    if (powers->dims[1] != in_value(l, 0)->width) refuse(l->c, "Its powers have %zu columns, its input %zu.", powers->dims[1], in_value(l, 0)->width);
+    need_columns(l, "powers", powers);
     define(l, dtype, 1, powers->dims[0]);
 }
 
-static void poly_run(runner *r, const step *s) {
-    const tensor *powers = s->params;
-    size_t width = in_width(r, s, 0), out = out_width(r, s);
-    double *buffer = row_buffer(r, s);
-    for (size_t i = 0; i < r->rows; i++) {
-        const double *x = rounded_row(r, s, i, buffer);
-        for (size_t k = 0; k < out; k++) {
-            const int64_t *power = powers->data.i + k * width;
-            double y = 1.0; /* the first factor times 1.0 is itself */
-            for (size_t j = width; j-- > 0;)
-                for (int64_t n = power[j]; n > 0; n--) y = rounded(s->f32, x[j] * y);
-            out_column(r, s).f[i * out + k] = y;
-        }
+static void poly_map(const row *w) {
+    const int64_t *power = ((const tensor *)w->params)->data.i;
+    for (size_t k = 0; k < w->out; k++, power += w->n) {
+        double y = 1.0; /* times the last factor is that factor */
+        for (size_t j = w->n; j-- > 0;)
+            for (int64_t n = power[j]; n > 0; n--) y = rounded(w->f32, w->x[j] * y);
+        w->y.f[k] = y;
     }
 }
 
@@ -2067,53 +2075,44 @@ static void interp_check(loader *l) {
         if (!isfinite(p->x.data.f[k]) || !isfinite(p->y.data.f[k])) refuse(l->c, "Its knot %zu is not finite.", k);
         if (k && !(p->x.data.f[k - 1] < p->x.data.f[k])) refuse(l->c, "Its knots do not ascend strictly at %zu.", k);
     }
-    define(l, dtype, in_value(l, 0)->rank, in_value(l, 0)->width);
+    define_alike(l, dtype);
 }
 
-static double interp_at(const interp *p, bool f32, double v) {
+static double interpolate(const interp *p, bool f32, double v) {
     const double *x = p->x.data.f, *y = p->y.data.f;
     size_t last = p->x.count - 1;
     if (is_nan(v)) return v;
     if (v == x[last]) return y[last];
-    if (v < x[0] || v > x[last]) {
-        if (p->outside == OUTSIDE_NAN) return NAN;
-        if (p->outside == OUTSIDE_CLIP) return v < x[0] ? y[0] : y[last];
-    }
+    if ((v < x[0] || v > x[last]) && p->outside == OUTSIDE_NAN) return NAN;
+    if ((v < x[0] || v > x[last]) && p->outside == OUTSIDE_CLIP) return v < x[0] ? y[0] : y[last];
     size_t i = v < x[0] ? 0 : v > x[last] ? last - 1 : count_edges(x, last, v, true) - 1;
     double slope = rounded(f32, rounded(f32, y[i + 1] - y[i]) / rounded(f32, x[i + 1] - x[i]));
-    return rounded(f32, rounded(f32, slope * rounded(f32, v - x[i])) + y[i]);
+    return rounded(f32, slope * rounded(f32, v - x[i])) + y[i];
 }
 
-static void interp_run(runner *r, const step *s) {
-    for (size_t i = 0; i < r->rows * out_width(r, s); i++)
-        out_column(r, s).f[i] = interp_at(s->params, s->f32, rounded(s->f32, in_column(r, s, 0).f[i]));
+static void interp_map(const row *w) {
+    for (size_t j = 0; j < w->n; j++) w->y.f[j] = interpolate(w->params, w->f32, w->x[j]);
 }
 
 /* -- pairwise -- */
 
 enum { P_DOT, P_SQEUCLIDEAN, P_EUCLIDEAN, P_MANHATTAN, P_CHEBYSHEV, P_MINKOWSKI, P_COSINE, P_RBF, P_LAPLACIAN, P_POLY, P_SIGMOID };
-typedef struct pairwise { const double *panels, *norms; int metric, sum; double gamma, coef0, degree, p; } pairwise;
+typedef struct pairwise { const double *panels; double *norms, gamma, coef0, degree, p; int metric; } pairwise;
 
 static void pairwise_check(loader *l) {
     static const char *const words[] = {"dot", "sqeuclidean", "euclidean", "manhattan", "chebyshev", "minkowski", "cosine", "rbf", "laplacian", "poly", "sigmoid", NULL};
-    static const int sums[] = {DOT, SQUARES, SQUARES, ABSOLUTES, LARGEST, POWERED, DOT, SQUARES, ABSOLUTES, DOT, DOT};
     pairwise *p = new_params(l, sizeof *p);
     mp_dtype dtype = one_float(l);
-    tensor points;
-    tensor_attribute(l, "points", (int)dtype, 2, true, &points);
-    if (points.dims[1] != in_value(l, 0)->width) refuse(l->c, "Its points have %zu columns, its input %zu.", points.dims[1], in_value(l, 0)->width);
+    tensor points = passing_matrix(l, "points", dtype);
     p->metric = choice(l, "metric", words, REQUIRED);
-    p->sum = sums[p->metric];
     p->gamma = number(l, "gamma", 1);
     p->coef0 = number(l, "coef0", 0);
     p->degree = number(l, "degree", 3);
     p->p = number(l, "p", 2);
     if (!(p->p > 0)) refuse(l->c, "Its attribute \"p\" is not above 0.");
-    define(l, dtype, 1, points.dims[0]);
     p->panels = pack_panels(l, &points);
-    double *norms = take(l->c, l->keep, points.dims[0], sizeof *norms);
-    for (size_t k = 0; k < points.dims[0]; k++) norms[k] = norm_of(L2, points.data.f + k * points.dims[1], points.dims[1]);
-    p->norms = norms;
+    p->norms = take(l->c, l->keep, points.dims[0], sizeof *p->norms);
+    for (size_t k = 0; k < points.dims[0]; k++) p->norms[k] = norm_of(L2, points.data.f + k * points.dims[1], points.dims[1]);
 }
 
 /* The distance or kernel that a sum over the columns stands for; x_norm and norm are for cosine. */
@@ -2130,17 +2129,13 @@ static double finish_pair(const pairwise *p, double sum, double x_norm, double n
     }
 }
 
-static void pairwise_run(runner *r, const step *s) {
-    const pairwise *p = s->params;
-    size_t width = in_width(r, s, 0), out = out_width(r, s);
-    double *buffer = row_buffer(r, s), *y = out_column(r, s).f, sums[PANEL];
-    for (size_t i = 0; i < r->rows; i++, y += out) {
-        const double *x = rounded_row(r, s, i, buffer);
-        double x_norm = p->metric == P_COSINE ? norm_of(L2, x, width) : 0;
-        for (size_t first = 0; first < out; first += PANEL) {
-            sum_columns(p->sum, p->p, x, width, p->panels + first * width, sums);
-            for (size_t k = first; k < out && k < first + PANEL; k++) y[k] = rounded(s->f32, finish_pair(p, sums[k - first], x_norm, p->norms[k]));
-        }
+static void pairwise_map(const row *w) {
+    static const int kinds[] = {DOT, SQUARES, SQUARES, ABSOLUTES, LARGEST, POWERED, DOT, SQUARES, ABSOLUTES, DOT, DOT};
+    const pairwise *p = w->params;
+    double sums[PANEL], x_norm = p->metric == P_COSINE ? norm_of(L2, w->x, w->n) : 0;
+    for (size_t k = 0; k < w->out; k++) {
+        if (k % PANEL == 0) sum_columns(kinds[p->metric], p->p, w->x, w->n, p->panels + k * w->n, sums);
+        w->y.f[k] = finish_pair(p, sums[k % PANEL], x_norm, p->norms[k]);
     }
 }
 
@@ -2154,31 +2149,28 @@ static void gaussian_ll_check(loader *l) {
     tensor prior;
     tensor_attribute(l, "mean", (int)dtype, 2, true, &p->mean);
     tensor_attribute(l, "var", (int)dtype, 2, true, &p->var);
-    size_t k = p->mean.dims[0], width = p->mean.dims[1];
-    if (width != in_value(l, 0)->width || p->var.dims[0] != k || p->var.dims[1] != width) refuse(l->c, "Its mean and var are not both [k, %zu].", in_value(l, 0)->width);
+    need_columns(l, "mean", &p->mean);
+    need_columns(l, "var", &p->var);
+    size_t k = p->mean.dims[0], n = p->mean.dims[1];
+    if (p->var.dims[0] != k) refuse(l->c, "Its mean has %zu rows, its var %zu.", k, p->var.dims[0]);
     bool has_prior = tensor_attribute(l, "log_prior", (int)dtype, 1, false, &prior);
     if (has_prior) need_count(l, "log_prior", &prior, k);
     define(l, dtype, 1, k);
     p->base = take(l->c, l->keep, k, sizeof *p->base);
     for (size_t i = 0; i < k; i++) {
         double sum = 0;
-        for (size_t j = 0; j < width; j++) sum += log(2.0 * 3.14159265358979323846 * p->var.data.f[i * width + j]);
+        for (size_t j = 0; j < n; j++) sum += log(2.0 * 3.14159265358979323846 * p->var.data.f[i * n + j]);
         p->base[i] = (has_prior ? prior.data.f[i] : 0.0) - 0.5 * sum;
     }
 }
 
-static void gaussian_ll_run(runner *r, const step *s) {
-    const gaussian *p = s->params;
-    size_t width = in_width(r, s, 0), out = out_width(r, s);
-    double *buffer = row_buffer(r, s);
-    for (size_t i = 0; i < r->rows; i++) {
-        const double *x = rounded_row(r, s, i, buffer);
-        for (size_t k = 0; k < out; k++) {
-            const double *mean = p->mean.data.f + k * width, *var = p->var.data.f + k * width;
-            double sum = 0;
-            for (size_t j = 0; j < width; j++) sum += (x[j] - mean[j]) * (x[j] - mean[j]) / var[j];
-            out_column(r, s).f[i * out + k] = rounded(s->f32, p->base[k] - 0.5 * sum);
-        }
+static void gaussian_ll_map(const row *w) {
+    const gaussian *p = w->params;
+    const double *mean = p->mean.data.f, *var = p->var.data.f;
+    for (size_t k = 0; k < w->out; k++, mean += w->n, var += w->n) {
+        double sum = 0;
+        for (size_t j = 0; j < w->n; j++) sum += (w->x[j] - mean[j]) * (w->x[j] - mean[j]) / var[j];
+        w->y.f[k] = p->base[k] - 0.5 * sum;
     }
 }
 
@@ -2194,12 +2186,9 @@ static void knn_check(loader *l) {
     p->k = (size_t)whole(l, "k", 1, (int64_t)points);
     p->by_distance = choice(l, "weights", words, REQUIRED);
     p->classes = attribute(l, "classes") != NULL;
-    if (p->classes) {
-        classes = (size_t)whole(l, "classes", 1, (int64_t)l->limits->row);
-        integers_attribute(l, "targets", 1, true, 0, (int64_t)classes - 1, &p->targets);
-    } else {
-        tensor_attribute(l, "targets", MP_F64, 2, true, &p->targets);
-    }
+    if (p->classes) classes = (size_t)whole(l, "classes", 1, (int64_t)l->limits->row);
+    if (p->classes) integers_attribute(l, "targets", 1, true, 0, (int64_t)classes - 1, &p->targets);
+    else tensor_attribute(l, "targets", MP_F64, 2, true, &p->targets);
     if (p->targets.dims[0] != points) refuse(l->c, "Its targets have %zu rows, its input %zu columns.", p->targets.dims[0], points);
     define(l, MP_F64, 1, p->classes ? classes : p->targets.dims[1]);
 }
@@ -2224,11 +2213,11 @@ static void sink_down(const double *d, size_t *heap, size_t n, size_t i) {
 static void find_nearest(const double *d, size_t n, size_t *nearest, size_t k) {
     for (size_t i = 0; i < k; i++) nearest[i] = i;
     for (size_t i = k / 2; i-- > 0;) sink_down(d, nearest, k, i);
-    for (size_t i = k; i < n; i++)
-        if (farther(d, nearest[0], i)) {
-            nearest[0] = i;
-            sink_down(d, nearest, k, 0);
-        }
+    for (size_t i = k; i < n; i++) {
+        if (!farther(d, nearest[0], i)) continue;
+        nearest[0] = i;
+        sink_down(d, nearest, k, 0);
+    }
     for (size_t end = k; end-- > 1;) {
         size_t swap = nearest[0];
         nearest[0] = nearest[end];
@@ -2237,25 +2226,21 @@ static void find_nearest(const double *d, size_t n, size_t *nearest, size_t k) {
     }
 }
 
-static void knn_run(runner *r, const step *s) {
-    const knn *p = s->params;
-    size_t width = in_width(r, s, 0), out = out_width(r, s), *nearest = take(r->c, r->a, p->k, sizeof *nearest);
-    double *buffer = row_buffer(r, s), *y = out_column(r, s).f;
-    for (size_t i = 0; i < r->rows; i++, y += out) {
-        const double *d = rounded_row(r, s, i, buffer);
-        double total = 0;
-        find_nearest(d, width, nearest, p->k);
-        bool zeros = false;
-        for (size_t k = 0; k < p->k; k++) zeros |= p->by_distance && d[nearest[k]] == 0;
-        memset(y, 0, out * sizeof *y);
-        for (size_t k = 0; k < p->k; k++) {
-            double weight = !p->by_distance ? 1.0 : zeros ? d[nearest[k]] == 0 : 1.0 / d[nearest[k]];
-            if (p->classes) y[p->targets.data.i[nearest[k]]] += weight;
-            else for (size_t j = 0; j < out; j++) y[j] += weight * p->targets.data.f[nearest[k] * out + j];
-            total += weight;
-        }
-        for (size_t j = 0; j < out; j++) y[j] /= total;
+static void knn_map(const row *w) {
+    const knn *p = w->params;
+    double total = 0, *y = w->y.f;
+    size_t *nearest = take(w->r->c, w->r->a, p->k, sizeof *nearest);
+    bool zeros = false;
+    find_nearest(w->x, w->n, nearest, p->k);
+    for (size_t k = 0; k < p->k; k++) zeros |= p->by_distance && w->x[nearest[k]] == 0;
+    memset(y, 0, w->out * sizeof *y);
+    for (size_t k = 0; k < p->k; k++) {
+        double d = w->x[nearest[k]], weight = !p->by_distance ? 1.0 : zeros ? d == 0 : 1.0 / d;
+        if (p->classes) y[p->targets.data.i[nearest[k]]] += weight;
+        else for (size_t j = 0; j < w->out; j++) y[j] += weight * p->targets.data.f[nearest[k] * w->out + j];
+        total += weight;
     }
+    for (size_t j = 0; j < w->out; j++) y[j] /= total;
 }
 
 /* -- ovo_vote -- */
@@ -2279,41 +2264,33 @@ static void ovo_vote_check(loader *l) {
     define(l, dtype, 1, classes);
 }
 
-static void count_votes(const double *d, size_t classes, bool ovr, double *y, double *sums) {
-    for (size_t i = 0; i < classes; i++) y[i] = sums[i] = 0;
-    for (size_t i = 0; i < classes; i++)
-        for (size_t j = i + 1; j < classes; j++, d++) {
-            y[*d > 0 ? i : j] += 1;
+static void count_votes(const row *w, bool ovr, double *sums) {
+    const double *d = w->x;
+    for (size_t i = 0; i < w->out; i++) w->y.f[i] = sums[i] = 0;
+    for (size_t i = 0; i < w->out; i++)
+        for (size_t j = i + 1; j < w->out; j++, d++) {
+            w->y.f[*d > 0 ? i : j] += 1;
             sums[i] += *d;
             sums[j] -= *d;
         }
-    for (size_t i = 0; ovr && i < classes; i++) y[i] += sums[i] / (3 * (fabs(sums[i]) + 1));
+    for (size_t i = 0; ovr && i < w->out; i++) w->y.f[i] += sums[i] / (3 * (fabs(sums[i]) + 1));
 }
 
-/* Wu, Lin and Weng (2004), second method, as libsvm iterates it. work is [classes * (2 classes + 1)]. */
-static void couple(const ovo *o, const double *d, size_t classes, double *p, double *work) {
-    size_t n = classes, pair = 0;
-    double *r = work, *q = work + n * n, *qp = work + 2 * n * n;
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = i + 1; j < n; j++, pair++) {
-            double x = f_sigmoid(-(o->prob_a.data.f[pair] * d[pair] + o->prob_b.data.f[pair]));
-            r[i * n + j] = x < 1e-7 ? 1e-7 : x > 1 - 1e-7 ? 1 - 1e-7 : x;
-            r[j * n + i] = 1 - r[i * n + j];
-        }
-    if (n == 2) {
-        p[0] = r[1];
-        p[1] = r[2];
-        return;
-    }
+/* Q of Wu, Lin and Weng (2004) from r: [n, n] each. */
+static void coupling_matrix(const double *r, double *q, size_t n) {
     for (size_t t = 0; t < n; t++) {
-        p[t] = 1.0 / (double)n;
-        q[t * n + t] = 0;
+        double sum = 0;
         for (size_t j = 0; j < n; j++) {
-            if (j == t) continue;
-            q[t * n + t] += r[j * n + t] * r[j * n + t];
+            if (j != t) sum += r[j * n + t] * r[j * n + t];
             q[t * n + j] = -r[j * n + t] * r[t * n + j];
         }
+        q[t * n + t] = sum;
     }
+}
+
+/* Their second method, as libsvm iterates it (docs/format.md, section 9): p [n] from q; qp is [n]. */
+static void couple(const double *q, double *p, double *qp, size_t n) {
+    for (size_t t = 0; t < n; t++) p[t] = 1.0 / (double)n;
     for (size_t round = 0; round < (n > 100 ? n : 100); round++) {
         double pqp = 0, error = 0;
         for (size_t t = 0; t < n; t++) {
@@ -2335,16 +2312,23 @@ static void couple(const ovo *o, const double *d, size_t classes, double *p, dou
     }
 }
 
-static void ovo_vote_run(runner *r, const step *s) {
-    const ovo *p = s->params;
-    size_t classes = out_width(r, s);
-    double *buffer = row_buffer(r, s), *y = out_column(r, s).f, *work = take(r->c, r->a, classes * (2 * classes + 1), sizeof *work);
-    for (size_t i = 0; i < r->rows; i++, y += classes) {
-        const double *d = rounded_row(r, s, i, buffer);
-        if (p->mode == COUPLING) couple(p, d, classes, y, work);
-        else count_votes(d, classes, p->mode == OVR, y, work);
-        for (size_t j = 0; j < classes; j++) y[j] = rounded(s->f32, y[j]);
+static void ovo_vote_map(const row *w) {
+    const ovo *p = w->params;
+    size_t n = w->out, pair = 0;
+    double *r = take_zeroed(w->r->c, w->r->a, n * (2 * n + 1), sizeof *r), *q = r + n * n, *qp = q + n * n;
+    if (p->mode != COUPLING) {
+        count_votes(w, p->mode == OVR, r);
+        return;
     }
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = i + 1; j < n; j++, pair++) {
+            double x = f_sigmoid(-(p->prob_a.data.f[pair] * w->x[pair] + p->prob_b.data.f[pair]));
+            r[i * n + j] = x < 1e-7 ? 1e-7 : x > 1 - 1e-7 ? 1 - 1e-7 : x;
+            r[j * n + i] = 1 - r[i * n + j];
+        }
+    coupling_matrix(r, q, n);
+    if (n > 2) couple(q, w->y.f, qp, n);
+    else memcpy(w->y.f, r + 1, 2 * sizeof *r); /* r_01, r_10 */
 }
 
 /* ==== 6 Trees ===================================================================================================== */
@@ -2598,7 +2582,7 @@ static void tree_ensemble_check(loader *l) {
     mark before = mark_arena(l->scratch);
     planting p = {.l = l, .f = f};
     arity(l, 1, 2);
-    need_float(l, 0);
+    need_dtype(l, 0, is_float(in_value(l, 0)->dtype), "floats: put a cast before it");
     mp_dtype dtype = step_dtype(l);
     f->f32 = dtype == MP_F32;
     f->lt = choice(l, "cmp", comparisons, 0);
@@ -2786,34 +2770,34 @@ static void tree_ensemble_run(runner *r, const step *s) {
 /* ==== 7 Model ===================================================================================================== */
 
 static const op OPS[] = {
-    {"concat", concat_check, concat_run},
-    {"select", select_check, select_run},
-    {"cast", cast_check, cast_run},
-    {"constant", constant_check, constant_run},
-    {"impute", impute_check, impute_run},
-    {"is_missing", is_missing_check, is_missing_run},
-    {"lookup", lookup_check, lookup_run},
-    {"onehot", onehot_check, onehot_run},
-    {"bucketize", bucketize_check, bucketize_run},
-    {"scale", scale_check, scale_run},
-    {"clip", clip_check, clip_run},
-    {"unary", unary_check, unary_run},
-    {"binary", binary_check, binary_run},
-    {"where", where_check, where_run},
-    {"linear", linear_check, linear_run},
-    {"softmax", same_row_check, softmax_run},
-    {"log_softmax", same_row_check, log_softmax_run},
-    {"normalize", normalize_check, normalize_run},
-    {"reduce", reduce_check, reduce_run},
-    {"two_class", two_class_check, two_class_run},
-    {"take", take_check, take_run},
-    {"poly", poly_check, poly_run},
-    {"interp", interp_check, interp_run},
-    {"pairwise", pairwise_check, pairwise_run},
-    {"tree_ensemble", tree_ensemble_check, tree_ensemble_run},
-    {"gaussian_ll", gaussian_ll_check, gaussian_ll_run},
-    {"knn", knn_check, knn_run},
-    {"ovo_vote", ovo_vote_check, ovo_vote_run},
+    {"concat", concat_check, concat_run, NULL},
+    {"select", select_check, select_run, NULL},
+    {"cast", cast_check, cast_run, NULL},
+    {"constant", constant_check, constant_run, NULL},
+    {"impute", impute_check, impute_run, NULL},
+    {"is_missing", is_missing_check, is_missing_run, NULL},
+    {"lookup", lookup_check, lookup_run, NULL},
+    {"onehot", onehot_check, onehot_run, NULL},
+    {"bucketize", bucketize_check, bucketize_run, NULL},
+    {"scale", scale_check, map_rows, scale_map},
+    {"clip", clip_check, map_rows, clip_map},
+    {"unary", unary_check, unary_run, NULL},
+    {"binary", binary_check, binary_run, NULL},
+    {"where", where_check, where_run, NULL},
+    {"linear", linear_check, linear_run, NULL},
+    {"softmax", same_row_check, map_rows, softmax_map},
+    {"log_softmax", same_row_check, map_rows, log_softmax_map},
+    {"normalize", normalize_check, map_rows, normalize_map},
+    {"reduce", reduce_check, map_rows, reduce_map},
+    {"two_class", two_class_check, map_rows, two_class_map},
+    {"take", take_check, take_run, NULL},
+    {"poly", poly_check, map_rows, poly_map},
+    {"interp", interp_check, map_rows, interp_map},
+    {"pairwise", pairwise_check, map_rows, pairwise_map},
+    {"tree_ensemble", tree_ensemble_check, tree_ensemble_run, NULL},
+    {"gaussian_ll", gaussian_ll_check, map_rows, gaussian_ll_map},
+    {"knn", knn_check, map_rows, knn_map},
+    {"ovo_vote", ovo_vote_check, map_rows, ovo_vote_map},
 };
 
 enum { BLOCK_ELEMENTS = 1 << 22, LARGEST_BLOCK_ROWS = 2048, DEEPEST = 512 };
@@ -2862,21 +2846,12 @@ static void check_requires(loader *l, const json *root, bool listed[LENGTH(OPS)]
     }
 }
 
-/* A member that may be absent and is a word of a list; its position. */
-static int need_word(loader *l, const json *object, const char *key, const char *const *words) {
-    mp_string word = need_string(l, object, key);
-    for (int i = 0; words[i]; i++)
-        if (same_string(word, literal(words[i]))) return i;
-    refuse(l->c, "Its %s is %s, which is not one of those there are.", key, quote(word).text);
-}
-
 static void load_features(loader *l, const json *features, mp_input *in) {
     size_t n;
     in->features = read_strings(l, features, &n);
     if (in->rank != 1 || n != in->width) refuse(l->c, "It has %zu features for rows of %zu elements.", n, in->width);
-    directory d = new_directory(l->c, l->scratch, in->features, n);
-    const mp_string *twice = find_twice(&d);
-    if (twice) refuse(l->c, "Two of its features are %s.", quote(*twice).text);
+    directory d = new_directory(l->c, l->scratch, MP_STR, (column){(void *)in->features}, n);
+    if (find_twice(&d) != NOT_FOUND) refuse(l->c, "Two of its features are %s.", quote(in->features[find_twice(&d)]).text);
 }
 
 static void load_input(loader *l, const json *object, mp_input *in) {
@@ -2932,9 +2907,8 @@ static void load_names(loader *l, const json *inputs, const json *steps) {
     }
     locate(l->c, "%s", "");
     for (size_t i = 0; i < m->n_values; i++) m->names[i] = m->values[i].name;
-    m->by_name = new_directory(l->c, l->keep, m->names, m->n_values);
-    const mp_string *twice = find_twice(&m->by_name);
-    if (twice) refuse(l->c, "The name %s is defined twice.", quote(*twice).text);
+    m->by_name = new_directory(l->c, l->keep, MP_STR, (column){m->names}, m->n_values);
+    if (find_twice(&m->by_name) != NOT_FOUND) refuse(l->c, "The name %s is defined twice.", quote(m->names[find_twice(&m->by_name)]).text);
 }
 
 static void add_to_total(loader *l, size_t *total, size_t width) {
@@ -3032,9 +3006,8 @@ static void load_outputs(loader *l, const json *outputs) {
         m->output_names[i] = m->outputs[i].name;
     }
     locate(l->c, "%s", "");
-    m->by_output = new_directory(l->c, l->keep, m->output_names, m->n_outputs);
-    const mp_string *twice = find_twice(&m->by_output);
-    if (twice) refuse(l->c, "Two outputs are named %s.", quote(*twice).text);
+    m->by_output = new_directory(l->c, l->keep, MP_STR, (column){m->output_names}, m->n_outputs);
+    if (find_twice(&m->by_output) != NOT_FOUND) refuse(l->c, "Two outputs are named %s.", quote(m->output_names[find_twice(&m->by_output)]).text);
 }
 
 /* -- vectors -- */
@@ -3092,7 +3065,6 @@ static vectors *read_vectors(loader *l, const json *object, size_t limit) {
         ptrdiff_t i = find_name(&m->by_output, t->key);
         if (i == NOT_FOUND) refuse(l->c, "There is a tolerance for %s, which is not one of the outputs.", quote(t->key).text);
         read_tolerance(l, t, &v->tolerances[i]);
-        if (!is_float(m->outputs[i].dtype) && v->tolerances[i].kind != EXACT) refuse(l->c, "Output %s is %s, which is compared exactly; it has a tolerance.", quote(t->key).text, DTYPES[m->outputs[i].dtype].name);
     }
     if (inputs->count != m->n_inputs || outputs->count != m->n_outputs || tolerances->count != m->n_outputs) refuse(l->c, "It lacks an input, an output or a tolerance.");
     if (v->rows == 0 || v->rows > limit) refuse(l->c, "It has %zu rows; 1 to %zu are needed.", v->rows, limit);
@@ -3109,8 +3081,17 @@ typedef struct source { const mp_feed *all, **columns; } source;
 
 static mp_string feed_name(const mp_feed *f) { return f->name_size || !f->name ? (mp_string){f->name, f->name_size} : literal(f->name); }
 
+/* Rows of tensors as a feed. */
+static mp_feed feed_of(mp_string name, const tensor *t) {
+    mp_feed f = {.name = name.size ? name.data : "", .name_size = name.size, .rows = t->dims[0], .width = t->rank == 2 ? t->dims[1] : 1};
+    if (t->dtype == MP_STR) f.strings = t->data.s;
+    else if (is_float(t->dtype)) f.numbers = t->data.f;
+    else f.integers = t->data.i;
+    return f;
+}
+
 /* Elements first..first + n of a feed, to every stride-th place of `to`. */
-static void load_elements(context *c, const mp_input *in, const mp_feed *f, size_t first, size_t n, column to, size_t stride, size_t row) {
+static void load_elements(context *c, const mp_input *in, const mp_feed *f, size_t first, size_t n, column to, size_t stride) {
     for (size_t i = 0; i < n; i++) {
         size_t k = i * stride;
         if (in->dtype == MP_STR) {
@@ -3122,45 +3103,46 @@ static void load_elements(context *c, const mp_input *in, const mp_feed *f, size
             bool fits = x >= -0x1p63 && x < 0x1p63 && trunc(x) == x;
             to.i[k] = f->integers ? f->integers[first + i] : fits ? (int64_t)x : 0;
             if (!fits || (in->dtype == MP_BOOL && (to.i[k] < 0 || to.i[k] > 1)))
-                refuse(c, "Input %s, row %zu: a number is not of dtype %s.", quote(in->name).text, row + i / f->width, DTYPES[in->dtype].name);
+                refuse(c, "Input %s, row %zu: a number is not of dtype %s.", quote(in->name).text, (first + i) / f->width, DTYPES[in->dtype].name);
         }
     }
-}
-
-static void refuse_missing(runner *r, const mp_input *in, column x) {
-    if (in->missing != MP_MISSING_ERROR || !(is_float(in->dtype) || in->dtype == MP_STR)) return;
-    for (size_t i = 0; i < r->rows * in->width; i++)
-        if (in->dtype == MP_STR ? !x.s[i].data : is_nan(x.f[i])) refuse(r->c, "Input %s, row %zu: a value is missing, which this model does not accept.", quote(in->name).text, r->first + i / in->width);
 }
 
 /* The rows of an input for this block: a view of the caller's own, or a copy. */
 static void load_rows(runner *r, size_t input, const source *from) {
     const mp_input *in = &r->m->inputs[input];
-    column *to = &r->values[input];
-    if (from->all && in->dtype == MP_F64 && from->all->numbers) {
-        to->f = (double *)(from->all->numbers + r->first * in->width); /* steps write to what they define alone */
+    column *x = &r->values[input];
+    size_t n = r->rows * in->width;
+    if (from->all && in->dtype == MP_F64) {
+        x->f = (double *)(from->all->numbers + r->first * in->width); /* steps write to what they define alone */
     } else {
-        to->any = take(r->c, r->a, r->rows * in->width, element_size(in->dtype));
-        if (from->all) load_elements(r->c, in, from->all, r->first * in->width, r->rows * in->width, *to, 1, r->first);
-        for (size_t j = 0; !from->all && j < in->width; j++) {
-            column at = {(char *)to->any + j * element_size(in->dtype)};
-            load_elements(r->c, in, from->columns[j], r->first, r->rows, at, in->width, r->first);
-        }
+        x->any = take(r->c, r->a, n, element_size(in->dtype));
+        if (from->all) load_elements(r->c, in, from->all, r->first * in->width, n, *x, 1);
+        for (size_t j = 0; !from->all && j < in->width; j++)
+            load_elements(r->c, in, from->columns[j], r->first, r->rows, (column){(char *)x->any + j * element_size(in->dtype)}, in->width);
     }
-    refuse_missing(r, in, *to);
+    bool checked = in->missing == MP_MISSING_ERROR && (is_float(in->dtype) || in->dtype == MP_STR);
+    for (size_t i = 0; checked && i < n; i++)
+        if (in->dtype == MP_STR ? !x->s[i].data : is_nan(x->f[i]))
+            refuse(r->c, "Input %s, row %zu: a value is missing, which this model does not accept.", quote(in->name).text, r->first + i / in->width);
 }
 
-/* Computes the rows of every output: out[k] is [rows, width]. */
-static void run_model(context *c, arena *a, const mp_model *m, const source *sources, size_t rows, column *out) {
+/* Computes the rows of every output: column k is [rows, width of output k]. */
+static column *run_model(context *c, arena *a, const mp_model *m, const source *sources, size_t rows) {
     runner r = {c, a, m, take(c, a, m->n_values, sizeof(column)), 0, 0};
+    column *out = take(c, a, m->n_outputs, sizeof *out);
+    for (size_t k = 0; k < m->n_outputs; k++) {
+        size_t width = m->outputs[k].width;
+        if (width && rows > SIZE_MAX / width) fail(c, MP_NO_MEMORY, "The outputs do not fit into memory.");
+        out[k].any = take(c, a, rows * width, element_size(m->outputs[k].dtype));
+    }
     mark before = mark_arena(a);
-    for (r.first = 0; r.first < rows; r.first += r.rows) {
+    for (; r.first < rows; r.first += r.rows) {
         r.rows = rows - r.first < m->block_rows ? rows - r.first : m->block_rows;
         for (size_t i = 0; i < m->n_inputs; i++) load_rows(&r, i, &sources[i]);
         for (size_t i = 0; i < m->n_steps; i++) {
             const step *s = &m->steps[i];
-            const value *v = &m->values[s->out];
-            r.values[s->out].any = take_aligned(c, a, r.rows * v->width, element_size(v->dtype), CACHE_LINE);
+            r.values[s->out].any = take_aligned(c, a, r.rows * out_width(&r, s), element_size(out_dtype(&r, s)), CACHE_LINE);
             mark inner = mark_arena(a);
             s->op->run(&r, s);
             reset_arena(a, inner);
@@ -3171,25 +3153,7 @@ static void run_model(context *c, arena *a, const mp_model *m, const source *sou
         }
         reset_arena(a, before);
     }
-}
-
-static column *new_outputs(context *c, arena *a, const mp_model *m, size_t rows) {
-    column *out = take(c, a, m->n_outputs, sizeof *out);
-    for (size_t k = 0; k < m->n_outputs; k++) {
-        size_t width = m->outputs[k].width;
-        if (width && rows > SIZE_MAX / width) fail(c, MP_NO_MEMORY, "The outputs do not fit into memory.");
-        out[k].any = take(c, a, rows * width, element_size(m->outputs[k].dtype));
-    }
     return out;
-}
-
-/* Tensors of rows as feeds. */
-static mp_feed feed_of(mp_string name, const tensor *t) {
-    mp_feed f = {.name = name.size ? name.data : "", .name_size = name.size, .rows = t->dims[0], .width = t->rank == 2 ? t->dims[1] : 1};
-    if (t->dtype == MP_STR) f.strings = t->data.s;
-    else if (is_float(t->dtype)) f.numbers = t->data.f;
-    else f.integers = t->data.i;
-    return f;
 }
 
 /* Finds the feed, or the feeds of the columns, for every input; each feed is used. Returns the number of rows. */
@@ -3197,14 +3161,13 @@ static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed
     mp_string *names = take(c, a, n, sizeof *names);
     bool *used = take_zeroed(c, a, n, sizeof *used);
     for (size_t i = 0; i < n; i++) names[i] = feed_name(&feeds[i]);
-    directory d = new_directory(c, a, names, n);
-    const mp_string *twice = find_twice(&d);
-    if (twice) refuse(c, "The input %s is given twice.", quote(*twice).text);
+    directory d = new_directory(c, a, MP_STR, (column){names}, n);
+    if (find_twice(&d) != NOT_FOUND) refuse(c, "The input %s is given twice.", quote(names[find_twice(&d)]).text);
     for (size_t i = 0; i < m->n_inputs; i++) {
         const mp_input *in = &m->inputs[i];
         ptrdiff_t at = find_name(&d, in->name);
         bool by_column = at == NOT_FOUND && in->features && in->width;
-        size_t parts = by_column ? in->width : 1;
+        size_t parts = by_column ? in->width : 1, width = by_column ? 1 : in->width;
         sources[i].columns = take(c, a, parts, sizeof *sources[i].columns);
         for (size_t j = 0; j < parts; j++) {
             const mp_string *name = by_column ? &in->features[j] : &in->name;
@@ -3213,19 +3176,24 @@ static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed
             if (k == NOT_FOUND) refuse(c, "The input %s is missing.", quote(in->name).text);
             const mp_feed *f = sources[i].columns[j] = &feeds[k];
             bool fits = in->dtype == MP_STR ? f->strings != NULL : f->numbers || (f->integers && !is_float(in->dtype));
-            size_t width = by_column ? 1 : in->width;
             if (f->width != width) refuse(c, "The input %s has rows of %zu elements; %zu are needed.", quote(*name).text, f->width, width);
             if (!fits && f->rows && width) refuse(c, "The input %s is not given as %s.", quote(*name).text, DTYPES[in->dtype].name);
             used[k] = true;
         }
-        sources[i].all = at == NOT_FOUND ? NULL : &feeds[at];
+        sources[i].all = by_column ? NULL : sources[i].columns[0];
     }
     for (size_t i = 0; i < n; i++) {
         if (!used[i]) refuse(c, "The input %s is not one of the model's.", quote(names[i]).text);
         if (feeds[i].rows != feeds[0].rows) refuse(c, "The inputs %s and %s differ in their number of rows.", quote(names[0]).text, quote(names[i]).text);
-        if (feeds[i].width && feeds[i].rows > SIZE_MAX / feeds[i].width / sizeof(mp_string)) refuse(c, "The input %s has more rows than memory could hold.", quote(names[i]).text);
+        if (feeds[i].width && feeds[i].rows > SIZE_MAX / feeds[i].width / sizeof(mp_string)) refuse(c, "The input %s is larger than memory.", quote(names[i]).text);
     }
     return n ? feeds[0].rows : 0;
+}
+
+static column *answer(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, size_t *rows) {
+    source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources);
+    *rows = match_feeds(c, a, m, feeds, n, sources);
+    return run_model(c, a, m, sources, *rows);
 }
 
 struct mp_result {
@@ -3240,21 +3208,18 @@ static void predict(context *c, void *argument) {
     prediction *p = argument;
     const mp_model *m = p->model;
     mp_result *result = p->result;
-    arena *a = &result->arena;
-    source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources);
-    size_t rows = match_feeds(c, a, m, p->feeds, p->n_feeds, sources);
-    column *out = new_outputs(c, a, m, rows);
-    run_model(c, a, m, sources, rows, out);
-    result->values = take_zeroed(c, a, m->n_outputs, sizeof *result->values);
+    size_t rows;
+    column *out = answer(c, &result->arena, m, p->feeds, p->n_feeds, &rows);
     result->n = m->n_outputs;
+    result->values = take_zeroed(c, &result->arena, m->n_outputs, sizeof *result->values);
     for (size_t k = 0; k < m->n_outputs; k++) {
         const mp_output *o = &m->outputs[k];
-        result->values[k].output = o;
-        result->values[k].rows = rows;
-        if (is_float(o->dtype)) result->values[k].numbers = out[k].f;
-        else if (o->dtype != MP_STR) result->values[k].integers = out[k].i;
-        else result->values[k].strings = out[k].s;
-        for (size_t i = 0; o->dtype == MP_STR && i < rows * o->width; i++) out[k].s[i] = keep_string(c, a, out[k].s[i]);
+        mp_values *v = &result->values[k];
+        *v = (mp_values){.output = o, .rows = rows};
+        if (is_float(o->dtype)) v->numbers = out[k].f;
+        else if (o->dtype != MP_STR) v->integers = out[k].i;
+        else v->strings = out[k].s;
+        for (size_t i = 0; v->strings && i < rows * o->width; i++) out[k].s[i] = keep_string(c, &result->arena, out[k].s[i]);
     }
 }
 
@@ -3263,19 +3228,14 @@ mp_code mp_predict(const mp_model *model, const mp_feed *feeds, size_t n_feeds, 
     mp_error unseen;
     if (!error) error = &unseen;
     arena a = new_arena(&model->arena.allocator, SIZE_MAX);
-    prediction p = {model, feeds, n_feeds, NULL};
-    *result = p.result = a.allocator.allocate(a.allocator.context, sizeof **result);
-    if (!p.result) {
-        *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a result."};
-        return MP_NO_MEMORY;
-    }
+    prediction p = {model, feeds, n_feeds, a.allocator.allocate(a.allocator.context, sizeof **result)};
+    *result = NULL;
+    *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a result."};
+    if (!p.result) return error->code;
     *p.result = (mp_result){a, 0, NULL};
-    mp_code code = attempt(&c, error, predict, &p);
-    if (code != MP_OK) {
-        mp_result_free(p.result);
-        *result = NULL;
-    }
-    return code;
+    if (attempt(&c, error, predict, &p) == MP_OK) *result = p.result;
+    else mp_result_free(p.result);
+    return error->code;
 }
 
 size_t mp_result_count(const mp_result *result) { return result->n; }
@@ -3294,96 +3254,32 @@ void mp_result_free(mp_result *result) {
     allocator.release(allocator.context, result);
 }
 
-/* -- writing -- */
+/* -- rows and vectors as JSON -- */
 
-typedef struct sink { mp_writer write; void *context; size_t used; char buffer[4096]; } sink;
-
-static void flush(sink *k) {
-    if (k->used && k->write) k->write(k->context, k->buffer, k->used);
-    k->used = 0;
-}
-
-static void put(sink *k, const char *text, size_t size) {
-    if (size > sizeof k->buffer - k->used) flush(k);
-    if (size > sizeof k->buffer) {
-        if (k->write) k->write(k->context, text, size);
-        return;
-    }
-    memcpy(k->buffer + k->used, text, size);
-    k->used += size;
-}
-
-static void put_text(sink *k, const char *text) { put(k, text, strlen(text)); }
-
-static void put_string(sink *k, mp_string s) {
-    put_text(k, "\"");
-    for (size_t i = 0; i < s.size; i++) {
-        char escape[8];
-        unsigned char byte = (unsigned char)s.data[i];
-        if (byte == '"' || byte == '\\') sprintf(escape, "\\%c", byte);
-        else if (byte < 0x20) sprintf(escape, "\\u%04x", byte);
-        else {
-            put(k, s.data + i, 1);
-            continue;
-        }
-        put_text(k, escape);
-    }
-    put_text(k, "\"");
-}
-
-static void put_double(sink *k, double x, bool f32) {
-    char text[NUMBER_TEXT];
-    if (isfinite(x)) put(k, text, format_number(text, x, f32));
-    else put_text(k, is_nan(x) ? "\"NaN\"" : x > 0 ? "\"Infinity\"" : "\"-Infinity\"");
-}
-
-static void put_integer(sink *k, int64_t x) {
-    char text[NUMBER_TEXT];
-    bool safe = x < INT64_C(1) << 53 && x > -(INT64_C(1) << 53);
-    sprintf(text, safe ? "%" PRId64 : "\"%" PRId64 "\"", x);
-    put_text(k, text);
-}
-
-static void put_element(sink *k, mp_dtype t, column x, size_t i) {
-    if (is_float(t)) put_double(k, x.f[i], t == MP_F32);
-    else if (t == MP_BOOL) put_text(k, x.i[i] ? "true" : "false");
-    else if (t != MP_STR) put_integer(k, x.i[i]);
-    else if (x.s[i].data) put_string(k, x.s[i]);
-    else put_text(k, "null");
-}
-
-static void put_rows(sink *k, const mp_output *o, size_t rows, column x) {
-    put_text(k, "{\"dtype\": ");
-    put_string(k, literal(DTYPES[o->dtype].name));
-    put_text(k, ", \"shape\": [");
-    put_integer(k, (int64_t)rows);
-    if (o->rank) {
-        put_text(k, ", ");
-        put_integer(k, (int64_t)o->width);
-    }
-    put_text(k, "], \"data\": [");
-    for (size_t i = 0; i < rows * o->width; i++) {
-        if (i) put_text(k, ", ");
-        put_element(k, o->dtype, x, i);
-    }
-    put_text(k, "]}");
-}
-
+/* A call that reads a text and writes what it finds. */
 typedef struct reading { const mp_model *model; arena a; const char *text; size_t size; sink sink; } reading;
+
+static mp_code attempt_reading(void (*body)(context *, void *), const mp_model *model, const char *text, size_t size, mp_writer write, void *writer, mp_error *error) {
+    context c;
+    mp_error unseen;
+    reading p = {.model = model, .a = new_arena(&model->arena.allocator, SIZE_MAX), .text = text, .size = size, .sink = {.write = write, .context = writer}};
+    mp_code code = attempt(&c, error ? error : &unseen, body, &p);
+    free_arena(&p.a);
+    return code;
+}
 
 /* The tensor given for an input, or for one column of it; true and false do for floats, as 1 and 0. */
 static tensor read_feed(loader *l, const json *given, mp_dtype dtype) {
-    bool boolean = given->kind == J_ARRAY && (given->kinds == J_ARRAY ? given->inner_kinds && !(given->inner_kinds & ~(unsigned)J_BOOL) : given->kinds && !(given->kinds & ~(unsigned)J_BOOL));
-    tensor t = read_tensor(l, given, boolean && is_float(dtype) ? MP_BOOL : (int)dtype, quote(given->key).text);
-    if (t.dtype == MP_BOOL && is_float(dtype)) {
-        for (size_t i = 0; i < t.count; i++) t.data.f[i] = (double)t.data.i[i];
-        t.dtype = dtype;
-    }
-    if (t.dtype != dtype) refuse(l->c, "The input %s is %s; %s is needed.", quote(given->key).text, DTYPES[t.dtype].name, DTYPES[dtype].name);
+    unsigned kinds = given->kinds == J_ARRAY ? given->inner_kinds : given->kinds;
+    bool booleans = given->kind == J_ARRAY && kinds && !(kinds & ~(unsigned)J_BOOL);
+    tensor t = read_tensor(l, given, booleans && is_float(dtype) ? MP_BOOL : (int)dtype, "its rows");
+    for (size_t i = 0; t.dtype == MP_BOOL && is_float(dtype) && i < t.count; i++) t.data.f[i] = (double)t.data.i[i];
+    if (t.dtype != dtype && !(t.dtype == MP_BOOL && is_float(dtype))) refuse(l->c, "It is %s; %s is needed.", DTYPES[t.dtype].name, DTYPES[dtype].name);
+    t.dtype = dtype;
     return t;
 }
 
-/* What the given names stand for: an input, or a column of one; by name. */
+/* The names of the columns of all matrix inputs, and whose they are. */
 static directory list_columns(context *c, arena *a, const mp_model *m, const mp_input ***owners) {
     size_t n = 0, total = 0;
     for (size_t i = 0; i < m->n_inputs; i++) total += m->inputs[i].features ? m->inputs[i].width : 0;
@@ -3394,7 +3290,7 @@ static directory list_columns(context *c, arena *a, const mp_model *m, const mp_
             names[n] = m->inputs[i].features[j];
             (*owners)[n] = &m->inputs[i];
         }
-    return new_directory(c, a, names, n);
+    return new_directory(c, a, MP_STR, (column){names}, n);
 }
 
 static void predict_json(context *c, void *argument) {
@@ -3407,44 +3303,36 @@ static void predict_json(context *c, void *argument) {
     json *root = parse_document(c, &p->a, p->text, p->size, &m->limits);
     const json *inputs = need_kind(&l, root, "inputs", J_OBJECT, "an object");
     refuse_unread(c, root);
-    locate(c, "%s", "");
     mp_feed *feeds = take_zeroed(c, &p->a, inputs->count, sizeof *feeds);
-    size_t n = 0;
-    for (const json *given = inputs->child; given; given = given->next, n++) {
+    size_t n = 0, rows;
+    for (const json *given = inputs->child; given; given = given->next) {
         ptrdiff_t i = find_name(&m->by_name, given->key), j = find_name(&columns, given->key);
         bool all = i != NOT_FOUND && (size_t)i < m->n_inputs;
-        if (!all && j == NOT_FOUND) refuse(c, "The input %s is not one of the model's.", quote(given->key).text);
+        locate(c, "the input %s", quote(given->key).text);
+        if (!all && j == NOT_FOUND) refuse(c, "It is not one of the model's.");
         const mp_input *in = all ? &m->inputs[i] : owners[j];
-        int rank = 1 + (all ? in->rank : 0);
         tensor t = read_feed(&l, given, in->dtype);
-        if (t.rank != rank) refuse(c, "The input %s has rank %d; %d is needed.", quote(given->key).text, t.rank, rank);
-        feeds[n] = feed_of(given->key, &t);
+        if (t.rank != 1 + (all ? in->rank : 0)) refuse(c, "It has rank %d; %d is needed.", t.rank, 1 + (all ? in->rank : 0));
+        feeds[n++] = feed_of(given->key, &t);
     }
-    source *sources = take_zeroed(c, &p->a, m->n_inputs, sizeof *sources);
-    size_t rows = match_feeds(c, &p->a, m, feeds, n, sources);
-    column *out = new_outputs(c, &p->a, m, rows);
-    run_model(c, &p->a, m, sources, rows, out);
-    put_text(&p->sink, "{\"outputs\": {");
+    locate(c, "%s", "");
+    column *out = answer(c, &p->a, m, feeds, n, &rows);
     for (size_t k = 0; k < m->n_outputs; k++) {
-        if (k) put_text(&p->sink, ", ");
-        put_string(&p->sink, m->outputs[k].name);
-        put_text(&p->sink, ": ");
-        put_rows(&p->sink, &m->outputs[k], rows, out[k]);
+        const mp_output *o = &m->outputs[k];
+        put_format(&p->sink, k ? ", " : "{\"outputs\": {");
+        put_string(&p->sink, o->name);
+        put_format(&p->sink, ": {\"dtype\": \"%s\", \"shape\": [%zu", DTYPES[o->dtype].name, rows);
+        if (o->rank) put_format(&p->sink, ", %zu", o->width);
+        put_list(&p->sink, "], \"data\": ", o->dtype, out[k], rows * o->width);
+        put_format(&p->sink, "}");
     }
-    put_text(&p->sink, "}}\n");
+    put_format(&p->sink, "}}\n");
     flush(&p->sink);
 }
 
-mp_code mp_predict_json(const mp_model *model, const char *text, size_t size, mp_writer write, void *context_of_writer, mp_error *error) {
-    context c;
-    mp_error unseen;
-    reading p = {.model = model, .a = new_arena(&model->arena.allocator, SIZE_MAX), .text = text, .size = size, .sink = {.write = write, .context = context_of_writer}};
-    mp_code code = attempt(&c, error ? error : &unseen, predict_json, &p);
-    free_arena(&p.a);
-    return code;
+mp_code mp_predict_json(const mp_model *model, const char *text, size_t size, mp_writer write, void *context, mp_error *error) {
+    return attempt_reading(predict_json, model, text, size, write, context, error);
 }
-
-/* -- verifying -- */
 
 /* How many doubles (f32: floats) lie between two finite numbers, one of them counted. */
 static uint64_t ulps_between(double a, double b, bool f32) {
@@ -3452,33 +3340,20 @@ static uint64_t ulps_between(double a, double b, bool f32) {
     for (int i = 0; i < 2; i++) {
         double x = i ? b : a;
         float narrow = (float)x;
-        uint32_t bits32;
-        memcpy(&bits32, &narrow, sizeof bits32);
-        int64_t magnitude = f32 ? (int64_t)(bits32 & 0x7fffffff) : (int64_t)(bits_of(x) & INT64_MAX);
-        at[i] = x < 0 ? -magnitude : magnitude;
+        uint32_t bits;
+        memcpy(&bits, &narrow, sizeof bits);
+        at[i] = f32 ? (int64_t)(bits & INT32_MAX) : (int64_t)(bits_of(x) & INT64_MAX);
+        if (x < 0) at[i] = -at[i];
     }
     return at[0] > at[1] ? (uint64_t)at[0] - (uint64_t)at[1] : (uint64_t)at[1] - (uint64_t)at[0];
 }
 
 /* Written so that an unexpected NaN or infinity fails. */
 static bool agrees(mp_dtype dtype, const tolerance *t, column got, column expected, size_t i) {
-    if (!is_float(dtype)) return compare_elements(dtype, got, i, expected, i) == 0;
-    double a = got.f[i], b = expected.f[i];
-    if (a == b || (is_nan(a) && is_nan(b))) return true;
-    if (!isfinite(a) || !isfinite(b)) return false;
-    if (t->kind == ULPS) return ulps_between(a, b, dtype == MP_F32) <= t->ulps;
-    return t->kind == BOUND && fabs(a - b) <= t->atol + t->rtol * fabs(b);
-}
-
-/* One element, short enough for a sentence. */
-static quoted element_text(mp_dtype dtype, column x, size_t i) {
-    if (dtype == MP_STR && x.s[i].data) return quote(x.s[i]);
-    sink k = {0};
-    quoted q;
-    put_element(&k, dtype, x, i);
-    memcpy(q.text, k.buffer, k.used); /* a number: below NUMBER_TEXT */
-    q.text[k.used] = '\0';
-    return q;
+    if (compare_elements(dtype, got, i, expected, i) == 0) return true;
+    if (!is_float(dtype) || !isfinite(got.f[i]) || !isfinite(expected.f[i])) return false;
+    if (t->kind == ULPS) return ulps_between(got.f[i], expected.f[i], dtype == MP_F32) <= t->ulps;
+    return t->kind == BOUND && fabs(got.f[i] - expected.f[i]) <= t->atol + t->rtol * fabs(expected.f[i]);
 }
 
 /* Replays vectors: a line per output, then MP_MISMATCH for the first element that does not agree. */
@@ -3489,53 +3364,42 @@ static void replay(context *c, arena *a, const mp_model *m, const vectors *v, si
         feeds[i] = feed_of(m->inputs[i].name, &v->inputs[i]);
         sources[i].all = &feeds[i];
     }
-    column *out = new_outputs(c, a, m, v->rows);
-    run_model(c, a, m, sources, v->rows, out);
+    column *out = run_model(c, a, m, sources, v->rows);
     size_t bad_output = SIZE_MAX, bad_element = 0;
     for (size_t k = 0; k < m->n_outputs; k++) {
         const mp_output *o = &m->outputs[k];
         size_t n = v->rows * o->width, bad = 0;
         for (size_t i = 0; i < n; i++) {
             if (agrees(o->dtype, &v->tolerances[k], out[k], v->expected[k].data, i)) continue;
-            if (bad_output == SIZE_MAX) {
-                bad_output = k;
-                bad_element = i;
-            }
+            if (bad_output == SIZE_MAX) bad_output = k, bad_element = i;
             bad++;
         }
-        char line[128];
         put_string(lines, o->name);
-        if (bad) snprintf(line, sizeof line, ": mismatch in %zu of %zu elements\n", bad, n);
-        else snprintf(line, sizeof line, ": ok, %zu rows\n", v->rows);
-        put_text(lines, line);
+        if (bad) put_format(lines, ": mismatch in %zu of %zu elements\n", bad, n);
+        else put_format(lines, ": ok, %zu rows\n", v->rows);
     }
     flush(lines);
     if (bad_output == SIZE_MAX) return;
     const mp_output *o = &m->outputs[bad_output];
-    fail(c, MP_MISMATCH, "Output %s, row %zu, element %zu is %s, but the original model answered %s.", quote(o->name).text, bad_element / o->width,
-         bad_element % o->width, element_text(o->dtype, out[bad_output], bad_element).text, element_text(o->dtype, v->expected[bad_output].data, bad_element).text);
+    quoted got = element_text(o->dtype, out[bad_output], bad_element), expected = element_text(o->dtype, v->expected[bad_output].data, bad_element);
+    fail(c, MP_MISMATCH, "Output %s, row %zu, element %zu is %s, but the original model answered %s.", quote(o->name).text,
+         bad_element / o->width, bad_element % o->width, got.text, expected.text);
 }
 
 static void verify(context *c, void *argument) {
     reading *p = argument;
     const mp_model *m = p->model;
     const vectors *v = m->vectors;
-    if (p->text) {
-        loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .end = p->text + p->size, .limits = &m->limits, .model = (mp_model *)m};
-        locate(c, "the vectors");
-        v = read_vectors(&l, parse_document(c, &p->a, p->text, p->size, &m->limits), SIZE_MAX);
-    }
-    if (!v) refuse(c, "The artifact carries no vectors, so nothing proves it.");
+    loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .end = p->text + p->size, .limits = &m->limits, .model = (mp_model *)m};
+    locate(c, "the vectors");
+    if (p->text) v = read_vectors(&l, parse_document(c, &p->a, p->text, p->size, &m->limits), SIZE_MAX);
+    if (!v) refuse(c, "The artifact carries none, so nothing proves it.");
+    locate(c, "%s", "");
     replay(c, &p->a, m, v, &p->sink);
 }
 
-mp_code mp_verify(const mp_model *model, const char *text, size_t size, mp_writer write, void *context_of_writer, mp_error *error) {
-    context c;
-    mp_error unseen;
-    reading p = {.model = model, .a = new_arena(&model->arena.allocator, SIZE_MAX), .text = text, .size = size, .sink = {.write = write, .context = context_of_writer}};
-    mp_code code = attempt(&c, error ? error : &unseen, verify, &p);
-    free_arena(&p.a);
-    return code;
+mp_code mp_verify(const mp_model *model, const char *vectors, size_t size, mp_writer write, void *context, mp_error *error) {
+    return attempt_reading(verify, model, vectors, vectors ? size : 0, write, context, error);
 }
 
 /* -- mp_load, mp_free, mp_info -- */
@@ -3559,45 +3423,38 @@ static void load(context *c, void *argument) {
     if (verification) m->vectors = read_vectors(&l, verification, m->limits.rows);
     if (p->options->no_verify) return;
     if (!verification) refuse(c, "It carries no vectors (\"verification\"), so nothing proves it: load it without verifying if you trust it.");
-    sink nowhere = {0};
-    replay(c, &p->scratch, m, m->vectors, &nowhere);
+    replay(c, &p->scratch, m, m->vectors, &(sink){.write = NULL});
 }
 
-static mp_limits with_defaults(mp_limits given) {
-    static const mp_limits defaults = {(size_t)512 << 20, 16, 10000, (size_t)1 << 28, (size_t)1 << 20, 4096, (size_t)1 << 22, SIZE_MAX >> 32 ? SIZE_MAX >> 32 : SIZE_MAX / 2};
-    if (!given.bytes) given.bytes = defaults.bytes;
-    if (!given.depth) given.depth = defaults.depth;
-    if (!given.steps) given.steps = defaults.steps;
-    if (!given.elements) given.elements = defaults.elements;
-    if (!given.row) given.row = defaults.row;
-    if (!given.rows) given.rows = defaults.rows;
-    if (!given.total) given.total = defaults.total;
-    if (!given.memory) given.memory = defaults.memory;
-    if (given.depth > DEEPEST) given.depth = DEEPEST;
-    return given;
+static mp_limits with_defaults(mp_limits l) {
+    if (!l.bytes) l.bytes = (size_t)512 << 20;
+    if (!l.depth) l.depth = 16;
+    if (!l.steps) l.steps = 10000;
+    if (!l.elements) l.elements = (size_t)1 << 28;
+    if (!l.row) l.row = (size_t)1 << 20;
+    if (!l.rows) l.rows = 4096;
+    if (!l.total) l.total = (size_t)1 << 22;
+    if (!l.memory) l.memory = (size_t)(SIZE_MAX < UINT64_C(1) << 32 ? SIZE_MAX / 2 : UINT64_C(1) << 32);
+    if (l.depth > DEEPEST) l.depth = DEEPEST;
+    return l;
 }
 
 mp_code mp_load(const char *data, size_t size, const mp_options *options, mp_model **model, mp_error *error) {
-    static const mp_options defaults = {0};
     context c;
     mp_error unseen;
     if (!error) error = &unseen;
-    if (!options) options = &defaults;
+    if (!options) options = &(mp_options){.no_verify = false};
     mp_limits limits = with_defaults(options->limits);
-    loading p = {data, size, options, NULL, new_arena(&options->allocator, limits.memory)};
-    *model = p.model = p.scratch.allocator.allocate(p.scratch.allocator.context, sizeof **model);
-    if (!p.model) {
-        *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a model."};
-        return MP_NO_MEMORY;
-    }
-    *p.model = (mp_model){.arena = p.scratch, .limits = limits};
-    mp_code code = attempt(&c, error, load, &p);
+    arena a = new_arena(&options->allocator, limits.memory);
+    loading p = {data, size, options, a.allocator.allocate(a.allocator.context, sizeof **model), a};
+    *model = NULL;
+    *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a model."};
+    if (!p.model) return error->code;
+    *p.model = (mp_model){.arena = a, .limits = limits};
+    if (attempt(&c, error, load, &p) == MP_OK) *model = p.model;
+    else mp_free(p.model);
     free_arena(&p.scratch);
-    if (code != MP_OK) {
-        mp_free(p.model);
-        *model = NULL;
-    }
-    return code;
+    return error->code;
 }
 
 void mp_free(mp_model *model) {
@@ -3615,59 +3472,40 @@ size_t mp_carried_rows(const mp_model *model) { return model->vectors ? model->v
 const char *mp_op_name(size_t index) { return index < LENGTH(OPS) ? OPS[index].name : NULL; }
 
 /* {"name", "dtype", "shape" */
-static void put_head(sink *k, mp_string name, mp_dtype dtype, int rank, size_t width) {
-    put_text(k, "{\"name\": ");
+static void put_head(sink *k, size_t index, mp_string name, mp_dtype dtype, int rank, size_t width) {
+    put_format(k, index ? ", {\"name\": " : "{\"name\": ");
     put_string(k, name);
-    put_text(k, ", \"dtype\": ");
-    put_string(k, literal(DTYPES[dtype].name));
-    put_text(k, ", \"shape\": [");
-    if (rank) put_integer(k, (int64_t)width);
-    put_text(k, "]");
+    put_format(k, ", \"dtype\": \"%s\", \"shape\": [", DTYPES[dtype].name);
+    put_format(k, rank ? "%zu]" : "]", width);
 }
 
-static void put_list(sink *k, const char *key, mp_dtype dtype, column x, size_t n) {
-    put_text(k, key);
-    for (size_t i = 0; i < n; i++) {
-        if (i) put_text(k, ", ");
-        put_element(k, dtype, x, i);
-    }
-    put_text(k, "]");
-}
-
-void mp_info(const mp_model *model, mp_writer write, void *context_of_writer) {
-    static const char *const missing[] = {", \"missing\": \"error\"", ", \"missing\": \"nan\"", ", \"missing\": \"null\""};
-    sink k = {.write = write, .context = context_of_writer};
-    put_text(&k, "{\"inputs\": [");
+void mp_info(const mp_model *model, mp_writer write, void *context) {
+    static const char *const missing[] = {"error", "nan", "null"};
+    sink k = {.write = write, .context = context};
+    put_format(&k, "{\"inputs\": [");
     for (size_t i = 0; i < model->n_inputs; i++) {
         const mp_input *in = &model->inputs[i];
-        if (i) put_text(&k, ", ");
-        put_head(&k, in->name, in->dtype, in->rank, in->width);
-        put_text(&k, missing[in->missing]);
-        if (in->features) put_list(&k, ", \"features\": [", MP_STR, (column){(void *)in->features}, in->width);
-        put_text(&k, "}");
+        put_head(&k, i, in->name, in->dtype, in->rank, in->width);
+        put_format(&k, ", \"missing\": \"%s\"", missing[in->missing]);
+        if (in->features) put_list(&k, ", \"features\": ", MP_STR, (column){(void *)in->features}, in->width);
+        put_format(&k, "}");
     }
-    put_text(&k, "], \"outputs\": [");
+    put_format(&k, "], \"outputs\": [");
     for (size_t i = 0; i < model->n_outputs; i++) {
         const mp_output *o = &model->outputs[i];
-        if (i) put_text(&k, ", ");
-        put_head(&k, o->name, o->dtype, o->rank, o->width);
-        put_text(&k, ", \"role\": ");
-        put_string(&k, o->role);
-        if (o->class_strings) put_list(&k, ", \"classes\": [", MP_STR, (column){(void *)o->class_strings}, o->n_classes);
-        else if (o->class_integers) put_list(&k, ", \"classes\": [", o->class_booleans ? MP_BOOL : MP_I64, (column){(void *)o->class_integers}, o->n_classes);
-        put_text(&k, "}");
+        const void *classes = o->class_strings ? (const void *)o->class_strings : o->class_integers;
+        put_head(&k, i, o->name, o->dtype, o->rank, o->width);
+        put_format(&k, ", \"role\": \"%s\"", o->role.data);
+        if (classes) put_list(&k, ", \"classes\": ", o->class_strings ? MP_STR : o->class_booleans ? MP_BOOL : MP_I64, (column){(void *)classes}, o->n_classes);
+        put_format(&k, "}");
     }
-    put_text(&k, "], \"ops\": [");
     bool first = true;
     for (size_t i = 0; i < LENGTH(OPS); i++) {
         bool used = false;
         for (size_t s = 0; s < model->n_steps; s++) used |= model->steps[s].op == &OPS[i];
-        if (!used) continue;
-        put_text(&k, first ? "\"" : ", \"");
-        put_text(&k, OPS[i].name);
-        put_text(&k, "\"");
-        first = false;
+        if (used) put_format(&k, first ? "], \"ops\": [\"%s\"" : ", \"%s\"", OPS[i].name);
+        first &= !used;
     }
-    put_text(&k, "]}\n");
+    put_format(&k, first ? "], \"ops\": []}\n" : "]}\n");
     flush(&k);
 }

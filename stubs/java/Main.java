@@ -104,13 +104,13 @@ public final class Main {
     private static int predict(String artifact, boolean verified, InputStream in, Writer out) throws IOException {
         Modelport.Model model = verified ? Modelport.load(read(artifact)) : unverified(artifact);
         Map<String, Modelport.Tensor> outputs = model.predictJson(read(in, 1 << 16, "The request"));
-        Modelport.writeJson(outputs, out);
+        Modelport.writeOutputs(outputs, out);
         out.write("\n");
         return DONE;
     }
 
     private static Modelport.Model unverified(String artifact) throws IOException {
-        return Modelport.load(read(artifact), new Modelport.Options().withoutReplay());
+        return Modelport.load(read(artifact), false, new Modelport.Limits());
     }
 
     private static byte[] read(String path) throws IOException {
@@ -125,16 +125,13 @@ public final class Main {
         long most = Math.min(limits.documentBytes, limits.memory / 2);
         byte[] bytes = new byte[(int) Math.min(expected, most + 1)];
         int n = 0;
-        for (int k = 0; k >= 0; n += k) {
+        for (int k = in.read(bytes); k >= 0; k = in.read(bytes, n, bytes.length - n)) {
+            n += k;
             if (n > most) {
                 throw new IOException(what + " has more than " + most + " bytes, which is more than this program may read");
             }
             if (n == bytes.length) {
                 bytes = Arrays.copyOf(bytes, (int) Math.min(2L * n, most + 1));
-            }
-            k = Math.max(-1, in.read(bytes, n, bytes.length - n));
-            if (k < 0) {
-                break;
             }
         }
         return Arrays.copyOf(bytes, n);

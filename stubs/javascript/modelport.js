@@ -1102,13 +1102,13 @@ function nearest(distances, from, width, k) {
 }
 
 /** The weights of the chosen neighbours of one row. */
-function neighbourWeights(distances, from, chosen, byDistance, round) {
+function neighbourWeights(distances, from, chosen, byDistance) {
   const weights = new Float64Array(chosen.length).fill(1);
   if (!byDistance) return weights;
   const zero = chosen.some((i) => distances[from + i] === 0);
   return weights.map((_, j) => {
     const d = distances[from + chosen[j]];
-    return zero ? Number(d === 0) : round(1 / d);
+    return zero ? Number(d === 0) : 1 / d;
   });
 }
 
@@ -1612,8 +1612,8 @@ const OPS = {
 
   knn: {
     check(step) {
-      const { width, dtype, round } = checkRow(step), k = step.whole("k", 1, width);
-      const byDistance = step.choice("weights", ["uniform", "distance"]) === "distance", common = { dtype: "f64", rounded: dtype, width, round, k, byDistance };
+      const { width } = step.only(["f64"]), k = step.whole("k", 1, width);
+      const byDistance = step.choice("weights", ["uniform", "distance"]) === "distance", common = { dtype: "f64", width, k, byDistance };
       if (step.has("classes")) {
         const classes = step.whole("classes", 1, step.limits.rowElements), codes = step.indexes("targets", 0, classes - 1);
         return { ...common, shape: [classes], codes: step.length("targets", codes, width), targets: null };
@@ -1622,10 +1622,10 @@ const OPS = {
       if (shape[0] !== width) step.refuse(`has "targets" for ${shape[0]} points; its input has ${width}`);
       return { ...common, shape: [shape[1]], codes: null, targets };
     },
-    run({ rounded, shape: [size], width, round, k, byDistance, codes, targets }, [input], n) {
-      const x = toFloat(input, rounded), out = new Float64Array(n * size);
+    run({ shape: [size], width, k, byDistance, codes, targets }, [x], n) {
+      const out = new Float64Array(n * size);
       for (let r = 0; r < n; r++) {
-        const chosen = nearest(x, r * width, width, k), weights = neighbourWeights(x, r * width, chosen, byDistance, round);
+        const chosen = nearest(x, r * width, width, k), weights = neighbourWeights(x, r * width, chosen, byDistance);
         let total = 0;
         for (let j = 0; j < k; j++) {
           total += weights[j];

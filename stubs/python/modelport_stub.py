@@ -1335,6 +1335,7 @@ def _couple(r: Array) -> Array:
 
 _HIGH, _LOW = 2**31 - 1, -(2**31)  # beyond every key: NaN goes right, NaN goes left
 _PAIRS = 2**16  # (row, tree) pairs walked at once
+_SMALL_TREE, _MANY_ROWS = 64, 4096  # from that many rows on, trees of up to so many leaves are not walked but selected
 
 
 class Forest:
@@ -1351,6 +1352,8 @@ class Forest:
         self._read_leaves(a)
         self._read_columns(a)
         self._groups = self._pack()
+        nodes_of_trees = np.diff(np.append(self._start, len(self._inner) + len(self._leaf)))
+        self._small = len(self._column_feature) > 0 and int(nodes_of_trees.max()) < 2 * _SMALL_TREE
 
     def _read_nodes(self, a: Attributes, features: int) -> None:
         self._start, feature = a.integers("start", None), a.integers("feature", None)
@@ -1371,13 +1374,14 @@ class Forest:
             table = a.tensor("leaf_table", (self.acc,), None)
             if len(table) % w:
                 raise a.refuse(f"has a leaf_table of {len(table)} elements, which are no rows of {w}")
-            self._leaf_row = a.integers("leaf", leaves)
-            if not ((self._leaf_row >= 0) & (self._leaf_row < len(table) // w)).all():
+            leaf_row = a.integers("leaf", leaves)
+            if not ((leaf_row >= 0) & (leaf_row < len(table) // w)).all():
                 raise a.refuse(f"has a leaf outside its leaf_table of {len(table) // w} rows")
         else:
             table = a.tensor("leaf", (self.acc,), leaves * w)
-            self._leaf_row = np.arange(leaves)
+            leaf_row = np.arange(leaves)
         self._table = table.reshape(-1, w)
+        self._leaf = table[leaf_row] if w == 1 else leaf_row  # by leaf number: its value or, when leaves are wide, its row
         self._class = None
         if a.has("class"):
             self._class = a.integers("class", trees)
@@ -1448,7 +1452,7 @@ class Forest:
     def _pack(self) -> list[_Group] | None:
         """Groups of consecutive trees, each small enough for its packed nodes; None when a single tree is too large."""
         left_bits = 32 - max(1, len(self._column_feature).bit_length())
-        ends = np.append(self._start[1:], len(self._inner) + len(self._leaf_row))
+        ends = np.append(self._start[1:], len(self._inner) + len(self._leaf))
         if (ends - self._start).max() > 1 << left_bits:
             return None
         groups, first = [], 0
@@ -1462,40 +1466,67 @@ class Forest:
         """(n, width) sums for rows x (n, features); begin (n, width) takes the place of init."""
         total = np.empty((len(x), self.width), dtype=DTYPES[self.acc])
         total[:] = self._init if begin is None else begin
-        rows = max(1, min(2048, 2**20 // max(1, len(self._column_feature))))
-        for at in range(0, len(x), rows):
-            block = x[at : at + rows].astype(self._dtype, copy=False)
-            keys, part = self._keys(block), total[at : at + rows]
+        select = self._small and len(x) >= _MANY_ROWS and len(self._column_feature) <= 2**22 // _MANY_ROWS
+        most = max(
+            1, min(2**14, 2**22 // len(self._column_feature)) if select else min(2048, 2**20 // max(1, len(self._column_feature)))
+        )
+        blocks = -(-len(x) // most)
+        for k in range(blocks):
+            at, end = len(x) * k // blocks, len(x) * (k + 1) // blocks
+            block = x[at:end].astype(self._dtype, copy=False)
+            keys = self._keys(block)
             if self._missing == "error":
                 self._refuse_visited_nan(block, keys)
-            if self._groups is None:
-                for tree in range(len(self._start)):
-                    self._add(part, np.array([tree]), self._walk_one(tree, keys)[None])
-            else:
-                shifted = (keys << 32).ravel()
-                for group in self._groups:
-                    for trees, leaves in group.walk(shifted, len(block)):
-                        self._add(part, trees, leaves)
+            for trees, leaves in self._select(keys) if select else self._walk(keys):
+                self._add(total[at:end], trees, leaves)
         return total / total.dtype.type(len(self._start)) if self._mean else total
 
-    def _add(self, total: Array, trees: Array, leaves: Array) -> None:
-        """Adds the leaves (k, m) of k trees to total (m, width), tree by tree."""
-        k, m = leaves.shape
-        if self._class is None and (m >= k or self._table.shape[1] > 16):
-            for j in range(k):
-                total += self._table[self._leaf_row[leaves[j]]]
-        elif self._class is None:
-            terms = self._table[self._leaf_row[leaves]]  # (k, m, w)
-            total[:] = np.add.accumulate(np.concatenate([total[None], terms]), axis=0)[-1]
+    def _walk(self, keys: Array) -> Iterable[tuple[Array, Array]]:
+        """Yields (trees (k,), their leaves (k, n)) for keys (n, columns), in order."""
+        if self._groups is None:
+            for tree in range(len(self._start)):
+                yield np.array([tree]), self._leaf[self._walk_one(tree, keys)][None]
         else:
-            values, classes = self._table[self._leaf_row[leaves], 0], self._class[trees]  # (k, m), (k,)
-            if m >= k:
-                for j in range(k):
-                    total[:, classes[j]] += values[j]
-            else:
-                for c in np.unique(classes):
-                    terms = np.concatenate([total[None, :, c], values[classes == c]])
-                    total[:, c] = np.add.accumulate(terms, axis=0)[-1]
+            shifted = (keys << 32).ravel()
+            for group in self._groups:
+                yield from group.walk(shifted, len(keys))
+
+    def _select(self, keys: Array) -> Iterable[tuple[Array, Array]]:
+        """As _walk, for small trees and many rows: every node is asked for all rows, which takes no gathers."""
+        columns = np.ascontiguousarray(keys.T, dtype=np.int32)
+        is_inner = np.zeros(len(self._inner) + len(self._leaf), dtype=bool)
+        is_inner[self._inner] = True
+        nodes, questions, bounds = (
+            is_inner.tolist(),
+            list(zip(self._column.tolist(), self._key.tolist())),
+            [*self._start.tolist(), len(is_inner)],
+        )
+        first_leaf = first_inner = 0
+        for tree in range(len(self._start)):
+            pattern = nodes[bounds[tree] : bounds[tree + 1]]
+            inner = sum(pattern)
+            numbers = _selected_leaves(pattern, questions[first_inner : first_inner + inner], columns)
+            leaves = self._leaf[first_leaf : first_leaf + inner + 1]
+            yield np.array([tree]), leaves.take(numbers)[None]
+            first_inner, first_leaf = first_inner + inner, first_leaf + inner + 1
+
+    def _add(self, total: Array, trees: Array, leaves: Array) -> None:
+        """Adds the leaves (k, m) of k trees - values, or rows of the table - to total (m, width), tree by tree."""
+        k, m = leaves.shape
+        wide = self._table.shape[1] > 1
+        if wide and (m >= k or self._table.shape[1] > 16):
+            for rows in leaves:
+                total += self._table.take(rows, axis=0)
+        elif wide:
+            total[:] = _add_in_order(total, self._table.take(leaves, axis=0))
+        elif m >= k:
+            columns = np.zeros(k, dtype=np.int64) if self._class is None else self._class[trees]
+            for column, values in zip(columns, leaves):
+                total[:, column] += values
+        else:
+            classes = np.zeros(k, dtype=np.int64) if self._class is None else self._class[trees]
+            for c in np.unique(classes):
+                total[:, c] = _add_in_order(total[:, c], leaves[classes == c])
 
     def _walk_one(self, tree: int, keys: Array, nan: Array | None = None) -> Array:
         """The leaf number of every row in one tree, a level at a time; refuses a visit of a node whose feature is NaN."""
@@ -1540,11 +1571,24 @@ class _Group:
         self._nodes[place[inner - begin]] = forest._key[low:high] << 32 | forest._column[low:high] << left_bits | lefts
         is_leaf = np.ones(end - begin, dtype=bool)
         is_leaf[inner - begin] = False
-        self._leaf = np.zeros(end - begin, dtype=np.int64)  # place -> leaf number
-        self._leaf[place[is_leaf]] = begin - low + np.arange(np.count_nonzero(is_leaf))
+        leaves = forest._leaf[begin - low : end - high]
+        self._leaf = np.zeros(end - begin, dtype=leaves.dtype)  # by place: the forest's entry for the leaf
+        self._leaf[place[is_leaf]] = leaves
+        self._depth = self._measure_depth()
+
+    def _measure_depth(self) -> int:
+        """Levels below the roots; 8 stands for 8 or more."""
+        places = np.arange(self._trees)
+        for depth in range(8):
+            lefts = self._nodes[places] & (1 << self._bits) - 1
+            lefts = lefts[lefts != places]
+            if not len(lefts):
+                return depth
+            places = np.concatenate([lefts, lefts + 1])
+        return 8
 
     def walk(self, keys: Array, rows: int) -> Iterable[tuple[Array, Array]]:
-        """Yields (trees (k,), leaf numbers (k, rows)) for blocks of trees, in order."""
+        """Yields (trees (k,), their leaves (k, rows)) for blocks of trees, in order."""
         step = max(1, _PAIRS // max(1, rows))
         offsets = np.arange(rows) * self._columns
         for first in range(0, self._trees, step):
@@ -1552,36 +1596,60 @@ class _Group:
             places = self._descend(np.repeat(trees, rows), np.tile(offsets, len(trees)), keys)
             yield self._first + trees, self._leaf.take(places).reshape(len(trees), rows)
 
-    def _descend(self, node: Array, offset: Array, keys: Array) -> Array:
-        """From the roots to the leaves, for each (row, tree) pair; finished pairs are set aside now and then."""
-        left, column = (1 << self._bits) - 1, (1 << 32 - self._bits) - 1
-        if not self._columns:
-            return node
-        result, pairs = node, None
-        while True:
-            code = self._nodes.take(node)
-            at = code >> self._bits
-            at &= column
-            at += offset
-            right = keys.take(at) > code
-            code &= left
-            code += right
-            moving = code != node
-            alive = int(np.count_nonzero(moving))
-            if alive == 0:
-                break
-            if alive < 0.75 * len(node):
-                if pairs is None:
-                    result, pairs = code, np.flatnonzero(moving)
-                else:
-                    result[pairs] = code
-                    pairs = pairs[moving]
-                code, offset = code[moving], offset[moving]
-            node = code
-        if pairs is None:
-            return node
-        result[pairs] = node
+    def _step(self, place: Array, offset: Array, keys: Array) -> Array:
+        """One level down, for each (row, tree) pair."""
+        node = self._nodes.take(place, mode="clip")
+        at = node >> self._bits
+        at &= (1 << 32 - self._bits) - 1
+        at += offset
+        right = keys.take(at, mode="clip") > node
+        node &= (1 << self._bits) - 1
+        node += right
+        return node
+
+    def _descend(self, place: Array, offset: Array, keys: Array) -> Array:
+        """From the roots to the leaves; in deep trees the pairs that have arrived are set aside now and then."""
+        for _ in range(self._depth if self._depth < 8 else 3):
+            place = self._step(place, offset, keys)
+        if self._depth < 8:
+            return place
+        result, pairs = place, np.arange(len(place))
+        while len(pairs):
+            following = self._step(place, offset, keys)
+            moving = following != place
+            place = following
+            if np.count_nonzero(moving) < 0.75 * len(pairs):
+                result[pairs] = place
+                pairs, place, offset = pairs[moving], place[moving], offset[moving]
         return result
+
+
+def _selected_leaves(pattern: list[bool], questions: list[tuple[int, int]], columns: Array) -> Array:
+    """The leaf number (u8) of every row in one tree; pattern tells inner nodes from leaves, in preorder.
+
+    From the last node to the first, each inner node merges the answers of its two subtrees by its own question, with the
+    bit-wise choice left ^ ((left ^ right) & mask).
+    """
+    answers: list[Any] = []  # a subtree's leaf numbers (n,), or the number of a single leaf
+    leaf, question = len(pattern) - len(questions), len(questions)
+    for is_inner in reversed(pattern):
+        if not is_inner:
+            leaf -= 1
+            answers.append(leaf)
+            continue
+        question -= 1
+        column, key = questions[question]
+        left, right, mask = answers.pop(), answers.pop(), (columns[column] > key).view(np.uint8)
+        if isinstance(left, int) and isinstance(right, int):
+            mask += np.uint8(left)
+            answers.append(mask)
+            continue
+        np.negative(mask, out=mask)
+        difference = np.bitwise_xor(left, right, dtype=np.uint8)
+        difference &= mask
+        difference ^= np.uint8(left) if isinstance(left, int) else left
+        answers.append(difference)
+    return answers[0] if isinstance(answers[0], np.ndarray) else np.zeros(columns.shape[1], dtype=np.uint8)
 
 
 def _checked_right(a: Attributes, start: Array, is_inner: Array, offsets: Array) -> Array:
@@ -1648,6 +1716,11 @@ def _category_codes(x: Array) -> Array:
     """Integers as they are, everything else as -1."""
     whole = (x == np.floor(x)) & (x >= 0) & (x < 2.0**63)
     return np.where(whole, x, -1.0).astype(np.int64)
+
+
+def _add_in_order(total: Array, terms: Array) -> Array:
+    """total (...) plus terms (k, ...), one after the other."""
+    return np.add.accumulate(np.concatenate([total[None], terms]), axis=0)[-1]
 
 
 def _sortable(x: Array) -> Array:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelport.document import Tolerance
-from modelport.graph import Graph, Output
 from modelport_json import read_document
 from modelport_json.tensors import decode
+
+from modelport.document import Tolerance
+from modelport.graph import Graph, Output
 
 FOLDER = Path(__file__).resolve().parents[3] / "fixtures" / "ops"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import modelport_onnx
 import numpy as np
 import pytest
 
-import modelport_onnx
 from modelport.compare import compare
 from modelport.document import Document, Tolerance
 from modelport.errors import InputError
-
 from tests.converters.modelport_onnx.cases import Case, all_cases
 
 TARGETS = ("onnxruntime>=1.21", "onnxruntime>=1.17")
@@ -37,8 +36,9 @@ def test_the_list_of_exceptions_is_not_stale() -> None:
 
 
 def test_there_are_cases_for_every_op() -> None:
-    from modelport.ops import OPS
     from modelport_onnx.writer import RULES
+
+    from modelport.ops import OPS
 
     assert {case.op for case in CASES} == set(OPS) == set(RULES)
     assert len(CASES) > 400 and np.mean([case.error is None for case in CASES]) > 0.5

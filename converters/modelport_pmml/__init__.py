@@ -1,0 +1,51 @@
+"""PMML 4.4, written and read natively: no Java, no licence beyond our own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelport.document import Document, Loaded
+
+__all__ = ["CONSUMERS", "FORMAT", "SUFFIXES", "load", "sniff", "write"]
+
+FORMAT = "pmml"
+SUFFIXES = (".pmml",)
+
+
+def sniff(head: bytes) -> bool:
+    """Do these first bytes look like a PMML document?"""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return start[:1] == b"<" and b"<PMML" in start[:4096]
+
+
+def write(document: Document, options: Mapping[str, Any] | None = None) -> bytes:
+    """The document as PMML 4.4; Unsupported, naming the step, for what PMML cannot carry."""
+    from .writer import write_document
+
+    return write_document(document, options)
+
+
+def load(data: bytes, options: Mapping[str, Any] | None = None) -> Loaded:
+    """A PMML document as a graph, evaluated from its elements; options: `limits`, and `altered` to accept a changed file."""
+    from .reader import load_document
+
+    return load_document(data, options)
+
+
+def _pypmml(data: bytes) -> Loaded:
+    """The file scored by PMML4S; MissingDependency without pypmml or Java."""
+    from .consumers import pypmml
+
+    return pypmml(data)
+
+
+def _jpmml(data: bytes) -> Loaded:
+    """The file scored by JPMML-Evaluator; MissingDependency without jpmml_evaluator or Java."""
+    from .consumers import jpmml
+
+    return jpmml(data)
+
+
+CONSUMERS = {"pypmml": _pypmml, "jpmml": _jpmml}

@@ -1,0 +1,1 @@
+"""PMML elements back into a graph."""

@@ -1,0 +1,1 @@
+"""modelport plugins for toyframework and toytable."""
