@@ -108,22 +108,7 @@ UNARY: dict[str, Callable[[Value], Value]] = {
     "norm_ppf": special.norm_ppf,
 }
 #: functions that give NaN for NaN only
-KEEPS_NUMBERS = {
-    "neg",
-    "abs",
-    "sign",
-    "square",
-    "floor",
-    "ceil",
-    "round",
-    "trunc",
-    "relu",
-    "exp",
-    "tanh",
-    "sigmoid",
-    "arctan",
-    "erf",
-}
+KEEPS_NUMBERS = {*EXACT_UNARY, "exp", "tanh", "sigmoid", "arctan", "erf"} - {"sqrt"}
 
 
 def unary(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:

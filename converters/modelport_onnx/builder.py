@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -263,9 +264,11 @@ class Builder:
 
     def _opaque(self, kind: str, value: Value) -> Value:
         """A constant that onnxruntime's optimizer takes for 0 or 1 (within 1e-8, or 1e-5) and drops, hidden from it."""
-        neutral = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}.get(kind)
-        if neutral is None or value.number is None or not 0 < abs(value.number - neutral) < 1e-4:
+        neutral = {"Add": -0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}.get(kind)
+        if neutral is None or value.number is None or not abs(value.number - neutral) < 1e-4:
             return value
+        if value.number == neutral and math.copysign(1.0, value.number) == math.copysign(1.0, neutral):
+            return value  # 0.0 is not neutral in a sum: -0.0 + 0.0 is 0.0
         first = self.once("zero", lambda: self.rows() - self.rows())
         return self.constant(np.array([value.number], dtype=DTYPES[value.dtype])).gather(first)
 

@@ -14,19 +14,7 @@ import numpy as np
 from modelport.errors import ArtifactError
 from modelport.graph import DTYPES
 
-__all__ = [
-    "ELEMENT_TYPES",
-    "Graph",
-    "Ints",
-    "fields",
-    "graph",
-    "looks_like_model",
-    "metadata",
-    "model",
-    "node",
-    "tensor",
-    "value_info",
-]
+__all__ = ["ELEMENT_TYPES", "Graph", "Ints", "fields", "graph", "looks_like_model", "metadata", "model", "node", "tensor"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

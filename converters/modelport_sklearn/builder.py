@@ -72,7 +72,7 @@ class Table:
 class Prediction:
     """What a predictor offers, as names of values.
 
-    Classifiers: `label` ([] or [outputs]), `classes`, and `probability` ([classes]) and/or `score` (what decision_function gives).
+    Classifiers: `label` ([] or [outputs]), `classes`, and `probability` ([classes]) and/or `score` (of decision_function).
     Multi-output classifiers: `probabilities`, one value per output with `classes` a list of arrays. Regressors: `prediction`.
     Clusterers: `cluster`. Outlier detectors: `label` and `score`, with role "anomaly".
     """
@@ -260,7 +260,7 @@ def _plain(value: Any) -> Any:
 def labels_table(classes: Any) -> Array:
     """Class labels as a table for `take`: str, i64, bool or f64, the type the labels have."""
     array = np.asarray(classes)
-    if array.dtype.kind in "US" or array.dtype == object and all(isinstance(c, str) for c in array.ravel()):
+    if array.dtype.kind in "US" or (array.dtype == object and all(isinstance(c, str) for c in array.ravel())):
         return array.astype(object)
     if array.dtype.kind in "iu":
         return array.astype(np.int64)
@@ -272,7 +272,8 @@ def labels_table(classes: Any) -> Array:
         return array.astype(bool)
     if array.dtype == object and all(isinstance(c, (int, np.integer)) for c in array.ravel()):
         return array.astype(np.int64)
-    raise InputError(f"The class labels {array.tolist()[:3]} are of a kind no artifact can carry: use strings, integers or booleans.")
+    shown = array.tolist()[:3]
+    raise InputError(f"The class labels {shown} are of a kind no artifact can carry: use strings, integers or booleans.")
 
 
 Attributes = Mapping[str, Any]

@@ -515,9 +515,20 @@ static void scan_utf8(parser *p) {
     p->at += n;
 }
 
+/* Whether one of eight bytes is a quote, a backslash, a control character or not ASCII. */
+static bool is_special(const char *at) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    uint64_t w, quote, slash;
+    memcpy(&w, at, sizeof w);
+    quote = w ^ ones * '"';
+    slash = w ^ ones * '\\';
+    return (w | (w - ones * 0x20) | (quote - ones) | (slash - ones)) & tops;
+}
+
 static void scan_string(parser *p) {
     p->at++;
     for (;;) {
+        while (p->end - p->at >= 8 && !is_special(p->at)) p->at += 8;
         while (p->at < p->end && *p->at != '"' && *p->at != '\\' && (unsigned char)(*p->at - 0x20) < 0x60) p->at++;
         if (p->at == p->end) malformed(p, "a string has no end");
         if (*p->at == '"') break;
@@ -556,44 +567,43 @@ static void scan_number(parser *p) {
     if (large && isinf(read_number(first, p->at, &stop))) malformed(p, "a number that overflows f64 stands");
 }
 
-/* The bytes of a well-formed string that begins at `text`; a view of the text itself if it has no escapes. */
-static mp_string read_string(context *c, arena *a, const char *text, const char **stop) {
-    const char *end = text + 1;
-    bool escaped = false;
-    for (; *end != '"'; end += *end == '\\' ? 2 : 1) escaped |= *end == '\\';
-    *stop = end + 1;
-    if (!escaped) return (mp_string){text + 1, (size_t)(end - text - 1)};
-    char *out = take(c, a, (size_t)(end - text), 1);
+/* The bytes of a well-formed string between its quotes; a view of the text itself if it has no escapes. */
+static mp_string unescape(context *c, arena *a, const char *at, const char *end) {
+    static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+    static const unsigned char lead[] = {0, 0xc0, 0xe0, 0xf0};
+    if (at == end || !memchr(at, '\\', (size_t)(end - at))) return (mp_string){at, (size_t)(end - at)};
+    char *out = take(c, a, (size_t)(end - at), 1);
     size_t n = 0;
-    for (const char *at = text + 1; at < end;) {
+    while (at < end) {
         if (*at != '\\') {
             out[n++] = *at++;
-            continue;
-        }
-        static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
-        if (at[1] != 'u') {
+        } else if (at[1] != 'u') {
             out[n++] = meanings[strchr(letters, at[1]) - letters];
             at += 2;
-            continue;
-        }
-        unsigned long code = (unsigned long)read_hex(at + 2, end);
-        at += 6;
-        if (code >= 0xd800 && code <= 0xdbff) {
-            code = 0x10000 + ((code - 0xd800) << 10) + (unsigned long)read_hex(at + 2, end) - 0xdc00;
+        } else {
+            unsigned long code = (unsigned long)read_hex(at + 2, end);
             at += 6;
+            if (code >= 0xd800 && code <= 0xdbff) {
+                code = 0x10000 + ((code - 0xd800) << 10) + (unsigned long)read_hex(at + 2, end) - 0xdc00;
+                at += 6;
+            }
+            int tail = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+            out[n++] = (char)(unsigned char)(lead[tail] | code >> (6 * tail));
+            while (tail-- > 0) out[n++] = (char)(unsigned char)(0x80 | ((code >> (6 * tail)) & 0x3f));
         }
-        int tail = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-        static const unsigned char lead[] = {0, 0xc0, 0xe0, 0xf0};
-        out[n++] = (char)(unsigned char)(lead[tail] | code >> (6 * tail));
-        while (tail-- > 0) out[n++] = (char)(unsigned char)(0x80 | ((code >> (6 * tail)) & 0x3f));
     }
     return (mp_string){out, n};
 }
 
-static mp_string string_of(context *c, arena *a, const json *value) {
-    const char *stop;
-    return read_string(c, a, value->text, &stop);
+/* The string of an array that begins at `text`; *stop is what follows it. */
+static mp_string read_string(context *c, arena *a, const char *text, const char **stop) {
+    const char *end = text + 1;
+    while (*end != '"') end += *end == '\\' ? 2 : 1;
+    *stop = end + 1;
+    return unescape(c, a, text + 1, end);
 }
+
+static mp_string string_of(context *c, arena *a, const json *value) { return unescape(c, a, value->text + 1, value->end - 1); }
 
 static unsigned char lower(char c) { return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); }
 
@@ -963,27 +973,25 @@ static int sextet(char c) {
 
 /* Standard base64 with padding; the unused bits of the last group are 0. */
 static uint8_t *decode_base64(loader *l, mp_string text, size_t *size) {
-    int8_t value[256];
-    for (int c = 0; c < 256; c++) value[c] = (int8_t)sextet((char)c);
-    size_t pad = text.size >= 2 && text.data[text.size - 1] == '=' ? 1 + (text.data[text.size - 2] == '=') : 0;
-    bool good = text.size % 4 == 0;
+    uint8_t value[256];
+    for (int c = 0; c < 256; c++) value[c] = (uint8_t)sextet((char)c); /* 255 if it is none */
+    size_t n = 0, pad = 0;
+    while (pad < 2 && pad < text.size && text.data[text.size - 1 - pad] == '=') pad++;
     uint8_t *bytes = take(l->c, l->scratch, text.size / 4 + 1, 3);
-    size_t n = 0;
-    for (size_t i = 0; good && i < text.size; i += 4) {
-        size_t missing = i + 4 == text.size ? pad : 0;
-        int32_t group = 0;
-        for (size_t k = 0; k < 4; k++) {
-            int bits = k >= 4 - missing ? 0 : value[(unsigned char)text.data[i + k]];
-            good = good && bits >= 0;
-            group = group * 64 + (bits & 63);
-        }
-        good = good && !(missing == 1 && (group & 0xff)) && !(missing == 2 && (group & 0xffff));
-        bytes[n++] = (uint8_t)(group >> 16);
-        bytes[n++] = (uint8_t)(group >> 8);
-        bytes[n++] = (uint8_t)group;
+    bool good = text.size % 4 == 0;
+    for (size_t i = 0; i + 4 <= text.size; i += 4) {
+        unsigned char group[4];
+        memcpy(group, text.data + i, 4);
+        for (size_t k = 0; i + 4 == text.size && k < pad; k++) group[3 - k] = 'A'; /* which stands for 0 */
+        unsigned a = value[group[0]], b = value[group[1]], c = value[group[2]], d = value[group[3]];
+        good &= (a | b | c | d) < 64;
+        bytes[n++] = (uint8_t)(a << 2 | b >> 4);
+        bytes[n++] = (uint8_t)(b << 4 | c >> 2);
+        bytes[n++] = (uint8_t)(c << 6 | d);
     }
+    for (size_t k = 0; good && k < pad; k++) good = bytes[--n] == 0;
     if (!good) refuse(l->c, "%s: its data is not standard base64 with padding.", l->what);
-    *size = n - pad;
+    *size = n;
     return bytes;
 }
 
@@ -1863,24 +1871,24 @@ static double *pack_panels(loader *l, const tensor *t) {
     return packed;
 }
 
-/* Eight sums over the columns in ascending order, from 0.0, each in f64. */
-static void sum_columns(int kind, double exponent, const double *x, size_t width, const double *panel, double *sums) {
-    double s[PANEL] = {0};
-    for (size_t j = 0; j < width; j++, panel += PANEL) {
-        double v = x[j];
-        if (kind == DOT) {
-            for (int k = 0; k < PANEL; k++) s[k] += v * panel[k];
-        } else if (kind == SQUARES) {
-            for (int k = 0; k < PANEL; k++) s[k] += (v - panel[k]) * (v - panel[k]);
-        } else if (kind == ABSOLUTES) {
-            for (int k = 0; k < PANEL; k++) s[k] += fabs(v - panel[k]);
-        } else if (kind == LARGEST) {
-            for (int k = 0; k < PANEL; k++) s[k] = fabs(v - panel[k]) <= s[k] || is_nan(s[k]) ? s[k] : fabs(v - panel[k]);
-        } else {
-            for (int k = 0; k < PANEL; k++) s[k] += pow(fabs(v - panel[k]), exponent);
-        }
-    }
-    memcpy(sums, s, sizeof s);
+/* Eight sums over the columns in ascending order, from 0.0, each in f64; written out so that compilers keep them in registers. */
+#define EIGHT(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define ZERO(k) double s##k = 0;
+#define STORE(k) sums[k] = s##k;
+#define ADD_PRODUCT(k) s##k += v * panel[k];
+#define ADD_SQUARE(k) s##k += (v - panel[k]) * (v - panel[k]);
+#define ADD_ABSOLUTE(k) s##k += fabs(v - panel[k]);
+#define ADD_POWER(k) s##k += pow(fabs(v - panel[k]), exponent);
+#define KEEP_LARGEST(k) s##k = fabs(v - panel[k]) <= s##k || is_nan(s##k) ? s##k : fabs(v - panel[k]);
+#define COLUMNS(DO) for (size_t j = 0; j < width; j++, panel += PANEL) { double v = x[j]; EIGHT(DO) }
+static void sum_columns(int kind, double exponent, const double *x, size_t width, const double *panel, double sums[PANEL]) {
+    EIGHT(ZERO)
+    if (kind == DOT) COLUMNS(ADD_PRODUCT)
+    else if (kind == SQUARES) COLUMNS(ADD_SQUARE)
+    else if (kind == ABSOLUTES) COLUMNS(ADD_ABSOLUTE)
+    else if (kind == LARGEST) COLUMNS(KEEP_LARGEST)
+    else COLUMNS(ADD_POWER)
+    EIGHT(STORE)
 }
 
 /* A matrix attribute of one column per column of the input, whose packed copy is what stays. */
@@ -2620,8 +2628,7 @@ static void tree_ensemble_check(loader *l) {
 /* -- walking -- */
 
 /* Eight walks at once: lane k begins at node[k], and finds column j of its row at x[8 j + k]. node[k] becomes the leaf it
- * reaches. No leaf is nearer than `sure` steps. LINK and so on take a node apart. */
-#define EIGHT(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+ * reaches. No leaf is nearer than `sure` steps. */
 #define BEGIN(k) uint32_t i##k = node[k];
 #define FINISH(k) node[k] = i##k;
 #define GO(k, NODE, COLUMN, DELTA) { const NODE *q = nodes + i##k; i##k += DELTA + !(x[(size_t)(COLUMN) * LANES + k] <= q->threshold); }
@@ -3268,17 +3275,6 @@ static mp_code attempt_reading(void (*body)(context *, void *), const mp_model *
     return code;
 }
 
-/* The tensor given for an input, or for one column of it; true and false do for floats, as 1 and 0. */
-static tensor read_feed(loader *l, const json *given, mp_dtype dtype) {
-    unsigned kinds = given->kinds == J_ARRAY ? given->inner_kinds : given->kinds;
-    bool booleans = given->kind == J_ARRAY && kinds && !(kinds & ~(unsigned)J_BOOL);
-    tensor t = read_tensor(l, given, booleans && is_float(dtype) ? MP_BOOL : (int)dtype, "its rows");
-    for (size_t i = 0; t.dtype == MP_BOOL && is_float(dtype) && i < t.count; i++) t.data.f[i] = (double)t.data.i[i];
-    if (t.dtype != dtype && !(t.dtype == MP_BOOL && is_float(dtype))) refuse(l->c, "It is %s; %s is needed.", DTYPES[t.dtype].name, DTYPES[dtype].name);
-    t.dtype = dtype;
-    return t;
-}
-
 /* The names of the columns of all matrix inputs, and whose they are. */
 static directory list_columns(context *c, arena *a, const mp_model *m, const mp_input ***owners) {
     size_t n = 0, total = 0;
@@ -3311,7 +3307,8 @@ static void predict_json(context *c, void *argument) {
         locate(c, "the input %s", quote(given->key).text);
         if (!all && j == NOT_FOUND) refuse(c, "It is not one of the model's.");
         const mp_input *in = all ? &m->inputs[i] : owners[j];
-        tensor t = read_feed(&l, given, in->dtype);
+        tensor t = read_tensor(&l, given, (int)in->dtype, "its rows");
+        if (t.dtype != in->dtype) refuse(c, "It is %s; %s is needed.", DTYPES[t.dtype].name, DTYPES[in->dtype].name);
         if (t.rank != 1 + (all ? in->rank : 0)) refuse(c, "It has rank %d; %d is needed.", t.rank, 1 + (all ? in->rank : 0));
         feeds[n++] = feed_of(given->key, &t);
     }

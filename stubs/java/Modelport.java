@@ -39,7 +39,9 @@ public final class Modelport {
     /** Loads under the caller's terms: without `replay` the vectors are only read, and a document may carry none. */
     public static Model load(byte[] document, boolean replay, Limits limits) {
         Guard guard = new Guard(limits);
-        return new Loader(Parser.parse(document, "The document", guard), guard).load(replay);
+        Model model = new Model(Parser.parse(document, "The document", guard), guard);
+        if (replay) for (Check check : model.verify()) if (!check.passed) throw new Mismatch(check.sentence);
+        return model;
     }
 
     /** What a document may cost at most (docs/format.md, section 5). Raise a field before loading, and leave it then. */
@@ -113,20 +115,21 @@ public final class Modelport {
     /**
      * A checked JSON value: where it stands in the text. Scalars and the elements of an array are decoded when they are asked for, so that
      * large arrays cost nothing until their dtype is known, and numbers keep their spelling. Only an object, and an array that begins with
-     * an object, have children. The kind is the first character, '0' for every number.
+     * an object, have children. The kind is the first character, '0' for every number. An array `holds` numbers (1), strings or null (2).
      */
     private static final class Json {
         final byte[] b;
-        final int start, end, count;
+        final int start, end, count, holds;
         final char kind;
         final Map<String, Json> members;
         final List<Json> items;
 
-        Json(byte[] b, int start, int end, int count, Map<String, Json> members, List<Json> items) {
+        Json(byte[] b, int start, int end, int count, int holds, Map<String, Json> members, List<Json> items) {
             this.b = b;
             this.start = start;
             this.end = end;
             this.count = count;
+            this.holds = holds;
             this.kind = kind(b[start]);
             this.members = members;
             this.items = items;
@@ -261,7 +264,7 @@ public final class Modelport {
             if (kind == '{') return object();
             if (kind == '[') return array();
             scalar(kind);
-            return new Json(b, start, i, 0, null, null);
+            return new Json(b, start, i, 0, 0, null, null);
         }
 
         private void scalar(char kind) {
@@ -311,25 +314,26 @@ public final class Modelport {
                 space();
                 members.put(key, value());
             }
-            return new Json(b, start, i, members.size(), members, null);
+            return new Json(b, start, i, members.size(), 0, members, null);
         }
 
         private Json array() {
-            int start = i, count = 0;
+            int start = i, count = 0, holds = 0;
             open();
             List<Json> items = at('{') ? new ArrayList<Json>() : null;
             for (boolean more = !at(']') || more(']'); more; more = more(']'), count++) {
                 char kind = Json.kind(peek());
-                if (items != null) {
-                    guard.take(BYTES_PER_MEMBER);
-                    items.add(value());
-                } else if (kind == '{' || kind == '[') {
-                    value();
-                } else {
+                holds |= kind == '0' ? 1 : kind == '"' || kind == 'n' ? 2 : 0;
+                if (items == null && kind != '{' && kind != '[') {
                     scalar(kind);
+                    continue;
                 }
+                Json item = value();
+                holds |= item.holds;
+                if (items != null) guard.take(BYTES_PER_MEMBER);
+                if (items != null) items.add(item);
             }
-            return new Json(b, start, i, count, null, items);
+            return new Json(b, start, i, count, holds, null, items);
         }
 
         /** A to Z lowered, and nothing else. */
@@ -367,57 +371,27 @@ public final class Modelport {
             return i - start;
         }
 
+        /** Checks a string; one with bytes beyond ASCII or \\u escapes must survive being decoded and encoded. */
         private void string() {
-            for (i++; !at('"'); ) {
-                if (at('\\')) escape();
-                else if (peek() >= ' ') i++;
-                else if (i < b.length && b[i] < 0) i += sequence();
-                else throw fail("a control character stands in a string; write it as an escape");
+            int start = i;
+            boolean plain = true;
+            for (i++; !at('"'); i++) {
+                boolean escape = at('\\'), unicode = escape && i + 1 < b.length && b[i + 1] == 'u';
+                plain &= peek() >= 0 && !unicode;
+                if (!escape && i < b.length && b[i] >= 0 && b[i] < ' ') throw fail("a control character stands in a string; write it as an escape");
+                if (escape) i++;
+                if (escape && (peek() < 0 || "\"\\/bfnrtu".indexOf(peek()) < 0)) throw fail("an unknown escape stands in a string");
+                for (int k = 0; unicode && k < 4; k++)
+                    if (++i >= b.length || Character.digit(b[i], 16) < 0) throw fail("\\u needs four hexadecimal digits");
+                if (i >= b.length) throw fail("");
             }
             i++;
-        }
-
-        private void escape() {
-            i++;
-            if (!at('u')) {
-                if (peek() < 0 || "\"\\/bfnrt".indexOf(peek()) < 0) throw fail("an unknown escape stands in a string");
-                i++;
-                return;
-            }
-            int unit = unit();
-            if (unit >= 0xD800 && unit < 0xE000) {
-                boolean paired = unit < 0xDC00 && at('\\');
-                i++;
-                int second = paired && at('u') ? unit() : 0;
-                if (second < 0xDC00 || second > 0xDFFF) throw fail("half of a surrogate pair stands in a string");
-            }
-        }
-
-        /** The four hexadecimal digits after the u at i. */
-        private int unit() {
-            int value = 0;
-            i++;
-            for (int k = 0; k < 4; k++, i++) {
-                int digit = Character.digit(peek(), 16);
-                if (digit < 0) throw fail("\\u needs four hexadecimal digits");
-                value = value << 4 | digit;
-            }
-            return value;
-        }
-
-        /** The length of the UTF-8 sequence at i (2 to 4), checked: no overlong form, no surrogate, nothing above U+10FFFF. */
-        private int sequence() {
-            int c = b[i] & 255;
-            int length = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : 2;
-            int code = c & (0xFF >> (length + 1));
-            boolean good = c >= 0xC2 && c <= 0xF4 && i + length <= b.length;
-            for (int k = 1; good && k < length; k++) {
-                good = (b[i + k] & 0xC0) == 0x80;
-                code = code << 6 | b[i + k] & 0x3F;
-            }
-            int least = length == 4 ? 0x10000 : length == 3 ? 0x800 : 0x80;
-            if (!good || code < least || code > 0x10FFFF || code >= 0xD800 && code <= 0xDFFF) throw fail("the bytes of a string are not UTF-8");
-            return length;
+            if (plain) return;
+            guard.take(8L * (i - start));
+            byte[] raw = Arrays.copyOfRange(b, start, i);
+            String text = Json.text(b, start, i);
+            if (!Arrays.equals(new String(raw, StandardCharsets.UTF_8).getBytes(StandardCharsets.UTF_8), raw)) throw fail("a string is not UTF-8");
+            if (!new String(text.getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8).equals(text)) throw fail("a string holds half of a surrogate pair");
         }
     }
 
@@ -453,6 +427,16 @@ public final class Modelport {
         }
 
         private Refused needed(String what) { return new Refused(where + " holds " + Json.called(kind()) + "; " + what + " is needed there."); }
+
+        /** The number of elements of the array that is the current element; it is passed. */
+        int length() {
+            int length = 0;
+            for (enter(); next(); length++) {
+                if (b[i] == '[' || b[i] == '{') throw new Refused(where + " is nested deeper than two levels; write it in the object form.");
+                skip();
+            }
+            return length;
+        }
 
         /** Passes an element that is neither an array nor an object, and returns where it began. */
         int skip() {
@@ -806,36 +790,21 @@ public final class Modelport {
         /** A tensor in any of its three forms. `bare` is the dtype of a bare array; null lets its elements decide (f64 or str). */
         static Tensor read(Json json, DType bare, String where, Guard guard) {
             if (json.kind == '{') return readObject(json, where, guard);
+            DType dtype = bare != null ? bare : json.holds == 2 ? DType.STR : DType.F64;
             Cursor c = json.elements(where);
-            DType dtype = bare == null ? inferred(json, where) : bare;
-            if (c.next() && c.kind() == '[') return readNested(json, dtype, where, guard);
-            Object data = allocate(dtype, json.count, where, guard);
-            fill(json.elements(where), dtype, data, 0, json.count, guard);
-            return new Tensor(dtype, data, json.count);
-        }
-
-        /** Equal-length arrays: rank 2. */
-        private static Tensor readNested(Json json, DType dtype, String where, Guard guard) {
-            int width = 0;
-            Cursor first = json.elements(where);
-            first.next();
-            first.enter();
-            for (; first.next(); width++) {
-                if (first.kind() == '[' || first.kind() == '{')
-                    throw new Refused(where + " is a bare array nested deeper than two levels; write it in the object form.");
-                first.skip();
-            }
+            int width = c.next() && c.kind() == '[' ? c.length() : -1;
             // Every element takes two bytes of text at least: more than that is ragged, whatever the counts promise.
-            long total = (long) json.count * width;
+            long total = width < 0 ? json.count : (long) json.count * width;
             boolean even = total <= (json.end - json.start) / 2;
             Object data = even ? allocate(dtype, total, where, guard) : null;
-            int k = 0;
-            for (Cursor c = json.elements(where); even && c.next(); k += width) {
+            c = json.elements(where);
+            if (width < 0) fill(c, dtype, data, 0, json.count, guard);
+            for (int k = 0; width >= 0 && even && c.next(); k += width) {
                 c.enter();
                 even = fill(c, dtype, data, k, k + width, guard) == k + width;
             }
             if (!even) throw new Refused(where + " is ragged: its first row has " + width + " elements, another has not; rows are equally long.");
-            return new Tensor(dtype, data, json.count, width);
+            return new Tensor(dtype, data, width < 0 ? new int[] {json.count} : new int[] {json.count, width});
         }
 
         private static Tensor readObject(Json json, String where, Guard guard) {
@@ -892,26 +861,6 @@ public final class Modelport {
                 }
             }
             return k;
-        }
-
-        /** The dtype of a bare array where any is allowed: str when its elements are strings, else f64. */
-        private static DType inferred(Json json, String where) {
-            boolean some = false;
-            Cursor c = json.elements(where);
-            for (int depth = 1; depth > 0; ) {
-                if (!c.next()) {
-                    depth--;
-                } else if (c.kind() == '[') {
-                    c.enter();
-                    depth++;
-                } else if (c.kind() != '"' && c.kind() != 'n') {
-                    return DType.F64;
-                } else {
-                    c.skip();
-                    some = true;
-                }
-            }
-            return some ? DType.STR : DType.F64;
         }
 
         /** The elements in standard base64: little-endian, padded. The length is checked before anything is allocated. */
@@ -1368,27 +1317,16 @@ public final class Modelport {
 
     /** A step that moves elements without changing them. */
     private abstract static class Moves extends Step {
-        private final Object x, y;
-
-        /** Null stands for the first input, read when running. */
-        Moves(Args a, Type type, Object x, Object y) {
-            super(a, type);
-            this.x = x;
-            this.y = y;
-        }
+        Moves(Args a, Type type) { super(a, type); }
 
         /** Where element k of the value comes from: k >= 0 is x[k], k < 0 is y[-1 - k]. */
         abstract int source(Frame f, int k);
 
-        Object first(Frame f) { return x == null ? f.values[in[0]] : x; }
-
-        Object second(Frame f) { return y; }
-
-        @Override Object run(Frame f) {
-            Object out = type.dtype.allocate(f.rows * type.width), first = first(f), second = second(f);
+        final Object move(Frame f, Object x, Object y) {
+            Object out = type.dtype.allocate(f.rows * type.width);
             for (int k = 0; k < f.rows * type.width; k++) {
                 int s = source(f, k);
-                Object from = s >= 0 ? first : second;
+                Object from = s >= 0 ? x : y;
                 s = s >= 0 ? s : -1 - s;
                 if (out instanceof double[]) ((double[]) out)[k] = ((double[]) from)[s];
                 else if (out instanceof long[]) ((long[]) out)[k] = ((long[]) from)[s];
@@ -1435,32 +1373,27 @@ public final class Modelport {
         return new Step(a, x.with(to)) {
             @Override Object run(Frame f) {
                 Object x = f.values[in[0]], out = to.allocate(f.rows * type.width);
+                boolean floats = x instanceof double[];
                 for (int k = 0; k < f.rows * type.width; k++) {
-                    if (x instanceof double[]) {
-                        double v = ((double[]) x)[k];
-                        if (to.isFloat()) ((double[]) out)[k] = to == DType.F32 ? (float) v : v;
-                        else ((long[]) out)[k] = to != DType.BOOL ? truncated(v, f, k) : v != 0 ? 1 : 0;
-                    } else {
-                        long v = ((long[]) x)[k];
-                        if (to.isFloat()) ((double[]) out)[k] = to == DType.F32 ? (float) v : (double) v;
-                        else ((long[]) out)[k] = to == DType.BOOL ? (v != 0 ? 1 : 0) : within(v, f, k);
-                    }
+                    double v = floats ? ((double[]) x)[k] : 0.0;
+                    long n = floats ? 0 : ((long[]) x)[k];
+                    if (to == DType.F64) ((double[]) out)[k] = floats ? v : n;
+                    else if (to == DType.F32) ((double[]) out)[k] = floats ? (float) v : (float) n;
+                    else if (to == DType.BOOL) ((long[]) out)[k] = (floats ? v != 0 : n != 0) ? 1 : 0;
+                    else ((long[]) out)[k] = floats ? truncated(v, f, k) : within(n >= to.min && n <= to.max, n, n, f, k);
                 }
                 return out;
             }
 
             private long truncated(double v, Frame f, int k) {
                 double whole = v < 0 ? Math.ceil(v) : Math.floor(v); // max + 1 is a power of two, exact also where max is not
-                if (!(whole >= to.min && whole < (to == DType.I64 ? 0x1p63 : to.max + 1.0))) throw unfit(v, f, k);
-                return (long) whole;
+                return within(whole >= to.min && whole < (to == DType.I64 ? 0x1p63 : to.max + 1.0), (long) whole, v, f, k);
             }
 
-            private long within(long v, Frame f, int k) {
-                if (v < to.min || v > to.max) throw unfit(v, f, k);
-                return v;
+            private long within(boolean fits, long n, Object given, Frame f, int k) {
+                if (!fits) throw refuse(f, k / type.width, given + " does not fit the dtype " + to + ".");
+                return n;
             }
-
-            private Refused unfit(Object v, Frame f, int k) { return refuse(f, k / type.width, v + " does not fit the dtype " + to + "."); }
         };
     }
 
@@ -1968,27 +1901,15 @@ public final class Modelport {
             @Override void row(double[] x, int i, double[] y, int o) {
                 int w = t.width;
                 double norm = metric == Metric.cosine ? Math.sqrt(dot(x, i, x, i, w)) : 0.0;
-                for (int k = 0; k < norms.length; k++) y[o + k] = metric(x, i, k * w, w, norm * norms[k]);
+                for (int k = 0; k < norms.length; k++) y[o + k] = finish(sum(x, i, k * w, w), norm * norms[k]);
             }
 
-            private double metric(double[] x, int i, int k, int w, double norm) {
-                switch (metric) {
-                    case dot: return dot(x, i, points, k, w);
-                    case poly: return Special.pow(gamma * dot(x, i, points, k, w) + coef0, degree);
-                    case sigmoid: return Math.tanh(gamma * dot(x, i, points, k, w) + coef0);
-                    case cosine: return norm == 0 ? 1.0 : 1.0 - dot(x, i, points, k, w) / norm;
-                    case euclidean: return Math.sqrt(differences(x, i, k, w));
-                    case minkowski: return Special.pow(differences(x, i, k, w), 1.0 / p);
-                    case rbf: case laplacian: return Math.exp(-gamma * differences(x, i, k, w));
-                    default: return differences(x, i, k, w);
-                }
-            }
-
-            private double differences(double[] x, int i, int k, int w) {
+            private double sum(double[] x, int i, int k, int w) {
                 double sum = 0.0;
                 for (int j = 0; j < w; j++) {
                     double d = x[i + j] - points[k + j];
                     switch (metric) {
+                        case dot: case cosine: case poly: case sigmoid: sum += x[i + j] * points[k + j]; break;
                         case chebyshev: sum = Math.max(sum, Math.abs(d)); break;
                         case minkowski: sum += Special.pow(Math.abs(d), p); break;
                         case manhattan: case laplacian: sum += Math.abs(d); break;
@@ -1996,6 +1917,18 @@ public final class Modelport {
                     }
                 }
                 return sum;
+            }
+
+            private double finish(double sum, double norm) {
+                switch (metric) {
+                    case poly: return Special.pow(gamma * sum + coef0, degree);
+                    case sigmoid: return Math.tanh(gamma * sum + coef0);
+                    case cosine: return norm == 0 ? 1.0 : 1.0 - sum / norm;
+                    case euclidean: return Math.sqrt(sum);
+                    case minkowski: return Special.pow(sum, 1.0 / p);
+                    case rbf: case laplacian: return Math.exp(-gamma * sum);
+                    default: return sum;
+                }
             }
         };
     }
@@ -2051,11 +1984,13 @@ public final class Modelport {
                 double[] sorted = Arrays.copyOfRange(d, i, i + m);
                 for (int j = 0; j < m; j++) sorted[j] += 0.0; // -0.0 is 0.0
                 Arrays.sort(sorted);
-                double bound = sorted[k - 1];
                 int[] nearest = new int[k];
-                int n = 0;
-                for (int j = 0; j < m && n < k; j++) if (d[i + j] < bound || bound != bound && d[i + j] == d[i + j]) nearest[n++] = j;
-                for (int j = 0; j < m && n < k; j++) if (d[i + j] == bound || bound != bound && d[i + j] != d[i + j]) nearest[n++] = j;
+                for (int pass = 0, n = 0; pass < 2; pass++) {
+                    for (int j = 0; j < m && n < k; j++) {
+                        int order = Double.compare(d[i + j] + 0.0, sorted[k - 1]);
+                        if (pass == 0 ? order < 0 : order == 0) nearest[n++] = j;
+                    }
+                }
                 return nearest;
             }
         };
@@ -2314,7 +2249,7 @@ public final class Modelport {
         private final Trees trees;
         private final long[] node;
         private final int bits;
-        private final double[][] edges; // [columns] sorted distinct thresholds, for f64; f32 needs none
+        private final double[][] edges; // [columns] sorted thresholds, for f64; f32 needs none
 
         private PackedTrees(Trees trees) {
             this.trees = trees;
@@ -2354,18 +2289,13 @@ public final class Modelport {
             for (int j = 0; j < edges.length; j++) edges[j] = new double[count[j]];
             for (int i = 0; i < trees.feature.length; i++) {
                 int j = trees.feature[i];
-                if (j >= 0) edges[j][--count[j]] = trees.threshold[i] + 0.0; // -0.0 is 0.0
+                if (j >= 0) edges[j][--count[j]] = trees.threshold[i];
             }
-            for (int j = 0; j < edges.length; j++) {
-                Arrays.sort(edges[j]);
-                int distinct = 0;
-                for (double e : edges[j]) if (distinct == 0 || e > edges[j][distinct - 1]) edges[j][distinct++] = e;
-                edges[j] = Arrays.copyOf(edges[j], distinct);
-            }
+            for (double[] column : edges) Arrays.sort(column);
             return edges;
         }
 
-        /** The greatest key that goes left at a threshold. For f64 a threshold's key is its rank among the column's. */
+        /** The greatest key that goes left at a threshold. For f64 it is the number of the column's thresholds that are below. */
         private int limit(int column, double threshold) {
             return edges == null ? sortable((float) threshold) - (trees.strict ? 1 : 0) : count(edges[column], 0, edges[column].length, threshold, false);
         }
@@ -2511,32 +2441,152 @@ public final class Modelport {
     /** A loaded model. Immutable; may be shared by threads. */
     public static final class Model {
         private static final int BLOCK_ELEMENTS = 1 << 22, BLOCK_ROWS = 1 << 14;
-        private final String name;
-        private final List<Input> inputs;
-        private final List<Output> outputs;
+        private static final List<String> ROLES = Arrays.asList("prediction", "probability", "score", "transform", "cluster", "anomaly");
+        private final List<Input> inputs = new ArrayList<>();
+        private final List<Output> outputs = new ArrayList<>();
+        private final List<Step> steps = new ArrayList<>();
+        private final List<Type> types = new ArrayList<>(); // of every value: the inputs, then the steps
+        private final Map<String, Integer> slots = new HashMap<>();
         private final List<String> requires;
-        private final List<Step> steps;
-        private final long rowElements;
+        private final String name;
         private final Limits limits;
         private final Vectors carried;
+        private long rowElements;
 
-        private Model(Loader l, Vectors carried) {
-            this.name = l.name;
-            this.inputs = Collections.unmodifiableList(l.inputs);
-            this.outputs = Collections.unmodifiableList(l.outputs);
-            this.requires = Collections.unmodifiableList(l.requires);
-            this.steps = l.steps;
-            this.rowElements = l.rowElements;
-            this.limits = l.guard.limits;
-            this.carried = carried;
+        /** Checks a parsed document: header, inputs, steps, outputs, vectors. */
+        private Model(Json root, Guard guard) {
+            limits = guard.limits;
+            requires = header(root);
+            name = root.get("name") != null && root.get("name").kind == '"' ? root.get("name").string("") : null;
+            for (Json json : list(root, "inputs")) inputs.add(input(json, guard));
+            readSteps(list(root, "steps"), guard);
+            Set<String> names = new HashSet<>();
+            for (Json json : list(root, "outputs")) outputs.add(output(json, names));
+            carried = root.get("verification") == null ? null : new Vectors(root.get("verification"), this, limits.carriedRows, guard);
         }
 
-        public List<Input> inputs() { return inputs; }
+        /** Format, version and ops; returns the ops. */
+        private static List<String> header(Json root) {
+            if (!root.need("format", "The document").string("The document's format").equals("modelport")) throw new Refused("The document has another format than \"modelport\"; this reader reads that one.");
+            version(root.need("version", "The document").string("The document's version"));
+            List<String> requires = root.need("requires", "The document").strings("The document's requires");
+            StringBuilder unknown = new StringBuilder();
+            for (String op : new HashSet<>(requires)) {
+                if (Collections.frequency(requires, op) > 1) throw new Refused("The document requires " + quote(op) + " twice; every op is listed once.");
+                if (!Arrays.asList(OPS).contains(op) && unknown.length() < 1000) unknown.append(unknown.length() == 0 ? "" : ", ").append(quote(op));
+            }
+            if (unknown.length() > 0) throw new Unsupported("The document requires ops that this reader does not have: " + unknown + ".");
+            root.only("The document", "format", "version", "requires", "inputs", "steps", "outputs", "verification");
+            return requires;
+        }
 
-        public List<Output> outputs() { return outputs; }
+        private static void version(String version) {
+            int dot = version.indexOf('.');
+            boolean good = dot > 0 && dot < version.length() - 1;
+            for (int k = 0; good && k < version.length(); k++) good = k == dot || version.charAt(k) >= '0' && version.charAt(k) <= '9';
+            if (!good) throw new Refused("The document has the version " + quote(version) + "; it is \"1.\" and a decimal number.");
+            if (!version.startsWith("1.")) throw new Unsupported("The document has the version " + quote(version) + "; this reader reads version 1.");
+        }
+
+        private static List<Json> list(Json root, String key) {
+            List<Json> items = root.need(key, "The document").objects("The document's " + key);
+            if (items.isEmpty() && !key.equals("steps")) throw new Refused("The document has no " + key + "; at least one is needed.");
+            return items;
+        }
+
+        private Input input(Json json, Guard guard) {
+            String number = "Input " + inputs.size(), inputName = json.need("name", number).string(number + " name"), where = "Input " + quote(inputName);
+            json.only(where, "dtype", "shape", "missing", "features");
+            DType dtype = DType.named(json.need("dtype", where).string(where + " dtype"), where);
+            int[] shape = Tensor.readShape(json.need("shape", where), where, guard);
+            boolean accepted = dtype.isFloat() || dtype == DType.I64 || dtype == DType.BOOL || dtype == DType.STR;
+            if (inputName.isEmpty() || shape.length > 1 || !accepted)
+                throw new Refused(where + " is " + dtype + Arrays.toString(shape) + "; a named input of f64, f32, i64, bool or str and shape [] or [w] is needed.");
+            String missing = json.get("missing") == null ? "error" : json.get("missing").string(where + " missing");
+            if (!(missing.equals("error") || missing.equals("nan") && dtype.isFloat() || missing.equals("null") && dtype == DType.STR))
+                throw new Refused(where + " has missing " + quote(missing) + "; it is \"error\", or \"nan\" for floats, or \"null\" for str.");
+            Type type = new Type(dtype, shape.length, shape.length == 0 ? 1 : shape[0]);
+            define(inputName, type, where);
+            List<String> features = json.get("features") == null ? null : Collections.unmodifiableList(json.get("features").strings(where + " features"));
+            if (features != null && (type.rank != 1 || features.size() != type.width || new HashSet<>(features).size() != type.width))
+                throw new Refused(where + " has " + features.size() + " features for " + type + "; a matrix has one for each column, all different.");
+            return new Input(inputName, type, missing, features);
+        }
+
+        /** Gives a value its name, and holds it against the limits on row elements. */
+        private void define(String value, Type type, String where) {
+            rowElements += type.width;
+            if (type.width > limits.rowElements || rowElements > limits.totalRowElements)
+                throw new Refused(where + " brings a row to more elements than the limit: " + limits.rowElements + " in one value, "
+                    + limits.totalRowElements + " in all.");
+            if (slots.put(value, types.size()) != null) throw new Refused(where + " defines a name a second time; every name is defined once.");
+            types.add(type);
+        }
+
+        private void readSteps(List<Json> list, Guard guard) {
+            if (list.size() > limits.steps)
+                throw new Refused("The document has " + list.size() + " steps, more than the limit of " + limits.steps + ".");
+            Set<String> unused = new HashSet<>(requires);
+            for (Json json : list) {
+                String number = "Step " + steps.size(), op = json.need("op", number).string(number + " op"), out = json.need("out", number).string(number + " out");
+                if (out.isEmpty() || !requires.contains(op))
+                    throw new Refused(number + (out.isEmpty() ? " has an empty \"out\"; name its value." : " has the op " + quote(op) + ", which \"requires\" does not list."));
+                unused.remove(op);
+                Args a = arguments(op, "Step " + quote(out) + " (" + op + ")", json, guard);
+                Step step = step(a);
+                a.finish();
+                define(out, step.type, a.where);
+                steps.add(step);
+            }
+            for (String op : unused) throw new Refused("The document requires " + quote(op) + " and uses it in no step; list the ops that are used.");
+        }
+
+        private Args arguments(String op, String where, Json json, Guard guard) {
+            List<String> names = json.need("in", where).strings(where + " in");
+            int[] in = new int[names.size()];
+            Type[] from = new Type[in.length];
+            for (int k = 0; k < in.length; k++) {
+                Integer slot = slots.get(names.get(k));
+                if (slot == null) throw new Refused(where + " reads " + quote(names.get(k)) + ", which no input and no earlier step defines.");
+                in[k] = slot;
+                from[k] = types.get(slot);
+            }
+            return new Args(op, where, json, in, from, guard);
+        }
+
+        private Output output(Json json, Set<String> names) {
+            String number = "Output " + outputs.size(), outputName = json.need("name", number).string(number + " name"), where = "Output " + quote(outputName);
+            json.only(where, "from", "dtype", "role", "classes");
+            String source = json.need("from", where).string(where + " from"), role = json.need("role", where).string(where + " role");
+            DType dtype = DType.named(json.need("dtype", where).string(where + " dtype"), where);
+            Integer slot = slots.get(source);
+            if (slot == null || types.get(slot).dtype != dtype)
+                throw new Refused(where + " comes from " + quote(source) + ", which " + (slot == null ? "nothing defines." : "is " + types.get(slot) + ", not " + dtype + "."));
+            if (outputName.isEmpty() || !names.add(outputName) || !ROLES.contains(role))
+                throw new Refused(where + " has an empty name, that of another output, or the unknown role " + quote(role) + "; roles are " + ROLES + ".");
+            List<Object> classes = json.get("classes") == null ? null : classes(json.get("classes").elements(where + " classes"), where);
+            if (classes != null && types.get(slot).rank == 1 && classes.size() != types.get(slot).width)
+                throw new Refused(where + " has " + classes.size() + " classes for " + types.get(slot) + "; they name its columns.");
+            return new Output(outputName, types.get(slot), slot, role, classes);
+        }
+
+        private static List<Object> classes(Cursor c, String where) {
+            List<Object> classes = new ArrayList<>();
+            while (c.next()) {
+                char kind = c.kind();
+                classes.add(kind == 't' || kind == 'f' ? (Object) c.bool() : kind == '0' ? (Object) c.integer(DType.I64) : c.string(false));
+                if (classes.get(0).getClass() != classes.get(classes.size() - 1).getClass())
+                    throw new Refused(where + " has classes of several kinds; they are all strings, all integers or all booleans.");
+            }
+            return Collections.unmodifiableList(classes);
+        }
+
+        public List<Input> inputs() { return Collections.unmodifiableList(inputs); }
+
+        public List<Output> outputs() { return Collections.unmodifiableList(outputs); }
 
         /** The ops that the model uses. */
-        public List<String> requires() { return requires; }
+        public List<String> requires() { return Collections.unmodifiableList(requires); }
 
         /** Predicts rows of a model that has one matrix: predict(row), predict(row, row) or predict(rows). */
         public Map<String, Tensor> predict(double[]... rows) {
@@ -2717,158 +2767,6 @@ public final class Modelport {
     /** Writes predictions as {"outputs": {name: tensor}} (docs/format.md, section 11). */
     public static void writeOutputs(Map<String, Tensor> outputs, Appendable out) throws IOException {
         writeJson(Collections.singletonMap("outputs", outputs), out);
-    }
-
-    /** Checks a parsed document and builds the model: header, inputs, steps, outputs, vectors. */
-    private static final class Loader {
-        private static final List<String> ROLES = Arrays.asList("prediction", "probability", "score", "transform", "cluster", "anomaly");
-        final Guard guard;
-        final List<Input> inputs = new ArrayList<>();
-        final List<Output> outputs = new ArrayList<>();
-        final List<Step> steps = new ArrayList<>();
-        String name;
-        List<String> requires;
-        long rowElements;
-        private final Json root;
-        private final Map<String, Integer> slots = new HashMap<>();
-        private final List<Type> types = new ArrayList<>();
-
-        Loader(Json root, Guard guard) {
-            this.root = root.object("The document");
-            this.guard = guard;
-        }
-
-        Model load(boolean replay) {
-            header();
-            for (Json json : list("inputs")) inputs.add(input(json));
-            readSteps();
-            Set<String> names = new HashSet<>();
-            for (Json json : list("outputs")) outputs.add(output(json, names));
-            Json verification = root.get("verification");
-            Model model = new Model(this, null);
-            if (verification != null) model = new Model(this, new Vectors(verification, model, guard.limits.carriedRows, guard));
-            if (replay) for (Check check : model.verify()) if (!check.passed) throw new Mismatch(check.sentence);
-            return model;
-        }
-
-        private String text(String key) { return root.need(key, "The document").string("The document's " + key); }
-
-        private void header() {
-            if (!text("format").equals("modelport")) throw new Refused("The document has another format than \"modelport\"; this reader reads that one.");
-            version(text("version"));
-            requires = root.need("requires", "The document").strings("The document's requires");
-            StringBuilder unknown = new StringBuilder();
-            for (String op : new HashSet<>(requires)) {
-                if (Collections.frequency(requires, op) > 1) throw new Refused("The document requires " + quote(op) + " twice; every op is listed once.");
-                if (!Arrays.asList(OPS).contains(op) && unknown.length() < 1000) unknown.append(unknown.length() == 0 ? "" : ", ").append(quote(op));
-            }
-            if (unknown.length() > 0) throw new Unsupported("The document requires ops that this reader does not have: " + unknown + ".");
-            root.only("The document", "format", "version", "requires", "inputs", "steps", "outputs", "verification");
-            Json given = root.get("name");
-            name = given != null && given.kind == '"' ? given.string("") : null;
-        }
-
-        private static void version(String version) {
-            int dot = version.indexOf('.');
-            boolean good = dot > 0 && dot < version.length() - 1;
-            for (int k = 0; good && k < version.length(); k++) good = k == dot || version.charAt(k) >= '0' && version.charAt(k) <= '9';
-            if (!good) throw new Refused("The document has the version " + quote(version) + "; it is \"1.\" and a decimal number.");
-            if (!version.startsWith("1.")) throw new Unsupported("The document has the version " + quote(version) + "; this reader reads version 1.");
-        }
-
-        private List<Json> list(String key) {
-            List<Json> items = root.need(key, "The document").objects("The document's " + key);
-            if (items.isEmpty() && !key.equals("steps")) throw new Refused("The document has no " + key + "; at least one is needed.");
-            return items;
-        }
-
-        private Input input(Json json) {
-            String number = "Input " + inputs.size(), inputName = json.need("name", number).string(number + " name"), where = "Input " + quote(inputName);
-            json.only(where, "dtype", "shape", "missing", "features");
-            DType dtype = DType.named(json.need("dtype", where).string(where + " dtype"), where);
-            int[] shape = Tensor.readShape(json.need("shape", where), where, guard);
-            boolean accepted = dtype.isFloat() || dtype == DType.I64 || dtype == DType.BOOL || dtype == DType.STR;
-            if (inputName.isEmpty() || shape.length > 1 || !accepted)
-                throw new Refused(where + " is " + dtype + Arrays.toString(shape) + "; a named input of f64, f32, i64, bool or str and shape [] or [w] is needed.");
-            String missing = json.get("missing") == null ? "error" : json.get("missing").string(where + " missing");
-            if (!(missing.equals("error") || missing.equals("nan") && dtype.isFloat() || missing.equals("null") && dtype == DType.STR))
-                throw new Refused(where + " has missing " + quote(missing) + "; it is \"error\", or \"nan\" for floats, or \"null\" for str.");
-            Type type = new Type(dtype, shape.length, shape.length == 0 ? 1 : shape[0]);
-            define(inputName, type, where);
-            List<String> features = json.get("features") == null ? null : Collections.unmodifiableList(json.get("features").strings(where + " features"));
-            if (features != null && (type.rank != 1 || features.size() != type.width || new HashSet<>(features).size() != type.width))
-                throw new Refused(where + " has " + features.size() + " features for " + type + "; a matrix has one for each column, all different.");
-            return new Input(inputName, type, missing, features);
-        }
-
-        /** Gives a value its name, and holds it against the limits on row elements. */
-        private void define(String value, Type type, String where) {
-            rowElements += type.width;
-            if (type.width > guard.limits.rowElements || rowElements > guard.limits.totalRowElements)
-                throw new Refused(where + " brings a row to more elements than the limit: " + guard.limits.rowElements + " in one value, "
-                    + guard.limits.totalRowElements + " in all.");
-            if (slots.put(value, types.size()) != null) throw new Refused(where + " defines a name a second time; every name is defined once.");
-            types.add(type);
-        }
-
-        private void readSteps() {
-            List<Json> list = list("steps");
-            if (list.size() > guard.limits.steps)
-                throw new Refused("The document has " + list.size() + " steps, more than the limit of " + guard.limits.steps + ".");
-            Set<String> unused = new HashSet<>(requires);
-            for (Json json : list) {
-                String number = "Step " + steps.size(), op = json.need("op", number).string(number + " op"), out = json.need("out", number).string(number + " out");
-                if (out.isEmpty() || !requires.contains(op))
-                    throw new Refused(number + (out.isEmpty() ? " has an empty \"out\"; name its value." : " has the op " + quote(op) + ", which \"requires\" does not list."));
-                unused.remove(op);
-                Args a = arguments(op, "Step " + quote(out) + " (" + op + ")", json);
-                Step step = step(a);
-                a.finish();
-                define(out, step.type, a.where);
-                steps.add(step);
-            }
-            for (String op : unused) throw new Refused("The document requires " + quote(op) + " and uses it in no step; list the ops that are used.");
-        }
-
-        private Args arguments(String op, String where, Json json) {
-            List<String> names = json.need("in", where).strings(where + " in");
-            int[] in = new int[names.size()];
-            Type[] from = new Type[in.length];
-            for (int k = 0; k < in.length; k++) {
-                Integer slot = slots.get(names.get(k));
-                if (slot == null) throw new Refused(where + " reads " + quote(names.get(k)) + ", which no input and no earlier step defines.");
-                in[k] = slot;
-                from[k] = types.get(slot);
-            }
-            return new Args(op, where, json, in, from, guard);
-        }
-
-        private Output output(Json json, Set<String> names) {
-            String number = "Output " + outputs.size(), outputName = json.need("name", number).string(number + " name"), where = "Output " + quote(outputName);
-            json.only(where, "from", "dtype", "role", "classes");
-            String source = json.need("from", where).string(where + " from"), role = json.need("role", where).string(where + " role");
-            DType dtype = DType.named(json.need("dtype", where).string(where + " dtype"), where);
-            Integer slot = slots.get(source);
-            if (slot == null || types.get(slot).dtype != dtype)
-                throw new Refused(where + " comes from " + quote(source) + ", which " + (slot == null ? "nothing defines." : "is " + types.get(slot) + ", not " + dtype + "."));
-            if (outputName.isEmpty() || !names.add(outputName) || !ROLES.contains(role))
-                throw new Refused(where + " has an empty name, that of another output, or the unknown role " + quote(role) + "; roles are " + ROLES + ".");
-            List<Object> classes = json.get("classes") == null ? null : classes(json.get("classes").elements(where + " classes"), where);
-            if (classes != null && types.get(slot).rank == 1 && classes.size() != types.get(slot).width)
-                throw new Refused(where + " has " + classes.size() + " classes for " + types.get(slot) + "; they name its columns.");
-            return new Output(outputName, types.get(slot), slot, role, classes);
-        }
-
-        private static List<Object> classes(Cursor c, String where) {
-            List<Object> classes = new ArrayList<>();
-            while (c.next()) {
-                char kind = c.kind();
-                classes.add(kind == 't' || kind == 'f' ? (Object) c.bool() : kind == '0' ? (Object) c.integer(DType.I64) : c.string(false));
-                if (classes.get(0).getClass() != classes.get(classes.size() - 1).getClass())
-                    throw new Refused(where + " has classes of several kinds; they are all strings, all integers or all booleans.");
-            }
-            return Collections.unmodifiableList(classes);
-        }
     }
 
     /** Recorded rows and the original model's answers, with the tolerance of each output. */
