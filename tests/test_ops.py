@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from modelport_json import read_document
 from modelport_json.tensors import decode
-from suite import document_of_case, op_cases
+from suite import document_of_case, graph_cases
 
 from modelport.compare import compare
 from modelport.document import Tolerance
@@ -17,7 +17,7 @@ from modelport.errors import ArtifactError, InputError, Unsupported
 from modelport.ops import OPS
 from modelport.run import Evaluator
 
-CASES = op_cases()
+CASES = graph_cases()
 
 
 def test_every_op_has_cases() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -21,8 +22,11 @@ X = [[float(i), i * i / 7] for i in range(20)]
 
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def toy(tmp_path_factory: pytest.TempPathFactory, need) -> Path:  # type: ignore[no-untyped-def]
     """The folder into which pip installed the toy plugin, without a network."""
+    for tool in ("pip", "setuptools"):
+        if importlib.util.find_spec(tool) is None:
+            need(tool, f"{tool} is not installed, so the toy plugin cannot be")
     source, target = tmp_path_factory.mktemp("source") / "toy", tmp_path_factory.mktemp("installed")
     shutil.copytree(HERE / "thirdparty" / "toy_plugin", source, ignore=shutil.ignore_patterns("__pycache__"))
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(target)]

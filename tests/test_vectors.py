@@ -124,7 +124,7 @@ def test_rows_the_original_refuses_are_left_out() -> None:
     outputs, index = record(answer, {"x": np.array([[1.0], [-1.0], [3.0], [-2.0], [5.0]])})
     assert index.tolist() == [0, 2, 4]
     assert outputs["y"].tolist() == [[2.0], [6.0], [10.0]]
-    with pytest.raises(InputError, match="none of the 1 rows .*negative"):
+    with pytest.raises(InputError, match=r"none of the 1 rows .*negative"):
         record(answer, {"x": np.array([[-1.0]])})
 
 

@@ -15,6 +15,7 @@ from .strict import parse
 from .tensors import decode
 
 KEYS = {"format", "version", "name", "requires", "inputs", "steps", "outputs", "verification", "provenance", "doc"}
+IGNORED = {"name", "doc", "provenance"}
 REQUIRED = ("requires", "inputs", "steps", "outputs")
 
 
@@ -53,7 +54,7 @@ def read_document(data: bytes, limits: Limits = LIMITS) -> Document:
 
 
 def _no_extra(value: Mapping[str, Any], known: set[str], what: str) -> None:
-    extra = sorted(k for k in value if k not in known and not k.startswith("x-"))
+    extra = sorted(k for k in value if k not in known and k not in IGNORED and not k.startswith("x-"))
     if extra:
         raise ArtifactError(f"{what} has the unknown key {extra[0]!r}, which may change its meaning.")
 
@@ -129,7 +130,7 @@ def _step(value: Any) -> Step:
         raise ArtifactError(f"Step {output!r}: 'in' is not a list of names.")
     attributes = {}
     for name, raw in value.items():
-        if name in ("op", "in", "out", "doc") or name.startswith("x-"):
+        if name in IGNORED or name in ("op", "in", "out") or name.startswith("x-"):
             continue
         if raw is None:
             raise ArtifactError(f"Step {output!r}: attribute {name!r} is null.")

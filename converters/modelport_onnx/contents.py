@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from . import metadata
-from .loader import parse_model
+from .proto import nodes, parse_model
 
 __all__ = ["describe"]
 
@@ -17,22 +17,14 @@ def describe(data: bytes) -> dict[str, Any]:
     Raises ArtifactError when the bytes are no ONNX model.
     """
     model = parse_model(data)
-    nodes: Counter[str] = Counter()
-    graphs = [model.graph, *model.functions]
-    while graphs:
-        graph = graphs.pop()
-        for node in graph.node:
-            nodes[f"{node.domain}.{node.op_type}" if node.domain else node.op_type] += 1
-            for attribute in node.attribute:
-                graphs += [attribute.g] if attribute.HasField("g") else []
-                graphs.extend(attribute.graphs)
+    kinds = Counter(f"{node.domain}.{node.op_type}" if node.domain else node.op_type for node in nodes(model))
     return {
         "ir_version": model.ir_version,
         "producer": " ".join(filter(None, (model.producer_name, model.producer_version))),
         "opsets": {entry.domain: entry.version for entry in model.opset_import},
         "inputs": [_value(v) for v in model.graph.input],
         "outputs": [_value(v) for v in model.graph.output],
-        "nodes": dict(sorted(nodes.items())),
+        "nodes": dict(sorted(kinds.items())),
         "initializers": len(model.graph.initializer),
         "initializer_bytes": sum(t.ByteSize() for t in model.graph.initializer),
         "bytes": len(data),

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from modelport.errors import Unsupported
+
 from . import wire
+from .audit import DEEPEST
 from .builder import ML, Builder, Value
 
 __all__ = ["LEQ", "LT", "Branches", "evaluate"]
@@ -46,10 +49,24 @@ class Branches:
 
 
 def evaluate(b: Builder, x: Value, branches: Branches, targets: int) -> Value:
-    """Sums of leaf weights per target, [N, targets], in x's dtype (f64 or f32; f64 when the target is an older runtime)."""
+    """Sums of leaf weights per target, [N, targets], in x's dtype (f64 or f32; f64 when the target is an older runtime).
+
+    Raises Unsupported for trees so deep that onnxruntime would overflow its stack.
+    """
+    _check_depth(b, branches)
     if b.target.tree_ensemble:
         return _tree_ensemble(b, x, branches, targets)
     return _regressor(b, x, branches, targets)
+
+
+def _check_depth(b: Builder, branches: Branches) -> None:
+    level = branches.roots[branches.roots >= 0]
+    for _ in range(DEEPEST):
+        below = np.concatenate([branches.true[level], branches.false[level]])
+        level = below[below >= 0]
+        if not len(level):
+            return
+    raise Unsupported(f"Step {b.scope!r}: its trees are more than {DEEPEST} levels deep, which onnxruntime cannot read.")
 
 
 def _tree_ensemble(b: Builder, x: Value, branches: Branches, targets: int) -> Value:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from modelport.document import Vectors
-from modelport.errors import ArtifactError, InputError, MissingDependency, ModelportError, Unsupported, UsageError
+from modelport.errors import ArtifactError, InputError, ModelportError, Unsupported, UsageError
 from modelport.graph import DTYPES, LIMITS, Graph, Input, Output
 from modelport.run import check_inputs
 
-from . import metadata, wire
+from . import metadata
+from .audit import check_trees, refuse_external
 from .builder import REFUSED
 from .metadata import Metadata
+from .proto import imported, parse_model
 
-__all__ = ["OnnxModel", "load", "parse_model"]
+__all__ = ["OnnxModel", "load"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -50,67 +52,13 @@ def load(data: bytes, options: Mapping[str, Any]) -> OnnxModel:
     text = next((entry.value for entry in model.metadata_props if entry.key == metadata.KEY), None)
     found = None if text is None else metadata.read(data, text, options.get("digest", True) is not False)
     refuse_external(model)
+    check_trees(model)
     del model
     return OnnxModel(_session(data, options.get("threads", 1)), found)
 
 
-def parse_model(data: bytes) -> Any:
-    """The bytes as an onnx.ModelProto with a graph."""
-    onnx = _imported("onnx")
-    if not wire.looks_like_model(data[:4096]):
-        raise ArtifactError("The file is no ONNX model: it does not begin like one.")
-    try:
-        model = onnx.ModelProto.FromString(data)
-    except Exception as error:  # google.protobuf's DecodeError, which moves between releases
-        raise ArtifactError(f"The file is no ONNX model: its protobuf encoding is damaged ({error}).") from None
-    if not model.HasField("graph") or not model.graph.output:
-        raise ArtifactError("The file is no ONNX model: it holds no graph with outputs.")
-    return model
-
-
-def refuse_external(model: Any) -> None:
-    """Refuse tensors that live in other files: an artifact is one file, and a path in it could name any file."""
-    onnx = _imported("onnx")
-    for tensor in _tensors(model):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise ArtifactError(
-                f"The ONNX model keeps the tensor {tensor.name!r} in another file: save it with its data inside, as one file."
-            )
-
-
-def _tensors(model: Any) -> Iterator[Any]:
-    """Every tensor of the model: initializers and attributes, in subgraphs and functions too."""
-    graphs, nodes = [model.graph], [node for function in model.functions for node in function.node]
-    while graphs or nodes:
-        if graphs:
-            graph = graphs.pop()
-            yield from graph.initializer
-            for sparse in graph.sparse_initializer:
-                yield from (sparse.values, sparse.indices)
-            nodes.extend(graph.node)
-            continue
-        for attribute in nodes.pop().attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            sparse_tensors = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
-            for sparse in (*sparse_tensors, *attribute.sparse_tensors):
-                yield from (sparse.values, sparse.indices)
-            graphs += [attribute.g] if attribute.HasField("g") else []
-            graphs.extend(attribute.graphs)
-
-
-def _imported(name: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingDependency(f"ONNX files need {name}, which cannot be imported: pip install 'modelport[onnx]'.") from error
-
-
 def _session(data: bytes, threads: Any) -> Any:
-    runtime = _imported("onnxruntime")
+    runtime = imported("onnxruntime")
     if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 1024:
         raise UsageError(f"The number of threads is {threads!r}; it is a whole number from 1.")
     settings = runtime.SessionOptions()
@@ -119,7 +67,7 @@ def _session(data: bytes, threads: Any) -> Any:
     settings.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
     settings.log_severity_level = 4
     try:
-        return runtime.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
+        return runtime.InferenceSession(data, settings, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime's exceptions have no common base
         reason = _reason(error)
         if "NOT_IMPLEMENTED" in str(error) or "is not a registered function/op" in reason or "under development" in reason:
@@ -178,11 +126,16 @@ class OnnxModel:
 
     def _run(self, feeds: Mapping[str, Array], first: int) -> dict[str, Array]:
         names = [self._metadata.names[output.name] for output in self.outputs]
+        n = len(next(iter(feeds.values())))
         try:
             results = self._session.run(names, dict(feeds))
         except Exception as error:  # onnxruntime's exceptions have no common base
-            raise _refusal(error, first, len(next(iter(feeds.values())))) from None
-        n = len(next(iter(feeds.values())))
+            if n == 1:
+                raise _refusal(error, first) from None
+            # a model refuses a row for what that row holds: halving finds the first
+            for part in (slice(0, n // 2), slice(n // 2, n)):
+                self._run({name: array[part] for name, array in feeds.items()}, first + part.start)
+            raise InputError(f"Rows {first}..{first + n - 1}: onnxruntime failed: {_reason(error)}") from None
         return {output.name: self._decoded(output, result, n) for output, result in zip(self.outputs, results, strict=True)}
 
     def _decoded(self, output: Output, result: Any, n: int) -> Array:
@@ -212,14 +165,12 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _refusal(error: Exception, first: int, rows: int) -> ModelportError:
-    """An error of onnxruntime: a refusal the model was written with, or whatever else went wrong."""
-    text = str(error)
-    where = f"Rows {first}..{first + rows - 1}" if rows > 1 else f"Row {first}"
-    match = NODE_NAME.search(text)
+def _refusal(error: Exception, row: int) -> ModelportError:
+    """What onnxruntime said of one row: a refusal the model was written with, or whatever else went wrong."""
+    match = NODE_NAME.search(str(error))
     if match is None:
-        return InputError(f"{where}: onnxruntime failed: {_reason(error)}")
-    return InputError(f"{where}: {re.sub(r'_[0-9]+$', '', match[1].removeprefix(REFUSED))}.")
+        return InputError(f"Row {row}: onnxruntime failed: {_reason(error)}")
+    return InputError(f"Row {row}: {re.sub(r'_[0-9]+$', '', match[1].removeprefix(REFUSED))}.")
 
 
 # --- declarations -------------------------------------------------------------------------------------------------------------

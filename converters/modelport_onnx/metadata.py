@@ -110,12 +110,12 @@ def _document_digest(content: Mapping[str, Any]) -> str:
 # --- reading ------------------------------------------------------------------------------------------------------------------
 
 
-def read(data: bytes, text: str, check_digest: bool = True) -> Metadata:
+def read(data: bytes, text: str | bytes, check_digest: bool = True) -> Metadata:
     """The metadata of a model's bytes, of which `text` is the entry `modelport.document`.
 
     Raises ArtifactError when it is damaged or, with `check_digest`, when the file is not the one that was written.
     """
-    content = parse(text.encode("utf-8", "surrogatepass"))
+    content = parse(text if isinstance(text, bytes) else text.encode())  # protobuf gives bytes that are no UTF-8 as bytes
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ArtifactError(f"The metadata {KEY!r} is not an object of format {FORMAT!r}.")
     if str(content.get("version")).partition(".")[0] != "1":

@@ -178,7 +178,8 @@ def ovo_vote(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     pair = np.array([np.flatnonzero((first == k) | (second == k)) for k in range(classes)])  # [c, c - 1]
     own = np.array([first[p] == k for k, p in enumerate(pair)])  # is the class the first of its pair
     sign = np.where(own, 1.0, -1.0)
-    wins = (d > 0.0).cast("f64").gather(pair, axis=1)  # [N, c, c - 1]
+    won = d > 0.0 if a["mode"] == "votes" else ~(d < 0.0)  # they part at 0
+    wins = won.cast("f64").gather(pair, axis=1)  # [N, c, c - 1]
     votes = (b.constant(own).where(wins, 1.0 - wins)).reduce("Sum", [2])
     if a["mode"] == "votes":
         return rounded(a, votes)

@@ -55,6 +55,10 @@ def cast(c: Compiler, step: Step, j: int) -> Expression:
             return x
         return c.make.compare("notEqual", x, c.make.constant(0.0))
     number = c.make.number(x) if x.type == "boolean" else x
+    if x.type == "integer":
+        if to != "f64":
+            raise no_form(step, "PMML scorers read 64-bit integers as doubles")
+        return c.make.field(x.data, "double", False)
     if to == "f32":
         return c.make.rounded(number)
     if to in INTEGERS and is_float(source):
@@ -407,10 +411,12 @@ def binary(c: Compiler, step: Step, j: int) -> Expression:
         return c.make.logic(fn, x, y)
     if fn == "xor":
         return c.make.choose(x, c.make.logic("not", y), y)
-    if dtype == "i64" and not any(e.kind == "constant" for e in (x, y)) and any(e.kind == "field" for e in (x, y)):
+    if dtype == "i64" and "integer" in (x.type, y.type) and not any(e.kind == "constant" for e in (x, y)):
         raise no_form(step, "PMML compares 64-bit integers as doubles")
     if is_float(c.type(step.inputs[0])):
         x, y = c.in_dtype(step, x), c.in_dtype(step, y)
+    if fn == "pow" and (x.nullable or y.nullable):
+        raise no_form(step, "powers of missing values have no PMML form")
     if fn in COMPARISONS:
         return _equal_text(c, fn, x, y) if x.type == "string" else c.make.compare(COMPARISONS[fn], x, y)
     return c.in_dtype(step, c.make.apply(ARITHMETIC[fn], x, y))

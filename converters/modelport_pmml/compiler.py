@@ -20,7 +20,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Column = Callable[["Compiler", Step, int], Expression]
 #: op -> function that gives column j of a step's value
 COLUMNS: dict[str, Column] = {}
-TYPES = {"f64": "double", "f32": "float", "bool": "boolean", "str": "string"}
+#: integers of the data are read as doubles, which hold those below 2^53
+TYPES = {"f64": "double", "f32": "float", "i64": "integer", "bool": "boolean", "str": "string"}
 MAX_EXPRESSIONS = 500_000
 
 
@@ -78,7 +79,7 @@ class Compiler:
         given = self.graph.input(value)
         assert given is not None, "fields are inputs"
         name = self.fields[value][j]
-        return self.make.field(name, TYPES.get(given.dtype, "double"), given.missing != "error")
+        return self.make.field(name, TYPES[given.dtype], given.missing != "error")
 
     def _step(self, value: str, j: int) -> Expression:
         step = self.producers[value]

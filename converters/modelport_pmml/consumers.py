@@ -16,7 +16,7 @@ import numpy as np
 
 from modelport.document import Vectors
 from modelport.errors import ArtifactError, InputError, MissingDependency
-from modelport.graph import DTYPES, Graph, Input, Output
+from modelport.graph import DTYPES, FLOATS, Graph, Input, Output
 from modelport.run import check_inputs
 
 from .declared import declared_in
@@ -77,16 +77,19 @@ class Scorer:
 
 def _cell(value: Any, dtype: str, row: int, output: str, engine: str) -> Any:
     """One answer in the output's dtype; a missing integer or boolean has no form, so the row is refused."""
-    missing = value is None or value == MISSING_LONG
+    missing = value is None or dtype not in FLOATS and value == MISSING_LONG
     if dtype == "str":
         return None if missing else str(value)
-    if dtype in ("f64", "f32"):
+    if dtype in FLOATS:
         return float("nan") if missing else float(value)
     if missing:
         raise InputError(f"Row {row}: {engine} gives no {output!r}.")
     if dtype == "bool":
         return value if isinstance(value, bool) else str(value).lower() == "true"
-    return int(float(value))
+    number, bounds = float(value), np.iinfo(DTYPES[dtype])
+    if number != int(number) or not bounds.min <= int(number) <= bounds.max:
+        raise InputError(f"Row {row}: {engine} gives {value} as {output!r}, which is no {dtype}.")
+    return int(number)
 
 
 def _need_java(package: str) -> None:
@@ -119,12 +122,20 @@ class _Pypmml(Scorer):
 
     def score(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Mapping[str, Any]]:
         """Rows travel as JSON with all digits: DataFrames lose them, dicts fail on NumPy numbers."""
-        request = json.dumps({"columns": list(names), "data": [list(row) for row in rows]}, allow_nan=True)
+        cells = ",".join(f"[{','.join(map(_json, row))}]" for row in rows)
+        request = f'{{"columns":{json.dumps(list(names))},"data":[{cells}]}}'
         try:
             answer = json.loads(self._model.predict(request))
         except Exception as error:
             raise InputError(f"pypmml cannot score the rows: {_sentence(error)}") from None
         return [dict(zip(answer["columns"], row, strict=True)) for row in answer["data"]]
+
+
+def _json(value: Any) -> str:
+    """A cell as JSON; an infinity as a number too large for a double."""
+    if isinstance(value, float) and value in (float("inf"), -float("inf")):
+        return "1e999" if value > 0 else "-1e999"
+    return json.dumps(value)
 
 
 def pypmml(data: bytes) -> Scorer:

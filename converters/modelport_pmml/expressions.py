@@ -20,7 +20,8 @@ TOLERANT = frozenset({"+", "-", "*", "/"})
 
 
 class Expression:
-    """One node: kind and data say what it computes from args; type is double, float, boolean or string.
+    """One node: kind and data say what it computes from args; type is double, float, integer (a
+    column of 64-bit integers, read as double), boolean or string.
 
     kinds: `field` (data: name), `raw` (data: block, position), `constant` (data: value), `apply` (data: function), `default` (a
     missing argument becomes data), `map` (data: pairs, default, missing), `knots` (NormContinuous), `bins` (Discretize),

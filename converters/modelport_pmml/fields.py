@@ -94,7 +94,7 @@ class Scope:
 
     def _operand(self, x: Expression, depth: int) -> str:
         """An expression inside another one: itself, or a reference to its field."""
-        if x.kind == "constant":
+        if x.kind == "constant" or x.kind == "apply" and x.data in ("isMissing", "isNotMissing"):
             return self._body(x, depth)
         foreign = self.parent is not None and x.level == 0 and self.names.uses[x.index] > 1
         if x.kind in LEAVES or x.kind in OWN_FIELD or foreign or self.names.uses[x.index] > 1 or depth >= MAX_NESTING:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelport.document import Document
+from modelport.errors import Unsupported
 from modelport.graph import Input, Output
 
 from . import columns, rows  # noqa: F401  (importing registers the ops)
@@ -38,7 +39,7 @@ class _Writer:
         self.compiler = Compiler(self.graph)
         self.head = find_head(self.compiler)
         answered = (self.head.predicts, self.head.spreads, self.head.decides)
-        self.sources = {o.name: [] if o.name in answered else self.compiler.row(o.source) for o in self.graph.outputs}
+        self.sources = {o.name: [] if o.name in answered else self._exportable(o) for o in self.graph.outputs}
         self.exported = [x for row in self.sources.values() for x in row]
         self.head.absorb(self.compiler, count_uses(self._roots()))
         self.blocks = self._needed()
@@ -51,6 +52,15 @@ class _Writer:
                 self.names.raw[block.index, position] = self.names.unique(wish)
         self.shared = Scope(self.names)
         self.target_fields: list[str] = []
+
+    def _exportable(self, output: Output) -> list[Expression]:
+        """The columns of an output that becomes fields."""
+        row = self.compiler.row(output.source)
+        if any(x.type == "integer" for x in row):
+            raise Unsupported(
+                f"Output {output.name!r} hands 64-bit integers of the data through, which PMML scorers read as doubles: write JSON or ONNX."
+            )
+        return row
 
     def _roots(self) -> list[Expression]:
         """Every expression that an output, the head or a segment reads."""

@@ -192,7 +192,7 @@ def _voted(a: Attributes, d: Array, classes: int, first: Array, second: Array) -
         return round_to(a, _coupling(d, wide(a["prob_a"]), wide(a["prob_b"]), classes, first, second))
     votes, sums = np.zeros((len(d), classes)), np.zeros((len(d), classes))
     for pair, (i, j) in enumerate(zip(first, second, strict=True)):
-        wins = d[:, pair] > 0
+        wins = d[:, pair] > 0 if a["mode"] == "votes" else ~(d[:, pair] < 0)
         votes[:, i] += wins
         votes[:, j] += ~wins
         sums[:, i] += d[:, pair]

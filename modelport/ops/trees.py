@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -40,32 +41,31 @@ def _check_start(start: Array, nodes: int) -> None:
 def _check_preorder(start: Array, feature: Array, right: Array) -> None:
     """The left subtree of i is exactly i+1 .. right-1, and every tree ends where the next begins.
 
-    Walking a preorder list, an inner node opens one place (+1) and a leaf closes one (-1): the subtree at i ends at the first
-    position whose running sum is one below the sum before i.
+    Walking a preorder list, an inner node opens one place (+1) and a leaf closes one (-1): tree t ends where the running sum
+    first is -(t + 1), and the left subtree of i ends at the next leaf whose sum is one below the sum at i. Inner nodes and such
+    leaves alternate, so the claims are right exactly when every inner node has a later leaf of that sum, in its tree, that
+    no other inner node has.
     """
-    nodes = feature.size
-    sums = np.cumsum(np.where(feature >= 0, 1, -1))
-    ends = np.append(start[1:], nodes).astype(np.int64)
-    lowest = np.minimum.accumulate(sums)
+    inside = feature >= 0
+    sums = np.cumsum(np.where(inside, 1, -1))
+    ends = np.append(start[1:], feature.size).astype(np.int64)
+    trees = np.arange(len(ends))
+    lowest_before = np.minimum.accumulate(np.append(0, sums))[ends - 1]
     require(
-        bool(np.all(sums[ends - 1] == -np.arange(1, len(ends) + 1)))
-        and bool(
-            np.all(np.where(ends > 1, lowest[np.maximum(ends - 2, 0)], 0)[ends > 1] > -np.arange(1, len(ends) + 1)[ends > 1])
-        ),
+        bool(np.all(sums[ends - 1] == -trees - 1) and np.all(lowest_before >= -trees)),
         "the nodes do not form one tree in preorder per entry of 'start'.",
     )
-    inner = np.flatnonzero(feature >= 0)
-    sizes = ends - start.astype(np.int64)
-    origin = np.repeat(start.astype(np.int64), sizes)[inner]
-    claimed = right.astype(np.int64) + origin
-    # the next position after i where the sum is sums[i] - 1 ends i's left subtree
-    level = sums - sums.min()
-    order = np.argsort(level * np.int64(nodes) + np.arange(nodes), kind="stable")
-    keys = (level * np.int64(nodes) + np.arange(nodes))[order]
-    wanted = (level[inner] - 1) * np.int64(nodes) + inner
-    found = np.searchsorted(keys, wanted, side="right")
-    expected = order[np.minimum(found, nodes - 1)] + 1
-    require(bool(np.all(claimed == expected)), "attribute 'right' does not point at the right child of every inner node.")
+    inner = np.flatnonzero(inside)
+    tree = np.repeat(trees, np.diff(np.append(start, feature.size)))[inner]
+    good = bool(np.all((right > 0) & (right <= feature.size)))
+    if good:
+        claimed = right.astype(np.int64) + start.astype(np.int64)[tree]
+        good = bool(np.all((claimed > inner + 1) & (claimed < ends[tree])))
+    if good:
+        taken = np.zeros(feature.size, dtype=bool)
+        taken[claimed] = True
+        good = bool(np.all(~inside[claimed - 1] & (sums[claimed - 1] == sums[inner] - 1))) and int(taken.sum()) == inner.size
+    require(good, "attribute 'right' does not point at the right child of every inner node.")
 
 
 def _check_missing(a: Attributes, inner: int) -> None:
@@ -123,89 +123,234 @@ def _check_leaves(a: Attributes, leaves: int) -> int:
     return int(a["size"])
 
 
+# --- running ------------------------------------------------------------------------------------------------------------------
+
+#: (row, tree) pairs walked at once, rows at once, and numbers in the rows' planes
+PAIRS, ROWS, CELLS = 1 << 15, 1 << 12, 1 << 20
+#: trees of at most so many leaves are not walked when there are at least ROWS rows: every node is asked about all of them
+SMALL_TREE = 64
+#: a node's word is its plane and, in the low bits, the place of its right child
+PLACE_BITS = 32
+PLACE = (1 << PLACE_BITS) - 1
+#: category sets are a table of at most so many flags; more are found by binary search
+FLAGS = 1 << 24
+
+
 def prepare_trees(a: Attributes, *types: ValueType) -> Attributes:
-    """Arrays indexed by node: column, threshold, right child, NaN direction, category set, leaf row."""
-    feature = a["feature"].astype(np.int64)
-    inner = feature >= 0
-    count = np.cumsum(inner) - 1
-    place = np.where(inner, count, 0)
-
-    def spread(values: Array) -> Array:
-        return np.where(inner, values[place], 0).astype(values.dtype) if values.size else np.zeros(feature.size, values.dtype)
-
-    start = a["start"].astype(np.int64)
-    origin = np.repeat(start, np.diff(np.append(start, feature.size)))
-    leaf_row = np.where(inner, 0, np.cumsum(~inner) - 1)
-    values = a["leaf_table"] if "leaf_table" in a else a["leaf"]
-    if "leaf_table" in a:
-        leaf_row = np.where(inner, 0, a["leaf"].astype(np.int64)[leaf_row])
-    if a["missing"] == "node":
-        missing_left = spread(a["missing_left"]).astype(bool)
-    else:
-        missing_left = np.full(feature.size, a["missing"] == "left")
-    tables: dict[str, Any] = {
-        "column": feature,
-        "limit": spread(a["threshold"]),
-        "right_child": spread(a["right"]).astype(np.int64) + origin,
-        "nan_left": missing_left,
-        "leaf_row": leaf_row,
-        "values": values.reshape(-1, a["leaf_width"]),
-        "roots": start,
-        "sets": None,
-    }
-    if "category" in a:
-        bounds = np.append(a["set_start"], a["set"].size).astype(np.int64)
-        tables["sets"] = [a["set"][bounds[s] : bounds[s + 1]] for s in range(len(bounds) - 1)]
-        tables["set_of"] = np.where(inner, a["category"].astype(np.int64)[place] if a["category"].size else -1, -1)
-    return {**a, **tables}
+    """The nodes laid out for walking, once per step."""
+    return {**a, "forest": Forest(a)}
 
 
 def trees(a: Attributes, x: Array, init: Array | None = None) -> Array:
     """Sum (or mean) of the leaves each row reaches, tree by tree in order, starting from init."""
-    acc, matrix = DTYPES[a["acc"]], rows(x)
-    with np.errstate(over="ignore"):
-        matrix = matrix.astype(DTYPES[a["dtype"]], copy=False)
+    acc, matrix, forest = DTYPES[a["acc"]], rows(x), a["forest"]
     width = a["size"] if "class" in a else a["leaf_width"]
     start = init if init is not None else a.get("init", np.zeros(width, dtype=acc))
     total = np.array(np.broadcast_to(start.reshape(-1, width), (len(matrix), width)), dtype=acc)
     with np.errstate(all="ignore"):
-        for t, root in enumerate(a["roots"]):
-            leaf = a["values"][a["leaf_row"][_walk(a, matrix, int(root))]]
-            if "class" in a:
-                total[:, a["class"][t]] += leaf[:, 0]
-            else:
-                total += leaf
-        return total / acc.type(len(a["roots"])) if a["aggregate"] == "mean" else total
+        for first, last in forest.blocks(len(matrix)):
+            block = matrix[first:last].astype(DTYPES[a["dtype"]], copy=False)
+            for tree, leaves in forest.leaves(block, first):
+                classes = a["class"][tree : tree + len(leaves)] if "class" in a else None
+                _add(total[first:last], classes, forest.values, leaves)
+        return total / acc.type(len(a["start"])) if a["aggregate"] == "mean" else total
 
 
-def _walk(a: Attributes, x: Array, root: int) -> Array:
-    """The leaf each row of x reaches in the tree at `root`."""
-    node = np.full(len(x), root)
-    active = np.arange(len(x)) if a["column"][root] >= 0 else np.empty(0, dtype=np.int64)
-    while active.size:
-        at = node[active]
-        value = x[active, a["column"][at]]
-        left = value <= a["limit"][at] if a["cmp"] == "le" else value < a["limit"][at]
-        if a["sets"] is not None:
-            left = _in_sets(a, at, value, left)
-        nan = np.isnan(value)
-        if nan.any():
-            if a["missing"] == "error":
-                bad = np.zeros(len(x), dtype=bool)
-                bad[active[nan]] = True
+def _add(total: Array, classes: Array | None, values: Array, leaves: Array) -> None:
+    """Add the leaf rows [k, n] of k trees to total [n, width] tree by tree (accumulate keeps that order, sum would not)."""
+    k, n = leaves.shape
+    if classes is None and n >= k:
+        for leaf in leaves:
+            total += values.take(leaf, axis=0)
+    elif classes is None:
+        total[:] = np.add.accumulate(np.concatenate([total[None], values.take(leaves, axis=0)]))[-1]
+    elif n >= k:
+        for c, leaf in zip(classes, leaves, strict=True):
+            total[:, c] += values.take(leaf)
+    else:
+        for c in np.unique(classes):
+            total[:, c] = np.add.accumulate(np.concatenate([total[None, :, c], values.take(leaves[classes == c])]))[-1]
+
+
+class Forest:
+    """A checked tree_ensemble whose trees are walked together, level by level.
+
+    Every inner node compares one *plane* of the row with its limit. A plane is a feature with the side that NaN takes, or a
+    category set: -inf where the answer is left, NaN or +inf where it is right. Nodes are numbered by *place*: first the
+    roots, then side by side the children of each inner node, so that the next place is the right child's, less one when the
+    comparison holds. A leaf is its own right child, and its comparison never holds.
+    """
+
+    def __init__(self, a: Attributes) -> None:
+        self._goes_left = np.less_equal if a["cmp"] == "le" else np.less
+        self._refuses_nan = a["missing"] == "error"
+        self._is_inner = a["feature"] >= 0
+        self._start = a["start"].astype(np.int64)
+        self._sizes = np.diff(np.append(self._start, self._is_inner.size))
+        self._small = int(self._sizes.max()) < 2 * SMALL_TREE
+        self.values: Array = (a["leaf_table"] if "leaf_table" in a else a["leaf"]).reshape(-1, a["leaf_width"])
+        self._leaf = a["leaf"].astype(np.int64) if "leaf_table" in a else np.arange(len(self.values))
+        self._set_planes(a)
+        self._set_places(a["right"].astype(np.int64))
+
+    def _set_planes(self, a: Attributes) -> None:
+        """The planes by feature, NaN's side and set; for every inner node its plane and its limit."""
+        feature, limit = a["feature"][self._is_inner].astype(np.int64), a["threshold"]
+        left = a["missing_left"].astype(np.int64) if "missing_left" in a else np.full(limit.size, int(a["missing"] == "left"))
+        category = a["category"].astype(np.int64) if "category" in a else np.full(limit.size, -1)
+        self._sets = _Sets(a.get("set_start", np.zeros(0, np.int64)), a.get("set", np.zeros(0, np.int64)))
+        # no number is less than -inf, so a node that asks for that and sends NaN left is the empty set
+        never = (a["cmp"] == "lt") & (limit == -np.inf) & (left == 1)
+        category = np.where(never, len(self._sets) - 1, category)
+        self._limit = np.where(never, 0, limit).astype(limit.dtype)
+        kinds = len(self._sets) + 1
+        codes, self._plane = _distinct((feature * 2 + left) * kinds + category + 1)
+        self._feature, self._nan_left, self._set = codes // kinds // 2, codes // kinds % 2 == 1, codes % kinds - 1
+
+    def _set_places(self, right: Array) -> None:
+        """Words, bounds and leaf rows by place."""
+        inner, count = np.flatnonzero(self._is_inner), self._is_inner.size
+        rights = len(self._start) + 2 * np.arange(inner.size) + 1
+        place = np.empty(count, dtype=np.int64)
+        place[self._start] = np.arange(len(self._start))
+        place[inner + 1] = rights - 1
+        place[right + np.repeat(self._start, self._sizes)[inner]] = rights
+        self._word = np.arange(count) | len(self._feature) << PLACE_BITS
+        self._word[place[inner]] = rights | self._plane << PLACE_BITS
+        self._bound = np.full(count, -np.inf, dtype=self._limit.dtype)
+        self._bound[place[inner]] = self._limit
+        self._leaf_at = np.zeros(count, dtype=np.int64)
+        self._leaf_at[place[~self._is_inner]] = self._leaf
+
+    def blocks(self, n: int) -> list[tuple[int, int]]:
+        """Ranges of n rows, of about equal size and few enough for the caches."""
+        most = max(1, min(4 * ROWS if self._small else ROWS, CELLS // (len(self._feature) + 1)))
+        count = -(-n // most)
+        return [(n * i // count, n * (i + 1) // count) for i in range(count)]
+
+    def leaves(self, x: Array, first: int) -> Iterator[tuple[int, Array]]:
+        """Trees in order, some at a time: the first one's number and the leaf rows [k, n] that the rows x [n, d] reach.
+
+        first is x's first row in the batch, for the sentence that refuses one.
+        """
+        planes, n = self._planes(x), len(x)
+        refusing = self._refuses_nan and bool(np.isnan(planes).any())
+        if self._small and n >= ROWS and not refusing:
+            yield from self._select(planes)
+            return
+        step = max(1, min(PAIRS, CELLS // self.values.shape[1]) // n)
+        for tree in range(0, len(self._start), step):
+            roots = np.arange(tree, min(tree + step, len(self._start)))
+            yield tree, self._leaf_at.take(self._walk(planes, roots, first, refusing)).reshape(roots.size, n)
+
+    def _planes(self, x: Array) -> Array:
+        """The planes [n, p + 1] of rows x [n, d]; the last one is +inf, for leaves."""
+        planes = np.full((len(x), len(self._feature) + 1), np.inf, dtype=x.dtype)
+        planes[:, :-1] = x.take(self._feature, axis=1)
+        categorical = np.flatnonzero(self._set >= 0)
+        if categorical.size:
+            held = self._sets.hold(self._set[categorical], planes[:, categorical])
+            planes[:, categorical] = np.where(held, -np.inf, np.inf)
+        missing = np.isnan(x)
+        if missing.any():
+            sides = np.where(self._nan_left, -np.inf, np.nan)
+            np.copyto(planes[:, :-1], sides, where=missing.take(self._feature, axis=1), casting="same_kind")
+        return planes
+
+    def _walk(self, planes: Array, roots: Array, first: int, refusing: bool) -> Array:
+        """The places of the leaves [k * n] in which the rows end that start at each of k roots."""
+        n, stride = planes.shape
+        place, offset, flat = np.repeat(roots, n), np.tile(np.arange(n) * stride, roots.size), planes.ravel()
+        arrived, pairs = place, np.arange(place.size)
+        while pairs.size:
+            following = self._word.take(place)
+            at = following >> PLACE_BITS
+            at += offset
+            value = flat.take(at)
+            if refusing:
+                bad = np.zeros(first + n, dtype=bool)
+                bad[first + offset[np.isnan(value)] // stride] = True
                 refuse_row(bad, "a tree reads NaN, which this model does not accept.")
-            left = np.where(nan, a["nan_left"][at], left)
-        node[active] = np.where(left, at + 1, a["right_child"][at])
-        active = active[a["column"][node[active]] >= 0]
-    return node
+            following &= PLACE
+            following -= self._goes_left(value, self._bound.take(place))
+            moving = following != place
+            place = following
+            if np.count_nonzero(moving) < 0.6 * pairs.size:  # enough have arrived for setting them aside to pay
+                arrived[pairs] = place
+                rest = np.flatnonzero(moving)
+                pairs, place, offset = pairs.take(rest), place.take(rest), offset.take(rest)
+        return arrived
+
+    def _select(self, planes: Array) -> Iterator[tuple[int, Array]]:
+        """As walking tree by tree, without a gather per node."""
+        columns = np.ascontiguousarray(planes.T)
+        questions = list(zip(self._plane.tolist(), self._limit.tolist(), strict=True))
+        first_inner = first_leaf = 0
+        for tree, (start, size) in enumerate(zip(self._start.tolist(), self._sizes.tolist(), strict=True)):
+            inner = size // 2
+            numbers = self._numbers(
+                self._is_inner[start : start + size].tolist(), questions[first_inner : first_inner + inner], columns
+            )
+            yield tree, self._leaf[first_leaf : first_leaf + inner + 1].take(numbers)[None]
+            first_inner, first_leaf = first_inner + inner, first_leaf + inner + 1
+
+    def _numbers(self, pattern: list[bool], questions: list[tuple[int, float]], columns: Array) -> Array:
+        """The leaf number (u8) of every row in one tree, of which pattern tells inner nodes from leaves.
+
+        From the last node to the first, each inner node takes the answers of its two subtrees and merges them bit by bit:
+        right ^ ((left ^ right) & mask).
+        """
+        answers: list[Any] = []  # a subtree's leaf numbers [n], or the number of a single leaf
+        leaf, question = len(pattern) - len(questions), len(questions)
+        for is_inner in reversed(pattern):
+            if not is_inner:
+                leaf -= 1
+                answers.append(np.uint8(leaf))
+                continue
+            question -= 1
+            plane, limit = questions[question]
+            left, right = answers.pop(), answers.pop()
+            mask = self._goes_left(columns[plane], limit).view(np.uint8)
+            np.negative(mask, out=mask)
+            mask &= left ^ right
+            mask ^= right
+            answers.append(mask)
+        return answers[0] if len(questions) else np.zeros(columns.shape[1], dtype=np.uint8)
 
 
-def _in_sets(a: Attributes, at: Array, value: Array, left: Array) -> Array:
-    for s in np.unique(a["set_of"][at]):
-        if s >= 0:
-            here = a["set_of"][at] == s
-            left[here] = np.isin(value[here], a["sets"][s])
-    return left
+class _Sets:
+    """Category sets, and an empty one behind them."""
+
+    def __init__(self, start: Array, members: Array) -> None:
+        sizes: Array = np.diff(np.concatenate([start, [members.size, members.size]]).astype(np.int64))
+        values, codes = np.unique(members.astype(np.float64), return_inverse=True)
+        self._values = np.append(values, np.nan)
+        keys = np.repeat(np.arange(sizes.size), sizes) * self._values.size + codes
+        self._count = sizes.size
+        self._keys = np.append(keys, np.iinfo(np.int64).max)
+        self._flags: Array | None = None
+        if sizes.size * self._values.size <= FLAGS:
+            self._flags = np.zeros(sizes.size * self._values.size, dtype=bool)
+            self._flags[keys] = True
+
+    def __len__(self) -> int:
+        return self._count
+
+    def hold(self, sets: Array, x: Array) -> Array:
+        """Whether set sets[j] holds x[i, j]."""
+        code = np.searchsorted(self._values, x)
+        code[self._values[code] != x] = self._values.size - 1  # the code of NaN, which is in no set
+        wanted = sets * self._values.size + code
+        return self._flags[wanted] if self._flags is not None else self._keys[np.searchsorted(self._keys, wanted)] == wanted
+
+
+def _distinct(codes: Array) -> tuple[Array, Array]:
+    """The distinct codes ascending, and each code's index among them; small codes are counted, not sorted."""
+    if codes.size and int(codes.max()) < 4 * codes.size:
+        present = np.bincount(codes) > 0
+        return np.flatnonzero(present), (np.cumsum(present) - 1)[codes]
+    found, index = np.unique(codes, return_inverse=True)
+    return found, index
 
 
 ATTRIBUTES: dict[str, Any] = {

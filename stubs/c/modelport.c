@@ -203,11 +203,7 @@ static const uint64_t POWERS[25] = {
     0x82818f1281ed449f, 0x83c7088e1aab65db, 0x850fadc09923329e, 0x865b86925b9bc5c2, 0x87aa9aff79042286,
     0x88fcf317f22241e2, 0x8a5296ffe33cc92f, 0x8bab8eefb6409c1a, 0x8d07e33455637eb2, 0x8e679c2f5e44ff8f};
 
-static uint64_t bits_of(double x) {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
+static uint64_t bits_of(double x) { uint64_t bits; memcpy(&bits, &x, sizeof bits); return bits; }
 
 static double double_of(uint64_t bits) {
     double x;
@@ -222,10 +218,7 @@ static bool is_nan(double x) { return x != x; }
 static int leading_zeros(uint64_t x) {
     int n = 0;
     for (int step = 32; step; step /= 2)
-        if (!(x >> (64 - step))) {
-            n += step;
-            x <<= step;
-        }
+        if (!(x >> (64 - step))) { n += step; x <<= step; }
     return n;
 }
 
@@ -265,8 +258,10 @@ static bool quick_decimal(uint64_t w, int power, double *result) {
     int ten = LEAST_POWER + step * POWER_STEP, bits = ten * 217706; /* floor(log2(10^ten)) = floor(ten * 3.32193) */
     exponent += (bits < 0 ? bits - 65535 : bits) / 65536 - 63;
     m = multiply(m, POWERS[step], &exponent);
-    unsigned rest = (unsigned)(m & 2047);
-    if ((rest >= 1018 && rest <= 1024) || exponent + 63 < -1021 || exponent + 63 > 1022) return false;
+    int top = exponent + 63, drop = top < -1022 ? 11 - 1022 - top : 11; /* bits that assemble will round away */
+    if (drop > 62) return false;
+    uint64_t half = UINT64_C(1) << (drop - 1), rest = m & (2 * half - 1);
+    if (rest <= half && rest + 6 >= half) return false;
     *result = assemble(m, true, exponent);
     return true;
 }
@@ -325,10 +320,7 @@ static double divide(natural *a, natural *b, int exponent) {
     uint64_t quotient = 0; /* a / b is between 1/2 and 2 now */
     for (int i = 0; i < 64; i++) {
         quotient <<= 1;
-        if (not_less(a, b)) {
-            subtract(a, b);
-            quotient |= 1;
-        }
+        if (not_less(a, b)) { subtract(a, b); quotient |= 1; }
         if (a->n) multiply_add(a, 2, 0);
     }
     int zeros = leading_zeros(quotient);
@@ -340,18 +332,25 @@ static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 /* The digits in [at, end) (a point is passed over) as a natural number times 10^power, rounded to a double. */
 static double exact_decimal(const char *at, const char *end, int64_t power) {
     natural a = {{0}, 0}, b = {{1}, 1};
+    uint32_t chunk = 0, scale = 1; /* digits that a lacks still */
     int digits = 0;
     bool dropped = false, after_point = false;
     for (; at < end; at++) {
         if (!is_digit(*at)) {
             after_point = true;
         } else if (digits < DIGITS_KEPT) {
-            multiply_add(&a, 10, (uint32_t)(*at - '0'));
-            digits += a.n > 0;
+            chunk = chunk * 10 + (uint32_t)(*at - '0');
+            scale *= 10;
+            digits += a.n > 0 || chunk > 0;
             power -= after_point;
         } else {
             dropped |= *at != '0';
             power += !after_point;
+        }
+        if (scale == 1000000000 || at + 1 == end) {
+            multiply_add(&a, scale, chunk);
+            chunk = 0;
+            scale = 1;
         }
     }
     if (dropped) { /* no halfway case is that long: any digit that is not 0 stands for the rest */
@@ -552,10 +551,7 @@ static void scan_number(parser *p) {
     bool zero = p->at < p->end && *p->at == '0';
     size_t digits = scan_digits(p);
     if (zero && digits > 1) malformed(p, "a number begins with 0");
-    if (p->at < p->end && *p->at == '.') {
-        p->at++;
-        scan_digits(p);
-    }
+    if (p->at < p->end && *p->at == '.') { p->at++; scan_digits(p); }
     bool large = digits > 300;
     if (p->at < p->end && (*p->at == 'e' || *p->at == 'E')) {
         p->at++;
@@ -743,10 +739,7 @@ static json *parse_document(context *c, arena *a, const char *data, size_t size,
 /* The member of an object, marked as read; NULL if there is none. */
 static const json *member(const json *object, const char *key) {
     for (json *m = object->child; m; m = m->next)
-        if (same_string(m->key, literal(key))) {
-            m->used = true;
-            return m;
-        }
+        if (same_string(m->key, literal(key))) { m->used = true; return m; }
     return NULL;
 }
 
@@ -895,7 +888,8 @@ static mp_dtype dtype_named(loader *l, mp_string name) {
 
 /* The strings of an array that holds nothing else. */
 static mp_string *read_strings(loader *l, const json *array, size_t *n) {
-    if (array->kind != J_ARRAY || (array->kinds & ~(unsigned)J_STRING)) refuse(l->c, "The key %s is not an array of strings.", quote(array->key).text);
+    if (array->kind != J_ARRAY || (array->kinds & ~(unsigned)J_STRING))
+        refuse(l->c, "The key %s is not an array of strings.", quote(array->key).text);
     mp_string *strings = take(l->c, l->keep, array->count, sizeof *strings);
     const char *at = array->text + 1;
     for (*n = 0; *n < array->count; ++*n) {
@@ -933,7 +927,8 @@ static int64_t read_whole(loader *l, mp_dtype t, const char *at, const char **st
     } else {
         good = read_integer(at, l->end, stop, &x);
     }
-    if (!good || x < DTYPES[t].least || x > DTYPES[t].most) refuse(l->c, "%s: something stands where an integer of dtype %s is expected.", l->what, DTYPES[t].name);
+    if (!good || x < DTYPES[t].least || x > DTYPES[t].most)
+        refuse(l->c, "%s: something stands where an integer of dtype %s is expected.", l->what, DTYPES[t].name);
     return x;
 }
 
@@ -968,7 +963,9 @@ static void read_elements(loader *l, const json *array, tensor *t) {
 /* -- base64 -- */
 
 static int sextet(char c) {
-    return c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : is_digit(c) ? c - '0' + 52 : c == '+' ? 62 : c == '/' ? 63 : -1;
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *found = c ? strchr(alphabet, c) : NULL;
+    return found ? (int)(found - alphabet) : -1;
 }
 
 /* Standard base64 with padding; the unused bits of the last group are 0. */
@@ -1030,7 +1027,8 @@ static void read_base64(loader *l, const json *data, tensor *t) {
 /* -- the forms of a tensor -- */
 
 static void check_elements(loader *l, size_t count) {
-    if (count > l->limits->elements) refuse(l->c, "%s: it has %zu elements, more than the limit of %zu.", l->what, count, l->limits->elements);
+    if (count > l->limits->elements)
+        refuse(l->c, "%s: it has %zu elements, more than the limit of %zu.", l->what, count, l->limits->elements);
 }
 
 /* {"dtype", "shape", "data", "enc"?} */
@@ -1046,7 +1044,8 @@ static void read_object_tensor(loader *l, const json *object, tensor *t) {
     for (int k = 0; k < t->rank; k++) {
         while (*at == ',' || *at == ' ' || *at == '\n' || *at == '\r' || *at == '\t') at++;
         int64_t size;
-        if ((*at != '-' && !is_digit(*at)) || !read_integer(at, l->end, &at, &size) || size < 0) refuse(l->c, "%s: its shape is not made of non-negative integers.", l->what);
+        if ((*at != '-' && !is_digit(*at)) || !read_integer(at, l->end, &at, &size) || size < 0)
+            refuse(l->c, "%s: its shape is not made of non-negative integers.", l->what);
         if ((uint64_t)size > SIZE_MAX / 2) refuse(l->c, "%s: a size in its shape is above every limit.", l->what);
         t->dims[k] = (size_t)size;
         empty |= size == 0;
@@ -1057,7 +1056,8 @@ static void read_object_tensor(loader *l, const json *object, tensor *t) {
     check_elements(l, t->count);
     refuse_unread(l->c, object);
     if (enc) {
-        if (enc->kind != J_STRING || !same_string(string_of(l->c, l->scratch, enc), literal("b64")) || data->kind != J_STRING || t->dtype == MP_STR)
+        bool b64 = enc->kind == J_STRING && same_string(string_of(l->c, l->scratch, enc), literal("b64"));
+        if (!b64 || data->kind != J_STRING || t->dtype == MP_STR)
             refuse(l->c, "%s: its key \"enc\" is \"b64\", with data a string and any dtype but str, or absent.", l->what);
         read_base64(l, data, t);
         return;
@@ -1072,10 +1072,7 @@ static void read_object_tensor(loader *l, const json *object, tensor *t) {
 static tensor read_tensor(loader *l, const json *value, int bare, const char *what) {
     tensor t = {0};
     l->what = what;
-    if (value->kind == J_OBJECT) {
-        read_object_tensor(l, value, &t);
-        return t;
-    }
+    if (value->kind == J_OBJECT) { read_object_tensor(l, value, &t); return t; }
     bool matrix = value->kinds == J_ARRAY;
     if (value->kind != J_ARRAY) refuse(l->c, "%s: it is no tensor (an array, or an object with dtype, shape and data).", what);
     if ((!matrix && (value->kinds & (J_ARRAY | J_OBJECT))) || (matrix && (value->ragged || (value->inner_kinds & (J_ARRAY | J_OBJECT)))))
@@ -1168,14 +1165,17 @@ static quoted element_text(mp_dtype dtype, column x, size_t i) {
 /* ==== 4 Special functions ========================================================================================= */
 
 /* W. J. Cody, Rational Chebyshev approximations for the error function, Math. Comp. 23 (1969); coefficients of CALERF. */
-static const double ERF_A[] = {3.16112374387056560e00, 1.13864154151050156e02, 3.77485237685302021e02, 3.20937758913846947e03, 1.85777706184603153e-1};
+static const double ERF_A[] = {3.16112374387056560e00, 1.13864154151050156e02, 3.77485237685302021e02, 3.20937758913846947e03,
+                               1.85777706184603153e-1};
 static const double ERF_B[] = {2.36012909523441209e01, 2.44024637934444173e02, 1.28261652607737228e03, 2.84423683343917062e03};
-static const double ERF_C[] = {5.64188496988670089e-1, 8.88314979438837594e00, 6.61191906371416295e01, 2.98635138197400131e02, 8.81952221241769090e02,
-                               1.71204761263407058e03, 2.05107837782607147e03, 1.23033935479799725e03, 2.15311535474403846e-8};
+static const double ERF_C[] = {5.64188496988670089e-1, 8.88314979438837594e00, 6.61191906371416295e01, 2.98635138197400131e02,
+                               8.81952221241769090e02, 1.71204761263407058e03, 2.05107837782607147e03, 1.23033935479799725e03, 2.15311535474403846e-8};
 static const double ERF_D[] = {1.57449261107098347e01, 1.17693950891312499e02, 5.37181101862009858e02, 1.62138957456669019e03,
                                3.29079923573345963e03, 4.36261909014324716e03, 3.43936767414372164e03, 1.23033935480374942e03};
-static const double ERF_P[] = {3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1, 1.60837851487422766e-2, 6.58749161529837803e-4, 1.63153871373020978e-2};
-static const double ERF_Q[] = {2.56852019228982242e00, 1.87295284992346725e00, 5.27905102951428412e-1, 6.05183413124413191e-2, 2.33520497626869185e-3};
+static const double ERF_P[] = {3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1, 1.60837851487422766e-2,
+                               6.58749161529837803e-4, 1.63153871373020978e-2};
+static const double ERF_Q[] = {2.56852019228982242e00, 1.87295284992346725e00, 5.27905102951428412e-1, 6.05183413124413191e-2,
+                               2.33520497626869185e-3};
 
 /* ((last z + a[0]) z + a[1]) z ... + a[n-1] */
 static double chain(double last, const double *a, int n, double z) {
@@ -1415,7 +1415,8 @@ static void define_broadcast(loader *l, mp_dtype dtype) {
     size_t width = 1;
     for (size_t k = 0; k < l->step->n_in; k++) {
         const value *v = in_value(l, k);
-        if (v->width != 1 && width != 1 && v->width != width) refuse(l->c, "Its inputs do not broadcast: rows of %zu and of %zu elements.", width, v->width);
+        if (v->width != 1 && width != 1 && v->width != width)
+            refuse(l->c, "Its inputs do not broadcast: rows of %zu and of %zu elements.", width, v->width);
         if (v->width != 1) width = v->width;
         if (v->rank > rank) rank = v->rank;
     }
@@ -1478,7 +1479,8 @@ static void concat_run(runner *r, const step *s) {
     size_t width = out_width(r, s), at = 0;
     for (size_t k = 0; k < s->n_in; k++) {
         size_t part = in_width(r, s, k);
-        for (size_t i = 0; i < r->rows; i++) copy_elements(out_dtype(r, s), out_column(r, s), i * width + at, in_column(r, s, k), i * part, part);
+        for (size_t i = 0; i < r->rows; i++)
+            copy_elements(out_dtype(r, s), out_column(r, s), i * width + at, in_column(r, s, k), i * part, part);
         at += part;
     }
 }
@@ -1579,10 +1581,7 @@ static void impute_run(runner *r, const step *s) {
         else copy_elements(dtype, y, i, x, i, 1);
 }
 
-static void is_missing_check(loader *l) {
-    match_check(l);
-    define_alike(l, MP_F64);
-}
+static void is_missing_check(loader *l) { match_check(l); define_alike(l, MP_F64); }
 
 static void is_missing_run(runner *r, const step *s) {
     for (size_t i = 0; i < r->rows * out_width(r, s); i++)
@@ -1643,7 +1642,8 @@ static void onehot_run(runner *r, const step *s) {
     column x = in_column(r, s, 0), y = out_column(r, s);
     memset(y.f, 0, r->rows * width * size * sizeof *y.f);
     for (size_t i = 0; i < r->rows * width; i++) {
-        if (x.i[i] < -1 || x.i[i] >= (int64_t)size) refuse_row(r, s, i / width, "the code %" PRId64 " is outside -1..%zu.", x.i[i], size - 1);
+        if (x.i[i] < -1 || x.i[i] >= (int64_t)size)
+            refuse_row(r, s, i / width, "the code %" PRId64 " is outside -1..%zu.", x.i[i], size - 1);
         if (x.i[i] >= 0) y.f[i * size + (size_t)x.i[i]] = 1.0;
     }
 }
@@ -1780,7 +1780,8 @@ static void unary_run(runner *r, const step *s) {
 /* -- binary -- */
 
 enum { ADD, SUB, MUL, DIV, MIN, MAX, POW, EQ, NE, LT, LE, GT, GE, AND, OR, XOR };
-static const char *const BINARY_WORDS[] = {"add", "sub", "mul", "div", "min", "max", "pow", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", NULL};
+static const char *const BINARY_WORDS[] = {"add", "sub", "mul", "div", "min", "max", "pow", "eq", "ne",
+                                           "lt", "le", "gt", "ge", "and", "or", "xor", NULL};
 
 static void binary_check(loader *l) {
     int *fn = new_params(l, sizeof *fn);
@@ -1921,7 +1922,8 @@ static void linear_run(runner *r, const step *s) {
     for (size_t first = 0; first < out; first += PANEL)
         for (size_t i = 0; i < r->rows; i++) { /* a panel stays in the cache */
             sum_columns(DOT, 0, rounded_row(r, s, i, buffer), width, p->panels + first * width, sums);
-            for (size_t k = first; k < out && k < first + PANEL; k++) y[i * out + k] = rounded(s->f32, bias ? sums[k - first] + bias[k] : sums[k - first]);
+            for (size_t k = first; k < out && k < first + PANEL; k++)
+                y[i * out + k] = rounded(s->f32, bias ? sums[k - first] + bias[k] : sums[k - first]);
         }
 }
 
@@ -2017,10 +2019,7 @@ static void two_class_check(loader *l) {
     define(l, dtype, 1, 2);
 }
 
-static void two_class_map(const row *w) {
-    w->y.f[0] = 1 - *w->x;
-    w->y.f[1] = *w->x;
-}
+static void two_class_map(const row *w) { w->y.f[0] = 1 - *w->x; w->y.f[1] = *w->x; }
 
 /* -- take -- */
 
@@ -2030,7 +2029,8 @@ static void take_check(loader *l) {
     need_dtype(l, 0, is_integer(in_value(l, 0)->dtype), "integers");
     *t = read_tensor(l, need(l, l->json, "table"), ANY_DTYPE, "table");
     if (t->rank != 1 && t->rank != 2) refuse(l->c, "Its table has rank %d; 1 or 2 is needed.", t->rank);
-    if (t->rank == 2 && in_value(l, 0)->width != 1) refuse(l->c, "Its table has rank 2, which takes one index per row, not %zu.", in_value(l, 0)->width);
+    if (t->rank == 2 && in_value(l, 0)->width != 1)
+        refuse(l->c, "Its table has rank 2, which takes one index per row, not %zu.", in_value(l, 0)->width);
     if (t->rank == 1) define_alike(l, t->dtype);
     else define(l, t->dtype, 1, t->dims[1]);
 }
@@ -2040,7 +2040,8 @@ static void take_run(runner *r, const step *s) {
     size_t width = in_width(r, s, 0), part = t->rank == 2 ? t->dims[1] : 1;
     for (size_t i = 0; i < r->rows * width; i++) {
         int64_t k = in_column(r, s, 0).i[i];
-        if (k < 0 || (uint64_t)k >= t->dims[0]) refuse_row(r, s, i / width, "the index %" PRId64 " is outside the table of %zu.", k, t->dims[0]);
+        if (k < 0 || (uint64_t)k >= t->dims[0])
+            refuse_row(r, s, i / width, "the index %" PRId64 " is outside the table of %zu.", k, t->dims[0]);
         copy_elements(t->dtype, out_column(r, s), i * part, t->data, (size_t)k * part, part);
     }
 }
@@ -2108,7 +2109,8 @@ enum { P_DOT, P_SQEUCLIDEAN, P_EUCLIDEAN, P_MANHATTAN, P_CHEBYSHEV, P_MINKOWSKI,
 typedef struct pairwise { const double *panels; double *norms, gamma, coef0, degree, p; int metric; } pairwise;
 
 static void pairwise_check(loader *l) {
-    static const char *const words[] = {"dot", "sqeuclidean", "euclidean", "manhattan", "chebyshev", "minkowski", "cosine", "rbf", "laplacian", "poly", "sigmoid", NULL};
+    static const char *const words[] = {"dot", "sqeuclidean", "euclidean", "manhattan", "chebyshev", "minkowski",
+                                        "cosine", "rbf", "laplacian", "poly", "sigmoid", NULL};
     pairwise *p = new_params(l, sizeof *p);
     mp_dtype dtype = one_float(l);
     tensor points = passing_matrix(l, "points", dtype);
@@ -2261,7 +2263,8 @@ static void ovo_vote_check(loader *l) {
     ovo *p = new_params(l, sizeof *p);
     mp_dtype dtype = one_float(l);
     size_t classes = (size_t)whole(l, "classes", 2, 1 << 15), pairs = classes * (classes - 1) / 2;
-    if (in_value(l, 0)->width != pairs) refuse(l->c, "Its input has rows of %zu elements; %zu classes need %zu.", in_value(l, 0)->width, classes, pairs);
+    if (in_value(l, 0)->width != pairs)
+        refuse(l->c, "Its input has rows of %zu elements; %zu classes need %zu.", in_value(l, 0)->width, classes, pairs);
     p->mode = choice(l, "mode", words, REQUIRED);
     if (p->mode == COUPLING) {
         tensor_attribute(l, "prob_a", (int)dtype, 1, true, &p->prob_a);
@@ -2277,7 +2280,7 @@ static void count_votes(const row *w, bool ovr, double *sums) {
     for (size_t i = 0; i < w->out; i++) w->y.f[i] = sums[i] = 0;
     for (size_t i = 0; i < w->out; i++)
         for (size_t j = i + 1; j < w->out; j++, d++) {
-            w->y.f[*d > 0 ? i : j] += 1;
+            w->y.f[(ovr ? !(*d < 0) : *d > 0) ? i : j] += 1;
             sums[i] += *d;
             sums[j] -= *d;
         }
@@ -2324,10 +2327,7 @@ static void ovo_vote_map(const row *w) {
     const ovo *p = w->params;
     size_t n = w->out, pair = 0;
     double *r = take_zeroed(w->r->c, w->r->a, n * (2 * n + 1), sizeof *r), *q = r + n * n, *qp = q + n * n;
-    if (p->mode != COUPLING) {
-        count_votes(w, p->mode == OVR, r);
-        return;
-    }
+    if (p->mode != COUPLING) { count_votes(w, p->mode == OVR, r); return; }
     for (size_t i = 0; i < n; i++)
         for (size_t j = i + 1; j < n; j++, pair++) {
             double x = f_sigmoid(-(p->prob_a.data.f[pair] * w->x[pair] + p->prob_b.data.f[pair]));
@@ -2390,13 +2390,15 @@ static void check_tree(planting *p, size_t t, uint32_t *depth) {
     for (size_t i = first; i < end; i++) {
         uint32_t *top = ends + 2 * (open - 1), here = (uint32_t)(i - first), level = top[1];
         if (is_leaf(p, i)) {
-            if (top[0] != here + 1) refuse(p->l->c, "Node %zu of tree %zu is a leaf where the subtree has to go on: the nodes are not in preorder.", i - first, t);
+            if (top[0] != here + 1)
+                refuse(p->l->c, "Node %zu of tree %zu is a leaf where the subtree has to go on: the nodes are not in preorder.", i - first, t);
             if (level < least) least = level;
             open--;
             continue;
         }
         int64_t right = p->right.data.i[p->number[i]];
-        if (right <= (int64_t)here + 1 || right >= (int64_t)top[0]) refuse(p->l->c, "Node %zu of tree %zu has its right child at %" PRId64 ", outside its subtree.", i - first, t, right);
+        if (right <= (int64_t)here + 1 || right >= (int64_t)top[0])
+            refuse(p->l->c, "Node %zu of tree %zu has its right child at %" PRId64 ", outside its subtree.", i - first, t, right);
         top[1] = level + 1;
         top[2] = (uint32_t)right;
         top[3] = level + 1;
@@ -2416,10 +2418,7 @@ static size_t lay_out(planting *p, size_t t, size_t line) {
         near[tail++] = p->stack[--waiting];
         if (is_leaf(p, first + near[0])) continue;
         size_t room = line - next / 2 % line;
-        if (room < line && room <= line / 2) {
-            next += 2 * room;
-            room = line;
-        }
+        if (room < line && room <= line / 2) { next += 2 * room; room = line; }
         for (; head < tail && room; head++) {
             if (is_leaf(p, first + near[head])) continue;
             uint32_t left = near[head] + 1, right = (uint32_t)(right_child(p, first, first + near[head]) - first);
@@ -2458,10 +2457,7 @@ static void pack_tree(planting *p, size_t t, small_node *small, large_node *larg
         uint32_t place = p->place[i - first], leaf = is_leaf(p, i) ? p->number[i] : 0;
         if (p->leaf) leaf = is_leaf(p, i) ? (uint32_t)p->leaf[leaf] : 0;
         large_node n = {leaf, (uint32_t)p->f->d, 0};
-        if (!is_leaf(p, i)) {
-            n = inner_node(p, i);
-            n.delta = p->place[i - first + 1] - place;
-        }
+        if (!is_leaf(p, i)) { n = inner_node(p, i); n.delta = p->place[i - first + 1] - place; }
         if (large) {
             large[place] = n;
         } else {
@@ -2560,7 +2556,8 @@ static void read_leaves(planting *p, arena *keep) {
     f->leaf_width = attribute(l, "leaf_width") ? (size_t)whole(l, "leaf_width", 1, (int64_t)l->limits->row) : 1;
     l->keep = keep;
     if (tensor_attribute(l, "leaf_table", (int)acc, 1, false, &table)) {
-        if (table.count % f->leaf_width || table.count > UINT32_MAX / 4) refuse(l->c, "Its leaf_table of %zu elements is not made of rows of %zu.", table.count, f->leaf_width);
+        if (table.count % f->leaf_width || table.count > UINT32_MAX / 4)
+            refuse(l->c, "Its leaf_table of %zu elements is not made of rows of %zu.", table.count, f->leaf_width);
         l->keep = l->scratch;
         integers_attribute(l, "leaf", 1, true, 0, (int64_t)(table.count / f->leaf_width) - 1, &leaf);
         need_count(l, "leaf", &leaf, p->leaves);
@@ -2584,7 +2581,8 @@ static void read_leaves(planting *p, arena *keep) {
 }
 
 static void tree_ensemble_check(loader *l) {
-    static const char *const comparisons[] = {"le", "lt", NULL}, *const missing[] = {"error", "left", "right", "node", NULL}, *const aggregates[] = {"sum", "mean", NULL};
+    static const char *const comparisons[] = {"le", "lt", NULL}, *const aggregates[] = {"sum", "mean", NULL};
+    static const char *const missing[] = {"error", "left", "right", "node", NULL};
     forest *f = new_params(l, sizeof *f);
     arena *keep = l->keep;
     mark before = mark_arena(l->scratch);
@@ -2611,7 +2609,8 @@ static void tree_ensemble_check(loader *l) {
         f->init = init.data.f;
         if (l->step->n_in == 2) refuse(l->c, "It has a second input and the attribute \"init\"; one of them begins the sum.");
     }
-    if (l->step->n_in == 2 && (in_value(l, 1)->dtype != acc || in_value(l, 1)->width != f->width)) refuse(l->c, "Its second input is not %s[%zu].", DTYPES[acc].name, f->width);
+    if (l->step->n_in == 2 && (in_value(l, 1)->dtype != acc || in_value(l, 1)->width != f->width))
+        refuse(l->c, "Its second input is not %s[%zu].", DTYPES[acc].name, f->width);
     define(l, acc, 1, f->width);
     size_t largest = 0;
     for (size_t t = 0; t < f->trees; t++)
@@ -2832,7 +2831,8 @@ static void check_header(loader *l, const json *root) {
     bool well_formed = major > 0 && major + 1 < version.size && version.data[major] == '.';
     for (i = major + 1; well_formed && i < version.size; i++) well_formed = is_digit(version.data[i]);
     if (!well_formed) refuse(l->c, "Its version %s is not \"1.\" and a number.", quote(version).text);
-    if (major != 1 || version.data[0] != '1') fail(l->c, MP_UNSUPPORTED, "Its version is %s; this reader knows version 1.", quote(version).text);
+    if (major != 1 || version.data[0] != '1')
+        fail(l->c, MP_UNSUPPORTED, "Its version is %s; this reader knows version 1.", quote(version).text);
 }
 
 /* Fills listed[] with how often `requires` names each op; names all that are not implemented. */
@@ -2844,7 +2844,8 @@ static void check_requires(loader *l, const json *root, bool listed[LENGTH(OPS)]
     l->keep = keep;
     char unknown[320] = "";
     for (size_t i = 0; i < n; i++)
-        if (!find_op(names[i]) && used < sizeof unknown - 70) used += (size_t)sprintf(unknown + used, "%s%s", used ? ", " : "", quote(names[i]).text);
+        if (!find_op(names[i]) && used < sizeof unknown - 70)
+            used += (size_t)sprintf(unknown + used, "%s%s", used ? ", " : "", quote(names[i]).text);
     if (used) fail(l->c, MP_UNSUPPORTED, "It requires what this reader does not implement: %s.", unknown);
     for (size_t i = 0; i < n; i++) {
         bool *entry = &listed[find_op(names[i]) - OPS];
@@ -2867,7 +2868,8 @@ static void load_input(loader *l, const json *object, mp_input *in) {
     locate(l->c, "input %s", quote(in->name).text);
     if (in->name.size == 0) refuse(l->c, "Its name is empty.");
     in->dtype = dtype_named(l, need_string(l, object, "dtype"));
-    if (is_integer(in->dtype) && in->dtype != MP_I64) refuse(l->c, "Its dtype is %s; f64, f32, i64, bool or str is needed.", DTYPES[in->dtype].name);
+    if (is_integer(in->dtype) && in->dtype != MP_I64)
+        refuse(l->c, "Its dtype is %s; f64, f32, i64, bool or str is needed.", DTYPES[in->dtype].name);
     const json *shape = need_kind(l, object, "shape", J_ARRAY, "an array"), *features = member(object, "features");
     if (shape->count > 1 || (shape->kinds & ~(unsigned)J_NUMBER)) refuse(l->c, "Its shape is not [] or [w].");
     in->rank = (int)shape->count;
@@ -2877,7 +2879,8 @@ static void load_input(loader *l, const json *object, mp_input *in) {
         int64_t width;
         while (*at != '-' && !is_digit(*at)) at++;
         if (!read_integer(at, l->end, &at, &width) || width < 0) refuse(l->c, "Its shape is not [] or [w].");
-        if ((uint64_t)width > l->limits->row) refuse(l->c, "Its rows have %" PRId64 " elements, more than the limit of %zu.", width, l->limits->row);
+        if ((uint64_t)width > l->limits->row)
+            refuse(l->c, "Its rows have %" PRId64 " elements, more than the limit of %zu.", width, l->limits->row);
         in->width = (size_t)width;
     }
     in->missing = member(object, "missing") ? (mp_missing)need_word(l, object, "missing", words) : MP_MISSING_ERROR;
@@ -2941,7 +2944,8 @@ static void load_step(loader *l, const json *object, size_t index, bool used[LEN
     s->in = take(l->c, l->keep, s->n_in, sizeof *s->in);
     for (size_t k = 0; k < s->n_in; k++) {
         ptrdiff_t found = find_name(&m->by_name, names[k]);
-        if (found == NOT_FOUND || (size_t)found >= s->out) refuse(l->c, "It reads %s, which nothing before it defines.", quote(names[k]).text);
+        if (found == NOT_FOUND || (size_t)found >= s->out)
+            refuse(l->c, "It reads %s, which nothing before it defines.", quote(names[k]).text);
         s->in[k] = (size_t)found;
     }
     s->op->check(l);
@@ -2960,7 +2964,8 @@ static void load_steps(loader *l, const json *steps, const bool listed[LENGTH(OP
     }
     locate(l->c, "%s", "");
     for (size_t i = 0; i < LENGTH(OPS); i++)
-        if (used[i] != listed[i]) refuse(l->c, "The key \"requires\" %s \"%s\", which its steps %s.", listed[i] ? "lists" : "lacks", OPS[i].name, listed[i] ? "do not use" : "use");
+        if (used[i] != listed[i])
+            refuse(l->c, listed[i] ? "\"requires\" lists \"%s\", which no step uses." : "\"requires\" lacks \"%s\", which a step uses.", OPS[i].name);
     m->block_rows = BLOCK_ELEMENTS / (total ? total : 1);
     if (m->block_rows > LARGEST_BLOCK_ROWS) m->block_rows = LARGEST_BLOCK_ROWS;
     if (m->block_rows == 0) m->block_rows = 1;
@@ -2968,9 +2973,11 @@ static void load_steps(loader *l, const json *steps, const bool listed[LENGTH(OP
 
 static void load_classes(loader *l, const json *classes, mp_output *out) {
     if (classes->kind != J_ARRAY) refuse(l->c, "Its classes are not an array.");
-    bool strings = !(classes->kinds & ~(unsigned)J_STRING), numbers = classes->kinds == J_NUMBER, booleans = classes->kinds && !(classes->kinds & ~(unsigned)J_BOOL);
+    bool strings = !(classes->kinds & ~(unsigned)J_STRING), numbers = classes->kinds == J_NUMBER;
+    bool booleans = classes->kinds && !(classes->kinds & ~(unsigned)J_BOOL);
     if (!strings && !numbers && !booleans) refuse(l->c, "Its classes are not all strings, all integers or all booleans.");
-    if (out->rank == 1 && classes->count != out->width) refuse(l->c, "It has %zu classes for rows of %zu elements.", classes->count, out->width);
+    if (out->rank == 1 && classes->count != out->width)
+        refuse(l->c, "It has %zu classes for rows of %zu elements.", classes->count, out->width);
     tensor t = read_tensor(l, classes, strings ? MP_STR : numbers ? MP_I64 : MP_BOOL, "classes");
     out->n_classes = t.count;
     out->class_booleans = booleans;
@@ -2993,7 +3000,8 @@ static void load_output(loader *l, const json *object, size_t index) {
     out->dtype = dtype_named(l, need_string(l, object, "dtype"));
     out->rank = v->rank;
     out->width = v->width;
-    if (v->dtype != out->dtype) refuse(l->c, "It is declared %s, but %s is %s.", DTYPES[out->dtype].name, quote(from).text, DTYPES[v->dtype].name);
+    if (v->dtype != out->dtype)
+        refuse(l->c, "It is declared %s, but %s is %s.", DTYPES[out->dtype].name, quote(from).text, DTYPES[v->dtype].name);
     out->role = literal(roles[need_word(l, object, "role", roles)]);
     const json *classes = member(object, "classes");
     if (classes) load_classes(l, classes, out);
@@ -3014,18 +3022,21 @@ static void load_outputs(loader *l, const json *outputs) {
     }
     locate(l->c, "%s", "");
     m->by_output = new_directory(l->c, l->keep, MP_STR, (column){m->output_names}, m->n_outputs);
-    if (find_twice(&m->by_output) != NOT_FOUND) refuse(l->c, "Two outputs are named %s.", quote(m->output_names[find_twice(&m->by_output)]).text);
+    if (find_twice(&m->by_output) != NOT_FOUND)
+        refuse(l->c, "Two outputs are named %s.", quote(m->output_names[find_twice(&m->by_output)]).text);
 }
 
 /* -- vectors -- */
 
-/* The tensor of rows for a declared dtype and row shape; all have the same number of rows (*rows, SIZE_MAX before the first). */
-static tensor read_rows(loader *l, const json *given, mp_string name, mp_dtype dtype, int rank, size_t width, size_t *rows) {
-    tensor t = read_tensor(l, given, (int)dtype, quote(name).text);
-    if (t.dtype != dtype) refuse(l->c, "%s is %s; %s is needed.", quote(name).text, DTYPES[t.dtype].name, DTYPES[dtype].name);
-    if (t.rank != 1 + rank || (rank && t.dims[1] != width)) refuse(l->c, rank ? "%s does not have the shape [rows, %zu]." : "%s does not have the shape [rows].", quote(name).text, width);
-    if (*rows != SIZE_MAX && t.dims[0] != *rows) refuse(l->c, "%s has %zu rows, others have %zu.", quote(name).text, t.dims[0], *rows);
+/* The rows of an input or output of a declared dtype and row shape; all have the same number (*rows, SIZE_MAX before the first). */
+static tensor read_rows(loader *l, const json *given, mp_dtype dtype, int rank, size_t width, size_t *rows) {
+    locate(l->c, "the vectors of %s", quote(given->key).text);
+    tensor t = read_tensor(l, given, (int)dtype, "its tensor");
+    if (t.dtype != dtype) refuse(l->c, "They are %s; %s is needed.", DTYPES[t.dtype].name, DTYPES[dtype].name);
+    if (t.rank != 1 + rank || (rank && t.dims[1] != width)) refuse(l->c, "They have not one row shape of %zu elements per row.", width);
+    if (*rows != SIZE_MAX && t.dims[0] != *rows) refuse(l->c, "There are %zu rows, elsewhere %zu.", t.dims[0], *rows);
     *rows = t.dims[0];
+    locate(l->c, "verification");
     return t;
 }
 
@@ -3033,14 +3044,14 @@ static void read_tolerance(loader *l, const json *given, tolerance *t) {
     const char *stop;
     l->what = "tolerance";
     if (given->kind == J_STRING && same_string(string_of(l->c, l->scratch, given), literal("exact"))) return;
-    const json *atol = given->kind == J_OBJECT ? member(given, "atol") : NULL, *rtol = given->kind == J_OBJECT ? member(given, "rtol") : NULL;
-    const json *ulp = given->kind == J_OBJECT ? member(given, "ulp") : NULL;
+    const json *atol = member(given, "atol"), *rtol = member(given, "rtol"), *ulp = member(given, "ulp"); /* of a string: none */
     int64_t ulps = 0;
     bool bound = atol && rtol && !ulp && atol->kind == J_NUMBER && rtol->kind == J_NUMBER;
     bool units = ulp && !atol && !rtol && ulp->kind == J_NUMBER && read_integer(ulp->text, ulp->end, &stop, &ulps) && ulps >= 0;
     if (bound) *t = (tolerance){BOUND, read_number(atol->text, atol->end, &stop), read_number(rtol->text, rtol->end, &stop), 0};
     else if (units) *t = (tolerance){ULPS, 0, 0, (uint64_t)ulps};
-    if (!(bound || units) || !(t->atol >= 0 && t->rtol >= 0)) refuse(l->c, "A tolerance is not \"exact\", {\"atol\", \"rtol\"} or {\"ulp\"} with numbers from 0.");
+    if (!(bound || units) || !(t->atol >= 0 && t->rtol >= 0))
+        refuse(l->c, "A tolerance is not \"exact\", {\"atol\", \"rtol\"} or {\"ulp\"} with numbers from 0.");
     refuse_unread(l->c, given);
 }
 
@@ -3052,7 +3063,8 @@ static vectors *read_vectors(loader *l, const json *object, size_t limit) {
     locate(l->c, "verification");
     if (object->kind != J_OBJECT) refuse(l->c, "It is not an object.");
     need_word(l, object, "source", sources);
-    const json *inputs = need_kind(l, object, "inputs", J_OBJECT, "an object"), *outputs = need_kind(l, object, "outputs", J_OBJECT, "an object");
+    const json *inputs = need_kind(l, object, "inputs", J_OBJECT, "an object");
+    const json *outputs = need_kind(l, object, "outputs", J_OBJECT, "an object");
     const json *tolerances = need_kind(l, object, "tolerance", J_OBJECT, "an object"), *reasons = member(object, "rows");
     v->rows = SIZE_MAX;
     v->inputs = take_zeroed(l->c, l->keep, m->n_inputs, sizeof *v->inputs);
@@ -3061,21 +3073,23 @@ static vectors *read_vectors(loader *l, const json *object, size_t limit) {
     for (const json *t = inputs->child; t; t = t->next) {
         ptrdiff_t i = find_name(&m->by_name, t->key);
         if (i == NOT_FOUND || (size_t)i >= m->n_inputs) refuse(l->c, "%s is not one of the inputs.", quote(t->key).text);
-        v->inputs[i] = read_rows(l, t, t->key, m->inputs[i].dtype, m->inputs[i].rank, m->inputs[i].width, &v->rows);
+        v->inputs[i] = read_rows(l, t, m->inputs[i].dtype, m->inputs[i].rank, m->inputs[i].width, &v->rows);
     }
     for (const json *t = outputs->child; t; t = t->next) {
         ptrdiff_t i = find_name(&m->by_output, t->key);
         if (i == NOT_FOUND) refuse(l->c, "%s is not one of the outputs.", quote(t->key).text);
-        v->expected[i] = read_rows(l, t, t->key, m->outputs[i].dtype, m->outputs[i].rank, m->outputs[i].width, &v->rows);
+        v->expected[i] = read_rows(l, t, m->outputs[i].dtype, m->outputs[i].rank, m->outputs[i].width, &v->rows);
     }
     for (const json *t = tolerances->child; t; t = t->next) {
         ptrdiff_t i = find_name(&m->by_output, t->key);
         if (i == NOT_FOUND) refuse(l->c, "There is a tolerance for %s, which is not one of the outputs.", quote(t->key).text);
         read_tolerance(l, t, &v->tolerances[i]);
     }
-    if (inputs->count != m->n_inputs || outputs->count != m->n_outputs || tolerances->count != m->n_outputs) refuse(l->c, "It lacks an input, an output or a tolerance.");
+    if (inputs->count != m->n_inputs || outputs->count != m->n_outputs || tolerances->count != m->n_outputs)
+        refuse(l->c, "It lacks an input, an output or a tolerance.");
     if (v->rows == 0 || v->rows > limit) refuse(l->c, "It has %zu rows; 1 to %zu are needed.", v->rows, limit);
-    if (reasons && (reasons->kind != J_ARRAY || (reasons->kinds & ~(unsigned)J_STRING) || reasons->count != v->rows)) refuse(l->c, "Its key \"rows\" is not one string per row.");
+    if (reasons && (reasons->kind != J_ARRAY || (reasons->kinds & ~(unsigned)J_STRING) || reasons->count != v->rows))
+        refuse(l->c, "Its key \"rows\" is not one string per row.");
     refuse_unread(l->c, object);
     locate(l->c, "%s", "");
     return v;
@@ -3120,7 +3134,7 @@ static void load_rows(runner *r, size_t input, const source *from) {
     const mp_input *in = &r->m->inputs[input];
     column *x = &r->values[input];
     size_t n = r->rows * in->width;
-    if (from->all && in->dtype == MP_F64) {
+    if (from->all && from->all->numbers && in->dtype == MP_F64) {
         x->f = (double *)(from->all->numbers + r->first * in->width); /* steps write to what they define alone */
     } else {
         x->any = take(r->c, r->a, n, element_size(in->dtype));
@@ -3191,8 +3205,10 @@ static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed
     }
     for (size_t i = 0; i < n; i++) {
         if (!used[i]) refuse(c, "The input %s is not one of the model's.", quote(names[i]).text);
-        if (feeds[i].rows != feeds[0].rows) refuse(c, "The inputs %s and %s differ in their number of rows.", quote(names[0]).text, quote(names[i]).text);
-        if (feeds[i].width && feeds[i].rows > SIZE_MAX / feeds[i].width / sizeof(mp_string)) refuse(c, "The input %s is larger than memory.", quote(names[i]).text);
+        if (feeds[i].rows != feeds[0].rows)
+            refuse(c, "The inputs %s and %s differ in their number of rows.", quote(names[0]).text, quote(names[i]).text);
+        if (feeds[i].width && feeds[i].rows > SIZE_MAX / feeds[i].width / sizeof(mp_string))
+            refuse(c, "The input %s is larger than memory.", quote(names[i]).text);
     }
     return n ? feeds[0].rows : 0;
 }
@@ -3266,10 +3282,10 @@ void mp_result_free(mp_result *result) {
 /* A call that reads a text and writes what it finds. */
 typedef struct reading { const mp_model *model; arena a; const char *text; size_t size; sink sink; } reading;
 
-static mp_code attempt_reading(void (*body)(context *, void *), const mp_model *model, const char *text, size_t size, mp_writer write, void *writer, mp_error *error) {
+static mp_code attempt_reading(void (*body)(context *, void *), const mp_model *m, const char *text, size_t size, sink to, mp_error *error) {
     context c;
     mp_error unseen;
-    reading p = {.model = model, .a = new_arena(&model->arena.allocator, SIZE_MAX), .text = text, .size = size, .sink = {.write = write, .context = writer}};
+    reading p = {m, new_arena(&m->arena.allocator, SIZE_MAX), text, size, to};
     mp_code code = attempt(&c, error ? error : &unseen, body, &p);
     free_arena(&p.a);
     return code;
@@ -3328,7 +3344,7 @@ static void predict_json(context *c, void *argument) {
 }
 
 mp_code mp_predict_json(const mp_model *model, const char *text, size_t size, mp_writer write, void *context, mp_error *error) {
-    return attempt_reading(predict_json, model, text, size, write, context, error);
+    return attempt_reading(predict_json, model, text, size, (sink){.write = write, .context = context}, error);
 }
 
 /* How many doubles (f32: floats) lie between two finite numbers, one of them counted. */
@@ -3378,7 +3394,8 @@ static void replay(context *c, arena *a, const mp_model *m, const vectors *v, si
     flush(lines);
     if (bad_output == SIZE_MAX) return;
     const mp_output *o = &m->outputs[bad_output];
-    quoted got = element_text(o->dtype, out[bad_output], bad_element), expected = element_text(o->dtype, v->expected[bad_output].data, bad_element);
+    quoted got = element_text(o->dtype, out[bad_output], bad_element);
+    quoted expected = element_text(o->dtype, v->expected[bad_output].data, bad_element);
     fail(c, MP_MISMATCH, "Output %s, row %zu, element %zu is %s, but the original model answered %s.", quote(o->name).text,
          bad_element / o->width, bad_element % o->width, got.text, expected.text);
 }
@@ -3396,7 +3413,7 @@ static void verify(context *c, void *argument) {
 }
 
 mp_code mp_verify(const mp_model *model, const char *vectors, size_t size, mp_writer write, void *context, mp_error *error) {
-    return attempt_reading(verify, model, vectors, vectors ? size : 0, write, context, error);
+    return attempt_reading(verify, model, vectors, vectors ? size : 0, (sink){.write = write, .context = context}, error);
 }
 
 /* -- mp_load, mp_free, mp_info -- */
@@ -3411,15 +3428,16 @@ static void load(context *c, void *argument) {
     const json *root = parse_document(c, &p->scratch, p->data, p->size, &m->limits);
     check_header(&l, root);
     check_requires(&l, root, listed);
-    const json *inputs = need_objects(&l, root, "inputs"), *steps = need_objects(&l, root, "steps"), *outputs = need_objects(&l, root, "outputs");
-    const json *verification = member(root, "verification");
+    const json *inputs = need_objects(&l, root, "inputs"), *steps = need_objects(&l, root, "steps");
+    const json *outputs = need_objects(&l, root, "outputs"), *verification = member(root, "verification");
     refuse_unread(c, root);
     load_names(&l, inputs, steps);
     load_steps(&l, steps, listed);
     load_outputs(&l, outputs);
     if (verification) m->vectors = read_vectors(&l, verification, m->limits.rows);
     if (p->options->no_verify) return;
-    if (!verification) refuse(c, "It carries no vectors (\"verification\"), so nothing proves it: load it without verifying if you trust it.");
+    if (!verification)
+        refuse(c, "It carries no vectors (\"verification\"), so nothing proves it: load it without verifying if you trust it.");
     replay(c, &p->scratch, m, m->vectors, &(sink){.write = NULL});
 }
 
@@ -3493,7 +3511,8 @@ void mp_info(const mp_model *model, mp_writer write, void *context) {
         const void *classes = o->class_strings ? (const void *)o->class_strings : o->class_integers;
         put_head(&k, i, o->name, o->dtype, o->rank, o->width);
         put_format(&k, ", \"role\": \"%s\"", o->role.data);
-        if (classes) put_list(&k, ", \"classes\": ", o->class_strings ? MP_STR : o->class_booleans ? MP_BOOL : MP_I64, (column){(void *)classes}, o->n_classes);
+        mp_dtype of = o->class_strings ? MP_STR : o->class_booleans ? MP_BOOL : MP_I64;
+        if (classes) put_list(&k, ", \"classes\": ", of, (column){(void *)classes}, o->n_classes);
         put_format(&k, "}");
     }
     bool first = true;

@@ -46,14 +46,8 @@ public final class Modelport {
 
     /** What a document may cost at most (docs/format.md, section 5). Raise a field before loading, and leave it then. */
     public static final class Limits {
-        public long documentBytes = 512L << 20;
-        public int depth = 16;
-        public int steps = 10_000;
-        public int rank = 6;
-        public long tensorElements = 1L << 28;
-        public long rowElements = 1L << 20;
-        public long totalRowElements = 1L << 22;
-        public int carriedRows = 4096;
+        public long documentBytes = 512L << 20, tensorElements = 1L << 28, rowElements = 1L << 20, totalRowElements = 1L << 22;
+        public int depth = 16, steps = 10_000, rank = 6, carriedRows = 4096;
         /** Bytes that one load or one prediction may allocate; half of the heap by default. */
         public long memory = Runtime.getRuntime().maxMemory() / 2;
     }
@@ -62,12 +56,7 @@ public final class Modelport {
     private static final class Guard {
         final Limits limits;
         private long left;
-
-        Guard(Limits limits) {
-            this.limits = limits;
-            this.left = limits.memory;
-        }
-
+        Guard(Limits limits) { this.limits = limits; this.left = limits.memory; }
         void take(long bytes) {
             if (bytes > left)
                 throw new Refused("More than the " + (limits.memory >> 20) + " MB of memory that this reader may use would be needed; "
@@ -76,18 +65,12 @@ public final class Modelport {
         }
     }
 
-    // =====================================================================================================================
-    // 1 Errors
-    // =====================================================================================================================
+    // ==== 1 Errors ===================================================================================================
 
     /** Base of the three errors: the message is one sentence, exitCode is what a command line answers with. */
     public abstract static class ModelportException extends RuntimeException {
         public final int exitCode;
-
-        private ModelportException(String sentence, int exitCode) {
-            super(sentence);
-            this.exitCode = exitCode;
-        }
+        private ModelportException(String sentence, int exitCode) { super(sentence); this.exitCode = exitCode; }
     }
 
     /** The artifact, or the rows, are not acceptable. */
@@ -108,9 +91,7 @@ public final class Modelport {
     /** A name as it appears in a sentence: in quotes, on one line, not longer than 60 characters. */
     private static String quote(String name) { return json(name.length() > 60 ? name.substring(0, 60) + "..." : name); }
 
-    // =====================================================================================================================
-    // 2 JSON
-    // =====================================================================================================================
+    // ==== 2 JSON =====================================================================================================
 
     /**
      * A checked JSON value: where it stands in the text. Scalars and the elements of an array are decoded when they are asked for, so that
@@ -123,81 +104,60 @@ public final class Modelport {
         final char kind;
         final Map<String, Json> members;
         final List<Json> items;
-
         Json(byte[] b, int start, int end, int count, int holds, Map<String, Json> members, List<Json> items) {
-            this.b = b;
-            this.start = start;
-            this.end = end;
-            this.count = count;
-            this.holds = holds;
-            this.kind = kind(b[start]);
-            this.members = members;
-            this.items = items;
+            this.b = b; this.start = start; this.end = end; this.count = count; this.holds = holds; this.kind = kind(b[start]);
+            this.members = members; this.items = items;
         }
-
         /** '{', '[', '"', '0', 't', 'f' or 'n'; ' ' where no value begins. */
         static char kind(int first) {
             return first == '-' || first >= '0' && first <= '9' ? '0' : "{[\"tfn".indexOf(first) >= 0 ? (char) first : ' ';
         }
-
         static String called(char kind) {
             String[] names = {"an object", "an array", "a string", "a number", "true", "false", "null"};
             return names["{[\"0tfn".indexOf(kind)];
         }
-
         Json get(String key) { return members.get(key); }
-
         private Json expect(char wanted, String where) {
             if (kind != wanted) throw new Refused(where + " is " + called(kind) + "; " + called(wanted) + " is needed.");
             return this;
         }
-
         Json object(String where) { return expect('{', where); }
-
         String string(String where) { return text(expect('"', where).b, start, end); }
-
         /** The bytes of a string. */
         byte[] bytes(String where) {
             for (int k = expect('"', where).start; k < end; k++) if (b[k] == '\\') return string(where).getBytes(StandardCharsets.UTF_8);
             return Arrays.copyOfRange(b, start + 1, end - 1);
         }
-
         /** A cursor before the first element of this array. */
         Cursor elements(String where) { return new Cursor(expect('[', where).b, start + 1, where); }
-
         /** A cursor on this one value. */
         Cursor scalar(String where) { return new Cursor(b, start, where); }
-
         Json need(String key, String where) {
             Json value = object(where).get(key);
             if (value == null) throw new Refused(where + " lacks the key " + quote(key) + "; it is required.");
             return value;
         }
-
         /** Refuses every key but those listed and those that evaluators ignore. */
         void only(String where, String... keys) {
             for (String key : object(where).members.keySet())
                 if (!ignored(key) && !Arrays.asList(keys).contains(key))
                     throw new Refused(where + " has the unknown key " + quote(key) + "; remove it or begin it with x-.");
         }
-
         static boolean ignored(String key) {
             return key.startsWith("x-") || key.equals("name") || key.equals("doc") || key.equals("provenance");
         }
-
-        List<String> strings(String where) {
+        List<String> strings(String where, Guard guard) {
+            guard.take(64L * count + 2L * (end - start));
             List<String> list = new ArrayList<>();
             for (Cursor c = elements(where); c.next(); ) list.add(c.string(false));
-            return list;
+            return Collections.unmodifiableList(list);
         }
-
         List<Json> objects(String where) {
             expect('[', where);
             for (int k = 0; k < count; k++)
                 if (items == null || items.get(k).kind != '{') throw new Refused(where + " hold something else than objects; a list of objects is needed.");
             return items == null ? Collections.<Json>emptyList() : items;
         }
-
         /** The text of the checked string literal b[start..end), quotes included. */
         static String text(byte[] b, int start, int end) {
             String raw = new String(b, start + 1, end - start - 2, StandardCharsets.UTF_8);
@@ -218,46 +178,32 @@ public final class Modelport {
 
     /** The strict parser: one pass that checks what RFC 8259 demands, and duplicate keys, depth and overflow. */
     private static final class Parser {
-        private static final int LONGEST_NUMBER = 4096;
-        private static final int BYTES_PER_MEMBER = 256;
+        private static final int LONGEST_NUMBER = 4096, BYTES_PER_MEMBER = 256;
         private final byte[] b;
         private final String what;
         private final Guard guard;
         private int i, depth;
-
-        private Parser(byte[] b, String what, Guard guard) {
-            this.b = b;
-            this.what = what;
-            this.guard = guard;
-        }
-
+        private Parser(byte[] b, String what, Guard guard) { this.b = b; this.what = what; this.guard = guard; }
         /** The text as one value; `what` begins a sentence. */
         static Json parse(byte[] text, String what, Guard guard) {
             if (text.length > guard.limits.documentBytes)
                 throw new Refused(what + " has " + text.length + " bytes, more than the limit of " + guard.limits.documentBytes + ".");
             guard.take(text.length);
             Parser p = new Parser(text, what, guard);
-            if (text.length >= 3 && text[0] == (byte) 0xEF && text[1] == (byte) 0xBB && text[2] == (byte) 0xBF)
-                throw p.fail("a byte-order mark stands before the text; save it without one");
             p.space();
             Json value = p.value();
             p.space();
             if (p.i < text.length) throw p.fail("something follows the end of the value; a document is one JSON value");
             return value;
         }
-
         private Refused fail(String reason) {
             return new Refused(what + " is not acceptable JSON at byte " + i + ": " + (i < b.length ? reason : "the text ends too early") + ".");
         }
-
         private int peek() { return i < b.length ? b[i] : -1; }
-
         private boolean at(int c) { return i < b.length && b[i] == c; }
-
         private void space() {
             while (at(' ') || at('\n') || at('\r') || at('\t')) i++;
         }
-
         private Json value() {
             int start = i;
             char kind = Json.kind(peek());
@@ -266,25 +212,20 @@ public final class Modelport {
             scalar(kind);
             return new Json(b, start, i, 0, 0, null, null);
         }
-
         private void scalar(char kind) {
             if (kind == '"') string();
             else if (kind == '0') number();
             else if (kind != ' ') word(Json.called(kind));
             else throw fail(at('N') || at('I') ? "a bare NaN or Infinity is no JSON; write it in quotes" : "no value begins here");
         }
-
         private void word(String word) {
-            for (int k = 0; k < word.length(); k++, i++)
-                if (!at(word.charAt(k))) throw fail("a value is none of true, false and null");
+            for (int k = 0; k < word.length(); k++, i++) if (!at(word.charAt(k))) throw fail("a value is none of true, false and null");
         }
-
         private void open() {
             if (++depth > guard.limits.depth) throw fail("the values are nested deeper than the limit of " + guard.limits.depth);
             i++;
             space();
         }
-
         /** True when another element follows; false after the closing bracket. */
         private boolean more(char close) {
             space();
@@ -295,7 +236,6 @@ public final class Modelport {
             else space();
             return !closed;
         }
-
         private Json object() {
             int start = i;
             Map<String, Json> members = new LinkedHashMap<>();
@@ -316,7 +256,6 @@ public final class Modelport {
             }
             return new Json(b, start, i, members.size(), 0, members, null);
         }
-
         private Json array() {
             int start = i, count = 0, holds = 0;
             open();
@@ -324,10 +263,7 @@ public final class Modelport {
             for (boolean more = !at(']') || more(']'); more; more = more(']'), count++) {
                 char kind = Json.kind(peek());
                 holds |= kind == '0' ? 1 : kind == '"' || kind == 'n' ? 2 : 0;
-                if (items == null && kind != '{' && kind != '[') {
-                    scalar(kind);
-                    continue;
-                }
+                if (items == null && kind != '{' && kind != '[') { scalar(kind); continue; }
                 Json item = value();
                 holds |= item.holds;
                 if (items != null) guard.take(BYTES_PER_MEMBER);
@@ -335,14 +271,12 @@ public final class Modelport {
             }
             return new Json(b, start, i, count, holds, null, items);
         }
-
         /** A to Z lowered, and nothing else. */
         private static String lower(String key) {
             char[] c = key.toCharArray();
             for (int k = 0; k < c.length; k++) c[k] += c[k] >= 'A' && c[k] <= 'Z' ? 'a' - 'A' : 0;
             return new String(c);
         }
-
         private void number() {
             int start = i;
             if (at('-')) i++;
@@ -350,10 +284,7 @@ public final class Modelport {
             int digits = digits();
             if (digits > 1 && b[leading] == '0') throw fail("a number begins with a needless zero");
             boolean large = digits > 200;
-            if (at('.')) {
-                i++;
-                digits();
-            }
+            if (at('.')) { i++; digits(); }
             if (at('e') || at('E')) {
                 i++;
                 if (at('+') || at('-')) i++;
@@ -363,26 +294,24 @@ public final class Modelport {
             if (large && Double.isInfinite(Double.parseDouble(new String(b, start, i - start, StandardCharsets.ISO_8859_1))))
                 throw fail("a number overflows a 64-bit float; infinity is written \"Infinity\"");
         }
-
         private int digits() {
             int start = i;
             while (i < b.length && b[i] >= '0' && b[i] <= '9') i++;
             if (i == start) throw fail("a digit is needed here");
             return i - start;
         }
-
         /** Checks a string; one with bytes beyond ASCII or \\u escapes must survive being decoded and encoded. */
         private void string() {
             int start = i;
             boolean plain = true;
             for (i++; !at('"'); i++) {
+                if (i < b.length && b[i] >= ' ' && b[i] != '\\') continue;
                 boolean escape = at('\\'), unicode = escape && i + 1 < b.length && b[i + 1] == 'u';
                 plain &= peek() >= 0 && !unicode;
-                if (!escape && i < b.length && b[i] >= 0 && b[i] < ' ') throw fail("a control character stands in a string; write it as an escape");
+                if (!escape && peek() >= 0) throw fail("a control character stands in a string; write it as an escape");
                 if (escape) i++;
                 if (escape && (peek() < 0 || "\"\\/bfnrtu".indexOf(peek()) < 0)) throw fail("an unknown escape stands in a string");
-                for (int k = 0; unicode && k < 4; k++)
-                    if (++i >= b.length || Character.digit(b[i], 16) < 0) throw fail("\\u needs four hexadecimal digits");
+                for (int k = 0; unicode && k < 4; k++) if (++i >= b.length || Character.digit(b[i], 16) < 0) throw fail("\\u needs four hexadecimal digits");
                 if (i >= b.length) throw fail("");
             }
             i++;
@@ -403,13 +332,7 @@ public final class Modelport {
         private final byte[] b;
         private final String where;
         private int i;
-
-        Cursor(byte[] b, int i, String where) {
-            this.b = b;
-            this.i = i;
-            this.where = where;
-        }
-
+        Cursor(byte[] b, int i, String where) { this.b = b; this.i = i; this.where = where; }
         /** Moves to the next element; false at the closing bracket, which is passed. */
         boolean next() {
             while (b[i] == ' ' || b[i] == ',' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') i++;
@@ -417,17 +340,13 @@ public final class Modelport {
             i++;
             return false;
         }
-
         char kind() { return Json.kind(b[i]); }
-
         /** Enters the array that is the current element; next() then moves through it. */
         void enter() {
             if (b[i] != '[') throw needed("an array");
             i++;
         }
-
         private Refused needed(String what) { return new Refused(where + " holds " + Json.called(kind()) + "; " + what + " is needed there."); }
-
         /** The number of elements of the array that is the current element; it is passed. */
         int length() {
             int length = 0;
@@ -437,7 +356,6 @@ public final class Modelport {
             }
             return length;
         }
-
         /** Passes an element that is neither an array nor an object, and returns where it began. */
         int skip() {
             int start = i;
@@ -449,7 +367,6 @@ public final class Modelport {
             }
             return start;
         }
-
         double number(DType dtype) {
             double value = b[i] == '"' ? named() : decimal();
             if (dtype != DType.F32) return value;
@@ -457,14 +374,12 @@ public final class Modelport {
                 throw new Refused(where + " holds " + value + ", which overflows a 32-bit float; infinity is written \"Infinity\".");
             return (float) value;
         }
-
         private double named() {
             String name = string(false);
             if (name.equals("NaN")) return Double.NaN;
             if (name.equals("Infinity") || name.equals("-Infinity")) return name.equals("Infinity") ? Double.POSITIVE_INFINITY : Double.NEGATIVE_INFINITY;
             throw new Refused(where + " holds the string " + quote(name) + "; a number is needed there.");
         }
-
         /** The decimal at i as the nearest double. Short ones are exact in one operation (Clinger 1990), the rest is parseDouble's. */
         private double decimal() {
             if (kind() != '0') throw needed("a number");
@@ -472,28 +387,22 @@ public final class Modelport {
             boolean negative = b[i] == '-';
             long digits = 0;
             for (i += negative ? 1 : 0; b[i] == '.' || b[i] >= '0' && b[i] <= '9'; i++) {
-                if (b[i] == '.') {
-                    point = i;
-                } else {
-                    digits = kept < 18 ? digits * 10 + (b[i] - '0') : digits;
-                    kept += digits == 0 ? 0 : 1;
-                }
+                if (b[i] == '.') point = i;
+                else if (kept++ < 18) digits = digits * 10 + (b[i] - '0');
+                if (digits == 0) kept = 0; // leading zeros
             }
             if (point >= 0) exponent = point + 1 - i;
-            if (b[i] == 'e' || b[i] == 'E') exponent += exponent();
+            if (b[i] == 'e' || b[i] == 'E') {
+                boolean down = b[++i] == '-';
+                int power = 0;
+                for (i += down || b[i] == '+' ? 1 : 0; b[i] >= '0' && b[i] <= '9'; i++) power = Math.min(power * 10 + (b[i] - '0'), 10_000);
+                exponent += down ? -power : power;
+            }
             if (kept > 18 || digits > 1L << 53 || exponent < -22 || exponent > 22)
                 return Double.parseDouble(new String(b, start, i - start, StandardCharsets.ISO_8859_1));
             double value = exponent < 0 ? digits / TEN[-exponent] : digits * TEN[exponent];
             return negative ? -value : value;
         }
-
-        private int exponent() {
-            boolean negative = b[++i] == '-';
-            int value = 0;
-            for (i += negative || b[i] == '+' ? 1 : 0; b[i] >= '0' && b[i] <= '9'; i++) value = Math.min(value * 10 + (b[i] - '0'), 10_000);
-            return negative ? -value : value;
-        }
-
         /** An integer within the dtype: a number without fraction and exponent or, beyond 2^53-1, a string of digits. */
         long integer(DType dtype) {
             boolean quoted = b[i] == '"';
@@ -514,14 +423,12 @@ public final class Modelport {
                     + " is needed there, without fraction and exponent, and in quotes exactly when it is beyond 2^53-1.");
             return value;
         }
-
         boolean bool() {
             char kind = kind();
             if (kind != 't' && kind != 'f') throw needed("true or false");
             skip();
             return kind == 't';
         }
-
         /** A string, or null where missing is allowed. */
         String string(boolean missing) {
             boolean none = missing && b[i] == 'n';
@@ -571,39 +478,26 @@ public final class Modelport {
         }
     }
 
-    // =====================================================================================================================
-    // 3 Tensors
-    // =====================================================================================================================
+    // ==== 3 Tensors ==================================================================================================
 
     /** The dtypes, under the names of the format. */
     public enum DType {
         F64("f64", 8, 0, 0), F32("f32", 4, 0, 0), I64("i64", 8, Long.MIN_VALUE, Long.MAX_VALUE),
         I32("i32", 4, Integer.MIN_VALUE, Integer.MAX_VALUE), I16("i16", 2, -32768, 32767), I8("i8", 1, -128, 127),
         U32("u32", 4, 0, (1L << 32) - 1), U16("u16", 2, 0, 65535), U8("u8", 1, 0, 255), BOOL("bool", 1, 0, 1), STR("str", 0, 0, 0);
-
         private final String spelled;
         final int bytes;
         final long min, max;
-
-        DType(String spelled, int bytes, long min, long max) {
-            this.spelled = spelled;
-            this.bytes = bytes;
-            this.min = min;
-            this.max = max;
-        }
-
+        DType(String spelled, int bytes, long min, long max) { this.spelled = spelled; this.bytes = bytes; this.min = min; this.max = max; }
         public boolean isFloat() { return this == F64 || this == F32; }
-
         public boolean isInteger() { return bytes > 0 && !isFloat() && this != BOOL; }
 
         /** Room for n elements: double[], long[] or String[]. */
         Object allocate(int n) { return isFloat() ? new double[n] : this == STR ? new String[n] : (Object) new long[n]; }
-
         static DType named(String name, String where) {
             for (DType dtype : values()) if (dtype.spelled.equals(name)) return dtype;
             throw new Refused(where + " has the unknown dtype " + quote(name) + "; it is one of " + Arrays.toString(values()) + ".");
         }
-
         @Override public String toString() { return spelled; }
     }
 
@@ -611,24 +505,14 @@ public final class Modelport {
     private static final class Type {
         final DType dtype;
         final int rank, width;
-
-        Type(DType dtype, int rank, int width) {
-            this.dtype = dtype;
-            this.rank = rank;
-            this.width = width;
-        }
-
+        Type(DType dtype, int rank, int width) { this.dtype = dtype; this.rank = rank; this.width = width; }
         static Type row(DType dtype, long width) { return new Type(dtype, 1, (int) Math.min(width, Integer.MAX_VALUE)); }
-
         /** The same row shape with another dtype. */
         Type with(DType changed) { return new Type(changed, rank, width); }
-
         /** The shape of n rows. */
         int[] shape(int n) { return rank == 0 ? new int[] {n} : new int[] {n, width}; }
-
         /** The shape of one row: [] or [width]. */
         List<Integer> shape() { return rank == 0 ? Collections.<Integer>emptyList() : Collections.singletonList(width); }
-
         @Override public String toString() { return dtype + "" + shape(); }
     }
 
@@ -637,25 +521,15 @@ public final class Modelport {
         public final DType dtype;
         final int[] shape;
         final Object data; // double[], long[] or String[]
-
-        Tensor(DType dtype, Object data, int... shape) {
-            this.dtype = dtype;
-            this.data = data;
-            this.shape = shape;
-        }
-
+        Tensor(DType dtype, Object data, int... shape) { this.dtype = dtype; this.data = data; this.shape = shape; }
         public static Tensor of(double... values) { return new Tensor(DType.F64, values, values.length); }
-
         public static Tensor of(long... values) { return new Tensor(DType.I64, values, values.length); }
-
         public static Tensor of(String... values) { return new Tensor(DType.STR, values, values.length); }
-
         public static Tensor of(boolean... values) {
             long[] data = new long[values.length];
             for (int k = 0; k < data.length; k++) data[k] = values[k] ? 1 : 0;
             return new Tensor(DType.BOOL, data, data.length);
         }
-
         public static Tensor of(float... values) {
             double[] data = new double[values.length];
             for (int k = 0; k < data.length; k++) data[k] = values[k];
@@ -664,7 +538,6 @@ public final class Modelport {
 
         /** Rows of equal length. */
         public static Tensor of(double[][] rows) { return stack(rows, DType.F64, "The matrix"); }
-
         private static Tensor stack(Object[] rows, DType wanted, String where) {
             Tensor first = rows.length == 0 ? new Tensor(wanted, wanted.allocate(0), 0) : from(rows[0], wanted, where);
             int width = first.size();
@@ -699,7 +572,6 @@ public final class Modelport {
             for (int k = 0; k < cells.length; k++) put(data, k, cells[k], wanted, where);
             return new Tensor(wanted, data, cells.length);
         }
-
         private static void put(Object data, int k, Object cell, DType wanted, String where) {
             boolean whole = cell instanceof Long || cell instanceof Integer || cell instanceof Short || cell instanceof Byte;
             if (wanted.isFloat() && (cell == null || cell instanceof Number || cell instanceof Boolean)) {
@@ -727,7 +599,6 @@ public final class Modelport {
             }
             return result;
         }
-
         public int[] shape() { return shape.clone(); }
 
         /** The length of the first axis. */
@@ -735,11 +606,9 @@ public final class Modelport {
 
         /** Elements of one row. */
         public int width() { return shape.length < 2 ? 1 : shape[1]; }
-
         int size() {
             return data instanceof double[] ? ((double[]) data).length : data instanceof long[] ? ((long[]) data).length : ((String[]) data).length;
         }
-
         private Object held(boolean good, String what) {
             if (!good) throw new IllegalStateException("This tensor holds " + dtype + ", not " + what + ".");
             return data;
@@ -806,7 +675,6 @@ public final class Modelport {
             if (!even) throw new Refused(where + " is ragged: its first row has " + width + " elements, another has not; rows are equally long.");
             return new Tensor(dtype, data, width < 0 ? new int[] {json.count} : new int[] {json.count, width});
         }
-
         private static Tensor readObject(Json json, String where, Guard guard) {
             json.only(where, "dtype", "shape", "enc", "data");
             DType dtype = DType.named(json.need("dtype", where).string(where + " dtype"), where);
@@ -826,7 +694,6 @@ public final class Modelport {
             fill(elements, dtype, values, 0, data.count, guard);
             return new Tensor(dtype, values, shape);
         }
-
         static int[] readShape(Json json, String where, Guard guard) {
             Cursor c = json.elements(where + " shape");
             if (json.count > guard.limits.rank) throw new Refused(where + " has rank " + json.count + ", more than the limit of " + guard.limits.rank + ".");
@@ -838,7 +705,6 @@ public final class Modelport {
             }
             return shape;
         }
-
         private static Object allocate(DType dtype, long size, String where, Guard guard) {
             if (size > Math.min(guard.limits.tensorElements, Integer.MAX_VALUE - 16))
                 throw new Refused(where + " has more than " + guard.limits.tensorElements + " elements, the limit of a tensor.");
@@ -872,7 +738,7 @@ public final class Modelport {
             if (n % 4 != 0 || length % dtype.bytes != 0 || length / dtype.bytes != size)
                 throw new Refused(where + " holds " + n + " characters of base64 with padding; its shape and dtype " + dtype + " need another number.");
             Object data = allocate(dtype, size, where, guard);
-            byte[] bytes = Base64.decode(text, n - padding, length);
+            byte[] bytes = decode(text, n - padding, length);
             if (bytes == null) throw new Refused(where + " is not standard base64 with padding.");
             for (int k = 0, i = 0; k < size; k++) {
                 long bits = 0;
@@ -885,27 +751,17 @@ public final class Modelport {
             }
             return data;
         }
-    }
 
-    /** Standard base64; java.util.Base64 is lenient about padding, and absent from older Android. */
-    private static final class Base64 {
-        private static final String ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        private static final byte[] VALUE = new byte[256];
-
-        static {
-            Arrays.fill(VALUE, (byte) -1);
-            for (int k = 0; k < 64; k++) VALUE[ALPHABET.charAt(k)] = (byte) k;
-        }
-
-        private Base64() { }
-
-        /** The bytes of text[0..end), its padding left out; null when a character is foreign, or bits that stand for nothing are set. */
-        static byte[] decode(byte[] text, int end, int length) {
-            byte[] out = new byte[length];
+        /** Standard base64 (java.util.Base64 is lenient about padding, and absent from older Android): the bytes of text[0..end), its padding
+         *  left out; null when a character is foreign, or bits that stand for nothing are set. */
+        private static byte[] decode(byte[] text, int end, int length) {
+            byte[] out = new byte[length], value = new byte[256];
+            Arrays.fill(value, (byte) -1);
+            for (int k = 0; k < 64; k++) value["ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".charAt(k)] = (byte) k;
             int wrong = 0, bits = 0, held = 0, k = 0;
             for (int i = 0; i < end; i++) {
-                wrong |= VALUE[text[i] & 255];
-                bits = bits << 6 | VALUE[text[i] & 255] & 63;
+                wrong |= value[text[i] & 255];
+                bits = bits << 6 | value[text[i] & 255] & 63;
                 held += held >= 2 ? -2 : 6;
                 if (held != 6) out[k++] = (byte) (bits >> held);
             }
@@ -915,14 +771,11 @@ public final class Modelport {
 
     /** n x width as an array length. */
     private static int elements(long n, long width) {
-        if (n * width > Integer.MAX_VALUE - 16)
-            throw new Refused(n + " rows of " + width + " elements do not fit an array; predict fewer rows at a time.");
+        if (n * width > Integer.MAX_VALUE - 16) throw new Refused(n + " rows of " + width + " elements do not fit an array; predict fewer rows at a time.");
         return (int) (n * width);
     }
 
-    // =====================================================================================================================
-    // 4 Special functions
-    // =====================================================================================================================
+    // ==== 4 Special functions ========================================================================================
 
     /** erf and norm_ppf by the algorithms of docs/format.md, section 8; log2; pow as IEEE 754 has it. */
     private static final class Special {
@@ -939,7 +792,6 @@ public final class Modelport {
         private static final double[] ERF_Q = {2.56852019228982242e00, 1.87295284992346725e00, 5.27905102951428412e-1, 6.05183413124413191e-2,
             2.33520497626869185e-3};
         private static final double SQRPI = 5.6418958354775628695e-1;
-
         // M. J. Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied Statistics 37 (1988); PPND16.
         private static final double[] PPF_A = {3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
             4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3};
@@ -953,9 +805,7 @@ public final class Modelport {
             2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7};
         private static final double[] PPF_F = {1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
             7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15};
-
         private Special() { }
-
         static double erf(double x) {
             double y = Math.abs(x), z = 1.0 / (y * y);
             if (!(y > 0.46875)) return x * cody(ERF_A, ERF_B, 3, y * y);
@@ -964,17 +814,12 @@ public final class Modelport {
             double erfc = y > 26.6 ? 0.0 : Math.exp(-coarse * coarse) * Math.exp(-(y - coarse) * (y + coarse)) * rest;
             return x < 0 ? erfc - 1.0 : 1.0 - erfc;
         }
-
         /** Cody's ratio of two polynomials of degree n + 1: the leading coefficient of the numerator is its last entry. */
         private static double cody(double[] top, double[] bottom, int n, double z) {
             double a = top[n + 1] * z, b = z;
-            for (int k = 0; k < n; k++) {
-                a = (a + top[k]) * z;
-                b = (b + bottom[k]) * z;
-            }
+            for (int k = 0; k < n; k++) { a = (a + top[k]) * z; b = (b + bottom[k]) * z; }
             return (a + top[n]) / (b + bottom[n]);
         }
-
         static double normPpf(double p) {
             if (!(p > 0 && p < 1)) return p == 0 ? Double.NEGATIVE_INFINITY : p == 1 ? Double.POSITIVE_INFINITY : Double.NaN;
             double q = p - 0.5;
@@ -983,16 +828,11 @@ public final class Modelport {
             double tail = r <= 5.0 ? ratio(PPF_C, PPF_D, r - 1.6) : ratio(PPF_E, PPF_F, r - 5.0);
             return q < 0 ? -tail : tail;
         }
-
         private static double ratio(double[] top, double[] bottom, double r) {
             double a = 0, b = 0;
-            for (int k = top.length - 1; k >= 0; k--) {
-                a = a * r + top[k];
-                b = b * r + bottom[k];
-            }
+            for (int k = top.length - 1; k >= 0; k--) { a = a * r + top[k]; b = b * r + bottom[k]; }
             return a / b;
         }
-
         /** Exact for powers of two: the exponent is split off, so that the logarithm is taken near 1. */
         static double log2(double x) {
             if (x > 0 && x < Double.MIN_NORMAL) return log2(x * 0x1p54) - 54;
@@ -1000,20 +840,13 @@ public final class Modelport {
             int exponent = Math.getExponent(x / 1.4142135623730951) + 1;
             return exponent + Math.log(Math.scalb(x, -exponent)) / 0.6931471805599453;
         }
-
         /** Java has NaN where IEEE 754 has 1: for 1 to the power NaN or infinity, and -1 to an infinite power. */
         static double pow(double x, double y) { return x == 1 || x == -1 && Double.isInfinite(y) ? 1.0 : Math.pow(x, y); }
-
         /** The two-branch form: exp never overflows. */
-        static double sigmoid(double x) {
-            double e = Math.exp(-Math.abs(x));
-            return x >= 0 ? 1.0 / (1.0 + e) : e / (1.0 + e);
-        }
+        static double sigmoid(double x) { double e = Math.exp(-Math.abs(x)); return x >= 0 ? 1.0 / (1.0 + e) : e / (1.0 + e); }
     }
 
-    // =====================================================================================================================
-    // 5 Ops
-    // =====================================================================================================================
+    // ==== 5 Ops ======================================================================================================
 
     /** The ops of profile tabular, in the order of docs/format.md; each has its entry in {@link #step}. */
     private static final String[] OPS = {"concat", "select", "cast", "constant", "impute", "is_missing", "lookup", "onehot", "bucketize",
@@ -1057,14 +890,13 @@ public final class Modelport {
 
     /** The names of the ops that this reader implements, sorted. */
     public static List<String> ops() {
-        String[] sorted = OPS.clone();
-        Arrays.sort(sorted);
-        return Collections.unmodifiableList(Arrays.asList(sorted));
+        List<String> sorted = Arrays.asList(OPS.clone());
+        Collections.sort(sorted);
+        return sorted;
     }
 
     private static final DType[] ANY = DType.values();
-    private static final DType[] FLOATS = {DType.F64, DType.F32};
-    private static final DType[] CAN_BE_MISSING = {DType.F64, DType.F32, DType.STR};
+    private static final DType[] FLOATS = {DType.F64, DType.F32}, CAN_BE_MISSING = {DType.F64, DType.F32, DType.STR};
     private static final DType[] INTEGERS = {DType.I64, DType.I32, DType.I16, DType.I8, DType.U32, DType.U16, DType.U8};
 
     /** A step while it is being checked: its attributes, read one by one, and the types of what it reads. */
@@ -1076,64 +908,40 @@ public final class Modelport {
         DType dtype = DType.F64; // of ops marked d
         private final Json json;
         private final Set<String> read = new HashSet<>(Arrays.asList("op", "in", "out"));
-
         Args(String op, String where, Json json, int[] in, Type[] types, Guard guard) {
-            this.op = op;
-            this.where = where;
-            this.json = json;
-            this.in = in;
-            this.types = types;
-            this.guard = guard;
+            this.op = op; this.where = where; this.json = json; this.in = in; this.types = types; this.guard = guard;
         }
-
         Refused refuse(String sentence) { return new Refused(where + " " + sentence); }
-
         /** Refuses attributes that the op has not read. */
         void finish() {
             for (String key : json.members.keySet())
                 if (!read.contains(key) && !Json.ignored(key)) throw refuse("has the unknown attribute " + quote(key) + ", which may change its meaning.");
         }
-
         void arity(int low, int high) {
             if (types.length < low || types.length > high)
                 throw refuse("reads " + types.length + " values; " + (low == high ? "exactly " : "at least ") + low + " are needed.");
         }
-
         Type input(int k, DType... allowed) {
             if (!Arrays.asList(allowed).contains(types[k].dtype))
                 throw refuse("reads " + types[k] + "; one of " + Arrays.toString(allowed) + " is needed, a cast step may help.");
             return types[k];
         }
-
         /** The only input, of one of the dtypes. */
-        Type one(DType... allowed) {
-            arity(1, 1);
-            return input(0, allowed);
-        }
-
+        Type one(DType... allowed) { arity(1, 1); return input(0, allowed); }
         /** The only input of an op marked d: floats, as they are after rounding to the step's dtype. */
-        Type rounded() {
-            dtype = floating("dtype");
-            return one(FLOATS).with(dtype);
-        }
-
+        Type rounded() { dtype = floating("dtype"); return one(FLOATS).with(dtype); }
         DType floating(String key) { return choice(key, true, "f64", "f32").equals("f32") ? DType.F32 : DType.F64; }
-
         boolean has(String key) { return json.get(key) != null; }
-
         Json attribute(String key) {
             read.add(key);
             Json value = json.get(key);
             if (value == null) throw refuse("lacks the required attribute " + quote(key) + ".");
             return value;
         }
-
         private String at(String key) { return where + " attribute " + quote(key); }
-
         private Refused none(String key, String value, Object[] options) {
             return refuse("has " + quote(key) + " " + quote(value) + "; it is one of " + Arrays.toString(options) + ".");
         }
-
         /** One of the options; the first is the default where one is allowed. */
         String choice(String key, boolean optional, String... options) {
             if (optional && !has(key)) return options[0];
@@ -1141,25 +949,20 @@ public final class Modelport {
             if (!Arrays.asList(options).contains(value)) throw none(key, value, options);
             return value;
         }
-
         /** The constant of an enum whose names are spelled as in the format. */
         <E extends Enum<E>> E choice(String key, E[] options) {
             String value = attribute(key).string(at(key));
             for (E option : options) if (option.name().equals(value)) return option;
             throw none(key, value, options);
         }
-
         boolean flag(String key) { return has(key) && attribute(key).scalar(at(key)).bool(); }
-
         int integer(String key, long low, long high) {
             long value = attribute(key).scalar(at(key)).integer(DType.I64);
             if (value < low || value > Math.min(high, Integer.MAX_VALUE))
                 throw refuse("has " + quote(key) + " " + value + "; it lies between " + low + " and " + high + ".");
             return (int) value;
         }
-
         double number(String key, double otherwise) { return has(key) ? attribute(key).scalar(at(key)).number(DType.F64) : otherwise; }
-
         /** One JSON element of the dtype as a tensor; null only where a missing string is an element. */
         Tensor element(String key, DType dtype, boolean missing) {
             Cursor c = attribute(key).scalar(at(key));
@@ -1167,49 +970,40 @@ public final class Modelport {
                 : dtype == DType.STR ? new Tensor(dtype, new String[] {c.string(missing)}, 1)
                 : new Tensor(dtype, new long[] {dtype != DType.BOOL ? c.integer(dtype) : c.bool() ? 1 : 0}, 1);
         }
-
         /** A tensor of the dtype (null: any) and of one of the lowest..highest ranks. */
         Tensor tensor(String key, DType dtype, int lowest, int highest) {
             Tensor t = Tensor.read(attribute(key), dtype, at(key), guard);
             if (dtype != null && t.dtype != dtype || t.shape.length < lowest || t.shape.length > highest)
-                throw refuse("has " + quote(key) + " of dtype " + t.dtype + " and rank " + t.shape.length + "; " + (dtype == null ? "rank " : dtype + " of rank ")
-                    + highest + " is needed.");
+                throw refuse("has " + quote(key) + " of dtype " + t.dtype + " and rank " + t.shape.length + "; "
+                    + (dtype == null ? "" : dtype + " and ") + "rank " + highest + " is needed.");
             return t;
         }
-
         /** Floats of the step's dtype, rank 1, so many (-1: any number). */
         double[] floats(String key, int length) { return floats(key, dtype, length); }
-
         double[] floats(String key, DType dtype, int length) {
             double[] values = tensor(key, dtype, 1, 1).doubles();
             expect(key, values.length, length);
             return values;
         }
-
         /** The same, or null when absent. */
         double[] optional(String key, DType dtype, int length) { return has(key) ? floats(key, dtype, length) : null; }
-
         /** One element for each column, or one for all; null when absent. */
         double[] perColumn(String key, Type x) {
             double[] values = optional(key, x.dtype, -1);
             if (values != null && values.length != 1) expect(key, values.length, x.width);
             return values;
         }
-
         void expect(String key, int found, int needed) {
             if (needed >= 0 && found != needed) throw refuse("has " + quote(key) + " with " + found + " elements; " + needed + " are needed.");
         }
-
         /** A float matrix with a column for each of the row's. */
         Tensor matrix(String key, Type x) { return fitting(key, tensor(key, x.dtype, 2, 2), x); }
-
         private Tensor fitting(String key, Tensor t, Type x) {
             if (t.shape[1] != x.width || t.shape[0] > guard.limits.rowElements)
                 throw refuse("has " + quote(key) + " of shape " + Arrays.toString(t.shape) + "; " + x.width + " columns and at most "
                     + guard.limits.rowElements + " rows are needed.");
             return t;
         }
-
         /** A tensor of any integer dtype. */
         Tensor integers(String key, int rank) {
             Tensor t = Tensor.read(attribute(key), DType.I64, at(key), guard);
@@ -1217,17 +1011,14 @@ public final class Modelport {
                 throw refuse("has " + quote(key) + " of dtype " + t.dtype + " and rank " + t.shape.length + "; integers of rank " + rank + " are needed.");
             return t;
         }
-
         /** Integers of rank 1, so many (-1: any number), each within low..high. */
         int[] ints(String key, int length, long low, long high) {
             Tensor t = integers(key, 1);
             expect(key, t.size(), length);
             return narrow(key, t, low, high);
         }
-
         /** An integer matrix with a column for each of the row's. */
         Tensor intMatrix(String key, Type x) { return fitting(key, integers(key, 2), x); }
-
         int[] narrow(String key, Tensor t, long low, long high) {
             long[] values = t.longs();
             guard.take(4L * values.length);
@@ -1239,7 +1030,6 @@ public final class Modelport {
             }
             return narrow;
         }
-
         /** The type of rows that are joined element by element: their shapes are equal, or they have one element. */
         Type broadcast() {
             Type widest = types[0];
@@ -1255,12 +1045,7 @@ public final class Modelport {
     private static final class Frame {
         final int rows, first;
         final Object[] values;
-
-        Frame(int rows, int first, Object[] values) {
-            this.rows = rows;
-            this.first = first;
-            this.values = values;
-        }
+        Frame(int rows, int first, Object[] values) { this.rows = rows; this.first = first; this.values = values; }
     }
 
     /** A checked step. run returns the rows of its value, rows x width: double[], long[] or String[]; what it reads is never changed. */
@@ -1270,44 +1055,29 @@ public final class Modelport {
         final Type[] from;
         final Type type;
         final DType dtype;
-
-        Step(Args a, Type type) {
-            this.where = a.where;
-            this.in = a.in;
-            this.from = a.types;
-            this.type = type;
-            this.dtype = a.dtype;
-        }
-
+        Step(Args a, Type type) { this.where = a.where; this.in = a.in; this.from = a.types; this.type = type; this.dtype = a.dtype; }
         abstract Object run(Frame f);
-
         /** Rounds to the step's dtype. */
         final double round(double v) { return dtype == DType.F32 ? (float) v : v; }
-
         /** The k-th input, rounded to the step's dtype. */
         final double[] floats(Frame f, int k) {
             double[] x = (double[]) f.values[in[k]];
             return dtype == DType.F32 && from[k].dtype == DType.F64 ? rounded(x.clone(), DType.F32) : x;
         }
-
         static double[] rounded(double[] x, DType to) {
             for (int k = 0; to == DType.F32 && k < x.length; k++) x[k] = (float) x[k];
             return x;
         }
-
         /** Where element k of the value is found in the j-th input, which may have one element for all columns. */
         final int place(int j, int k) { return from[j].width == type.width ? k : k / type.width; }
-
         final Refused refuse(Frame f, int row, String sentence) { return new Refused(where + " refuses row " + (f.first + row) + ": " + sentence); }
     }
 
     /** A step that computes floats row by row; results are rounded to the dtype of the value. */
     private abstract static class Rows extends Step {
         Rows(Args a, Type type) { super(a, type); }
-
         /** The row x[i..] of the input gives the row y[o..] of the value, which holds zeros. */
         abstract void row(double[] x, int i, double[] y, int o);
-
         @Override Object run(Frame f) {
             double[] x = floats(f, 0), y = new double[f.rows * type.width];
             for (int r = 0; r < f.rows; r++) row(x, r * from[0].width, y, r * type.width);
@@ -1318,10 +1088,8 @@ public final class Modelport {
     /** A step that moves elements without changing them. */
     private abstract static class Moves extends Step {
         Moves(Args a, Type type) { super(a, type); }
-
         /** Where element k of the value comes from: k >= 0 is x[k], k < 0 is y[-1 - k]. */
         abstract int source(Frame f, int k);
-
         final Object move(Frame f, Object x, Object y) {
             Object out = type.dtype.allocate(f.rows * type.width);
             for (int k = 0; k < f.rows * type.width; k++) {
@@ -1348,8 +1116,7 @@ public final class Modelport {
             @Override Object run(Frame f) {
                 Object out = type.dtype.allocate(f.rows * type.width);
                 for (int k = 0, offset = 0; k < from.length; offset += from[k++].width)
-                    for (int r = 0; r < f.rows; r++)
-                        System.arraycopy(f.values[in[k]], r * from[k].width, out, r * type.width + offset, from[k].width);
+                    for (int r = 0; r < f.rows; r++) System.arraycopy(f.values[in[k]], r * from[k].width, out, r * type.width + offset, from[k].width);
                 return out;
             }
         };
@@ -1361,7 +1128,6 @@ public final class Modelport {
         final int[] index = a.ints("index", -1, 0, x.width - 1);
         return new Moves(a, Type.row(x.dtype, index.length)) {
             @Override int source(Frame f, int k) { return k / index.length * x.width + index[k % index.length]; }
-
             @Override Object run(Frame f) { return move(f, f.values[in[0]], null); }
         };
     }
@@ -1384,12 +1150,10 @@ public final class Modelport {
                 }
                 return out;
             }
-
             private long truncated(double v, Frame f, int k) {
                 double whole = v < 0 ? Math.ceil(v) : Math.floor(v); // max + 1 is a power of two, exact also where max is not
                 return within(whole >= to.min && whole < (to == DType.I64 ? 0x1p63 : to.max + 1.0), (long) whole, v, f, k);
             }
-
             private long within(boolean fits, long n, Object given, Frame f, int k) {
                 if (!fits) throw refuse(f, k / type.width, given + " does not fit the dtype " + to + ".");
                 return n;
@@ -1418,8 +1182,7 @@ public final class Modelport {
 
     /** The key under which an element is found in a map: NaN equals NaN, null equals null, -0.0 equals 0.0. */
     private static Object key(Object data, int k) {
-        return data instanceof double[] ? (Object) (((double[]) data)[k] + 0.0) : data instanceof long[] ? (Object) ((long[]) data)[k]
-            : ((String[]) data)[k];
+        return data instanceof double[] ? (Object) (((double[]) data)[k] + 0.0) : data instanceof long[] ? (Object) ((long[]) data)[k] : ((String[]) data)[k];
     }
 
     private static boolean same(Object x, Object y) { return x == null ? y == null : x.equals(y); }
@@ -1434,7 +1197,6 @@ public final class Modelport {
             @Override int source(Frame f, int k) {
                 return !same(key(f.values[in[0]], k), match) ? k : values.size() == 1 ? -1 : -1 - k % type.width;
             }
-
             @Override Object run(Frame f) { return move(f, f.values[in[0]], values.data); }
         };
     }
@@ -1471,7 +1233,6 @@ public final class Modelport {
                     throw refuse(f, k / type.width, (key instanceof String ? quote((String) key) : "" + key) + " is none of the known categories.");
                 return place == null ? -1 : place;
             }
-
             @Override Object run(Frame f) { return move(f, values.data, otherwise == null ? null : otherwise.data); }
         };
     }
@@ -1563,40 +1324,25 @@ public final class Modelport {
     private enum Unary {
         neg, abs, sign, sqrt, square, reciprocal, floor, ceil, round, trunc, relu, not, exp, expm1, log, log1p, log2, log10, sin, cos, tan,
         arcsin, arccos, arctan, sinh, cosh, tanh, sigmoid, log_sigmoid, softplus, erf, norm_ppf;
-
         double of(double x) {
             switch (this) {
-                case neg: return -x;
-                case abs: return Math.abs(x);
-                case sign: return x > 0 ? 1.0 : x < 0 ? -1.0 : x + 0.0;
-                case sqrt: return Math.sqrt(x);
-                case square: return x * x;
-                case reciprocal: return 1.0 / x;
-                case floor: return Math.floor(x);
-                case ceil: return Math.ceil(x);
-                case round: return Math.rint(x);
-                case trunc: return x < 0 ? Math.ceil(x) : Math.floor(x);
-                case relu: return x > 0 || x != x ? x : 0.0;
-                case exp: return Math.exp(x);
-                case expm1: return Math.expm1(x);
-                case log: return Math.log(x);
-                case log1p: return Math.log1p(x);
-                case log2: return Special.log2(x);
-                case log10: return Math.log10(x);
-                case sin: return Math.sin(x);
-                case cos: return Math.cos(x);
-                case tan: return Math.tan(x);
-                case arcsin: return Math.asin(x);
-                case arccos: return Math.acos(x);
-                case arctan: return Math.atan(x);
-                case sinh: return Math.sinh(x);
-                case cosh: return Math.cosh(x);
-                case tanh: return Math.tanh(x);
+                case neg: return -x; case abs: return Math.abs(x);
+                case sign: return x > 0 ? 1.0 : x < 0 ? -1.0 : x + 0.0; case sqrt: return Math.sqrt(x);
+                case square: return x * x; case reciprocal: return 1.0 / x;
+                case floor: return Math.floor(x); case ceil: return Math.ceil(x);
+                case round: return Math.rint(x); case trunc: return x < 0 ? Math.ceil(x) : Math.floor(x);
+                case relu: return x > 0 || x != x ? x : 0.0; case exp: return Math.exp(x);
+                case expm1: return Math.expm1(x); case log: return Math.log(x);
+                case log1p: return Math.log1p(x); case log2: return Special.log2(x);
+                case log10: return Math.log10(x); case sin: return Math.sin(x);
+                case cos: return Math.cos(x); case tan: return Math.tan(x);
+                case arcsin: return Math.asin(x); case arccos: return Math.acos(x);
+                case arctan: return Math.atan(x); case sinh: return Math.sinh(x);
+                case cosh: return Math.cosh(x); case tanh: return Math.tanh(x);
                 case sigmoid: return Special.sigmoid(x);
                 case log_sigmoid: return x >= 0 ? -Math.log1p(Math.exp(-x)) : x - Math.log1p(Math.exp(x));
                 case softplus: return Math.max(x, 0.0) + Math.log1p(Math.exp(-Math.abs(x)));
-                case erf: return Special.erf(x);
-                case norm_ppf: return Special.normPpf(x);
+                case erf: return Special.erf(x); case norm_ppf: return Special.normPpf(x);
                 default: throw new IllegalStateException(name());
             }
         }
@@ -1624,33 +1370,24 @@ public final class Modelport {
     /** The functions of binary, spelled as in the format: arithmetic, comparisons, logic. */
     private enum Binary {
         add, sub, mul, div, min, max, pow, eq, ne, lt, le, gt, ge, and, or, xor;
-
         boolean compares() { return compareTo(eq) >= 0 && compareTo(ge) <= 0; }
-
         double of(double x, double y) {
             switch (this) {
-                case add: return x + y;
-                case sub: return x - y;
-                case mul: return x * y;
-                case div: return x / y;
-                case min: return Math.min(x, y);
-                case max: return Math.max(x, y);
+                case add: return x + y; case sub: return x - y;
+                case mul: return x * y; case div: return x / y;
+                case min: return Math.min(x, y); case max: return Math.max(x, y);
                 default: return Special.pow(x, y);
             }
         }
-
         /** Whether x compares so with y; `order` is negative, zero or positive, and 2 when they are unequal without an order. */
         boolean holds(int order) {
             switch (this) {
-                case eq: return order == 0;
-                case ne: return order != 0;
-                case lt: return order < 0;
-                case le: return order <= 0;
+                case eq: return order == 0; case ne: return order != 0;
+                case lt: return order < 0; case le: return order <= 0;
                 case gt: return order == 1;
                 default: return order == 0 || order == 1;
             }
         }
-
         boolean of(boolean x, boolean y) { return this == and ? x && y : this == or ? x || y : x != y; }
     }
 
@@ -1680,7 +1417,6 @@ public final class Modelport {
                 for (int k = 0; k < out.length; k++) out[k] = holds(x, place(0, k), y, place(1, k)) ? 1 : 0;
                 return out;
             }
-
             private boolean holds(Object x, int i, Object y, int j) {
                 if (x instanceof String[]) return fn.holds(same(((String[]) x)[i], ((String[]) y)[j]) ? 0 : 2);
                 if (x instanceof long[]) {
@@ -1699,7 +1435,6 @@ public final class Modelport {
         a.input(0, DType.BOOL);
         return new Moves(a, a.broadcast().with(a.input(2, a.types[1].dtype).dtype)) {
             @Override int source(Frame f, int k) { return ((long[]) f.values[in[0]])[place(0, k)] != 0 ? place(1, k) : -1 - place(2, k); }
-
             @Override Object run(Frame f) { return move(f, f.values[in[1]], f.values[in[2]]); }
         };
     }
@@ -1709,9 +1444,9 @@ public final class Modelport {
         final Type x = a.rounded();
         Tensor matrix = a.matrix("weight", x);
         final int n = matrix.shape[0];
+        a.guard.take(8L * matrix.size());
         final double[] bias = a.optional("bias", a.dtype, n), turned = new double[matrix.size()]; // [j, k]: the inner loop has no chain of sums
         for (int k = 0; k < n; k++) for (int j = 0; j < x.width; j++) turned[j * n + k] = matrix.doubles()[k * x.width + j];
-        a.guard.take(8L * turned.length);
         return new Rows(a, Type.row(a.dtype, n)) {
             @Override void row(double[] x, int i, double[] y, int o) {
                 for (int w = 0; w < turned.length; w += n, i++) for (int k = 0; k < n; k++) y[o + k] += x[i] * turned[w + k];
@@ -1810,10 +1545,7 @@ public final class Modelport {
     private static Step twoClass(Args a) {
         if (a.rounded().width != 1) throw a.refuse("reads " + a.types[0] + "; one probability per row is needed.");
         return new Rows(a, Type.row(a.dtype, 2)) {
-            @Override void row(double[] p, int i, double[] y, int o) {
-                y[o] = 1.0 - p[i];
-                y[o + 1] = p[i];
-            }
+            @Override void row(double[] p, int i, double[] y, int o) { y[o] = 1.0 - p[i]; y[o + 1] = p[i]; }
         };
     }
 
@@ -1830,7 +1562,6 @@ public final class Modelport {
                     throw refuse(f, k / type.width, "the index " + index + " lies outside the table of " + table.shape[0] + " entries.");
                 return (int) index * w + k % w;
             }
-
             @Override Object run(Frame f) { return move(f, table.data, null); }
         };
     }
@@ -1874,7 +1605,6 @@ public final class Modelport {
             @Override void row(double[] v, int i, double[] out, int o) {
                 for (int j = 0; j < type.width; j++) out[o + j] = at(v[i + j]);
             }
-
             private double at(double v) {
                 if (v != v || v == x[last]) return v != v ? v : y[last];
                 if ((v < x[0] || v > x[last]) && !outside.equals("extend")) return outside.equals("nan") ? Double.NaN : v < x[0] ? y[0] : y[last];
@@ -1903,7 +1633,6 @@ public final class Modelport {
                 double norm = metric == Metric.cosine ? Math.sqrt(dot(x, i, x, i, w)) : 0.0;
                 for (int k = 0; k < norms.length; k++) y[o + k] = finish(sum(x, i, k * w, w), norm * norms[k]);
             }
-
             private double sum(double[] x, int i, int k, int w) {
                 double sum = 0.0;
                 for (int j = 0; j < w; j++) {
@@ -1918,14 +1647,12 @@ public final class Modelport {
                 }
                 return sum;
             }
-
             private double finish(double sum, double norm) {
                 switch (metric) {
                     case poly: return Special.pow(gamma * sum + coef0, degree);
                     case sigmoid: return Math.tanh(gamma * sum + coef0);
                     case cosine: return norm == 0 ? 1.0 : 1.0 - sum / norm;
-                    case euclidean: return Math.sqrt(sum);
-                    case minkowski: return Special.pow(sum, 1.0 / p);
+                    case euclidean: return Math.sqrt(sum); case minkowski: return Special.pow(sum, 1.0 / p);
                     case rbf: case laplacian: return Math.exp(-gamma * sum);
                     default: return sum;
                 }
@@ -1978,7 +1705,6 @@ public final class Modelport {
                 }
                 for (int q = o; q < o + type.width; q++) y[q] /= sum;
             }
-
             /** The positions of the k smallest: all below the k-th smallest, then the first that equal it. NaN comes last. */
             private int[] nearest(double[] d, int i) {
                 double[] sorted = Arrays.copyOfRange(d, i, i + m);
@@ -2003,9 +1729,11 @@ public final class Modelport {
         final String mode = a.choice("mode", false, "votes", "ovr", "coupling");
         if (c * (c - 1L) / 2 != x.width) throw a.refuse("reads " + x + "; " + c + " classes have " + c * (c - 1L) / 2 + " pairs.");
         final boolean coupling = mode.equals("coupling");
+        a.guard.take(coupling ? 8L * c * c : 0);
         final double[] probA = coupling ? a.floats("prob_a", x.width) : null, probB = coupling ? a.floats("prob_b", x.width) : null;
         return new Rows(a, Type.row(a.dtype, c)) {
             @Override void row(double[] d, int at, double[] y, int o) {
+                final boolean votes = mode.equals("votes");
                 double[] sums = new double[c];
                 double[][] r = new double[coupling ? c : 0][c];
                 for (int i = 0, pair = 0; i < c; i++) {
@@ -2014,11 +1742,7 @@ public final class Modelport {
                         if (coupling) {
                             r[i][j] = Math.min(Math.max(Special.sigmoid(-(probA[pair] * v + probB[pair])), 1e-7), 1 - 1e-7);
                             r[j][i] = 1 - r[i][j];
-                        } else {
-                            y[o + (v > 0 ? i : j)] += 1.0;
-                            sums[i] += v;
-                            sums[j] -= v;
-                        }
+                        } else { y[o + ((votes ? v > 0 : !(v < 0)) ? i : j)] += 1.0; sums[i] += v; sums[j] -= v; }
                     }
                 }
                 for (int i = 0; mode.equals("ovr") && i < c; i++) y[o + i] += sums[i] / (3.0 * (Math.abs(sums[i]) + 1.0));
@@ -2044,18 +1768,13 @@ public final class Modelport {
                 double diff = (pqp - qp[t]) / r[t][t];
                 p[t] += diff;
                 pqp = (pqp + diff * (diff * r[t][t] + 2 * qp[t])) / (1 + diff) / (1 + diff);
-                for (int j = 0; j < c; j++) {
-                    qp[j] = (qp[j] + diff * r[t][j]) / (1 + diff);
-                    p[j] /= 1 + diff;
-                }
+                for (int j = 0; j < c; j++) { qp[j] = (qp[j] + diff * r[t][j]) / (1 + diff); p[j] /= 1 + diff; }
             }
         }
         return p;
     }
 
-    // =====================================================================================================================
-    // 6 Trees
-    // =====================================================================================================================
+    // ==== 6 Trees ====================================================================================================
 
     /** tree_ensemble: the sum (or mean) of the leaves that a row reaches, tree by tree in order. Nodes are in preorder: left is i + 1. */
     private static final class Trees {
@@ -2078,7 +1797,6 @@ public final class Modelport {
         private long[] set;
         private volatile PackedTrees packed;
         private volatile boolean unpackable;
-
         Trees(Args a) {
             this.a = a;
             a.arity(1, 2);
@@ -2107,9 +1825,7 @@ public final class Modelport {
             if (a.types.length == 2 && (a.input(1, acc).width != type.width || init != null))
                 throw a.refuse("reads " + a.types[1] + " as the start of its sum; " + type + " is needed, and no \"init\".");
         }
-
         private int end(int tree) { return tree + 1 < root.length ? root[tree + 1] : feature.length; }
-
         /** Checks that the nodes form one tree in preorder for each start, so that every walk ends. */
         private int[] children(int[] right) {
             int[] next = new int[feature.length], open = new int[64];
@@ -2124,16 +1840,12 @@ public final class Modelport {
                         good = next[i] > i + 1 && next[i] < end(t);
                         if (depth == open.length) open = Arrays.copyOf(open, 2 * depth);
                         open[depth++] = next[i];
-                    } else {
-                        next[i] = i - inner;
-                        good = depth > 0 ? open[--depth] == i + 1 : i + 1 == end(t);
-                    }
+                    } else { next[i] = i - inner; good = depth > 0 ? open[--depth] == i + 1 : i + 1 == end(t); }
                     if (!good) throw a.refuse("has nodes that do not form one tree in preorder: tree " + t + ", node " + (i - root[t]) + ".");
                 }
             }
             return next;
         }
-
         private double[] thresholds(int inner) {
             double[] given = a.floats("threshold", inner), spread = new double[feature.length];
             for (int i = 0, k = 0; i < spread.length; i++) {
@@ -2142,17 +1854,15 @@ public final class Modelport {
             }
             return spread;
         }
-
         /** Values of the inner nodes, spread to all nodes. */
         private int[] perNode(int[] inner) {
             int[] spread = new int[feature.length];
             for (int i = 0, k = 0; i < spread.length; i++) spread[i] = feature[i] >= 0 ? inner[k++] : -1;
             return spread;
         }
-
         private int[] categories(int inner) {
             boolean present = a.has("category");
-            if (a.has("set_start") != present || a.has("set") != present) throw a.refuse("has some of \"category\", \"set_start\" and \"set\"; they go together.");
+            if (a.has("set_start") != present || a.has("set") != present) throw a.refuse("has a part of \"category\", \"set_start\", \"set\".");
             if (!present) return null;
             set = a.integers("set", 1).longs();
             setStart = a.ints("set_start", -1, 0, set.length);
@@ -2167,22 +1877,16 @@ public final class Modelport {
                 if (spread[i] >= 0 && threshold[i] != 0) throw a.refuse("has a categorical node with the threshold " + threshold[i] + "; it is 0.");
             return spread;
         }
-
         private int setEnd(int s) { return s + 1 < setStart.length ? setStart[s + 1] : set.length; }
-
         /** The leaf rows: those of leaf_table, of which the leaves then name one each, or the leaves' own in node order. */
         private double[] leaves(int count) {
             double[] table = a.floats(a.has("leaf_table") ? "leaf_table" : "leaf", acc, -1);
             if (table.length % leafWidth != 0) throw a.refuse("has leaf values that do not make rows of " + leafWidth + ".");
-            if (!a.has("leaf_table")) {
-                a.expect("leaf", table.length / leafWidth, count);
-                return table;
-            }
+            if (!a.has("leaf_table")) { a.expect("leaf", table.length / leafWidth, count); return table; }
             int[] place = a.ints("leaf", count, 0, table.length / leafWidth - 1);
             for (int i = 0; i < next.length; i++) if (feature[i] < 0) next[i] = place[next[i]];
             return table;
         }
-
         Step step() {
             Args args = a;
             a = null;
@@ -2198,13 +1902,12 @@ public final class Modelport {
                     for (int k = 0; mean && k < out.length; k++) out[k] /= root.length;
                     return rounded(out, acc);
                 }
-
                 /** The walk that knows NaN and categories. */
                 private int leafOf(int t, double[] x, int r, Frame f) {
                     int i = root[t];
                     while (feature[i] >= 0) {
                         double v = x[r * columns + feature[i]];
-                        if (v != v && missing.equals("error")) throw refuse(f, r, "a tree compares column " + feature[i] + ", which is NaN; it is not accepted.");
+                        if (v != v && missing.equals("error")) throw refuse(f, r, "a tree compares column " + feature[i] + ", which is NaN.");
                         boolean left = v != v ? missingLeft == null ? missing.equals("left") : missingLeft[i] == 1
                             : category != null && category[i] >= 0 ? contains(category[i], v) : strict ? v < threshold[i] : v <= threshold[i];
                         i = left ? i + 1 : next[i];
@@ -2213,22 +1916,19 @@ public final class Modelport {
                 }
             };
         }
-
         private boolean contains(int s, double v) {
             long code = (long) v;
             return code == v && v < 0x1p63 && Arrays.binarySearch(set, setStart[s], setEnd(s), code) >= 0;
         }
-
         private void begin(double[] out, int r, double[] start) {
             for (int o = 0, k = r * type.width; o < type.width; o++, k++) out[k] = start != null ? start[k] : init != null ? init[o] : 0.0;
         }
-
         /** Adds a leaf of a tree to row r; every addition is rounded to acc. */
         void add(double[] out, int r, int tree, int leafRow) {
             int k = r * type.width + (classOf == null ? 0 : classOf[tree]);
-            for (int o = leafRow * leafWidth; o < (leafRow + 1) * leafWidth; o++, k++) out[k] = acc == DType.F32 ? (float) (out[k] + leaf[o]) : out[k] + leaf[o];
+            for (int o = leafRow * leafWidth; o < (leafRow + 1) * leafWidth; o++, k++)
+                out[k] = acc == DType.F32 ? (float) (out[k] + leaf[o]) : out[k] + leaf[o];
         }
-
         /** The packed form, built when a batch is large enough to be worth it; null for the walk. */
         private PackedTrees packed(int rows) {
             if (packed == null && !unpackable && 4L * rows * root.length >= feature.length) {
@@ -2250,14 +1950,12 @@ public final class Modelport {
         private final long[] node;
         private final int bits;
         private final double[][] edges; // [columns] sorted thresholds, for f64; f32 needs none
-
         private PackedTrees(Trees trees) {
             this.trees = trees;
             this.bits = 32 - Integer.numberOfLeadingZeros(trees.columns);
             this.node = new long[trees.feature.length];
             this.edges = trees.dtype == DType.F64 ? edges(trees) : null;
         }
-
         /** null when a category has to be looked up, or when column and step do not fit 32 bits together. */
         static PackedTrees of(Trees trees) {
             if (trees.category != null) return null;
@@ -2281,7 +1979,6 @@ public final class Modelport {
             }
             return p;
         }
-
         private static double[][] edges(Trees trees) {
             int[] count = new int[trees.columns];
             for (int column : trees.feature) if (column >= 0) count[column]++;
@@ -2294,23 +1991,19 @@ public final class Modelport {
             for (double[] column : edges) Arrays.sort(column);
             return edges;
         }
-
         /** The greatest key that goes left at a threshold. For f64 it is the number of the column's thresholds that are below. */
         private int limit(int column, double threshold) {
             return edges == null ? sortable((float) threshold) - (trees.strict ? 1 : 0) : count(edges[column], 0, edges[column].length, threshold, false);
         }
-
         /** The key of a row's number; for f64 the number of edges that it is above (or at, under "lt"). */
         private int key(int column, double v) {
             return edges == null ? sortable((float) v) : count(edges[column], 0, edges[column].length, v, trees.strict);
         }
-
         /** A float as an integer of the same order; -0.0 is 0.0. The smallest integer stays free for the extra column. */
         private static int sortable(float v) {
             int raw = Float.floatToRawIntBits(v);
             return raw < 0 ? Integer.MIN_VALUE - raw : raw;
         }
-
         /** Adds the leaves of all trees to out; returns the rows whose NaN needs the slow walk (they are to be redone), or null. */
         boolean[] add(double[] x, int rows, double[] out) {
             int stride = trees.columns + 1, block = Math.max(4, Math.min(rows, (1 << 16) / stride));
@@ -2318,17 +2011,12 @@ public final class Modelport {
             boolean[] slow = null;
             for (int first = 0; first < rows; first += block) {
                 int n = Math.min(block, rows - first);
-                for (int r = 0; r < n; r++) {
-                    if (!keys(x, first + r, keys, r * stride)) {
-                        slow = slow == null ? new boolean[rows] : slow;
-                        slow[first + r] = true;
-                    }
-                }
+                for (int r = 0; r < n; r++)
+                    if (!keys(x, first + r, keys, r * stride)) (slow = slow == null ? new boolean[rows] : slow)[first + r] = true;
                 for (int t = 0; t < trees.root.length; t++) addTree(t, keys, stride, n, out, first);
             }
             return slow;
         }
-
         /** The keys of one row; false when NaN does not simply go left or right. */
         private boolean keys(double[] x, int row, int[] keys, int at) {
             boolean left = trees.missing.equals("left"), clean = left || trees.missing.equals("right");
@@ -2341,21 +2029,16 @@ public final class Modelport {
             keys[at + trees.columns] = Integer.MIN_VALUE;
             return fits;
         }
-
         private void addTree(int t, int[] x, int stride, int n, double[] out, int first) {
             int root = trees.root[t], r = 0;
             for (; r + 4 <= n; r += 4) {
                 int a = r * stride, b = a + stride, c = b + stride, d = c + stride, i = root, j = root, k = root, l = root;
                 long p, q, s, u;
                 do {
-                    p = node[i];
-                    q = node[j];
-                    s = node[k];
-                    u = node[l];
-                    i += step(p, x, a);
-                    j += step(q, x, b);
-                    k += step(s, x, c);
-                    l += step(u, x, d);
+                    i += step(p = node[i], x, a);
+                    j += step(q = node[j], x, b);
+                    k += step(s = node[k], x, c);
+                    l += step(u = node[l], x, d);
                 } while ((int) (p | q | s | u) >>> bits != 0);
                 trees.add(out, first + r, t, (int) (p >> 32));
                 trees.add(out, first + r + 1, t, (int) (q >> 32));
@@ -2368,7 +2051,6 @@ public final class Modelport {
                 trees.add(out, first + r, t, (int) (node[i] >> 32));
             }
         }
-
         /** To the left child, or one further to the right one; 0 at a leaf. */
         private int step(long p, int[] x, int at) {
             int low = (int) p;
@@ -2376,9 +2058,7 @@ public final class Modelport {
         }
     }
 
-    // =====================================================================================================================
-    // 7 Model
-    // =====================================================================================================================
+    // ==== 7 Model ====================================================================================================
 
     /** One input of a model. */
     public static final class Input {
@@ -2389,13 +2069,8 @@ public final class Modelport {
         /** The names of a matrix's columns, or null. */
         public final List<String> features;
         private final Type type;
-
         private Input(String name, Type type, String missing, List<String> features) {
-            this.name = name;
-            this.dtype = type.dtype;
-            this.type = type;
-            this.missing = missing;
-            this.features = features;
+            this.name = name; this.dtype = type.dtype; this.type = type; this.missing = missing; this.features = features;
         }
 
         /** The shape of one row: [] or [width]. */
@@ -2412,14 +2087,8 @@ public final class Modelport {
         public final List<Object> classes;
         private final Type type;
         private final int slot;
-
         private Output(String name, Type type, int slot, String role, List<Object> classes) {
-            this.name = name;
-            this.dtype = type.dtype;
-            this.type = type;
-            this.slot = slot;
-            this.role = role;
-            this.classes = classes;
+            this.name = name; this.dtype = type.dtype; this.type = type; this.slot = slot; this.role = role; this.classes = classes;
         }
 
         /** The shape of one row: [] or [width]. */
@@ -2430,11 +2099,8 @@ public final class Modelport {
     public static final class Check {
         public final String output, sentence;
         public final boolean passed;
-
         private Check(String output, boolean passed, String sentence) {
-            this.output = output;
-            this.passed = passed;
-            this.sentence = "Output " + quote(output) + " " + sentence;
+            this.output = output; this.passed = passed; this.sentence = "Output " + quote(output) + " " + sentence;
         }
     }
 
@@ -2447,6 +2113,7 @@ public final class Modelport {
         private final List<Step> steps = new ArrayList<>();
         private final List<Type> types = new ArrayList<>(); // of every value: the inputs, then the steps
         private final Map<String, Integer> slots = new HashMap<>();
+        private final Map<String, Input> owners = new HashMap<>(); // of a feature's name, and of an input's own
         private final List<String> requires;
         private final String name;
         private final Limits limits;
@@ -2456,30 +2123,34 @@ public final class Modelport {
         /** Checks a parsed document: header, inputs, steps, outputs, vectors. */
         private Model(Json root, Guard guard) {
             limits = guard.limits;
-            requires = header(root);
+            requires = header(root, guard);
             name = root.get("name") != null && root.get("name").kind == '"' ? root.get("name").string("") : null;
             for (Json json : list(root, "inputs")) inputs.add(input(json, guard));
+            for (Input input : inputs) if (input.features != null) for (String feature : input.features) owners.put(feature, input);
+            for (Input input : inputs) owners.put(input.name, input);
             readSteps(list(root, "steps"), guard);
+            guard.take(16 * rowElements);
             Set<String> names = new HashSet<>();
-            for (Json json : list(root, "outputs")) outputs.add(output(json, names));
+            for (Json json : list(root, "outputs")) outputs.add(output(json, names, guard));
             carried = root.get("verification") == null ? null : new Vectors(root.get("verification"), this, limits.carriedRows, guard);
         }
 
         /** Format, version and ops; returns the ops. */
-        private static List<String> header(Json root) {
-            if (!root.need("format", "The document").string("The document's format").equals("modelport")) throw new Refused("The document has another format than \"modelport\"; this reader reads that one.");
-            version(root.need("version", "The document").string("The document's version"));
-            List<String> requires = root.need("requires", "The document").strings("The document's requires");
+        private static List<String> header(Json root, Guard guard) {
+            String the = "The document", format = root.need("format", the).string("The document's format");
+            if (!format.equals("modelport")) throw new Refused("The document has the format " + quote(format) + "; this reader reads \"modelport\".");
+            version(root.need("version", the).string("The document's version"));
+            List<String> requires = root.need("requires", the).strings("The document's requires", guard);
             StringBuilder unknown = new StringBuilder();
-            for (String op : new HashSet<>(requires)) {
-                if (Collections.frequency(requires, op) > 1) throw new Refused("The document requires " + quote(op) + " twice; every op is listed once.");
+            Set<String> seen = new HashSet<>();
+            for (String op : requires) {
+                if (!seen.add(op)) throw new Refused("The document requires " + quote(op) + " twice; every op is listed once.");
                 if (!Arrays.asList(OPS).contains(op) && unknown.length() < 1000) unknown.append(unknown.length() == 0 ? "" : ", ").append(quote(op));
             }
             if (unknown.length() > 0) throw new Unsupported("The document requires ops that this reader does not have: " + unknown + ".");
             root.only("The document", "format", "version", "requires", "inputs", "steps", "outputs", "verification");
             return requires;
         }
-
         private static void version(String version) {
             int dot = version.indexOf('.');
             boolean good = dot > 0 && dot < version.length() - 1;
@@ -2487,13 +2158,11 @@ public final class Modelport {
             if (!good) throw new Refused("The document has the version " + quote(version) + "; it is \"1.\" and a decimal number.");
             if (!version.startsWith("1.")) throw new Unsupported("The document has the version " + quote(version) + "; this reader reads version 1.");
         }
-
         private static List<Json> list(Json root, String key) {
             List<Json> items = root.need(key, "The document").objects("The document's " + key);
             if (items.isEmpty() && !key.equals("steps")) throw new Refused("The document has no " + key + "; at least one is needed.");
             return items;
         }
-
         private Input input(Json json, Guard guard) {
             String number = "Input " + inputs.size(), inputName = json.need("name", number).string(number + " name"), where = "Input " + quote(inputName);
             json.only(where, "dtype", "shape", "missing", "features");
@@ -2501,13 +2170,13 @@ public final class Modelport {
             int[] shape = Tensor.readShape(json.need("shape", where), where, guard);
             boolean accepted = dtype.isFloat() || dtype == DType.I64 || dtype == DType.BOOL || dtype == DType.STR;
             if (inputName.isEmpty() || shape.length > 1 || !accepted)
-                throw new Refused(where + " is " + dtype + Arrays.toString(shape) + "; a named input of f64, f32, i64, bool or str and shape [] or [w] is needed.");
+                throw new Refused(where + " is " + dtype + Arrays.toString(shape) + "; a name, f64, f32, i64, bool or str, and [] or [w] are needed.");
             String missing = json.get("missing") == null ? "error" : json.get("missing").string(where + " missing");
             if (!(missing.equals("error") || missing.equals("nan") && dtype.isFloat() || missing.equals("null") && dtype == DType.STR))
                 throw new Refused(where + " has missing " + quote(missing) + "; it is \"error\", or \"nan\" for floats, or \"null\" for str.");
             Type type = new Type(dtype, shape.length, shape.length == 0 ? 1 : shape[0]);
             define(inputName, type, where);
-            List<String> features = json.get("features") == null ? null : Collections.unmodifiableList(json.get("features").strings(where + " features"));
+            List<String> features = json.get("features") == null ? null : json.get("features").strings(where + " features", guard);
             if (features != null && (type.rank != 1 || features.size() != type.width || new HashSet<>(features).size() != type.width))
                 throw new Refused(where + " has " + features.size() + " features for " + type + "; a matrix has one for each column, all different.");
             return new Input(inputName, type, missing, features);
@@ -2522,15 +2191,14 @@ public final class Modelport {
             if (slots.put(value, types.size()) != null) throw new Refused(where + " defines a name a second time; every name is defined once.");
             types.add(type);
         }
-
         private void readSteps(List<Json> list, Guard guard) {
-            if (list.size() > limits.steps)
-                throw new Refused("The document has " + list.size() + " steps, more than the limit of " + limits.steps + ".");
+            if (list.size() > limits.steps) throw new Refused("The document has " + list.size() + " steps, more than the limit of " + limits.steps + ".");
             Set<String> unused = new HashSet<>(requires);
             for (Json json : list) {
-                String number = "Step " + steps.size(), op = json.need("op", number).string(number + " op"), out = json.need("out", number).string(number + " out");
-                if (out.isEmpty() || !requires.contains(op))
-                    throw new Refused(number + (out.isEmpty() ? " has an empty \"out\"; name its value." : " has the op " + quote(op) + ", which \"requires\" does not list."));
+                String number = "Step " + steps.size(), op = json.need("op", number).string(number + " op");
+                String out = json.need("out", number).string(number + " out");
+                if (out.isEmpty()) throw new Refused(number + " has an empty \"out\"; name its value.");
+                if (!requires.contains(op)) throw new Refused(number + " has the op " + quote(op) + ", which \"requires\" does not list.");
                 unused.remove(op);
                 Args a = arguments(op, "Step " + quote(out) + " (" + op + ")", json, guard);
                 Step step = step(a);
@@ -2540,9 +2208,8 @@ public final class Modelport {
             }
             for (String op : unused) throw new Refused("The document requires " + quote(op) + " and uses it in no step; list the ops that are used.");
         }
-
         private Args arguments(String op, String where, Json json, Guard guard) {
-            List<String> names = json.need("in", where).strings(where + " in");
+            List<String> names = json.need("in", where).strings(where + " in", guard);
             int[] in = new int[names.size()];
             Type[] from = new Type[in.length];
             for (int k = 0; k < in.length; k++) {
@@ -2553,26 +2220,25 @@ public final class Modelport {
             }
             return new Args(op, where, json, in, from, guard);
         }
-
-        private Output output(Json json, Set<String> names) {
+        private Output output(Json json, Set<String> names, Guard guard) {
             String number = "Output " + outputs.size(), outputName = json.need("name", number).string(number + " name"), where = "Output " + quote(outputName);
             json.only(where, "from", "dtype", "role", "classes");
             String source = json.need("from", where).string(where + " from"), role = json.need("role", where).string(where + " role");
             DType dtype = DType.named(json.need("dtype", where).string(where + " dtype"), where);
             Integer slot = slots.get(source);
             if (slot == null || types.get(slot).dtype != dtype)
-                throw new Refused(where + " comes from " + quote(source) + ", which " + (slot == null ? "nothing defines." : "is " + types.get(slot) + ", not " + dtype + "."));
+                throw new Refused(where + " comes from " + quote(source) + ", which is " + (slot == null ? "not defined." : types.get(slot) + "."));
             if (outputName.isEmpty() || !names.add(outputName) || !ROLES.contains(role))
                 throw new Refused(where + " has an empty name, that of another output, or the unknown role " + quote(role) + "; roles are " + ROLES + ".");
-            List<Object> classes = json.get("classes") == null ? null : classes(json.get("classes").elements(where + " classes"), where);
+            List<Object> classes = json.get("classes") == null ? null : classes(json.get("classes"), where, guard);
             if (classes != null && types.get(slot).rank == 1 && classes.size() != types.get(slot).width)
                 throw new Refused(where + " has " + classes.size() + " classes for " + types.get(slot) + "; they name its columns.");
             return new Output(outputName, types.get(slot), slot, role, classes);
         }
-
-        private static List<Object> classes(Cursor c, String where) {
+        private static List<Object> classes(Json json, String where, Guard guard) {
             List<Object> classes = new ArrayList<>();
-            while (c.next()) {
+            guard.take(64L * json.count + 2L * (json.end - json.start));
+            for (Cursor c = json.elements(where + " classes"); c.next(); ) {
                 char kind = c.kind();
                 classes.add(kind == 't' || kind == 'f' ? (Object) c.bool() : kind == '0' ? (Object) c.integer(DType.I64) : c.string(false));
                 if (classes.get(0).getClass() != classes.get(classes.size() - 1).getClass())
@@ -2580,13 +2246,11 @@ public final class Modelport {
             }
             return Collections.unmodifiableList(classes);
         }
-
         public List<Input> inputs() { return Collections.unmodifiableList(inputs); }
-
         public List<Output> outputs() { return Collections.unmodifiableList(outputs); }
 
         /** The ops that the model uses. */
-        public List<String> requires() { return Collections.unmodifiableList(requires); }
+        public List<String> requires() { return requires; }
 
         /** Predicts rows of a model that has one matrix: predict(row), predict(row, row) or predict(rows). */
         public Map<String, Tensor> predict(double[]... rows) {
@@ -2628,7 +2292,7 @@ public final class Modelport {
                 for (String key : record.keySet())
                     if (!columns.containsKey(key)) throw new Refused("The column " + quote(key) + " of a record is not one of the model's; remove it.");
                 for (Map.Entry<String, Object> column : columns.entrySet()) {
-                    if (!record.containsKey(column.getKey())) throw new Refused("A record lacks " + quote(column.getKey()) + "; give null where a value is missing.");
+                    if (!record.containsKey(column.getKey())) throw new Refused("A record lacks " + quote(column.getKey()) + "; null is a missing value.");
                     @SuppressWarnings("unchecked") List<Object> cells = (List<Object>) column.getValue();
                     cells.add(record.get(column.getKey()));
                 }
@@ -2654,7 +2318,6 @@ public final class Modelport {
             for (int j = 0; j < w; j++) for (int r = 0; r < rows; r++) System.arraycopy(data[j], r, matrix, r * w + j, 1);
             return new Tensor(input.dtype, matrix, rows, w);
         }
-
         private static Tensor bind(Input input, Object given) {
             String where = "Input " + quote(input.name);
             if (given == null) throw new Refused(where + " is missing; give one value per row.");
@@ -2664,12 +2327,11 @@ public final class Modelport {
             if (!column && !matrix) throw new Refused(where + " has the shape " + Arrays.toString(t.shape) + "; rows of " + input.type + " are needed.");
             return new Tensor(input.dtype, t.as(input.dtype, where), t.rows());
         }
-
         private static void refuseMissing(Input input, Object data) {
             int n = data instanceof double[] ? ((double[]) data).length : data instanceof String[] ? ((String[]) data).length : 0;
             for (int k = 0; k < n; k++)
                 if (data instanceof double[] ? ((double[]) data)[k] != ((double[]) data)[k] : ((String[]) data)[k] == null)
-                    throw new Refused("Input " + quote(input.name) + " has a missing value in row " + k / input.type.width + "; this model does not accept it.");
+                    throw new Refused("Input " + quote(input.name) + " has a missing value in row " + k / input.type.width + "; it is not accepted.");
         }
 
         /** Runs the steps block by block, so that memory stays bounded. */
@@ -2680,7 +2342,7 @@ public final class Modelport {
                 guard.take(8L * rows * o.type.width);
                 result.put(o.name, new Tensor(o.dtype, o.dtype.allocate(elements(rows, o.type.width)), o.type.shape(rows)));
             }
-            int block = (int) Math.max(1, Math.min(BLOCK_ROWS, BLOCK_ELEMENTS / Math.max(1, rowElements)));
+            int block = (int) Math.max(1, Math.min(BLOCK_ROWS, Math.min(BLOCK_ELEMENTS, limits.memory / 64) / Math.max(1, rowElements)));
             for (int first = 0; first < rows; first += block) {
                 Frame f = new Frame(Math.min(block, rows - first), first, new Object[bound.length + steps.size()]);
                 for (int k = 0; k < bound.length; k++) f.values[k] = f.rows == rows ? bound[k] : slice(bound[k], inputs.get(k).type, f);
@@ -2689,7 +2351,6 @@ public final class Modelport {
             }
             return result;
         }
-
         private static Object slice(Object data, Type type, Frame f) {
             Object part = type.dtype.allocate(f.rows * type.width);
             System.arraycopy(data, f.first * type.width, part, 0, f.rows * type.width);
@@ -2704,7 +2365,8 @@ public final class Modelport {
             Map<String, Tensor> columns = new LinkedHashMap<>();
             for (Map.Entry<String, Json> entry : root.need("inputs", "The request").object("The request's inputs").members.entrySet()) {
                 String key = entry.getKey(), where = "Input " + quote(key);
-                Input owner = owner(key);
+                Input owner = owners.get(key);
+                if (owner == null) throw new Refused("The input " + quote(key) + " is not one of the model's; remove it.");
                 Tensor t = Tensor.read(entry.getValue(), owner.dtype, where, guard);
                 int[] needed = owner.name.equals(key) ? owner.type.shape(t.rows()) : new int[] {t.rows()};
                 if (t.dtype != owner.dtype || !Arrays.equals(t.shape, needed))
@@ -2712,13 +2374,6 @@ public final class Modelport {
                 columns.put(key, t);
             }
             return predict(columns);
-        }
-
-        /** The input of that name, or else the one that has such a feature. */
-        private Input owner(String key) {
-            for (Input input : inputs) if (input.name.equals(key)) return input;
-            for (Input input : inputs) if (input.features != null && input.features.contains(key)) return input;
-            throw new Refused("The input " + quote(key) + " is not one of the model's; remove it.");
         }
 
         /** Replays the vectors that the document carries. */
@@ -2735,32 +2390,16 @@ public final class Modelport {
 
         /** Name, inputs, outputs and ops as JSON. */
         public String info() {
-            Map<String, Object> info = new LinkedHashMap<>();
-            info.put("name", name);
-            info.put("inputs", new ArrayList<Object>());
-            for (Input i : inputs) {
-                Map<String, Object> about = describe(info.get("inputs"), i.name, i.dtype, i.shape());
-                about.put("missing", i.missing);
-                if (i.features != null) about.put("features", i.features);
-            }
-            info.put("outputs", new ArrayList<Object>());
-            for (Output o : outputs) {
-                Map<String, Object> about = describe(info.get("outputs"), o.name, o.dtype, o.shape());
-                about.put("role", o.role);
-                if (o.classes != null) about.put("classes", o.classes);
-            }
-            info.put("ops", requires);
-            return json(info);
+            List<Object> in = new ArrayList<>(), out = new ArrayList<>();
+            for (Input i : inputs)
+                in.add(object("name", i.name, "dtype", i.dtype.toString(), "shape", i.shape(), "missing", i.missing, "features", i.features));
+            for (Output o : outputs) out.add(object("name", o.name, "dtype", o.dtype.toString(), "shape", o.shape(), "role", o.role, "classes", o.classes));
+            return json(object("name", name, "inputs", in, "outputs", out, "ops", requires));
         }
-
-        private static Map<String, Object> describe(Object list, String name, DType dtype, List<Integer> shape) {
-            Map<String, Object> about = new LinkedHashMap<>();
-            about.put("name", name);
-            about.put("dtype", dtype.toString());
-            about.put("shape", shape);
-            @SuppressWarnings("unchecked") List<Object> all = (List<Object>) list;
-            all.add(about);
-            return about;
+        private static Map<String, Object> object(Object... pairs) {
+            Map<String, Object> object = new LinkedHashMap<>();
+            for (int k = 0; k < pairs.length; k += 2) if (pairs[k + 1] != null) object.put((String) pairs[k], pairs[k + 1]);
+            return object;
         }
     }
 
@@ -2774,7 +2413,6 @@ public final class Modelport {
         private final Map<String, Tensor> inputs = new LinkedHashMap<>(), expected = new LinkedHashMap<>();
         private final Map<String, Tolerance> tolerance = new HashMap<>();
         private int rows = -1;
-
         Vectors(Json json, Model model, int mostRows, Guard guard) {
             String where = "The verification";
             json.only(where, "source", "inputs", "outputs", "tolerance", "rows");
@@ -2791,10 +2429,9 @@ public final class Modelport {
             if (in.members.size() > inputs.size() || out.members.size() > expected.size() || tolerances.members.size() > expected.size())
                 throw new Refused("The verification names an input or an output that the document does not have; remove it.");
             if (rows < 1 || rows > mostRows) throw new Refused("The verification has " + rows + " rows; from 1 to " + mostRows + " are needed.");
-            if (json.get("rows") != null && json.get("rows").strings("The verification's rows").size() != rows)
+            if (json.get("rows") != null && json.get("rows").strings("The verification's rows", guard).size() != rows)
                 throw new Refused("The verification says why for another number of rows than its " + rows + "; say it for each.");
         }
-
         private Tensor tensor(Json json, String all, String key, Type type, Guard guard) {
             String where = all + " " + quote(key);
             Tensor t = Tensor.read(json.need(key, all), type.dtype, where, guard);
@@ -2804,14 +2441,12 @@ public final class Modelport {
             rows = t.rows();
             return t;
         }
-
         List<Check> replay(Model model) {
             Map<String, Tensor> got = model.predict(inputs);
             List<Check> checks = new ArrayList<>();
             for (Output o : model.outputs) checks.add(compare(o.name, got.get(o.name), expected.get(o.name), tolerance.get(o.name)));
             return checks;
         }
-
         /** Element by element; NaN never passes by accident, because only what holds passes. */
         private static Check compare(String name, Tensor got, Tensor expected, Tolerance tolerance) {
             double worst = 0.0;
@@ -2826,7 +2461,6 @@ public final class Modelport {
             }
             return new Check(name, true, "agrees in " + got.rows() + " rows (" + tolerance + "), largest difference " + worst + ".");
         }
-
         private static String spell(Object value) { return value instanceof String ? quote((String) value) : "" + value; }
     }
 
@@ -2834,13 +2468,7 @@ public final class Modelport {
     private static final class Tolerance {
         static final Tolerance EXACT = new Tolerance(0, 0, 0);
         private final double atol, rtol, ulp;
-
-        Tolerance(double atol, double rtol, double ulp) {
-            this.atol = atol;
-            this.rtol = rtol;
-            this.ulp = ulp;
-        }
-
+        Tolerance(double atol, double rtol, double ulp) { this.atol = atol; this.rtol = rtol; this.ulp = ulp; }
         static Tolerance read(Json json, String where) {
             if (json.kind == '"' && json.string(where).equals("exact")) return EXACT;
             boolean ulp = json.kind == '{' && json.get("ulp") != null;
@@ -2849,25 +2477,22 @@ public final class Modelport {
             json.only(where, ulp ? new String[] {"ulp"} : new String[] {"atol", "rtol"});
             Tolerance t = ulp ? new Tolerance(0, 0, json.get("ulp").scalar(where).integer(DType.I64))
                 : new Tolerance(json.get("atol").scalar(where).number(DType.F64), json.get("rtol").scalar(where).number(DType.F64), 0);
-            if (!(t.atol >= 0 && t.rtol >= 0 && t.ulp >= 0 && Math.max(t.atol, t.rtol) <= Double.MAX_VALUE)) throw new Refused(where + " is negative or not finite.");
+            boolean good = t.atol >= 0 && t.rtol >= 0 && t.ulp >= 0 && Math.max(t.atol, t.rtol) <= Double.MAX_VALUE;
+            if (!good) throw new Refused(where + " is negative or not finite.");
             return t;
         }
-
         boolean exact() { return atol == 0 && rtol == 0 && ulp == 0; }
-
         boolean holds(double got, double expected, DType dtype) {
             if (got == expected || got != got && expected != expected) return true;
             boolean finite = Math.abs(got) <= Double.MAX_VALUE && Math.abs(expected) <= Double.MAX_VALUE;
             return finite && (ulp > 0 ? distance(got, expected, dtype) <= ulp : Math.abs(got - expected) <= atol + rtol * Math.abs(expected));
         }
-
         /** How many numbers of the dtype apart. */
         private static double distance(double a, double b, DType dtype) {
             long i = dtype == DType.F32 ? Float.floatToRawIntBits((float) Math.abs(a)) : Double.doubleToRawLongBits(Math.abs(a));
             long j = dtype == DType.F32 ? Float.floatToRawIntBits((float) Math.abs(b)) : Double.doubleToRawLongBits(Math.abs(b));
             return a < 0 == b < 0 ? Math.abs(i - j) : (double) i + (double) j;
         }
-
         @Override public String toString() { return exact() ? "exact" : ulp > 0 ? (long) ulp + " ulp" : "atol " + atol + ", rtol " + rtol; }
     }
 }

@@ -1160,7 +1160,7 @@ const OVO_MODES = {
       plus[i] += d[from + pair];
       minus[j] += d[from + pair];
     });
-    OVO_MODES.votes(p, d, from, out, to);
+    forPairs(p.classes, (i, j, pair) => { out[to + (d[from + pair] < 0 ? j : i)] += 1; });
     for (let i = 0; i < p.classes; i++) {
       const s = p.round(p.round(plus[i]) - p.round(minus[i]));
       out[to + i] += p.round(s / p.round(3 * p.round(Math.abs(s) + 1)));

@@ -667,6 +667,7 @@ def _spread(x: Array, shape: tuple[int, ...]) -> Array:
 
 @op(1, math.inf)
 def concat(a: Attributes, *kinds: Kind) -> tuple[Kind, Run]:
+    """Joins rows along the last axis."""
     if len({kind.dtype for kind in kinds}) != 1:
         raise a.refuse("joins values of different dtypes")
     return Kind(kinds[0].dtype, (sum(kind.width for kind in kinds),)), lambda *xs: np.concatenate([_rows(x) for x in xs], axis=1)
@@ -674,6 +675,7 @@ def concat(a: Attributes, *kinds: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def select(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """Columns by position."""
     index = a.integers("index", None)
     if not ((index >= 0) & (index < kind.width)).all():
         raise a.refuse(f"selects a column outside 0..{kind.width - 1}")
@@ -682,6 +684,7 @@ def select(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def cast(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """The same values in another dtype; what does not fit an integer is refused."""
     to = a.word("to", *(dtype for dtype in DTYPES if dtype != "str"))
     _need(a, kind, [dtype for dtype in DTYPES if dtype != "str"])
     target = DTYPES[to]
@@ -703,6 +706,7 @@ def cast(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(0)
 def constant(a: Attributes) -> tuple[Kind, Run]:
+    """The same row for every row of the batch."""
     if isinstance(a._left.get("value"), list):
         raise a.refuse("has a bare array as value; it needs the object form")
     dtype, value = a.any_tensor("value", tuple(DTYPES), (0, 1))
@@ -720,6 +724,7 @@ def _matcher(a: Attributes, kind: Kind) -> Callable[[Array], Array]:
 
 @op(1)
 def impute(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """Replaces the elements that equal `match` (missing ones by default)."""
     _need(a, kind, ("f64", "f32", "str"))
     matches, values = _matcher(a, kind), a.per_column("values", kind.dtype, kind.width)
     return kind, lambda x: np.where(matches(x), values if x.ndim > 1 else values[0], x)
@@ -727,6 +732,7 @@ def impute(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def is_missing(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """1.0 where an element equals `match` (is missing by default), else 0.0."""
     _need(a, kind, ("f64", "f32", "str"))
     matches = _matcher(a, kind)
     return Kind("f64", kind.shape), lambda x: matches(x).astype(np.float64)
@@ -734,6 +740,7 @@ def is_missing(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def lookup(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """The value of the equal key, else the default."""
     _need(a, kind, ("f64", "f32", "i64", "bool", "str"))
     keys = a.tensor("keys", (kind.dtype,), None)
     dtype, values = a.loose("values", (1,))
@@ -763,6 +770,7 @@ def _key(item: Any) -> Any:
 
 @op(1)
 def onehot(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """A unit vector per column; -1 gives zeros."""
     _need(a, kind, INTEGERS)
     size = a.integer("size", 1)
 
@@ -781,6 +789,7 @@ def onehot(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def bucketize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """The number of edges of the column that lie below (left) or not above (right) the element."""
     _need(a, kind, FLOATS)
     edges, sizes, side = a.tensor("edges", (kind.dtype,), None), a.integers("sizes", kind.width), a.word("side", "left", "right")
     if (sizes < 0).any() or (sizes > len(edges)).any() or sizes.sum() != len(edges):
@@ -799,6 +808,7 @@ def bucketize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def scale(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """((x - sub) / div) * mul + add."""
     dtype, np_dtype = _float_row(a, kind)
     functions = (("sub", np.subtract), ("div", np.divide), ("mul", np.multiply), ("add", np.add))
     parts = [(function, a.per_column(key, dtype, kind.width)) for key, function in functions if a.has(key)]
@@ -814,6 +824,7 @@ def scale(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def clip(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """x < min ? min : x > max ? max : x."""
     dtype, np_dtype = _float_row(a, kind)
     low = a.per_column("min", dtype, kind.width) if a.has("min") else None
     high = a.per_column("max", dtype, kind.width) if a.has("max") else None
@@ -869,6 +880,7 @@ UNARY_CLOSE: dict[str, Run] = {
 
 @op(1)
 def unary(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """A function of one element."""
     fn = a.word("fn", "not", *UNARY_EXACT, *UNARY_CLOSE)
     if fn == "not":
         _float_dtype(a)
@@ -904,6 +916,7 @@ LOGIC: dict[str, Run] = {"and": np.logical_and, "or": np.logical_or, "xor": np.l
 
 @op(2)
 def binary(a: Attributes, left: Kind, right: Kind) -> tuple[Kind, Run]:
+    """A function of two elements."""
     fn = a.word("fn", *ARITHMETIC, *COMPARISON, *LOGIC)
     dtype = _float_dtype(a)
     shape = _broadcast(a, left, right)
@@ -929,6 +942,7 @@ def binary(a: Attributes, left: Kind, right: Kind) -> tuple[Kind, Run]:
 
 @op(3)
 def where(a: Attributes, condition: Kind, left: Kind, right: Kind) -> tuple[Kind, Run]:
+    """The second value where the first is true, else the third."""
     _need(a, condition, ("bool",))
     if left.dtype != right.dtype:
         raise a.refuse(f"chooses between {left.dtype} and {right.dtype}; both must have one dtype")
@@ -956,6 +970,7 @@ def _sum_over_columns(x: Array, outputs: int, term: Callable[[Array, int], Array
 
 @op(1)
 def linear(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """Weighted sums of the columns, plus bias."""
     dtype, np_dtype = _float_row(a, kind)
     weight = a.tensor("weight", (dtype,), None, kind.width)
     outputs = len(weight)
@@ -984,6 +999,7 @@ def _shifted(x: Array, np_dtype: np.dtype) -> tuple[Array, Array, Array]:
 
 @op(1)
 def softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """exp(x - max) / sum."""
     dtype, np_dtype = _float_row(a, kind)
 
     def run(x: Array) -> Array:
@@ -995,6 +1011,7 @@ def softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def log_softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """x - max - log(sum exp(x - max))."""
     dtype, np_dtype = _float_row(a, kind)
 
     def run(x: Array) -> Array:
@@ -1006,6 +1023,7 @@ def log_softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def normalize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """A row divided by its norm; an all-zero row as it is."""
     dtype, np_dtype = _float_row(a, kind)
     norm = a.word("norm", "l1", "l2", "max")
 
@@ -1046,6 +1064,7 @@ REDUCE: dict[str, Run] = {
 
 @op(1)
 def reduce(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """One element per row."""
     dtype, np_dtype = _float_row(a, kind)
     fn, keep = a.word("fn", *REDUCE), a.flag("keep")
 
@@ -1058,6 +1077,7 @@ def reduce(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def two_class(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """[1 - p, p]."""
     dtype, np_dtype = _float_row(a, kind)
     if kind.width != 1:
         raise a.refuse(f"reads a row of width {kind.width}; it needs width 1")
@@ -1071,6 +1091,7 @@ def two_class(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def take(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """Entries, or rows, of a table by index."""
     _need(a, kind, INTEGERS)
     dtype, table = a.loose("table", (1, 2))
     if table.ndim == 2 and kind.width != 1:
@@ -1087,6 +1108,7 @@ def take(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def poly(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """Products of powers of the columns; the factors are multiplied starting from the last one."""
     _need(a, kind, ("f64",))
     powers = a.integers("powers", None, kind.width)
     if not ((powers >= 0) & (powers <= 255)).all():
@@ -1105,6 +1127,7 @@ def poly(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def interp(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """Piecewise linear through the knots."""
     dtype, np_dtype = _float_row(a, kind)
     xs, outside = a.tensor("x", (dtype,), None), a.word("outside", "clip", "nan", "extend")
     ys = a.tensor("y", (dtype,), len(xs))
@@ -1145,6 +1168,7 @@ METRICS = (
 
 @op(1)
 def pairwise(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """A distance or kernel between the row and every point."""
     dtype, np_dtype = _float_row(a, kind)
     points, metric = a.tensor("points", (dtype,), None, kind.width), a.word("metric", *METRICS)
     gamma, coef0, degree, p = (
@@ -1203,6 +1227,7 @@ def pairwise(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1, 2)
 def tree_ensemble(a: Attributes, kind: Kind, start: Kind | None = None) -> tuple[Kind, Run]:
+    """The sum of one leaf per tree (section 7)."""
     _need(a, kind, FLOATS)
     forest = Forest(a, kind.width)
     out = Kind(forest.acc, (forest.width,))
@@ -1215,6 +1240,7 @@ def tree_ensemble(a: Attributes, kind: Kind, start: Kind | None = None) -> tuple
 
 @op(1)
 def gaussian_ll(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """Joint log-likelihood of independent normal columns, per class."""
     dtype, np_dtype = _float_row(a, kind)
     mean = a.tensor("mean", (dtype,), None, kind.width)
     var = a.tensor("var", (dtype,), len(mean), kind.width)
@@ -1237,6 +1263,7 @@ def gaussian_ll(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def knn(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """The (weighted) mean over the k smallest distances."""
     _, np_dtype = _float_row(a, kind)
     k, weights = a.integer("k", 1), a.word("weights", "uniform", "distance")
     if k > kind.width:
@@ -1273,6 +1300,7 @@ def knn(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def ovo_vote(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """Class scores from one-against-one decisions, pairs in lexicographic order."""
     dtype, np_dtype = _float_row(a, kind)
     classes, mode = a.integer("classes", 2), a.word("mode", "votes", "ovr", "coupling")
     if kind.width != classes * (classes - 1) // 2:
@@ -1282,7 +1310,9 @@ def ovo_vote(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         prob_a, prob_b = (a.tensor(key, (dtype,), kind.width).astype(np.float64) for key in ("prob_a", "prob_b"))
 
     def votes(d: Array) -> Array:
-        winners = np.where(d > 0, first, second)
+        return counted(np.where(d > 0, first, second))
+
+    def counted(winners: Array) -> Array:
         return np.stack([(winners == c).sum(axis=1) for c in range(classes)], axis=1).astype(np.float64)
 
     def ovr(d: Array) -> Array:
@@ -1290,7 +1320,7 @@ def ovo_vote(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         for pair, (i, j) in enumerate(zip(first, second)):
             confidence[:, i] += d[:, pair]
             confidence[:, j] -= d[:, pair]
-        return votes(d) + confidence / (3.0 * (np.abs(confidence) + 1.0))
+        return counted(np.where(d < 0, second, first)) + confidence / (3.0 * (np.abs(confidence) + 1.0))
 
     def coupling(d: Array) -> Array:
         r = np.zeros((len(d), classes, classes))
@@ -2058,7 +2088,9 @@ def _coerce(value: Any, i: Input) -> Array:
     if array.ndim != 1 + len(i.kind.shape) or array.shape[1:] != i.kind.shape:
         raise Refused(f"input {_show(i.name)} has shape {list(array.shape)}; it must be rows of shape {list(i.kind.shape)}")
     if array.dtype == object and i.kind.dtype != "str":
-        array = np.array(array.tolist()) if array.size else array.astype(DTYPES[i.kind.dtype])
+        missing = _is_null(array) if i.kind.dtype in FLOATS else np.zeros(array.shape, dtype=bool)
+        array = np.array(np.where(missing, math.nan, array).tolist(), dtype=None if array.size else DTYPES[i.kind.dtype])
+        array = array.reshape(missing.shape)
     return _texts_of(array, i) if i.kind.dtype == "str" else _numbers_of(array, i)
 
 

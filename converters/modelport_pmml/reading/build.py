@@ -58,6 +58,8 @@ class Builder:
         self.types: dict[str, ValueType] = {v.name: v.type for v in inputs}
         self._constants: dict[Any, str] = {}
         self._gathered: dict[Any, Vector] = {}
+        #: value that only moves columns -> where each of them comes from
+        self._moved: dict[str, list[tuple[str, int]]] = {}
 
     def add(self, op: str, *inputs: str, hint: str, **attributes: Any) -> str:
         """Add a step and return the name it defines."""
@@ -66,7 +68,7 @@ class Builder:
             name, number = f"{hint}_{number}", number + 1
         step = Step(op, inputs, name, {k: v for k, v in attributes.items() if v is not None})
         checked, self.types[name] = check(step, [self.types[i] for i in inputs])
-        self.steps.append(Step(op, inputs, name, checked))
+        self.steps.append(checked)
         return name
 
     def constant(self, values: Sequence[Any], kind: str) -> Vector:
@@ -116,13 +118,21 @@ class Builder:
         return Vector(value, len(columns), columns[0].kind, False, known)
 
     def _join(self, places: Sequence[tuple[str, int]], hint: str) -> str:
-        pieces: list[tuple[str, list[int]]] = []
+        """Elements (value, index) side by side; an element of a single one stands for any index."""
+        origins = []
         for value, index in places:
+            single = 0 if self.types[value].width == 1 else index
+            origins.append(self._moved[value][single] if value in self._moved else (value, single))
+        pieces: list[tuple[str, list[int]]] = []
+        for value, index in origins:
             if not pieces or pieces[-1][0] != value:
                 pieces.append((value, []))
-            pieces[-1][1].append(0 if self.types[value].width == 1 else index)
+            pieces[-1][1].append(index)
         values = [self._select(value, index, hint) for value, index in pieces]
-        return values[0] if len(values) == 1 else self.add("concat", *values, hint=hint)
+        joined = values[0] if len(values) == 1 else self.add("concat", *values, hint=hint)
+        if joined not in dict(origins):
+            self._moved[joined] = origins
+        return joined
 
     def _select(self, value: str, index: list[int], hint: str) -> str:
         if index == list(range(self.types[value].width)):

@@ -541,10 +541,10 @@ def _lookup(b: Builder, x: Vector, keys: dict[Any, Any], default: Any, missing: 
     if x.nullable:
         table[nothing] = missing
     gaps = default is None or any(v is None for v in table.values())
-    names: Any = np.array(list(table), dtype=np.float64)
-    if x.kind == "string":
-        names = np.empty(len(table), dtype=object)
-        names[:] = list(table)
+    names: Any = np.empty(len(table), dtype=object)
+    names[:] = list(table)
+    if x.kind != "string":
+        names = names.astype(np.float64)
     if not text:
         values = np.array([math.nan if v is None else v for v in table.values()], dtype=np.float64)
         filling = math.nan if default is None else default

@@ -24,7 +24,7 @@ __all__ = ["Forest"]
 Array = np.ndarray[Any, np.dtype[Any]]
 STRATEGIES = ("none", "defaultChild", "nullPrediction", "lastPrediction")
 COMPLEMENT = {"lessOrEqual": "greaterThan", "greaterThan": "lessOrEqual", "lessThan": "greaterOrEqual", "greaterOrEqual": "lessThan"}
-MAX_NODES = 1 << 24
+MAX_NODES = 1 << 22
 LARGEST_INTEGER = 2**53
 
 # What is left to be done at a place of a tree: a tuple whose first element says what.
@@ -256,8 +256,9 @@ class Forest:
             return result
         if operator not in ("and", "or"):
             raise Unsupported(f"A CompoundPredicate has booleanOperator={operator!r}; this reader knows and, or, surrogate.")
-        guarded = all(_asks_missing(p) for p in parts[:-1]) or all(_asks_missing(p) for p in parts[1:])
-        if self.strategy != "none" and not guarded:
+        if len(parts) == 2 and _guards(parts[0], parts[1], operator):
+            return self._task(parts[1], yes, no, yes if operator == "or" else no)
+        if self.strategy != "none":
             raise Unsupported(f"A CompoundPredicate under missingValueStrategy={self.strategy!r} is not known to this reader.")
         result = yes if operator == "and" else no
         for part in reversed(parts):
@@ -355,8 +356,8 @@ class Forest:
 
     # --- the step -------------------------------------------------------------------------------------------------------------
 
-    def step(self, hint: str, aggregate: str) -> Vector:
-        """Add the tree_ensemble step; the result has one element per leaf column."""
+    def step(self, hint: str, aggregate: str, start: Vector | None = None) -> Vector:
+        """Add the tree_ensemble step, which adds to `start`; the result has one element per leaf column."""
         b = self.builder
         columns = [self._as_numbers(i) for i in range(len(self._sources))] or [Column(b.constant([0.0], "number"))]
         row = b.gather(columns, f"{hint}_row")
@@ -378,8 +379,9 @@ class Forest:
             attributes["category"] = np.array(self.category, dtype=np.int64)
             attributes["set_start"] = np.array([0, *np.cumsum(lengths)[:-1]], dtype=np.int64)
             attributes["set"] = np.array([v for s in self.sets for v in s], dtype=np.int64)
-        value = b.add("tree_ensemble", row.value, hint=hint, **attributes)
-        return b.vector(value, "number", self.leaves.has_null)
+        inputs = [row.value] if start is None else [row.value, start.value]
+        value = b.add("tree_ensemble", *inputs, hint=hint, **attributes)
+        return b.vector(value, "number", self.leaves.has_null or start is not None and start.nullable)
 
     def _as_numbers(self, i: int) -> Column:
         source = self._sources[i]
@@ -408,8 +410,11 @@ def _complements(one: Any, other: Any) -> bool:
     return False
 
 
-def _asks_missing(part: Element) -> bool:
-    return part.tag == "SimplePredicate" and part.get("operator") in ("isMissing", "isNotMissing")
+def _guards(one: Element, other: Element, operator: str) -> bool:
+    """Is this `isMissing x or <test of x>`, or `isNotMissing x and <test of x>`?"""
+    asks = {"or": "isMissing", "and": "isNotMissing"}[operator]
+    tests = other.tag in ("SimplePredicate", "SimpleSetPredicate") and other.get("field") == one.get("field")
+    return tests and one.tag == "SimplePredicate" and one.get("operator") == asks
 
 
 def array_items(e: Element) -> list[str]:

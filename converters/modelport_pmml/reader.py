@@ -1,0 +1,251 @@
+"""A PMML file as a graph, evaluated from its elements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from modelport.compare import compare
+from modelport.document import EXACT, Vectors
+from modelport.errors import ArtifactError, Mismatch, Unsupported
+from modelport.graph import FLOATS, LIMITS, Graph, Input, Limits, Output
+from modelport.run import Evaluator
+
+from .declaration import Carried, intact
+from .declared import DATA_TYPES, active_fields, data_fields, declared_in, top_model
+from .parse import Element, parse
+from .reading.build import Builder, Column, Vector
+from .reading.formulas import Formulas, number_text
+from .reading.mining import ModelTree
+from .reading.models import predicted
+from .reading.scope import Scope, Target
+
+__all__ = ["PmmlModel", "load_document", "to_graph"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class PmmlModel:
+    """A loaded PMML file, run by the reference evaluator on the graph of its elements."""
+
+    def __init__(self, graph: Graph, carried: Carried) -> None:
+        self.graph = graph
+        self.inputs: tuple[Input, ...] = graph.inputs
+        self.outputs: tuple[Output, ...] = graph.outputs
+        self.vectors: Vectors | None = carried.vectors
+        self.provenance: Mapping[str, Any] = carried.provenance
+        self.engine = "modelport pmml"
+        self._evaluator = Evaluator(graph)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Output name -> array [n, *row shape] for input name -> array [n, *row shape]."""
+        return self._evaluator.run(feeds)
+
+
+def load_document(data: bytes, options: Mapping[str, Any] | None = None) -> PmmlModel:
+    """Load a PMML file.
+
+    options: `limits`, a modelport.graph.Limits; `altered`, True to accept a file that modelport wrote and something changed.
+    A changed file is refused: with Mismatch when its own rows show the change, else with ArtifactError.
+    """
+    chosen = options or {}
+    limits: Limits = chosen.get("limits", LIMITS)
+    root = parse(data, limits)
+    carried = declared_in(root, data, limits)
+    model = PmmlModel(to_graph(root, carried, limits), carried)
+    if intact(data) is False and not chosen.get("altered", False):
+        _refuse_altered(model)
+    return model
+
+
+def _refuse_altered(model: PmmlModel) -> None:
+    changed = "The file was changed after it was written: its SHA-256 is not the one it carries"
+    if model.vectors is not None:
+        got = model.run(model.vectors.inputs)
+        for name, expected in model.vectors.outputs.items():
+            report = compare(name, expected, got[name], model.vectors.tolerance.get(name, EXACT))
+            if not report.passed:
+                raise Mismatch(f"{changed}, and output {name!r} is not what the original answered ({report.worst or report.problem}).", report)
+    raise ArtifactError(f"{changed}. Its rows still agree; if the change was meant, load it with altered=True.")
+
+
+# --- elements to graph --------------------------------------------------------------------------------------------------------
+
+
+def to_graph(root: Element, carried: Carried, limits: Limits = LIMITS) -> Graph:
+    """The graph of a document's elements, with the declared inputs and outputs."""
+    model = top_model(root)
+    builder = Builder(carried.inputs)
+    formulas = Formulas(builder)
+    dictionary = data_fields(root)
+    shared = Scope(targets={name: _target(f) for name, f in dictionary.items()})
+    _define_inputs(builder, shared, carried, dictionary, model)
+    for place in root.all("TransformationDictionary"):
+        formulas.functions = {e.need("name"): e for e in place.all("DefineFunction")}
+        formulas.define(list(place.all("DerivedField")), shared)
+    prediction, _, fields = ModelTree(formulas).read(model, shared)
+    outputs = []
+    for declared in carried.outputs:
+        columns = []
+        for name in carried.fields.outputs[declared.name]:
+            found = fields.get(name)
+            if found is None:
+                found = Column(predicted(builder, prediction, None))
+            columns.append(found)
+        value = _typed(builder, columns, declared, carried.shapes[declared.name])
+        outputs.append(Output(declared.name, value, declared.dtype, declared.role, declared.classes))
+    steps = builder.kept({o.source for o in outputs})
+    return Graph(carried.inputs, steps, outputs, carried.name, limits)
+
+
+def _target(f: Element) -> Target:
+    """A field's dataType and valid values, as classes of a target."""
+    valid = [v.need("value") for v in f.all("Value") if v.get("property", "valid") == "valid"]
+    return Target(f.get("dataType") or "string", tuple(valid))
+
+
+def _define_inputs(b: Builder, scope: Scope, carried: Carried, dictionary: Mapping[str, Element], model: Element) -> None:
+    """Every data field as a column of an input, treated as its MiningField says."""
+    treatments = {f.need("name"): f for f in active_fields(model)}
+    for value in carried.inputs:
+        kind = {"str": "string", "bool": "bool"}.get(value.dtype, "number")
+        name = value.name
+        if value.dtype in ("f32", "i64"):
+            name = b.add("cast", name, hint=f"{name}_f64", to="f64")
+        vector = Vector(name, value.type.width, kind, value.missing != "error")
+        for j, field in enumerate(carried.fields.inputs[value.name]):
+            scope.define(field, _treated(b, Column(vector, j), dictionary[field], treatments[field]))
+
+
+def _treated(b: Builder, column: Column, data: Element, mining: Element) -> Column:
+    """The column after the MiningField's treatment of invalid and missing values."""
+    name = data.need("name")
+    if mining.get("outliers", "asIs") != "asIs":
+        raise Unsupported(f"The MiningField {name!r} treats outliers, which this reader does not know.")
+    if data.get("dataType") not in DATA_TYPES:
+        raise Unsupported(f"The field {name!r} is of dataType {data.get('dataType')}, which this reader does not know.")
+    column = _valid(b, column, data, mining.get("invalidValueTreatment", "returnInvalid") or "returnInvalid")
+    replacement = mining.get("missingValueReplacement")
+    if replacement is None or column.kind == "bool" or not column.vector.nullable:
+        return column
+    x = b.column(column)
+    filled: Any = np.empty(1, dtype=object)
+    filled[:] = [replacement]
+    if x.kind == "number":
+        filled = np.array([number_text(replacement, "A missingValueReplacement")])
+    return Column(b.vector(b.add("impute", x.value, hint=name, values=filled), x.kind))
+
+
+def _valid(b: Builder, column: Column, data: Element, treatment: str) -> Column:
+    """Values that the DataField does not list are refused, kept, or missing."""
+    name = data.need("name")
+    by_property: dict[str, list[str]] = {}
+    for v in data.all("Value"):
+        by_property.setdefault(v.get("property", "valid") or "valid", []).append(v.need("value"))
+    if data.find("Interval") is not None and treatment != "asIs":
+        raise Unsupported(f"The DataField {name!r} is valid in intervals only, which this reader does not know.")
+    if by_property.get("invalid"):
+        raise Unsupported(f"The DataField {name!r} lists invalid values, which this reader does not know.")
+    if by_property.get("missing"):
+        column = _as_missing(b, column, by_property["missing"])
+    valid = by_property.get("valid")
+    if not valid or treatment == "asIs" or column.kind == "bool":
+        return column
+    if treatment not in ("returnInvalid", "asMissing"):
+        raise Unsupported(f"The MiningField {name!r} has invalidValueTreatment={treatment!r}, which this reader does not know.")
+    return _among(b, column, valid, name, treatment == "asMissing")
+
+
+def _keys(b: Builder, x: Vector, values: Sequence[str], nullable: bool) -> Any:
+    if x.kind == "string":
+        keys = np.empty(len(values) + nullable, dtype=object)
+        keys[:] = [*values, *([None] if nullable else [])]
+        return keys
+    numbers = [number_text(v, "A Value") + 0.0 for v in values]
+    return np.array([*dict.fromkeys(numbers), *([np.nan] if nullable else [])])
+
+
+def _among(b: Builder, column: Column, valid: Sequence[str], name: str, as_missing: bool) -> Column:
+    """The column itself where it holds one of the valid values; a lookup without default refuses the others."""
+    x = b.column(column)
+    keys = _keys(b, x, list(dict.fromkeys(valid)), x.nullable)
+    if not as_missing:
+        return Column(b.vector(b.add("lookup", x.value, hint=name, keys=keys, values=keys), x.kind, x.nullable))
+    known = b.add("lookup", x.value, hint=f"{name}_valid", keys=keys, values=np.ones(len(keys)), default=0.0)
+    return Column(b.where_known(b.add("cast", known, hint=f"{name}_valid", to="bool"), x))
+
+
+def _as_missing(b: Builder, column: Column, spelled: Sequence[str]) -> Column:
+    """The column with values that stand for a missing one made missing."""
+    x = b.column(column)
+    keys = _keys(b, x, list(dict.fromkeys(spelled)), False)
+    there = b.add("lookup", x.value, hint="present", keys=keys, values=np.zeros(len(keys)), default=1.0)
+    return Column(b.where_known(b.add("cast", there, hint="present", to="bool"), x))
+
+
+# --- outputs ------------------------------------------------------------------------------------------------------------------
+
+
+def _typed(b: Builder, columns: Sequence[Column], declared: Output, shape: tuple[int, ...]) -> str:
+    """One value of the declared dtype and row shape from an output's fields."""
+    vector = b.gather(columns, declared.name)
+    wanted = {"str": "string", "bool": "bool"}.get(declared.dtype, "number")
+    if wanted == "number":
+        vector = b.number(vector)
+    if vector.kind != wanted or vector.known is not None:
+        raise Unsupported(f"Output {declared.name!r} is {declared.dtype}, but the model answers {vector.kind} that may be missing.")
+    value = vector.value
+    if wanted == "number" and b.types[value].dtype != declared.dtype:
+        value = b.add("cast", value, hint=declared.name, to=declared.dtype)
+    return _shaped(b, value, declared.name, shape)
+
+
+def _shaped(b: Builder, value: str, name: str, shape: tuple[int, ...]) -> str:
+    """The value with row shape [] or [w]."""
+    if b.types[value].shape == shape:
+        return value
+    if shape == ():
+        return _scalar(b, value, name)
+    return b.add("concat", value, hint=name)
+
+
+def _scalar(b: Builder, value: str, name: str) -> str:
+    """A row of one element as an element. Only numbers can be reduced, so other dtypes go through numbers and back."""
+    dtype = b.types[value].dtype
+    if dtype in FLOATS:
+        return b.add("reduce", value, hint=name, fn="max", dtype=dtype)
+    if dtype != "str":
+        number = b.add("cast", value, hint=f"{name}_number", to="f64")
+        return b.add("cast", _scalar(b, number, f"{name}_number"), hint=name, to=dtype)
+    found = _possible(b, value)
+    if found is None:
+        raise Unsupported(f"Output {name!r} hands a string of the data through, which this reader does not know as a single value.")
+    entries: Any = np.empty(len(found), dtype=object)
+    entries[:] = list(found)
+    places = np.arange(len(entries), dtype=np.float64)
+    code = b.add("lookup", value, hint=f"{name}_code", keys=entries, values=places)
+    return b.add("lookup", _scalar(b, code, f"{name}_code"), hint=name, keys=places, values=entries)
+
+
+def _possible(b: Builder, value: str) -> dict[str | None, None] | None:
+    """Every string that a value can hold, or None when it comes from the data."""
+    producers = {step.output: step for step in b.steps}
+    found: dict[str | None, None] = {}
+    queue, seen = [value], set()
+    while queue:
+        step = producers.get(queue.pop())
+        if step is None:
+            return None
+        if step.output in seen:
+            continue
+        seen.add(step.output)
+        for key in ("value", "values", "table"):
+            if key in step.attributes and step.attributes[key].dtype == object:
+                found.update(dict.fromkeys(step.attributes[key].ravel().tolist()))
+        if isinstance(step.attributes.get("default"), str):
+            found.setdefault(step.attributes["default"])
+        if step.op in ("where", "select", "concat", "impute"):
+            queue.extend(step.inputs[1:] if step.op == "where" else step.inputs)
+    return found
