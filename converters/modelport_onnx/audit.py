@@ -1,4 +1,4 @@
-"""What a model is held against before onnxruntime sees it: some releases crash, hang or write out of bounds where it is broken."""
+"""What a model is held against before onnxruntime sees it: some releases crash or hang where a tree ensemble is broken."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def _current(attributes: dict[str, Any]) -> str | None:
 def _older(attributes: dict[str, Any]) -> str | None:
     """What is wrong with a TreeEnsembleRegressor or TreeEnsembleClassifier, or None."""
     tree, number, feature = (_ints(attributes, f"nodes_{name}") for name in ("treeids", "nodeids", "featureids"))
-    modes = list(attributes["nodes_modes"].strings) if "nodes_modes" in attributes else []
+    modes: list[bytes] = list(attributes["nodes_modes"].strings) if "nodes_modes" in attributes else []
     children = [_ints(attributes, f"nodes_{side}nodeids") for side in ("true", "false")]
-    if not len(tree) or any(len(values) != len(tree) for values in (number, feature, modes, *children)):
+    if not len(tree) or {len(number), len(feature), len(modes), *map(len, children)} != {len(tree)}:
         return "its node attributes are missing or differ in length"
     if not _within(tree, 1 << 31) or not _within(number, 1 << 31) or not (feature >= 0).all():
         return "a number is negative or too large"
@@ -114,7 +114,7 @@ def _outputs(attributes: dict[str, Any]) -> int:
 
 
 def _depth_problem(children: list[Array]) -> str | None:
-    """Whether following the children (-1: none) of nodes [n] ends, and soon enough: nodes are taken off, parents before children."""
+    """Whether following the children (-1: none) of n nodes ends, and soon enough; parents are taken off before their children."""
     parents = np.bincount(np.concatenate([c[c >= 0] for c in children]), minlength=len(children[0]))
     level, left = np.flatnonzero(parents == 0), len(children[0])
     for _ in range(DEEPEST):

@@ -10,7 +10,8 @@ import numpy as np
 from modelport.graph import INTEGERS, Step
 
 from .compiler import Compiler, columns, is_float, no_form
-from .expressions import Expression
+from .expressions import Expression, exact
+from .special import norm_ppf
 
 #: up to so many keys a lookup of numbers is written as nested comparisons, beyond as MapValues
 FEW = 3
@@ -42,7 +43,7 @@ def constant(c: Compiler, step: Step, j: int) -> Expression:
     if value is None:
         raise no_form(step, "a PMML constant is never missing")
     plain = value.item() if isinstance(value, np.generic) else value
-    return c.make.constant(plain if isinstance(plain, (bool, str)) else float(plain))
+    return c.make.constant(plain)
 
 
 @columns("cast")
@@ -122,17 +123,17 @@ def lookup(c: Compiler, step: Step, j: int) -> Expression:
     type_ = "string" if a["values"].dtype == object else "double"
     boolean = a["values"].dtype == np.bool_
     if boolean:
-        pairs, default, missing = [(k, float(v)) for k, v in pairs], _float(default), _float(missing)
+        pairs, default, missing = [(k, exact(v)) for k, v in pairs], _number(default), _number(missing)
     if x.type == "boolean":
         result = _boolean_lookup(c, step, x, dict(pairs), default)
     elif type_ == "double" and x.type != "string" and len(pairs) <= FEW and default is not None:
-        result = c.make.constant(float(default))
+        result = c.make.constant(exact(default))
         for key, value in reversed(pairs):
-            result = c.make.choose(c.make.compare("equal", x, c.make.constant(float(key))), c.make.constant(float(value)), result)
+            result = c.make.choose(c.make.compare("equal", x, c.make.constant(exact(key))), c.make.constant(exact(value)), result)
         if x.nullable and missing != default:
-            result = c.make.choose(c.make.is_missing(x), c.make.constant(float(missing)), result)
+            result = c.make.choose(c.make.is_missing(x), c.make.constant(exact(missing)), result)
     else:
-        spelled = [(_key(k), _float(v) if type_ == "double" else v) for k, v in pairs]
+        spelled = [(_key(k), _number(v) if type_ == "double" else v) for k, v in pairs]
         result = c.make.table(x, spelled, _spelled(default, type_), _spelled(missing, type_), type_)
     return c.make.compare("equal", result, c.make.constant(1.0)) if boolean else result
 
@@ -141,21 +142,21 @@ def _boolean_lookup(c: Compiler, step: Step, x: Expression, pairs: dict[Any, Any
     chosen = [pairs.get(flag, default) for flag in (True, False)]
     if chosen[0] is None or chosen[1] is None:
         raise no_form(step, "it refuses one of true and false")
-    yes, no = (c.make.constant(v if isinstance(v, str) else float(v)) for v in chosen)
+    yes, no = (c.make.constant(v if isinstance(v, str) else exact(v)) for v in chosen)
     return c.make.choose(x, yes, no)
 
 
-def _float(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _number(value: Any) -> float | None:
+    return None if value is None else exact(value)
 
 
 def _spelled(value: Any, type_: str) -> Any:
-    return _float(value) if type_ == "double" else value
+    return _number(value) if type_ == "double" else value
 
 
 def _key(key: Any) -> Any:
     """A key of MapValues: numbers as floats, -0.0 as 0.0."""
-    return key if isinstance(key, str) else float(key) + 0.0
+    return key if isinstance(key, str) else exact(key) + 0.0
 
 
 @columns("onehot")
@@ -172,15 +173,15 @@ def onehot(c: Compiler, step: Step, j: int) -> Expression:
     return c.make.number(c.make.compare("equal", c.column(step.inputs[0], column), c.make.constant(float(code))))
 
 
-def _bounded(c: Compiler, value: str, j: int, size: int) -> bool:
-    """Can the codes of a column be nothing but -1 and 0..size-1?"""
+def _bounded(c: Compiler, value: str, j: int, size: int, lowest: int = -1) -> bool:
+    """Can the codes of a column be nothing but lowest..size-1?"""
     step, j = _origin(c, value, j)
     if step is None:
         return False
     a = step.attributes
     if step.op == "lookup":
         codes = [*a["values"].tolist(), *([a["default"]] if "default" in a else [])]
-        return all(-1 <= v < size for v in codes)
+        return all(lowest <= v < size for v in codes)
     if step.op == "bucketize":
         return bool(a["sizes"][j] < size)
     return step.op == "reduce" and c.type(step.inputs[0]).width <= size
@@ -269,11 +270,13 @@ def take(c: Compiler, step: Step, j: int) -> Expression:
         raise no_form(step, "it makes values missing")
     if _chooses(index):
         return _chosen(c, index, entries)
+    if not _bounded(c, step.inputs[0], j if table.ndim == 1 else 0, len(entries), 0):
+        raise no_form(step, "its indices come from the data, and PMML would not refuse one outside the table")
     if table.dtype == np.bool_:
         hits = c.make.table(index, [(float(i), float(v)) for i, v in enumerate(entries)], None, None, "double")
         return c.make.compare("equal", hits, c.make.constant(1.0))
     type_ = "string" if table.dtype == object else "double"
-    return c.make.table(index, [(float(i), v if type_ == "string" else float(v)) for i, v in enumerate(entries)], None, None, type_)
+    return c.make.table(index, [(float(i), v if type_ == "string" else exact(v)) for i, v in enumerate(entries)], None, None, type_)
 
 
 def _chooses(index: Expression) -> bool:
@@ -287,7 +290,7 @@ def _chosen(c: Compiler, index: Expression, entries: list[Any]) -> Expression:
     """A choice between entries instead of between their positions."""
     if index.kind == "constant":
         entry = entries[int(index.data)]
-        return c.make.constant(entry if isinstance(entry, (bool, str)) else float(entry))
+        return c.make.constant(entry)
     condition, yes, no = index.args
     return c.make.choose(condition, _chosen(c, yes, entries), _chosen(c, no, entries))
 
@@ -339,7 +342,6 @@ PLAIN_UNARY = {
     "cosh": "cosh",
     "tanh": "tanh",
     "erf": "erf",
-    "norm_ppf": "stdNormalIDF",
 }
 
 
@@ -353,6 +355,8 @@ def unary(c: Compiler, step: Step, j: int) -> Expression:
     zero, one = make.constant(0.0), make.constant(1.0)
     if fn in PLAIN_UNARY:
         result = make.apply(PLAIN_UNARY[fn], x)
+    elif fn == "norm_ppf":
+        result = norm_ppf(make, x)
     elif fn == "neg":
         result = make.apply("*", x, make.constant(-1.0))
     elif fn == "square":
@@ -444,6 +448,8 @@ def poly(c: Compiler, step: Step, j: int) -> Expression:
     if not factors:
         return c.make.constant(1.0)
     row = [c.in_dtype(step, c.column(step.inputs[0], i)) for i in factors]
+    if step.attributes["dtype"] == "f64":
+        return c.make.product(row)
     result = row[0]
     for factor in row[1:]:
         result = c.in_dtype(step, c.make.apply("*", result, factor))

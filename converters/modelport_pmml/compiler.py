@@ -145,10 +145,10 @@ class Compiler:
         return self.make.raw(block.index, position, block.nullable)
 
 
-    def forest(self, step: Step) -> Forest:
-        """The nodes of a tree_ensemble step, prepared once for all its columns."""
+    def forest(self, step: Step, rounded: frozenset[int], narrow: frozenset[int]) -> Forest:
+        """The nodes of a tree_ensemble step, prepared once for all its columns (see Forest)."""
         if step.output not in self._forests:
-            self._forests[step.output] = Forest(step)
+            self._forests[step.output] = Forest(step, rounded, narrow)
         return self._forests[step.output]
 
     def accepts(self, field: str, values: list[Any]) -> None:

@@ -7,21 +7,23 @@ in the graph.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from modelport.errors import Unsupported
+
 from .text import label
 
-__all__ = ["Expression", "Expressions"]
+__all__ = ["Expression", "Expressions", "exact"]
 
 #: functions that answer missing for a missing argument in every scorer
 TOLERANT = frozenset({"+", "-", "*", "/"})
 
 
 class Expression:
-    """One node: kind and data say what it computes from args; type is double, float, integer (a
-    column of 64-bit integers, read as double), boolean or string.
+    """One node: kind and data say what it computes from args.
+
+    type is double, float, integer (a column of 64-bit integers, which scorers read as double), boolean or string.
 
     kinds: `field` (data: name), `raw` (data: block, position), `constant` (data: value), `apply` (data: function), `default` (a
     missing argument becomes data), `map` (data: pairs, default, missing), `knots` (NormContinuous), `bins` (Discretize),
@@ -68,7 +70,7 @@ class Expressions:
             return self._make("constant", (), value, "boolean", False)
         if isinstance(value, str):
             return self._make("constant", (), value, "string", False)
-        return self._make("constant", (), float(value), "double", math.isnan(float(value)))
+        return self._make("constant", (), exact(value), "double", False)
 
     # --- arithmetic -----------------------------------------------------------------------------------------------------------
 
@@ -94,6 +96,15 @@ class Expressions:
                 result = self.apply("+", result, term)
             return result
         return self._make("apply", tuple(terms), "sum", "double", False)
+
+    def product(self, factors: Sequence[Expression]) -> Expression:
+        """The product of factors in their order."""
+        if len(factors) < 3 or any(f.nullable for f in factors):
+            result = factors[0]
+            for factor in factors[1:]:
+                result = self.apply("*", result, factor)
+            return result
+        return self._make("apply", tuple(factors), "product", "double", False)
 
     def extreme(self, function: str, terms: Sequence[Expression]) -> Expression:
         """min or max of terms, missing when one of them is."""
@@ -165,6 +176,18 @@ class Expressions:
     def rounded(self, x: Expression) -> Expression:
         """x rounded to float32."""
         return x if x.type == "float" else self._make("float", (x,), None, "float", x.nullable)
+
+
+def exact(value: Any) -> float:
+    """A number as a float; Unsupported for integers that no double holds.
+
+    >>> exact(3)
+    3.0
+    """
+    number = float(value)
+    if isinstance(value, int) and abs(value) > 2**53:
+        raise Unsupported(f"The model holds the integer {value}, which PMML scorers read as the double {number}: write JSON or ONNX.")
+    return number
 
 
 def _hashable(data: Any) -> Any:

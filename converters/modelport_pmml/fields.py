@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from .compiler import unique
 from .expressions import Expression
@@ -34,16 +34,26 @@ class Names:
 
     def bases(self, x: Expression) -> frozenset[str]:
         """The data fields and segment answers that an expression is made of."""
-        found = self._bases.get(x.index)
-        if found is None:
-            if x.kind == "field":
-                found = frozenset((x.data,))
-            elif x.kind == "raw":
-                found = frozenset((self.raw[x.data],))
+        for part in below(x, self._bases):
+            if part.kind == "field":
+                self._bases[part.index] = frozenset((part.data,))
+            elif part.kind == "raw":
+                self._bases[part.index] = frozenset((self.raw[part.data],))
             else:
-                found = frozenset().union(*(self.bases(a) for a in x.args))
-            self._bases[x.index] = found
-        return found
+                self._bases[part.index] = frozenset().union(*(self._bases[a.index] for a in part.args))
+        return self._bases[x.index]
+
+
+def below(x: Expression, known: Container[int]) -> list[Expression]:
+    """An expression and all it is made of that is not known yet, arguments first."""
+    found: dict[int, Expression] = {}
+    queue = [x]
+    while queue:
+        part = queue.pop()
+        if part.index not in found and part.index not in known:
+            found[part.index] = part
+            queue.extend(part.args)
+    return [found[i] for i in sorted(found)]
 
 
 def count_uses(roots: Iterable[Expression]) -> Counter[int]:
@@ -67,6 +77,8 @@ class Scope:
         self.derived: list[str] = []
         self.used: dict[str, None] = {}
         self._fields: dict[int, str] = {}
+        #: how deep a placed expression nests; 0 for fields
+        self._depth: dict[int, int] = {}
 
     def field(self, x: Expression) -> str:
         """The name of the field that holds x; a DerivedField is written where there is none."""
@@ -78,6 +90,22 @@ class Scope:
         return sorted(self.names.bases(x)) if x.level == 0 else [self.field(x)]
 
     def _field(self, x: Expression) -> str:
+        for part in below(x, self._depth):
+            self._place(part)
+        return self._name(x)
+
+    def _place(self, x: Expression) -> None:
+        """Note how deep an expression nests, and make it a field where it has to be one; its arguments were placed before."""
+        depth = 1 + max((self._depth[a.index] for a in x.args), default=-1)
+        asks = x.kind == "apply" and x.data in ("isMissing", "isNotMissing")
+        shared = self.names.uses[x.index] > 1 and x.kind not in LEAVES and not asks
+        own = x.kind in OWN_FIELD or shared or depth > MAX_NESTING
+        self._depth[x.index] = 0 if own or x.kind in LEAVES else depth
+        if own:
+            self._name(x)
+
+    def _name(self, x: Expression) -> str:
+        """The name of x's field; its DerivedField is written when it is asked for first."""
         if x.kind == "field":
             return str(x.data)
         if x.kind == "raw":
@@ -86,29 +114,26 @@ class Scope:
             return self.parent._field(x)
         name = self._fields.get(x.index)
         if name is None:
-            body = self._body(x, 0)
+            body = self._body(x)
             name = self._fields[x.index] = self.names.unique(x.hint or f"derived {x.index}")
             kind = "continuous" if x.type in ("double", "float") else "categorical"
             self.derived.append(f'<DerivedField name="{attribute(name)}" optype="{kind}" dataType="{x.type}">{body}</DerivedField>')
         return name
 
-    def _operand(self, x: Expression, depth: int) -> str:
+    def _operand(self, x: Expression) -> str:
         """An expression inside another one: itself, or a reference to its field."""
-        if x.kind == "constant" or x.kind == "apply" and x.data in ("isMissing", "isNotMissing"):
-            return self._body(x, depth)
-        foreign = self.parent is not None and x.level == 0 and self.names.uses[x.index] > 1
-        if x.kind in LEAVES or x.kind in OWN_FIELD or foreign or self.names.uses[x.index] > 1 or depth >= MAX_NESTING:
-            return f'<FieldRef field="{attribute(self._field(x))}"/>'
-        return self._body(x, depth)
+        if x.kind in ("field", "raw") or self._depth[x.index] == 0 and x.kind != "constant":
+            return f'<FieldRef field="{attribute(self._name(x))}"/>'
+        return self._body(x)
 
-    def _body(self, x: Expression, depth: int) -> str:
+    def _body(self, x: Expression) -> str:
         if x.kind == "constant":
             value = x.data if isinstance(x.data, (str, bool)) else number(x.data)
             return f'<Constant dataType="{x.type}">{text(label(value))}</Constant>'
         if x.kind == "apply":
-            inside = "".join(self._operand(a, depth + 1) for a in x.args)
+            inside = "".join(self._operand(a) for a in x.args)
             return f'<Apply function="{x.data}">{inside}</Apply>'
-        field = self._field(x.args[0])
+        field = self._name(x.args[0])
         if x.kind == "default":
             return element("FieldRef", field=field, mapMissingTo=x.data)
         if x.kind == "float":

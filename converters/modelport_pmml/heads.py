@@ -235,7 +235,7 @@ def _classifier(c: Compiler, spread: Output, labelled: Output | None) -> Head:
     if forest is not None and rows.averages(forest) and forest.attributes["acc"] == "f64" and _forest_fits(forest):
         columns = rows.tree_inputs(c, forest)
         predicted = named if decided == spread.source else None
-        return ForestHead(list(columns.values()), classes, predicted, spread.name, None, c.forest(forest), columns)
+        return ForestHead(list(columns.values()), classes, predicted, spread.name, None, rows.prepared_forest(c, forest), columns)
     soft = _producer(c, spread.source, "softmax")
     if soft is not None and not any(x.nullable for x in c.row(soft.inputs[0])):
         follows = decided in (spread.source, soft.inputs[0])
@@ -284,7 +284,7 @@ def _decider(c: Compiler, labelled: Output) -> Head | None:
     forest = _producer(c, decision.value, "tree_ensemble")
     if forest is not None and rows.averages(forest) and forest.attributes["acc"] == "f64" and _forest_fits(forest):
         columns = rows.tree_inputs(c, forest)
-        return ForestHead(list(columns.values()), decision.classes, labelled.name, None, None, c.forest(forest), columns)
+        return ForestHead(list(columns.values()), decision.classes, labelled.name, None, None, rows.prepared_forest(c, forest), columns)
     if any(x.nullable for x in c.row(decision.value)):
         return None
     return ShareHead(_below_largest(c, decision.value), decision.classes, labelled.name)

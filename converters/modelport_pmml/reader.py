@@ -126,7 +126,9 @@ def _treated(b: Builder, column: Column, data: Element, mining: Element) -> Colu
         raise Unsupported(f"The MiningField {name!r} treats outliers, which this reader does not know.")
     if data.get("dataType") not in DATA_TYPES:
         raise Unsupported(f"The field {name!r} is of dataType {data.get('dataType')}, which this reader does not know.")
-    column = _valid(b, column, data, mining.get("invalidValueTreatment", "returnInvalid") or "returnInvalid")
+    column = _valid(b, column, data, mining)
+    if mining.get("missingValueTreatment") == "returnInvalid":
+        return _present(b, column, name)
     replacement = mining.get("missingValueReplacement")
     if replacement is None or column.kind == "bool" or not column.vector.nullable:
         return column
@@ -138,9 +140,21 @@ def _treated(b: Builder, column: Column, data: Element, mining: Element) -> Colu
     return Column(b.vector(b.add("impute", x.value, hint=name, values=filled), x.kind))
 
 
-def _valid(b: Builder, column: Column, data: Element, treatment: str) -> Column:
+def _present(b: Builder, column: Column, name: str) -> Column:
+    """The column, whose missing values are refused: true is the only key of a lookup without default."""
+    x = b.column(column)
+    present = b.present(x)
+    if present is None:
+        return column
+    sure = b.add("lookup", present, hint=f"{name}_present", keys=np.array([True]), values=np.array([True]))
+    nothing = b.constant([""] if x.kind == "string" else [0.0], x.kind)
+    return Column(b.choose(sure, Vector(x.value, x.width, x.kind), nothing, name))
+
+
+def _valid(b: Builder, column: Column, data: Element, mining: Element) -> Column:
     """Values that the DataField does not list are refused, kept, or missing."""
     name = data.need("name")
+    treatment = mining.get("invalidValueTreatment", "returnInvalid") or "returnInvalid"
     by_property: dict[str, list[str]] = {}
     for v in data.all("Value"):
         by_property.setdefault(v.get("property", "valid") or "valid", []).append(v.need("value"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from .blocks import LinearBlock, NetworkBlock, SvmBlock, TreeBlock
 from .columns import sigmoid
 from .compiler import Compiler, columns, no_form
 from .expressions import Expression
+from .trees import Forest
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -46,14 +48,14 @@ def reduce(c: Compiler, step: Step, j: int) -> Expression:
     elif fn in ("min", "max"):
         result = make.extreme(fn, row)
     elif fn == "prod":
-        result = row[0]
-        for x in row[1:]:
-            result = make.apply("*", result, x)
+        result = make.product(row)
     elif fn == "l2":
         result = make.apply("sqrt", make.total([make.apply("*", x, x) for x in row]))
     else:
         top = shared_maximum(c, step, row)
         result = make.apply("+", top, make.apply("ln", make.total([make.apply("exp", make.apply("-", x, top)) for x in row])))
+        finite = make.compare("lessOrEqual", make.apply("abs", top), make.constant(sys.float_info.max))
+        result = make.choose(finite, result, top)
     return c.in_dtype(step, result)
 
 
@@ -150,8 +152,10 @@ def ovo_vote(c: Compiler, step: Step, j: int) -> Expression:
     for pair, (first, second) in enumerate((p, q) for p in range(classes) for q in range(p + 1, classes)):
         if j not in (first, second):
             continue
-        won = make.number(make.compare("greaterThan", row[pair], make.constant(0.0)))
-        votes.append(won if j == first else make.apply("-", make.constant(1.0), won))
+        won = make.compare("greaterThan", row[pair], make.constant(0.0))
+        if a["mode"] == "ovr":  # a decision of 0 is the first class's there
+            won = make.logic("not", make.compare("lessThan", row[pair], make.constant(0.0)))
+        votes.append(make.number(won if j == first else make.logic("not", won)))
         sums.append(row[pair] if j == first else make.apply("*", row[pair], make.constant(-1.0)))
     total = make.total(votes)
     if a["mode"] == "votes":
@@ -311,10 +315,26 @@ def tree_block(c: Compiler, step: Step, j: int) -> TreeBlock:
     elif "init" in a:
         start = float(a["init"][j])
     name = f"{step.output}({j})" if c.type(step.output).width > 1 else step.output
-    return TreeBlock(name, c.forest(step), tree_inputs(c, step), j, start, averages(step))
+    return TreeBlock(name, prepared_forest(c, step), tree_inputs(c, step), j, start, averages(step))
 
 
 def tree_inputs(c: Compiler, step: Step) -> dict[int, Expression]:
-    """The columns that the trees of a step read, by number."""
+    """The columns that the trees of a step read, by number.
+
+    A column that is only rounded to float32 is read as it was before: the thresholds allow for the rounding.
+    """
     used = np.unique(step.attributes["feature"])
-    return {f: c.column(step.inputs[0], f) for f in used[used >= 0].tolist()}
+    columns = {f: c.column(step.inputs[0], f) for f in used[used >= 0].tolist()}
+    return {f: x.args[0] if x.kind == "float" else x for f, x in columns.items()}
+
+
+def prepared_forest(c: Compiler, step: Step) -> Forest:
+    """The nodes of a step, with thresholds that fit its columns."""
+    rounded, narrow = set(), set()
+    for f in tree_inputs(c, step):
+        x = c.column(step.inputs[0], f)
+        if x.kind == "float":
+            rounded.add(f)
+        elif x.type == "float":
+            narrow.add(f)
+    return c.forest(step, frozenset(rounded), frozenset(narrow))

@@ -24,7 +24,7 @@ from .text import attribute, element, label, number
 if TYPE_CHECKING:
     from .fields import Scope
 
-__all__ = ["Forest", "classification", "probability_rows", "regression"]
+__all__ = ["Forest", "classification", "narrow_limit", "probability_rows", "regression", "widest_double"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LARGEST = 1.7976931348623157e308
@@ -47,13 +47,22 @@ def widest_double(threshold: Array) -> Array:
     return np.where(np.isinf(low), low, np.where(kept, middle, np.nextafter(middle, -np.inf)))
 
 
+def narrow_limit(threshold: Array, strict: bool) -> Array:
+    """For float32 x: the float32 limit with x <= limit where x <= threshold (or, strict, x < threshold)."""
+    with np.errstate(over="ignore"):
+        limit = threshold.astype(np.float32)
+    down = np.nextafter(limit, np.float32(-np.inf))
+    above = limit >= threshold if strict else limit > threshold
+    return np.where(above & np.isfinite(threshold), down, limit)
+
+
 class Forest:
     """The arrays of a tree_ensemble step as Python lists, with predicates spelled out but for the field's name.
 
-    Inner node k (counted over inner nodes) sends a row left by `left[k]`, right by `right[k]`; each is text around the field name.
+    rounded are columns that stand for their float32 rounding, narrow those whose field is a float32 itself. Inner node k (counted over inner nodes) sends a row left by `left[k]`, right by `right[k]`; each is text around the field name.
     """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, rounded: frozenset[int] = frozenset(), narrow: frozenset[int] = frozenset()) -> None:
         a = step.attributes
         self.step = step
         feature = a["feature"].astype(np.int64)
@@ -64,23 +73,27 @@ class Forest:
         self.rank: list[int] = np.where(inner, np.cumsum(inner) - 1, np.cumsum(~inner) - 1).tolist()
         origin = np.repeat(a["start"].astype(np.int64), np.diff([*self.starts, feature.size]))[inner]
         self.right_child: list[int] = (a["right"].astype(np.int64) + origin).tolist()
-        self._predicates(a)
+        columns = feature[inner]
+        self._predicates(a, np.isin(columns, list(rounded)), np.isin(columns, list(narrow)))
         self._leaves(a)
 
-    def _predicates(self, a: Any) -> None:
+    def _predicates(self, a: Any, rounded: Array, narrow: Array) -> None:
         threshold, strict = a["threshold"], a["cmp"] == "lt"
-        if threshold.dtype == np.float32:
-            if strict:
-                threshold, strict = np.nextafter(threshold, np.float32(-np.inf)), False
-            threshold = widest_double(threshold)
+        single = a["dtype"] == "f32"
+        limits = threshold.astype(np.float64)
+        inexact = np.full(threshold.size, strict)
+        if single or rounded.any() or narrow.any():
+            low = narrow_limit(threshold, strict)
+            limits = np.where(narrow, low.astype(np.float64), np.where(rounded | single, widest_double(low), limits))
+            inexact &= ~(narrow | rounded | single) | np.isinf(threshold)
         missing = a["missing"]
         to_left = a["missing_left"].tolist() if missing == "node" else [missing == "left"] * threshold.size
         category = a["category"].tolist() if "category" in a else [-1] * threshold.size
-        if any(s >= 0 for s in category) and a["dtype"] == "f32":
+        if any(s >= 0 for s in category) and (single or rounded.any()):
             raise Unsupported(f"{self.step} compares categories in f32, which PMML cannot: write JSON or ONNX instead.")
         pairs = [
-            self._pair(float(t), strict, missing == "error", bool(left), self._members(a, s))
-            for t, left, s in zip(threshold.tolist(), to_left, category, strict=True)
+            self._pair(t, less, missing == "error", bool(left), self._members(a, s))
+            for t, less, left, s in zip(limits.tolist(), inexact.tolist(), to_left, category, strict=True)
         ]
         self.left = [p for p, _ in pairs]
         self.right = [q for _, q in pairs]

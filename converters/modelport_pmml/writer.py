@@ -27,7 +27,10 @@ OUTPUT_TYPES = {"f64": "double", "f32": "double", "str": "string", "bool": "bool
 
 def write_document(document: Document, options: Mapping[str, Any] | None = None) -> bytes:
     """The document as PMML bytes; Unsupported, naming the step, for what PMML cannot carry."""
-    return _Writer(document).document_bytes()
+    try:
+        return _Writer(document).document_bytes()
+    except RecursionError:
+        raise Unsupported("The graph is a chain of too many steps to be written as PMML: write JSON or ONNX instead.") from None
 
 
 class _Writer:

@@ -131,6 +131,5 @@ def _check_precision(name: str, table: Table) -> None:
 def _unknown(estimator: Any, kind: str) -> UnsupportedModel:
     cls = type(estimator)
     return UnsupportedModel(
-        f"No {kind} handler knows {cls.__module__}.{cls.__qualname__}: "
-        "try backend='skl2onnx' for ONNX, or write a converter for it."
+        f"No {kind} handler knows {cls.__module__}.{cls.__qualname__}: write a converter for it (docs/add-a-converter.md)."
     )

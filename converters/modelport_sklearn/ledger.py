@@ -57,7 +57,8 @@ class Ledger:
             if name.endswith("_"):
                 raise NotFitted(f"This {self.name} is not fitted (it has no {name}): call fit first, then convert.") from None
             raise UnsupportedAttribute(
-                f"{self.name} has no attribute {name!r}: it was made by a scikit-learn version whose state is not known here.", name
+                f"{self.name} has no attribute {name!r}: it was made by a scikit-learn version whose state is not known here.",
+                name,
             ) from None
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -72,7 +73,7 @@ class Ledger:
     def demand(self, name: str, *allowed: Any, instead: str) -> Any:
         """Consume a parameter of which only some values can be exported; `instead` says what the user can do."""
         value = self[name]
-        if not any(value is a or type(value) is type(a) and value == a for a in allowed):
+        if not any(value is a or (type(value) is type(a) and value == a) for a in allowed):
             raise UnsupportedAttribute(f"{self.name}({name}={value!r}) cannot be exported: {instead}", name)
         return value
 

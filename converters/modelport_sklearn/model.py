@@ -133,9 +133,7 @@ def _transform_outputs(builder: Builder, result: Table) -> list[Output]:
     if any(c.dtype == "str" for c in result.columns):
         if all(c.dtype == "str" for c in result.columns):
             return [builder.output("transformed", builder.texts(result, "transformed"), "transform")]
-        return [
-            builder.output(f"transformed_{j}", builder.column(result, j), "transform") for j in range(len(result.columns))
-        ]
+        return [builder.output(f"transformed_{j}", builder.column(result, j), "transform") for j in range(len(result.columns))]
     return [builder.output("transformed", builder.matrix(result, "transformed"), "transform")]
 
 

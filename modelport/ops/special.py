@@ -150,7 +150,7 @@ def norm_ppf(p: Array) -> Array:
     """The inverse of the normal distribution function; 0 and 1 give infinities, NaN outside [0, 1].
 
     >>> norm_ppf(np.array([0.0, 0.5, 0.975])).round(12).tolist()
-    [-inf, 0.0, 1.959963984540]
+    [-inf, 0.0, 1.95996398454]
     """
     q = p - 0.5
     with np.errstate(all="ignore"):

@@ -222,17 +222,6 @@ static int leading_zeros(uint64_t x) {
     return n;
 }
 
-/* The double nearest to (m + a bit more if sticky) * 2^exponent, m normalised to 64 bits; ties to even. */
-static double assemble(uint64_t m, bool sticky, int exponent) {
-    int top = exponent + 63, drop = top < -1022 ? 11 - 1022 - top : 11;
-    if (top > 1023) return INFINITY;
-    if (drop > 64) return 0.0;
-    uint64_t kept = drop == 64 ? 0 : m >> drop, rest = drop == 64 ? m : m & ((UINT64_C(1) << drop) - 1);
-    uint64_t half = UINT64_C(1) << (drop - 1);
-    if (rest > half || (rest == half && (sticky || (kept & 1)))) kept++;
-    return double_of(top < -1022 ? kept : kept + ((uint64_t)(top + 1022) << 52)); /* a carry moves into the exponent */
-}
-
 /* The upper 64 bits of a * b, normalised (one bit may have to be shifted in); *exponent follows. */
 static uint64_t multiply(uint64_t a, uint64_t b, int *exponent) {
     uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
@@ -244,10 +233,59 @@ static uint64_t multiply(uint64_t a, uint64_t b, int *exponent) {
     return high << 1 | low >> 63;
 }
 
-/* w * 10^power by 64-bit arithmetic; false when its error (below 6 units in the last of 64 bits) leaves the rounding open. */
-static bool quick_decimal(uint64_t w, int power, double *result) {
-    int zeros = leading_zeros(w), exponent = -zeros;
-    int step = (power - LEAST_POWER) / POWER_STEP, small = (power - LEAST_POWER) % POWER_STEP;
+/* -- natural numbers of up to 5,120 bits, least limb first, for the few decimals that 64 bits leave open -- */
+
+typedef struct natural { uint32_t limb[160]; int n; } natural;
+
+static void multiply_add(natural *a, uint32_t factor, uint32_t add) {
+    uint64_t carry = add;
+    for (int i = 0; i < a->n; i++, carry >>= 32) a->limb[i] = (uint32_t)(carry += (uint64_t)a->limb[i] * factor);
+    if (carry) a->limb[a->n++] = (uint32_t)carry;
+}
+
+static void multiply_by_power(natural *a, uint32_t base, int power) {
+    for (; power >= 8; power -= 8) multiply_add(a, base * base * base * base * base * base * base * base, 0);
+    for (; power > 0; power--) multiply_add(a, base, 0);
+}
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* The digits in [at, end), a point among them, times 10^power, against odd * 2^exponent: below 0, 0, or above 0. */
+static int compare_decimal(const char *at, const char *end, int64_t power, uint64_t odd, int exponent) {
+    natural a = {{0}, 0}, b = {{(uint32_t)odd, (uint32_t)(odd >> 32)}, 2};
+    int digits = 0;
+    bool dropped = false, after_point = false;
+    for (; at < end; at++) {
+        if (!is_digit(*at)) {
+            after_point = true;
+        } else if (digits < DIGITS_KEPT) {
+            multiply_add(&a, 10, (uint32_t)(*at - '0'));
+            digits += a.n > 0;
+            power -= after_point;
+        } else {
+            dropped |= *at != '0';
+            power += !after_point;
+        }
+    }
+    if (dropped) { /* no halfway case is that long: any digit that is not 0 stands for the rest */
+        multiply_add(&a, 10, 1);
+        power--;
+    }
+    multiply_by_power(power < 0 ? &b : &a, 5, (int)(power < 0 ? -power : power));
+    exponent -= (int)power;
+    multiply_by_power(exponent < 0 ? &a : &b, 2, exponent < 0 ? -exponent : exponent);
+    while (b.limb[b.n - 1] == 0) b.n--;
+    if (a.n != b.n) return a.n < b.n ? -1 : 1;
+    for (int i = a.n - 1; i >= 0; i--)
+        if (a.limb[i] != b.limb[i]) return a.limb[i] < b.limb[i] ? -1 : 1;
+    return 0;
+}
+
+/* w * 10^power, rounded to the nearest double, ties to even; if `more`, digits in [at, end) times 10^shift, of which w holds the
+ * first 19. 64-bit arithmetic leaves an error below 6 units in the last place (32 with more digits); when that leaves the
+ * rounding open, the digits are compared with the halfway point. */
+static double round_decimal(uint64_t w, int power, bool more, const char *at, const char *end, int64_t shift) {
+    int zeros = leading_zeros(w), exponent = -zeros, step = (power - LEAST_POWER) / POWER_STEP, small = (power - LEAST_POWER) % POWER_STEP;
     uint64_t m = w << zeros, five = 1;
     for (int i = 0; i < small; i++) five *= 5; /* 5^27 < 2^63 */
     if (small) {
@@ -258,132 +296,37 @@ static bool quick_decimal(uint64_t w, int power, double *result) {
     int ten = LEAST_POWER + step * POWER_STEP, bits = ten * 217706; /* floor(log2(10^ten)) = floor(ten * 3.32193) */
     exponent += (bits < 0 ? bits - 65535 : bits) / 65536 - 63;
     m = multiply(m, POWERS[step], &exponent);
-    int top = exponent + 63, drop = top < -1022 ? 11 - 1022 - top : 11; /* bits that assemble will round away */
-    if (drop > 62) return false;
-    uint64_t half = UINT64_C(1) << (drop - 1), rest = m & (2 * half - 1);
-    if (rest <= half && rest + 6 >= half) return false;
-    *result = assemble(m, true, exponent);
-    return true;
-}
-
-/* -- a natural number of up to 5,120 bits, for the few decimals that the quick way leaves open -- */
-
-typedef struct natural { uint32_t limb[160]; int n; } natural; /* least limb first, the last one not 0 */
-
-static void multiply_add(natural *a, uint32_t factor, uint32_t add) {
-    uint64_t carry = add;
-    for (int i = 0; i < a->n; i++) {
-        carry += (uint64_t)a->limb[i] * factor;
-        a->limb[i] = (uint32_t)carry;
-        carry >>= 32;
-    }
-    if (carry) a->limb[a->n++] = (uint32_t)carry;
-}
-
-static void multiply_by_power_of_5(natural *a, int power) {
-    for (; power >= 13; power -= 13) multiply_add(a, 1220703125, 0); /* 5^13 */
-    for (; power > 0; power--) multiply_add(a, 5, 0);
-}
-
-static int bit_length(const natural *a) { return a->n * 32 - (leading_zeros(a->limb[a->n - 1]) - 32); }
-
-static void shift_left(natural *a, int bits) {
-    int words = bits / 32, rest = bits % 32;
-    for (int i = a->n - 1; i >= 0; i--) a->limb[i + words] = a->limb[i];
-    for (int i = 0; i < words; i++) a->limb[i] = 0;
-    a->n += words;
-    if (rest) multiply_add(a, UINT32_C(1) << rest, 0);
-}
-
-static bool not_less(const natural *a, const natural *b) {
-    if (a->n != b->n) return a->n > b->n;
-    for (int i = a->n - 1; i >= 0; i--)
-        if (a->limb[i] != b->limb[i]) return a->limb[i] > b->limb[i];
-    return true;
-}
-
-static void subtract(natural *a, const natural *b) {
-    int64_t borrow = 0;
-    for (int i = 0; i < a->n; i++) {
-        borrow += (int64_t)a->limb[i] - (i < b->n ? b->limb[i] : 0);
-        a->limb[i] = (uint32_t)borrow;
-        borrow = borrow < 0 ? -1 : 0;
-    }
-    while (a->n > 0 && a->limb[a->n - 1] == 0) a->n--;
-}
-
-/* a / b * 2^exponent by long division to 64 bits and a remainder. */
-static double divide(natural *a, natural *b, int exponent) {
-    int shift = bit_length(b) - bit_length(a);
-    if (shift > 0) shift_left(a, shift);
-    if (shift < 0) shift_left(b, -shift);
-    uint64_t quotient = 0; /* a / b is between 1/2 and 2 now */
-    for (int i = 0; i < 64; i++) {
-        quotient <<= 1;
-        if (not_less(a, b)) { subtract(a, b); quotient |= 1; }
-        if (a->n) multiply_add(a, 2, 0);
-    }
-    int zeros = leading_zeros(quotient);
-    return assemble(quotient << zeros, a->n > 0, exponent - shift - 63 - zeros);
-}
-
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-/* The digits in [at, end) (a point is passed over) as a natural number times 10^power, rounded to a double. */
-static double exact_decimal(const char *at, const char *end, int64_t power) {
-    natural a = {{0}, 0}, b = {{1}, 1};
-    uint32_t chunk = 0, scale = 1; /* digits that a lacks still */
-    int digits = 0;
-    bool dropped = false, after_point = false;
-    for (; at < end; at++) {
-        if (!is_digit(*at)) {
-            after_point = true;
-        } else if (digits < DIGITS_KEPT) {
-            chunk = chunk * 10 + (uint32_t)(*at - '0');
-            scale *= 10;
-            digits += a.n > 0 || chunk > 0;
-            power -= after_point;
-        } else {
-            dropped |= *at != '0';
-            power += !after_point;
-        }
-        if (scale == 1000000000 || at + 1 == end) {
-            multiply_add(&a, scale, chunk);
-            chunk = 0;
-            scale = 1;
-        }
-    }
-    if (dropped) { /* no halfway case is that long: any digit that is not 0 stands for the rest */
-        multiply_add(&a, 10, 1);
-        power--;
-    }
-    if (a.n == 0 || power + digits < -324) return 0.0;
-    if (power + digits > 310) return INFINITY;
-    multiply_by_power_of_5(power < 0 ? &b : &a, (int)(power < 0 ? -power : power));
-    return divide(&a, &b, (int)power);
+    int top = exponent + 63, drop = top < -1022 ? 11 - 1022 - top : 11; /* how many of the 64 bits do not fit */
+    if (top > 1023) return INFINITY;
+    if (drop > 64) return 0.0;
+    uint64_t kept = drop == 64 ? 0 : m >> drop, half = UINT64_C(1) << (drop - 1), rest = m - (drop == 64 ? 0 : kept << drop);
+    int side = rest > half ? 1 : -1;
+    if (rest <= half && half - rest <= (more ? 32 : 6)) side = compare_decimal(at, end, shift, 2 * kept + 1, exponent + drop - 1);
+    kept += side > 0 || (side == 0 && (kept & 1));
+    return double_of(top < -1022 ? kept : kept + ((uint64_t)(top + 1022) << 52)); /* a carry moves into the exponent */
 }
 
 /* A number of well-formed JSON that begins at `at`; *stop is what follows it. Correctly rounded; infinite if it overflows. */
 static double read_number(const char *at, const char *end, const char **stop) {
-    bool negative = *at == '-', short_enough = true;
-    const char *first = at += negative, *mantissa_end;
+    const uint64_t full = UINT64_C(1000000000000000000);
+    bool negative = *at == '-', more = false, point = false;
+    const char *first = at += negative;
     uint64_t w = 0;
-    int64_t power = 0;
-    for (; at < end && is_digit(*at); at++) {
-        if (w < UINT64_C(1000000000000000000)) w = w * 10 + (uint64_t)(*at - '0');
-        else short_enough = false;
-    }
-    if (at < end && *at == '.') {
-        for (at++; at < end && is_digit(*at); at++) {
-            if (w < UINT64_C(1000000000000000000)) w = w * 10 + (uint64_t)(*at - '0'), power--;
-            else short_enough = false;
+    int64_t power = 0, exponent = 0;
+    for (; at < end && (is_digit(*at) || *at == '.'); at++) {
+        if (*at == '.') {
+            point = true;
+        } else if (w < full) {
+            w = w * 10 + (uint64_t)(*at - '0');
+            power -= point;
+        } else {
+            more |= *at != '0';
+            power += !point;
         }
     }
-    mantissa_end = at;
-    int64_t exponent = 0;
+    const char *digits_end = at;
     if (at < end && (*at == 'e' || *at == 'E')) {
-        at++;
-        bool minus = *at == '-';
+        bool minus = *++at == '-';
         if (minus || *at == '+') at++;
         for (; at < end && is_digit(*at); at++)
             if (exponent < INT64_C(1) << 40) exponent = exponent * 10 + (*at - '0');
@@ -392,11 +335,10 @@ static double read_number(const char *at, const char *end, const char **stop) {
     *stop = at;
     power += exponent;
     double x;
-    if (short_enough && w == 0) x = 0.0;
-    else if (short_enough && w >> 53 == 0 && power >= -22 && power <= 22)
-        x = power < 0 ? (double)w / TENS[-power] : (double)w * TENS[power]; /* both exact, one rounding */
-    else if (!(short_enough && power >= -340 && power <= 308 && quick_decimal(w, (int)power, &x)))
-        x = exact_decimal(first, mantissa_end, exponent);
+    if (w == 0 || power < -345) x = 0.0;
+    else if (power > 308) x = INFINITY;
+    else if (!more && w >> 53 == 0 && power >= -22 && power <= 22) x = power < 0 ? (double)w / TENS[-power] : (double)w * TENS[power]; /* one rounding */
+    else x = round_decimal(w, (int)power, more, first, digits_end, exponent);
     return negative ? -x : x;
 }
 
@@ -872,12 +814,13 @@ static mp_string need_string(loader *l, const json *object, const char *key) {
     return string_of(l->c, l->scratch, need_kind(l, object, key, J_STRING, "a string"));
 }
 
-/* The position of a string member among words, which end with NULL. */
-static int need_word(loader *l, const json *object, const char *key, const char *const *words) {
+/* The position of a string member among words, which spaces part. */
+static int need_word(loader *l, const json *object, const char *key, const char *words) {
     mp_string word = need_string(l, object, key);
-    for (int i = 0; words[i]; i++)
-        if (same_string(word, literal(words[i]))) return i;
-    refuse(l->c, "The key \"%s\" does not take the word %s.", key, quote(word).text);
+    const char *at = words, *end;
+    for (int i = 0; *at; at = end + (*end == ' '), i++)
+        if (same_string(word, (mp_string){at, (size_t)((end = at + strcspn(at, " ")) - at)})) return i;
+    refuse(l->c, "The key \"%s\" is %s; it is one of: %s.", key, quote(word).text, words);
 }
 
 static mp_dtype dtype_named(loader *l, mp_string name) {
@@ -1326,8 +1269,8 @@ static const json *attribute(loader *l, const char *name) { return member(l->jso
 
 enum { REQUIRED = -1 };
 
-/* The position of a string attribute among words (which end with NULL); `otherwise` if it is absent. */
-static int choice(loader *l, const char *name, const char *const *words, int otherwise) {
+/* The position of a string attribute among words; `otherwise` if it is absent. */
+static int choice(loader *l, const char *name, const char *words, int otherwise) {
     if (otherwise != REQUIRED && !attribute(l, name)) return otherwise;
     return need_word(l, l->json, name, words);
 }
@@ -1352,11 +1295,9 @@ static double number(loader *l, const char *name, double otherwise) {
     return number_as(l, name, l->step->f32 ? MP_F32 : MP_F64, otherwise);
 }
 
-static const char *const FLOAT_WORDS[] = {"f64", "f32", NULL};
-
 /* Reads `dtype` of an op that has it, and returns it. */
 static mp_dtype step_dtype(loader *l) {
-    l->step->f32 = choice(l, "dtype", FLOAT_WORDS, 0) == 1;
+    l->step->f32 = choice(l, "dtype", "f64 f32", 0) == 1;
     return l->step->f32 ? MP_F32 : MP_F64;
 }
 
@@ -1433,15 +1374,10 @@ static size_t out_width(const runner *r, const step *s) { return r->m->values[s-
 static mp_dtype in_dtype(const runner *r, const step *s, size_t k) { return r->m->values[s->in[k]].dtype; }
 static mp_dtype out_dtype(const runner *r, const step *s) { return r->m->values[s->out].dtype; }
 
-PRINTF_LIKE(4, 5)
-static _Noreturn void refuse_row(runner *r, const step *s, size_t row, const char *format, ...) {
-    char text[256];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    refuse(r->c, "Row %zu, at the step that defines %s: %s", r->first + row, quote(r->m->values[s->out].name).text, text);
-}
+static quoted step_name(const runner *r, const step *s) { return quote(r->m->values[s->out].name); }
+
+#define refuse_row(r, s, row, format, ...) \
+    refuse((r)->c, "Row %zu, at the step that defines %s: " format, (r)->first + (row), step_name(r, s).text, __VA_ARGS__)
 
 /* A row of the first input, rounded to the step's dtype: the row itself, or a copy in `buffer`. */
 static const double *rounded_row(const runner *r, const step *s, size_t i, double *buffer) {
@@ -1653,14 +1589,13 @@ static void onehot_run(runner *r, const step *s) {
 typedef struct bucketize { tensor edges, sizes; bool right; } bucketize;
 
 static void bucketize_check(loader *l) {
-    static const char *const sides[] = {"left", "right", NULL};
     bucketize *p = new_params(l, sizeof *p);
     arity(l, 1, 1);
     need_dtype(l, 0, is_float(in_value(l, 0)->dtype), "floats: put a cast before it");
     tensor_attribute(l, "edges", (int)in_value(l, 0)->dtype, 1, true, &p->edges);
     integers_attribute(l, "sizes", 1, true, 0, (int64_t)p->edges.count, &p->sizes);
     need_count(l, "sizes", &p->sizes, in_value(l, 0)->width);
-    p->right = choice(l, "side", sides, REQUIRED);
+    p->right = choice(l, "side", "left right", REQUIRED);
     size_t at = 0;
     for (size_t j = 0; j < p->sizes.count; j++) {
         size_t end = at + (size_t)p->sizes.data.i[j];
@@ -1750,15 +1685,13 @@ static double f_log_sigmoid(double x) { return x >= 0 ? -log1p(exp(-x)) : x - lo
 static double f_softplus(double x) { return f_relu(x) + log1p(exp(-fabs(x))); }
 
 typedef double function(double);
-static const char *const UNARY_WORDS[] = {
-    "neg", "abs", "sign", "sqrt", "square", "reciprocal", "floor", "ceil", "round", "trunc", "relu", "exp", "expm1", "log", "log1p",
-    "log2", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "sigmoid", "log_sigmoid", "softplus",
-    "erf", "norm_ppf", "not", NULL};
+static const char UNARY_WORDS[] =
+    "neg abs sign sqrt square reciprocal floor ceil round trunc relu exp expm1 log log1p log2 log10 sin cos tan arcsin arccos arctan "
+    "sinh cosh tanh sigmoid log_sigmoid softplus erf norm_ppf not";
 static function *const UNARY[] = {
     f_neg, fabs, f_sign, sqrt, f_square, f_reciprocal, floor, ceil, rint, trunc, f_relu, exp, expm1, log, log1p,
     log2, log10, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, f_sigmoid, f_log_sigmoid, f_softplus,
     f_erf, f_norm_ppf, NULL};
-_Static_assert(LENGTH(UNARY_WORDS) == LENGTH(UNARY) + 1, "a function for every word");
 
 static void unary_check(loader *l) {
     function **fn = new_params(l, sizeof *fn);
@@ -1780,18 +1713,15 @@ static void unary_run(runner *r, const step *s) {
 /* -- binary -- */
 
 enum { ADD, SUB, MUL, DIV, MIN, MAX, POW, EQ, NE, LT, LE, GT, GE, AND, OR, XOR };
-static const char *const BINARY_WORDS[] = {"add", "sub", "mul", "div", "min", "max", "pow", "eq", "ne",
-                                           "lt", "le", "gt", "ge", "and", "or", "xor", NULL};
-
 static void binary_check(loader *l) {
     int *fn = new_params(l, sizeof *fn);
     arity(l, 2, 2);
     mp_dtype dtype = step_dtype(l), a = in_value(l, 0)->dtype, b = in_value(l, 1)->dtype;
-    *fn = choice(l, "fn", BINARY_WORDS, REQUIRED);
+    *fn = choice(l, "fn", "add sub mul div min max pow eq ne lt le gt ge and or xor", REQUIRED);
     bool floats = is_float(a) && is_float(b), fits = floats;
     if (*fn >= EQ) fits = floats || (a == MP_I64 && b == MP_I64) || (*fn <= NE && a == b && (a == MP_BOOL || a == MP_STR));
     if (*fn >= AND) fits = a == MP_BOOL && b == MP_BOOL;
-    if (!fits) refuse(l->c, "Its fn \"%s\" does not take %s and %s.", BINARY_WORDS[*fn], DTYPES[a].name, DTYPES[b].name);
+    if (!fits) refuse(l->c, "Its fn does not take %s and %s.", DTYPES[a].name, DTYPES[b].name);
     define_broadcast(l, *fn < EQ ? dtype : MP_BOOL);
 }
 
@@ -1962,10 +1892,9 @@ static void log_softmax_map(const row *w) {
 enum { L1, L2, LARGEST_NORM };
 
 static void normalize_check(loader *l) {
-    static const char *const norms[] = {"l1", "l2", "max", NULL};
     int *norm = new_params(l, sizeof *norm);
     same_row_check(l);
-    *norm = choice(l, "norm", norms, REQUIRED);
+    *norm = choice(l, "norm", "l1 l2 max", REQUIRED);
 }
 
 static double norm_of(int norm, const double *x, size_t n) {
@@ -1988,10 +1917,9 @@ static void normalize_map(const row *w) {
 enum { R_SUM, R_PROD, R_MEAN, R_MIN, R_MAX, R_L2, R_LOGSUMEXP, R_ARGMAX, R_ARGMIN };
 
 static void reduce_check(loader *l) {
-    static const char *const words[] = {"sum", "prod", "mean", "min", "max", "l2", "logsumexp", "argmax", "argmin", NULL};
     int *fn = new_params(l, sizeof *fn);
     mp_dtype dtype = one_float(l);
-    *fn = choice(l, "fn", words, REQUIRED);
+    *fn = choice(l, "fn", "sum prod mean min max l2 logsumexp argmax argmin", REQUIRED);
     const json *keep = attribute(l, "keep");
     if (keep && !(keep->kind & J_BOOL)) refuse(l->c, "Its attribute \"keep\" is not true or false.");
     if (in_value(l, 0)->width == 0) refuse(l->c, "It reduces rows without elements.");
@@ -2072,13 +2000,12 @@ enum { OUTSIDE_CLIP, OUTSIDE_NAN, OUTSIDE_EXTEND };
 typedef struct interp { tensor x, y; int outside; } interp;
 
 static void interp_check(loader *l) {
-    static const char *const words[] = {"clip", "nan", "extend", NULL};
     interp *p = new_params(l, sizeof *p);
     mp_dtype dtype = one_float(l);
     tensor_attribute(l, "x", (int)dtype, 1, true, &p->x);
     tensor_attribute(l, "y", (int)dtype, 1, true, &p->y);
     need_count(l, "y", &p->y, p->x.count);
-    p->outside = choice(l, "outside", words, REQUIRED);
+    p->outside = choice(l, "outside", "clip nan extend", REQUIRED);
     if (p->x.count < (p->outside == OUTSIDE_EXTEND ? 2 : 1)) refuse(l->c, "It has %zu knots, too few.", p->x.count);
     for (size_t k = 0; k < p->x.count; k++) {
         if (!isfinite(p->x.data.f[k]) || !isfinite(p->y.data.f[k])) refuse(l->c, "Its knot %zu is not finite.", k);
@@ -2109,12 +2036,10 @@ enum { P_DOT, P_SQEUCLIDEAN, P_EUCLIDEAN, P_MANHATTAN, P_CHEBYSHEV, P_MINKOWSKI,
 typedef struct pairwise { const double *panels; double *norms, gamma, coef0, degree, p; int metric; } pairwise;
 
 static void pairwise_check(loader *l) {
-    static const char *const words[] = {"dot", "sqeuclidean", "euclidean", "manhattan", "chebyshev", "minkowski",
-                                        "cosine", "rbf", "laplacian", "poly", "sigmoid", NULL};
     pairwise *p = new_params(l, sizeof *p);
     mp_dtype dtype = one_float(l);
     tensor points = passing_matrix(l, "points", dtype);
-    p->metric = choice(l, "metric", words, REQUIRED);
+    p->metric = choice(l, "metric", "dot sqeuclidean euclidean manhattan chebyshev minkowski cosine rbf laplacian poly sigmoid", REQUIRED);
     p->gamma = number(l, "gamma", 1);
     p->coef0 = number(l, "coef0", 0);
     p->degree = number(l, "degree", 3);
@@ -2189,12 +2114,11 @@ static void gaussian_ll_map(const row *w) {
 typedef struct knn { size_t k; bool by_distance, classes; tensor targets; } knn;
 
 static void knn_check(loader *l) {
-    static const char *const words[] = {"uniform", "distance", NULL};
     knn *p = new_params(l, sizeof *p);
     one_float(l);
     size_t points = in_value(l, 0)->width, classes = 0;
     p->k = (size_t)whole(l, "k", 1, (int64_t)points);
-    p->by_distance = choice(l, "weights", words, REQUIRED);
+    p->by_distance = choice(l, "weights", "uniform distance", REQUIRED);
     p->classes = attribute(l, "classes") != NULL;
     if (p->classes) classes = (size_t)whole(l, "classes", 1, (int64_t)l->limits->row);
     if (p->classes) integers_attribute(l, "targets", 1, true, 0, (int64_t)classes - 1, &p->targets);
@@ -2259,13 +2183,12 @@ enum { VOTES, OVR, COUPLING };
 typedef struct ovo { int mode; tensor prob_a, prob_b; } ovo;
 
 static void ovo_vote_check(loader *l) {
-    static const char *const words[] = {"votes", "ovr", "coupling", NULL};
     ovo *p = new_params(l, sizeof *p);
     mp_dtype dtype = one_float(l);
     size_t classes = (size_t)whole(l, "classes", 2, 1 << 15), pairs = classes * (classes - 1) / 2;
     if (in_value(l, 0)->width != pairs)
         refuse(l->c, "Its input has rows of %zu elements; %zu classes need %zu.", in_value(l, 0)->width, classes, pairs);
-    p->mode = choice(l, "mode", words, REQUIRED);
+    p->mode = choice(l, "mode", "votes ovr coupling", REQUIRED);
     if (p->mode == COUPLING) {
         tensor_attribute(l, "prob_a", (int)dtype, 1, true, &p->prob_a);
         tensor_attribute(l, "prob_b", (int)dtype, 1, true, &p->prob_b);
@@ -2280,7 +2203,7 @@ static void count_votes(const row *w, bool ovr, double *sums) {
     for (size_t i = 0; i < w->out; i++) w->y.f[i] = sums[i] = 0;
     for (size_t i = 0; i < w->out; i++)
         for (size_t j = i + 1; j < w->out; j++, d++) {
-            w->y.f[(ovr ? !(*d < 0) : *d > 0) ? i : j] += 1;
+            w->y.f[*d > 0 ? i : j] += 1;
             sums[i] += *d;
             sums[j] -= *d;
         }
@@ -2581,8 +2504,6 @@ static void read_leaves(planting *p, arena *keep) {
 }
 
 static void tree_ensemble_check(loader *l) {
-    static const char *const comparisons[] = {"le", "lt", NULL}, *const aggregates[] = {"sum", "mean", NULL};
-    static const char *const missing[] = {"error", "left", "right", "node", NULL};
     forest *f = new_params(l, sizeof *f);
     arena *keep = l->keep;
     mark before = mark_arena(l->scratch);
@@ -2591,10 +2512,10 @@ static void tree_ensemble_check(loader *l) {
     need_dtype(l, 0, is_float(in_value(l, 0)->dtype), "floats: put a cast before it");
     mp_dtype dtype = step_dtype(l);
     f->f32 = dtype == MP_F32;
-    f->lt = choice(l, "cmp", comparisons, 0);
-    f->missing = choice(l, "missing", missing, NAN_ERROR);
-    f->acc32 = choice(l, "acc", FLOAT_WORDS, 0);
-    f->mean = choice(l, "aggregate", aggregates, 0);
+    f->lt = choice(l, "cmp", "le lt", 0);
+    f->missing = choice(l, "missing", "error left right node", NAN_ERROR);
+    f->acc32 = choice(l, "acc", "f64 f32", 0);
+    f->mean = choice(l, "aggregate", "sum mean", 0);
     f->d = in_value(l, 0)->width;
     f->columns = f->missing == NAN_LEFT || f->missing == NAN_NODE ? 2 * f->d + 1 : f->d + 1;
     mp_dtype acc = f->acc32 ? MP_F32 : MP_F64;
@@ -2690,7 +2611,7 @@ static uint32_t walk_by_value(runner *r, const step *s, uint32_t i, const double
         bool left = column > f->d;
         double v = rounded(f->f32, x[left ? column - f->d - 1 : column]);
         if (!is_nan(v)) left = n.column & CATEGORICAL ? in_set(f, (size_t)n.threshold, v) : v <= n.threshold;
-        else if (f->missing == NAN_ERROR) refuse_row(r, s, row, "a tree reads NaN, which this model does not accept.");
+        else if (f->missing == NAN_ERROR) refuse_row(r, s, row, "%s", "a tree reads NaN, which this model does not accept.");
         i += n.delta + !left;
     }
     return i;
@@ -2863,7 +2784,6 @@ static void load_features(loader *l, const json *features, mp_input *in) {
 }
 
 static void load_input(loader *l, const json *object, mp_input *in) {
-    static const char *const words[] = {"error", "nan", "null", NULL};
     in->name = keep_string(l->c, l->keep, need_string(l, object, "name"));
     locate(l->c, "input %s", quote(in->name).text);
     if (in->name.size == 0) refuse(l->c, "Its name is empty.");
@@ -2883,9 +2803,9 @@ static void load_input(loader *l, const json *object, mp_input *in) {
             refuse(l->c, "Its rows have %" PRId64 " elements, more than the limit of %zu.", width, l->limits->row);
         in->width = (size_t)width;
     }
-    in->missing = member(object, "missing") ? (mp_missing)need_word(l, object, "missing", words) : MP_MISSING_ERROR;
+    in->missing = member(object, "missing") ? (mp_missing)need_word(l, object, "missing", "error nan null") : MP_MISSING_ERROR;
     if ((in->missing == MP_MISSING_NAN && !is_float(in->dtype)) || (in->missing == MP_MISSING_NULL && in->dtype != MP_STR))
-        refuse(l->c, "Its dtype %s cannot be missing as \"%s\".", DTYPES[in->dtype].name, words[in->missing]);
+        refuse(l->c, "Its dtype %s cannot be missing as \"%s\".", DTYPES[in->dtype].name, in->missing == MP_MISSING_NAN ? "nan" : "null");
     if (features) load_features(l, features, in);
     refuse_unread(l->c, object);
 }
@@ -2986,7 +2906,6 @@ static void load_classes(loader *l, const json *classes, mp_output *out) {
 }
 
 static void load_output(loader *l, const json *object, size_t index) {
-    static const char *const roles[] = {"prediction", "probability", "score", "transform", "cluster", "anomaly", NULL};
     mp_model *m = l->model;
     mp_output *out = &m->outputs[index];
     out->name = keep_string(l->c, l->keep, need_string(l, object, "name"));
@@ -3002,7 +2921,8 @@ static void load_output(loader *l, const json *object, size_t index) {
     out->width = v->width;
     if (v->dtype != out->dtype)
         refuse(l->c, "It is declared %s, but %s is %s.", DTYPES[out->dtype].name, quote(from).text, DTYPES[v->dtype].name);
-    out->role = literal(roles[need_word(l, object, "role", roles)]);
+    need_word(l, object, "role", "prediction probability score transform cluster anomaly");
+    out->role = keep_string(l->c, l->keep, need_string(l, object, "role"));
     const json *classes = member(object, "classes");
     if (classes) load_classes(l, classes, out);
     refuse_unread(l->c, object);
@@ -3057,12 +2977,11 @@ static void read_tolerance(loader *l, const json *given, tolerance *t) {
 
 /* A `verification` object. limit is that of carried rows. */
 static vectors *read_vectors(loader *l, const json *object, size_t limit) {
-    static const char *const sources[] = {"synthetic", "sample", NULL};
     const mp_model *m = l->model;
     vectors *v = take_zeroed(l->c, l->keep, 1, sizeof *v);
     locate(l->c, "verification");
     if (object->kind != J_OBJECT) refuse(l->c, "It is not an object.");
-    need_word(l, object, "source", sources);
+    need_word(l, object, "source", "synthetic sample");
     const json *inputs = need_kind(l, object, "inputs", J_OBJECT, "an object");
     const json *outputs = need_kind(l, object, "outputs", J_OBJECT, "an object");
     const json *tolerances = need_kind(l, object, "tolerance", J_OBJECT, "an object"), *reasons = member(object, "rows");

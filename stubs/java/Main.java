@@ -46,7 +46,7 @@ public final class Main {
             sentence = e.getMessage();
             code = e.exitCode;
         } catch (IOException e) {
-            sentence = "A file cannot be read or written: " + e.getMessage() + ".";
+            sentence = "Reading or writing failed: " + e.getMessage() + ".";
             code = REFUSED;
         } catch (OutOfMemoryError e) {
             sentence = "The heap of this program is too small for the artifact or the rows; raise it with -Xmx.";
@@ -115,25 +115,30 @@ public final class Main {
 
     private static byte[] read(String path) throws IOException {
         try (InputStream file = new FileInputStream(path)) {
-            return read(file, new File(path).length() + 1, path);
+            return read(file, new File(path).length(), path);
         }
     }
 
-    /** All bytes of a stream, which may be endless: refuses what is larger than a document may be. */
+    /** All bytes of a stream, which may be endless: gives up beyond the size of a document, and half of the memory to be used. */
     private static byte[] read(InputStream in, long expected, String what) throws IOException {
         Modelport.Limits limits = new Modelport.Limits();
         long most = Math.min(limits.documentBytes, limits.memory / 2);
-        byte[] bytes = new byte[(int) Math.min(expected, most + 1)];
+        byte[] bytes = new byte[(int) Math.min(Math.max(expected, 1), most)];
         int n = 0;
-        for (int k = in.read(bytes); k >= 0; k = in.read(bytes, n, bytes.length - n)) {
-            n += k;
-            if (n > most) {
-                throw new IOException(what + " has more than " + most + " bytes, which is more than this program may read");
+        while (true) {
+            boolean full = n == bytes.length;
+            int k = full ? in.read() : in.read(bytes, n, bytes.length - n); // a full array: does one more byte follow?
+            if (k < 0) {
+                return full ? bytes : Arrays.copyOf(bytes, n);
             }
-            if (n == bytes.length) {
-                bytes = Arrays.copyOf(bytes, (int) Math.min(2L * n, most + 1));
+            if (n == most) {
+                throw new IOException(what + " has more than " + most + " bytes");
             }
+            if (full) {
+                bytes = Arrays.copyOf(bytes, (int) Math.min(2L * n, most));
+                bytes[n] = (byte) k;
+            }
+            n += full ? 1 : k;
         }
-        return Arrays.copyOf(bytes, n);
     }
 }

@@ -82,7 +82,7 @@ def _raw(ledger: Ledger, builder: Builder, table: Table, hint: str) -> str:
         attributes |= {"class": np.tile(np.arange(width, dtype=np.int32), stages), "size": width}
     start = ledger["init_"]
     x = builder.matrix(table)
-    if isinstance(start, str) and start == "zero" or known_class(start, DUMMIES):
+    if (isinstance(start, str) and start == "zero") or known_class(start, DUMMIES):
         return builder.add("tree_ensemble", x, hint=hint, init=_constant_start(ledger, start, width), **attributes)
     return builder.add("tree_ensemble", x, _computed_start(ledger, builder, x, start, width), hint=hint, **attributes)
 

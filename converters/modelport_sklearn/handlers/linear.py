@@ -148,7 +148,7 @@ def _logistic_rule(ledger: Ledger) -> str:
     """
     model, two = ledger.estimator, len(ledger["classes_"]) == 2
     wanted = ledger.get("multi_class", "auto")
-    one_vs_rest = wanted == "ovr" or wanted in ("auto", "deprecated", "warn") and (two or ledger["solver"] == "liblinear")
+    one_vs_rest = wanted == "ovr" or (wanted in ("auto", "deprecated", "warn") and (two or ledger["solver"] == "liblinear"))
     if one_vs_rest:
         rule = "logistic" if two else "one_vs_rest"
     else:

@@ -159,7 +159,8 @@ def _missing(nodes: Nodes, inner: Array) -> dict[str, Any]:
 
 def _categories(nodes: Nodes, inner: Array) -> dict[str, Any]:
     """Category sets of the nodes that have one, in node order."""
-    assert nodes.category is not None and nodes.sets is not None, "categorical nodes come with their sets"
+    assert nodes.category is not None, "categorical nodes come with their category"
+    assert nodes.sets is not None, "categorical nodes come with their sets"
     category = nodes.category[inner]
     used, number = np.unique(category[category >= 0], return_inverse=True)
     renumbered = np.full(len(category), -1, dtype=np.int32)

@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 import modelport_onnx
-import numpy as np
+import onnx
 import pytest
+from modelport_onnx.writer import RULES
 
 from modelport.compare import compare
 from modelport.document import Document, Tolerance
 from modelport.errors import InputError
+from modelport.ops import OPS
 from tests.converters.modelport_onnx.cases import Case, all_cases
 
 TARGETS = ("onnxruntime>=1.21", "onnxruntime>=1.17")
-#: Where onnxruntime's own kernel is not exact to the case's tolerance: (op, case) -> tolerance that is kept, and why.
-LOOSER: dict[tuple[str, str], tuple[Tolerance, str]] = {}
-CASES = [case for case in all_cases() if case.error != "load"]
+PRODUCT = "onnxruntime's matrix product adds in blocks and fuses multiplication with addition; linear is not an exact op"
+#: Where onnxruntime cannot keep a case's tolerance: the tolerance that it keeps, and why. A case that needs none is to leave.
+LOOSER = {
+    ("linear", "64 terms in ascending order"): (Tolerance(1e-14, 1e-14), PRODUCT),
+    ("linear", "no fused multiply-add"): (Tolerance(1e-15, 0.0), PRODUCT),
+}
+#: the flag `feed` marks cases about rows spelled in JSON, which never reach ONNX
+CASES = [case for case in all_cases() if case.error != "load" and "feed" not in case.raw["flags"]]
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.op}-{case.name}")
 def test_case(case: Case, target: str) -> None:
-    loaded = modelport_onnx.load(modelport_onnx.write(Document(case.graph), {"target": target}))
+    data = modelport_onnx.write(Document(case.graph), {"target": target})
+    onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
+    loaded = modelport_onnx.load(data)
     if case.error == "predict":
-        with pytest.raises(InputError) as refusal:
+        with pytest.raises(InputError, match=r"\.$"):
             loaded.run(case.feeds)
-        assert str(refusal.value).endswith(".")
         return
-    tolerance = LOOSER.get((case.op, case.name), (case.tolerance, ""))[0]
-    report = compare("y", case.expected, loaded.run(case.feeds)["y"], tolerance)
+    got = loaded.run(case.feeds)["y"]
+    report = compare("y", case.expected, got, case.tolerance)
+    if (case.op, case.name) in LOOSER:
+        assert not report.passed, "the case needs no exception any more"
+        report = compare("y", case.expected, got, LOOSER[case.op, case.name][0])
     assert report.passed, report
 
 
-def test_the_list_of_exceptions_is_not_stale() -> None:
-    assert set(LOOSER) <= {(case.op, case.name) for case in CASES}
-
-
 def test_there_are_cases_for_every_op() -> None:
-    from modelport_onnx.writer import RULES
-
-    from modelport.ops import OPS
-
     assert {case.op for case in CASES} == set(OPS) == set(RULES)
-    assert len(CASES) > 400 and np.mean([case.error is None for case in CASES]) > 0.5
+    assert set(LOOSER) <= {(case.op, case.name) for case in CASES}
+    assert len(CASES) > 400
+
+
+@pytest.mark.parametrize("case", CASES[::7], ids=lambda case: f"{case.op}-{case.name}")
+def test_the_same_document_gives_the_same_bytes(case: Case) -> None:
+    assert modelport_onnx.write(Document(case.graph)) == modelport_onnx.write(Document(case.graph))

@@ -87,7 +87,10 @@ def hard_rows(columns: int) -> np.ndarray:
 
 
 def threshold_rows(rows: np.ndarray, splits: list[tuple[int, int, float]]) -> np.ndarray:
-    """Rows with one column on a threshold, and one ulp beside it in f32 and in f64; splits: (row that gets there, column, threshold)."""
+    """Rows with one column on a threshold, and one ulp beside it in f32 and in f64.
+
+    splits: (row that gets there, column, threshold).
+    """
     blocks = []
     for number, column, threshold in splits:
         values = around(threshold)

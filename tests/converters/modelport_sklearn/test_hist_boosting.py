@@ -227,7 +227,7 @@ def strange_feeds(feeds, width):
 def test_state_without_encoder_is_refused():
     model = HistGradientBoostingRegressor(categorical_features=[1], max_iter=2).fit(as_matrix(CODES), TARGET)
     model._preprocessor = None
-    with pytest.raises(UnsupportedAttribute, match="since 1.4"):
+    with pytest.raises(UnsupportedAttribute, match=r"since 1\.4"):
         read(model, Sample.of(as_matrix(CODES)))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from modelport_sklearn.handlers.tree_arrays import distinct_rows, round_down
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
 from modelport.errors import InputError, NotFitted, UnsupportedAttribute
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from modelport_sklearn.handlers.tree_arrays import distinct_rows, round_down
 from tests.converters.modelport_sklearn.common import around, check, hard_rows, read, threshold_rows, tree_splits
 
 IRIS, KIND = load_iris(return_X_y=True)
