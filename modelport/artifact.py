@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import tempfile
+import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from . import registry
@@ -60,7 +63,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 def format_of(data: bytes, path: str = "") -> str:
     """The format of an artifact's bytes."""
     by_suffix = registry.writer_for_path(path) if path else None
-    matching = [name for name, module in registry.writers() if module.sniff(data[:4096])]
+    matching = [name for name, module in registry.writers() if _sniffs(module, data[:4096])]
     if by_suffix in matching:
         return str(by_suffix)
     if matching:
@@ -70,28 +73,55 @@ def format_of(data: bytes, path: str = "") -> str:
         raise ArtifactError(
             f"{path!r} is called {by_suffix}, but its content is no {by_suffix} artifact: it is damaged or something else."
         )
-    raise ArtifactError(f"{path or 'This'!r} is no artifact of a known format ({known}).")
+    hint = ": it looks like a saved model, so convert it first" if data[:1] == b"\x80" or data[:2] == b"PK" else ""
+    raise ArtifactError(f"{path or 'This'!r} is no artifact of a known format ({known}){hint}.")
+
+
+def _sniffs(module: ModuleType, head: bytes) -> bool:
+    try:
+        return bool(module.sniff(head))
+    except Exception:  # a stranger's plugin must not keep others from opening their files
+        return False
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
-    """Write to a temporary name in the same folder, then rename: a reader never sees half a file."""
-    target = Path(path)
-    temporary = None
+    """Write to a temporary name in the same folder, then rename: a reader never sees half a file.
+
+    A link is followed and an existing file keeps its permissions. A device or a pipe is written to as it is.
+    """
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:80]}.", suffix=".part", dir=target.parent or ".")
-        with os.fdopen(handle, "wb") as file:
+        mode = _mode(path)
+        if mode is None or stat.S_ISREG(mode):
+            _replace(Path(os.path.realpath(path)), data, None if mode is None else stat.S_IMODE(mode))
+        elif stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        else:
+            Path(path).write_bytes(data)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        why = getattr(error, "strerror", None) or error
+        raise WriteError(f"{os.fspath(path)!r} could not be written ({why}); nothing was left behind.") from None
+    return Path(path)
+
+
+def _mode(path: str | os.PathLike[str]) -> int | None:
+    """What is at a path, behind links: its kind and permissions, or None when nothing is there."""
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _replace(target: Path, data: bytes, permissions: int | None) -> None:
+    temporary = target.parent / f".modelport-{secrets.token_hex(8)}.part"
+    try:
+        with open(temporary, "xb") as file:
+            if permissions is not None:
+                os.chmod(temporary, permissions)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, target)
-    except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        raise WriteError(
-            f"{os.fspath(path)!r} could not be written ({error.strerror or error}); nothing was left behind."
-        ) from None
-    return target
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import sys
@@ -88,24 +90,56 @@ def build_parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name the terminal cannot show must not end in a traceback
     try:
         parsed = build_parser().parse_args(arguments)
-        return int(parsed.run(parsed))
+        code = int(parsed.run(parsed))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except ModelportError as error:
-        print(f"modelport: {error}", file=sys.stderr)
+        complain(str(error))
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return 0
     except KeyboardInterrupt:
-        print("modelport: interrupted; nothing was left half written.", file=sys.stderr)
+        complain("interrupted; nothing was left half written.")
         return 130
     except MemoryError:
-        print("modelport: there is not enough memory for this.", file=sys.stderr)
+        complain("there is not enough memory for this.")
         return 2
     except OSError as error:
-        print(f"modelport: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", file=sys.stderr)
+        _drop_stdout()
+        complain(f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.")
         return 2
+    except Exception as error:
+        if os.environ.get("MODELPORT_DEBUG"):
+            raise
+        first = (str(error).splitlines() or [""])[0]
+        complain(f"an unexpected {type(error).__name__} ({first}): please report it; MODELPORT_DEBUG=1 shows where it happened.")
+        return 2
+
+
+def say(text: object) -> None:
+    """Print lines; control characters in them (names come from files of others) are shown, not obeyed."""
+    print("\n".join(map(_shown, str(text).split("\n"))))
+
+
+def complain(sentence: str) -> None:
+    """An error, on standard error."""
+    print("\n".join(map(_shown, f"modelport: {sentence}".split("\n"))), file=sys.stderr)
+
+
+def _shown(line: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+
+
+def _drop_stdout() -> None:
+    """Standard output cannot be written to: let the interpreter's own flush at exit go nowhere."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 # --- commands -----------------------------------------------------------------------------------------------------------------
@@ -120,9 +154,10 @@ def run_convert(a: argparse.Namespace) -> int:
     from .progress import Progress
 
     targets = _targets(a.to, a.output, a.model, registry.writer_for_path)
-    for format_, _ in targets:
+    for format_, path in targets:
         registry.writer(format_)
-    options: dict[str, Any] = {k: v for k, v in (("style", a.style), ("target", a.target)) if v is not None}
+        _check_output(path)
+    options = _options(a, [format_ for format_, _ in targets])
     with Progress(2 + len(targets)) as bar:
         bar.stage(f"opening {a.model}")
         model = load_model(a.model, trust=a.trust)
@@ -138,18 +173,36 @@ def run_convert(a: argparse.Namespace) -> int:
                 backend=a.backend,
                 vectors="sample" if a.carry_sample else "synthetic",
                 name=a.name,
-                **_options_of(format_, options),
+                **options[format_],
             )
             artifacts.append((path, artifact))
     for path, artifact in artifacts:
         write_atomically(path, artifact.data)
-        print(f"{path}: {len(artifact.data):,} bytes; {artifact.report}")
+    for path, artifact in artifacts:
+        say(f"{path}: {len(artifact.data):,} bytes; {artifact.report}")
     return 0
 
 
-def _options_of(format_: str, options: dict[str, Any]) -> dict[str, Any]:
-    wanted = {"json": ("style",), "onnx": ("target",)}.get(format_, tuple(options))
-    return {k: v for k, v in options.items() if k in wanted}
+def _options(a: argparse.Namespace, formats: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Per format the options that are its own; UsageError for an option of a format that is not written."""
+    options: dict[str, dict[str, Any]] = {format_: {} for format_ in formats}
+    for name, flag, format_ in (("style", f"--{a.style}", "json"), ("target", "--target", "onnx")):
+        value = getattr(a, name)
+        if value is None:
+            continue
+        if format_ not in options:
+            raise UsageError(f"{flag} is an option of {format_}, which is not asked for: leave it out, or add --to {format_}.")
+        options[format_][name] = value
+    return options
+
+
+def _check_output(path: str) -> None:
+    """Refuse what cannot become a file, before the work is done."""
+    folder = os.path.dirname(path) or "."
+    if path == "-" or not os.path.basename(path) or os.path.isdir(path):
+        raise UsageError(f"{path!r} is no name of a file: say -o FILE.")
+    if not os.path.isdir(folder):
+        raise UsageError(f"There is no folder {folder!r} to write {os.path.basename(path)!r} into: make it first.")
 
 
 def _targets(formats: Sequence[str], output: str | None, model: str, by_path: Any) -> list[tuple[str, str]]:
@@ -161,10 +214,14 @@ def _targets(formats: Sequence[str], output: str | None, model: str, by_path: An
         if found is None:
             raise UsageError(f"The suffix of {output!r} is no format's: say --to FORMAT.")
         return [(found, output)]
-    base = os.path.splitext(output if output is not None else os.path.basename(model))[0]
+    formats = list(dict.fromkeys(formats))
     if len(formats) == 1 and output is not None:
+        found = by_path(output)
+        if found not in (None, formats[0]):
+            raise UsageError(f"--to {formats[0]} contradicts -o {output!r}, whose suffix is that of {found}.")
         return [(formats[0], output)]
-    return [(format_, f"{base}.{format_}") for format_ in dict.fromkeys(formats)]
+    base = os.path.splitext(output if output is not None else os.path.basename(model))[0]
+    return [(format_, f"{base}.{format_}") for format_ in formats]
 
 
 def run_verify(a: argparse.Namespace) -> int:
@@ -177,7 +234,7 @@ def run_verify(a: argparse.Namespace) -> int:
     model = load_model(a.model, trust=a.trust) if a.model else None
     sample = load_sample(a.sample) if a.sample else None
     report = verify(a.artifact, model=model, sample=sample, with_=a.consumers)
-    print(json.dumps(report.to_json(), indent=1, allow_nan=False) if a.json else report)
+    say(json.dumps(report.to_json(), indent=1, allow_nan=False) if a.json else report)
     if report.passed:
         return 0
     codes = [c.exit_code for c in report.consumers if c.problem is not None and c.exit_code]
@@ -191,12 +248,18 @@ def run_predict(a: argparse.Namespace) -> int:
     from .artifact import write_atomically
     from .files import load_sample
 
+    if a.output not in (None, "-"):
+        _check_output(a.output)
     predictor = load(a.artifact)
-    text = outputs_as_csv(predictor.predict(load_sample(a.rows)), {o.name: o.classes for o in predictor.outputs})
-    if a.output is None:
-        sys.stdout.write(text)
-    else:
+    rows = load_sample(a.rows, predictor.known_strings())
+    text = outputs_as_csv(predictor.predict(rows), {o.name: o.classes for o in predictor.outputs})
+    if a.output not in (None, "-"):
         write_atomically(a.output, text.encode("utf-8"))
+    elif isinstance(sys.stdout, io.TextIOWrapper):  # UTF-8, whatever the terminal's encoding: labels are data
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8"))
+    else:
+        print(text, end="")
     return 0
 
 
@@ -227,26 +290,26 @@ def run_inspect(a: argparse.Namespace) -> int:
 
     described = inspect(a.artifact)
     if a.json:
-        print(json.dumps(described, indent=1, ensure_ascii=False))
+        say(json.dumps(described, indent=1))
         return 0
-    print(f"{a.artifact}: {described['format']}, {described['bytes']:,} bytes, run by {described['engine']}")
+    say(f"{a.artifact}: {described['format']}, {described['bytes']:,} bytes, run by {described['engine']}")
     model = described["provenance"].get("model")
     if model:
-        print(f"  model     {model}")
+        say(f"  model     {model}")
     for value in described["inputs"]:
         features = (
             f" ({', '.join(value['features'][:6])}{', ...' if len(value['features']) > 6 else ''})" if value["features"] else ""
         )
-        print(f"  input     {value['name']}: {value['dtype']}{value['shape']}, missing: {value['missing']}{features}")
+        say(f"  input     {value['name']}: {value['dtype']}{value['shape']}, missing: {value['missing']}{features}")
     for step in described.get("steps", ()):
-        print(
+        say(
             f"  step      {step['out']} = {step['op']}({', '.join(step['in'])}) -> {step['type']}, "
             f"{step['parameters']:,} parameters"
         )
     for value in described["outputs"]:
-        print(f"  output    {value['name']}: {value['dtype']}, {value['role']}{_classes(value)}")
+        say(f"  output    {value['name']}: {value['dtype']}, {value['role']}{_classes(value)}")
     vectors = described["vectors"]
-    print(
+    say(
         "  vectors   none: nothing proves this artifact"
         if vectors is None
         else f"  vectors   {vectors['rows']} rows, {vectors['source']}: {vectors['kinds']}; tolerance {vectors['tolerance']}"
@@ -266,10 +329,10 @@ def run_plugins(a: argparse.Namespace) -> int:
     found = {group: {name: entry.value for name, entry in registry.plugins(group).items()} for group in registry.GROUPS[:3]}
     found["stubs"] = {stub.name: stub.format for stub in stubs()}
     if a.json:
-        print(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1))
         return 0
     for group, entries in found.items():
-        print(f"{group}: {', '.join(f'{name} ({value})' for name, value in sorted(entries.items())) or 'none'}")
+        say(f"{group}: {', '.join(f'{name} ({value})' for name, value in sorted(entries.items())) or 'none'}")
     return 0
 
 
@@ -279,10 +342,10 @@ def run_doctor(a: argparse.Namespace) -> int:
 
     findings = diagnose()
     if a.json:
-        print(json.dumps(findings, indent=1))
+        say(json.dumps(findings, indent=1))
         return 0
     for finding in findings:
-        print(f"{'ok  ' if finding['ok'] else '--  '} {finding['what']:<28} {finding['says']}")
+        say(f"{'ok  ' if finding['ok'] else '--  '} {finding['what']:<28} {finding['says']}")
     return 0
 
 
@@ -301,7 +364,7 @@ def run_stub(a: argparse.Namespace) -> int:
     for name in dict.fromkeys((*stub.library, *stub.files, "README.md")):
         source = stub.folder / name
         if source.is_file():
-            print(write_atomically(folder / name, source.read_bytes()))
+            say(write_atomically(folder / name, source.read_bytes()))
     return 0
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickletools
 import zipfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from .artifact import read_bytes
-from .errors import ArtifactError, InputError, MissingDependency, Refused, UntrustedFile, UsageError
+from .artifact import format_of, read_bytes
+from .errors import ArtifactError, InputError, MissingDependency, ModelportError, Refused, UntrustedFile
 
 __all__ = ["kind_of_model", "load_model", "load_sample", "pickle_globals"]
 
-COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bz2", b"\xfd7": "xz", b"\x5d\x00": "lzma", b"\x04\x22": "lz4"}
+#: how compressed files begin, and what pandas calls the method
+COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz"}
+#: how joblib's compressed files begin: gzip, bz2, xz, lzma, lz4, zlib
+PACKED_PICKLES = (b"\x1f\x8b", b"BZ", b"\xfd7", b"\x5d\x00", b"\x04\x22", b"\x78")
 
 
 def kind_of_model(path: str | os.PathLike[str]) -> str:
@@ -29,7 +34,7 @@ def kind_of_model(path: str | os.PathLike[str]) -> str:
         return "hdf5"
     if data[:1] == b"\x80" and len(data) > 2 and data[1] <= 5:
         return "pickle"
-    if data[:2] in COMPRESSED or data[:1] == b"\x78":
+    if data.startswith(PACKED_PICKLES):
         return "pickle"
     raise ArtifactError(f"{name!r} is no model file of a known kind (joblib, pickle or skops): it may be truncated.")
 
@@ -56,7 +61,10 @@ def load_model(path: str | os.PathLike[str], *, trust: bool = False) -> Any:
 
     A skops file needs no trust for the types skops knows to be safe.
     """
-    kind = kind_of_model(path)
+    try:
+        kind = kind_of_model(path)
+    except ArtifactError as error:
+        raise _not_a_model(path, error) from None
     if kind == "skops":
         return _load_skops(path, trust)
     if kind != "pickle":
@@ -67,6 +75,17 @@ def load_model(path: str | os.PathLike[str], *, trust: bool = False) -> Any:
             "say --trust (trust=True); a skops file needs no trust."
         )
     return _load_pickle(path)
+
+
+def _not_a_model(path: str | os.PathLike[str], error: ArtifactError) -> ArtifactError:
+    """The error about an unknown file, or a better one when it is an artifact."""
+    try:
+        found = format_of(read_bytes(path), os.fspath(path))
+    except ModelportError:
+        return error
+    return ArtifactError(
+        f"{os.fspath(path)!r} is no saved model, but looks like {found}: convert takes a joblib, pickle or skops file."
+    )
 
 
 def _load_pickle(path: str | os.PathLike[str]) -> Any:
@@ -89,9 +108,15 @@ def _load_pickle(path: str | os.PathLike[str]) -> Any:
         raise MissingDependency(
             f"The model in {os.fspath(path)!r} needs {error.name or error}, which cannot be imported here."
         ) from None
+    except AttributeError as error:
+        raise MissingDependency(
+            f"The model in {os.fspath(path)!r} needs something that is not found here ({_first_line(error)}): install what it was "
+            "made with, and keep classes of your own in a module that can be imported."
+        ) from None
     except Exception as error:  # unpickling can raise anything at all
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ArtifactError(f"{os.fspath(path)!r} cannot be opened as a model: {first}. It may be truncated.") from None
+        raise ArtifactError(
+            f"{os.fspath(path)!r} cannot be opened as a model: {_first_line(error)}. It may be truncated."
+        ) from None
 
 
 def _load_skops(path: str | os.PathLike[str], trust: bool) -> Any:
@@ -110,8 +135,7 @@ def _load_skops(path: str | os.PathLike[str], trust: bool) -> Any:
     except UntrustedFile:
         raise
     except Exception as error:  # a damaged file can fail anywhere inside
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ArtifactError(f"{os.fspath(path)!r} cannot be opened as a skops file: {first}.") from None
+        raise ArtifactError(f"{os.fspath(path)!r} cannot be opened as a skops file: {_first_line(error)}.") from None
 
 
 def pickle_globals(data: bytes) -> list[str]:
@@ -132,8 +156,12 @@ def pickle_globals(data: bytes) -> list[str]:
     return sorted(names)
 
 
-def load_sample(path: str | os.PathLike[str]) -> Any:
-    """A sample from a CSV or parquet file, as a DataFrame."""
+def load_sample(path: str | os.PathLike[str], strings: Mapping[str, Collection[str]] | None = None) -> Any:
+    """A table from a CSV file (UTF-8, perhaps compressed) or a parquet file, as a DataFrame.
+
+    strings names columns of a CSV file that hold strings, with strings that are known to be no missing value: "01" is then not
+    the number 1, and "NA" is missing only where it is not known.
+    """
     name = os.fspath(path)
     data = read_bytes(path)
     try:
@@ -142,15 +170,39 @@ def load_sample(path: str | os.PathLike[str]) -> Any:
         raise MissingDependency("Reading a sample file needs pandas: pip install pandas.") from None
     try:
         if data[:4] == b"PAR1":
-            return pandas.read_parquet(path)
+            return pandas.read_parquet(io.BytesIO(data))
         if name.lower().endswith((".parquet", ".pq")):
             raise InputError(f"{name!r} is called parquet, but its content is not: it may be truncated.")
-        return pandas.read_csv(path, float_precision="round_trip")
+        return _csv(pandas, name, data, strings or {})
+    except InputError:
+        raise
     except ImportError:
         raise MissingDependency("Reading parquet needs pyarrow: pip install pyarrow.") from None
-    except (ValueError, OSError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{name!r} cannot be read as a table: {(str(error).splitlines() or ['it is damaged'])[0]}.") from None
-    except UsageError:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name!r} is no text in UTF-8 (byte {error.start}): save the table as UTF-8, or as parquet.") from None
+    except MemoryError:
         raise
+    except Exception as error:  # a damaged file can fail anywhere inside
+        raise InputError(f"{name!r} cannot be read as a table: {_first_line(error)}.") from None
+
+
+def _csv(pandas: Any, name: str, data: bytes, strings: Mapping[str, Collection[str]]) -> Any:
+    packed = next((method for magic, method in COMPRESSED.items() if data.startswith(magic)), None)
+
+    def read(**options: Any) -> Any:
+        return pandas.read_csv(io.BytesIO(data), compression=packed, float_precision="round_trip", low_memory=False, **options)
+
+    frame = read(dtype=dict.fromkeys(strings, str))
+    first = str(frame.columns[0]) if len(frame.columns) == 1 else ""
+    if ";" in first or "\t" in first:
+        raise InputError(f"{name!r} has one column called {first[:80]!r}: separate the columns by commas.")
+    doubtful = [n for n in strings if n in frame and frame[n].isna().any()]
+    if doubtful:
+        cells = read(dtype=str, keep_default_na=False, usecols=doubtful)
+        for n in doubtful:
+            frame[n] = frame[n].where(frame[n].notna() | ~cells[n].isin(list(strings[n])), cells[n])
+    return frame
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0].rstrip(". ") or type(error).__name__

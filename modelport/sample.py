@@ -6,7 +6,8 @@ artifact answers what the original answers on float64 rows. pandas is used only 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .graph import Input
 
-__all__ = ["Column", "Sample"]
+__all__ = ["NUMBERS", "Column", "Sample", "as_array", "is_missing"]
 
 Array = NDArray[Any]
+#: what counts as a number in a column of objects
+NUMBERS = (bool, int, float, np.integer, np.floating, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,12 @@ class Sample:
         """Read a sample; `names` are the model's own feature names, used when the data has none and the widths agree."""
         if isinstance(data, Sample):
             return data
+        if isinstance(data, Iterator):
+            data = list(data)
         if hasattr(data, "to_pandas") and not hasattr(data, "iloc"):
             data = data.to_pandas()
         if hasattr(data, "iloc") and hasattr(data, "columns"):
             return cls._of_frame(data)
-        if hasattr(data, "iloc") and hasattr(data, "to_numpy"):
-            data = data.to_numpy()
-        if hasattr(data, "toarray"):
-            data = data.toarray()
         if isinstance(data, Mapping):
             return cls._of_columns(data)
         if isinstance(data, (list, tuple)) and data and isinstance(data[0], Mapping):
@@ -75,10 +76,7 @@ class Sample:
 
     @classmethod
     def _of_frame(cls, frame: Any) -> Sample:
-        names = [str(c) for c in frame.columns]
-        if len(set(names)) != len(names):
-            raise InputError("The sample has two columns of the same name: give every column its own.")
-        columns = [_column(name, frame.iloc[:, j]) for j, name in enumerate(names)]
+        columns = [_column(str(name), frame.iloc[:, j]) for j, name in enumerate(frame.columns)]
         named = all(isinstance(c, str) for c in frame.columns)
         return cls._of(columns, named=named, frame=True)
 
@@ -91,15 +89,15 @@ class Sample:
 
     @classmethod
     def _of_records(cls, records: Sequence[Mapping[str, Any]]) -> Sample:
+        odd = next((i for i, record in enumerate(records) if not isinstance(record, Mapping)), None)
+        if odd is not None:
+            raise InputError(f"Row {odd} of the sample is of type {type(records[odd]).__name__}, but row 0 is a record.")
         names = list(dict.fromkeys(name for record in records for name in record))
         return cls._of_columns({name: [record.get(name) for record in records] for name in names})
 
     @classmethod
     def _of_array(cls, data: Any, names: Sequence[str] | None) -> Sample:
-        try:
-            array = np.asarray(data)
-        except ValueError:
-            raise InputError("The sample's rows differ in length: every row needs the same columns.") from None
+        array = as_array(data, "The sample")
         if array.ndim == 1 and array.dtype.kind in "UO" and len(array) and all(isinstance(v, str) for v in array):
             column = Column("text", "str", array.astype(object), array.dtype)
             return cls((column,), "text", False, False)
@@ -114,6 +112,9 @@ class Sample:
 
     @classmethod
     def _of(cls, columns: Sequence[Column], named: bool, frame: bool) -> Sample:
+        twice = [name for name, times in Counter(c.name for c in columns).items() if times > 1]
+        if twice:
+            raise InputError(f"The sample has two columns of the same name, {twice[0]!r}: give every column its own.")
         kind = "matrix" if all(c.dtype == "f64" for c in columns) else "table"
         return cls(tuple(columns), kind, named, frame)
 
@@ -180,37 +181,66 @@ def matrix_name(features: Sequence[str]) -> str:
     return name
 
 
-def _column(name: str, data: Any) -> Column:
-    dtype = getattr(data, "dtype", None)
-    values = data.to_numpy() if hasattr(data, "to_numpy") else np.asarray(data, dtype=None if dtype is not None else object)
-    if values.ndim != 1:
-        raise InputError(f"Column {name!r} has shape {values.shape}: one value per row is needed.")
-    if values.dtype.kind in "fiub":
-        return Column(name, "f64", values.astype(np.float64), dtype)
-    if values.dtype.kind in "mMc":
-        raise InputError(
-            f"Column {name!r} holds {values.dtype}, which has no portable form: turn it into numbers or strings first."
-        )
-    present = [v for v in values.tolist() if not _is_missing(v)]
-    marker = next((v for v in values.tolist() if _is_missing(v)), float("nan"))
-    if present and all(isinstance(v, (bool, int, float, np.number, np.bool_)) for v in present):
-        return Column(
-            name, "f64", np.array([np.nan if _is_missing(v) else float(v) for v in values], dtype=np.float64), dtype, marker
-        )
-    wrong = [v for v in present if not isinstance(v, str)]
-    if wrong:
-        raise InputError(
-            f"Column {name!r} mixes strings with {type(wrong[0]).__name__} ({wrong[0]!r}): "
-            "a column holds numbers or strings, not both."
-        )
-    return Column(name, "str", np.array([None if _is_missing(v) else str(v) for v in values], dtype=object), dtype, marker)
+def as_array(data: Any, what: str) -> Array:
+    """Rows or a column as an array whose cells keep their kinds (NumPy alone makes strings of [1.5, "a"] and of ["a", nan]).
+
+    InputError begins with `what`.
+    """
+    if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
+        raise InputError(f"{what} has masked cells, which have no portable form: fill them with NaN or None first.")
+    if hasattr(data, "toarray"):
+        data = data.toarray()
+    elif hasattr(data, "to_numpy"):
+        data = data.to_numpy()
+    try:
+        array = np.asarray(data)
+    except ValueError:
+        raise InputError(f"{what} has rows that differ in length: every row needs the same columns.") from None
+    except OverflowError:  # an integer beyond all dtypes beside a float
+        return np.asarray(data, dtype=object)
+    if array.dtype.kind == "U" and not isinstance(data, np.ndarray):
+        return np.asarray(data, dtype=object)
+    return array
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """None, NaN and pandas' NA and NaT."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, (float, np.floating)) and bool(value != value)
+
+
+def _column(name: str, data: Any) -> Column:
+    dtype = getattr(data, "dtype", None)
+    values = as_array(data, f"Column {name!r}")
+    if values.ndim != 1:
+        raise InputError(f"Column {name!r} has shape {values.shape}: one value per row is needed.")
+    if values.dtype.kind in "fiub":
+        return Column(name, "f64", values.astype(np.float64), dtype)
+    if values.dtype.kind not in "OU":
+        raise InputError(
+            f"Column {name!r} holds {values.dtype}, which has no portable form: turn it into numbers or strings first."
+        )
+    cells = values.tolist()
+    present = [v for v in cells if not is_missing(v)]
+    marker = next((v for v in cells if is_missing(v)), float("nan"))
+    numeric = all(isinstance(v, NUMBERS) for v in present)
+    if numeric and (present or getattr(dtype, "kind", "O") in "fiub"):  # no cell: a nullable dtype still says it is numbers
+        return Column(name, "f64", _floats(name, cells), dtype, marker)
+    wrong = [v for v in present if not isinstance(v, str)]
+    if wrong:
+        kinds = "mixes strings with" if len(wrong) < len(present) else "holds"
+        raise InputError(
+            f"Column {name!r} {kinds} {type(wrong[0]).__name__} ({wrong[0]!r}): a column holds numbers or strings, not both."
+        )
+    return Column(name, "str", np.array([None if is_missing(v) else str(v) for v in cells], dtype=object), dtype, marker)
+
+
+def _floats(name: str, cells: Sequence[Any]) -> Array:
+    try:
+        return np.array([np.nan if is_missing(v) else float(v) for v in cells], dtype=np.float64)
+    except OverflowError:
+        raise InputError(f"Column {name!r} holds an integer too large for a double.") from None
 
 
 def _series(pandas: Any, column: Column, values: Array) -> Any:

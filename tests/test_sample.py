@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,10 +98,36 @@ def test_texts() -> None:
         ({"when": np.array(["2020-01-01"], "datetime64[D]")}, "no portable form"),
         ({"z": np.array([1j])}, "no portable form"),
         ({"mix": ["a", 1]}, "mixes strings with int"),
-        ({"things": [object()]}, "mixes strings with object"),
+        ({"things": [object()]}, "holds object"),
+        ({"d": [Decimal("1.5")]}, "holds Decimal"),
+        ({"bytes": np.array([b"a"])}, "no portable form"),
+        ({"huge": [10**400]}, "too large for a double"),
+        ([[1.5, 10**400]], "too large for a double"),
+        ({"one": 3}, "one value per row"),
+        ({1: [1.0], "1": [2.0]}, "same name, '1'"),
+        ([{"a": 1}, [2]], "Row 1 of the sample is of type list"),
+        (np.ma.masked_array([[1.0, 2.0]], [[True, False]]), "masked"),
+        (None, "two axes"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "same name"),
     ],
 )
 def test_what_cannot_be_a_sample(data: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Sample.of(data)
+
+
+@pytest.mark.parametrize("rows", [[["x", 1.5], [None, 2.0]], [["x", 1.5], [float("nan"), 2.0]]])
+def test_lists_of_mixed_rows_keep_their_kinds(rows: list) -> None:
+    """NumPy alone would make strings of the numbers, and the string 'nan' of a missing cell."""
+    sample = Sample.of(rows)
+    assert [(c.dtype, c.values.tolist()) for c in sample.columns] == [("str", ["x", None]), ("f64", [1.5, 2.0])]
+
+
+def test_a_column_of_a_nullable_dtype_without_any_value_is_still_numbers() -> None:
+    frame = pd.DataFrame({"n": pd.array([None, None], dtype="Int64"), "s": pd.array([None, None], dtype="string")})
+    assert [c.dtype for c in Sample.of(frame).columns] == ["f64", "str"]
+
+
+def test_generators_of_rows_and_of_records() -> None:
+    assert Sample.of([1.0, float(i)] for i in range(2)).feeds()["X"].tolist() == [[1.0, 0.0], [1.0, 1.0]]
+    assert Sample.of({"a": i} for i in range(2)).names == ["a"]

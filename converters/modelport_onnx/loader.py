@@ -49,8 +49,8 @@ def load(data: bytes, options: Mapping[str, Any]) -> OnnxModel:
     if len(data) > LIMITS.document_bytes:
         raise ArtifactError(f"The ONNX file has {len(data)} bytes, more than the limit of {LIMITS.document_bytes}.")
     model = parse_model(data)
-    text = next((entry.value for entry in model.metadata_props if entry.key == metadata.KEY), None)
-    found = None if text is None else metadata.read(data, text, options.get("digest", True) is not False)
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    found = metadata.read(data, entries, options.get("digest", True) is not False)
     refuse_external(model)
     check_trees(model)
     del model

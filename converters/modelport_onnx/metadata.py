@@ -1,6 +1,6 @@
 """What an ONNX model of ours carries beside its graph: the declaration of inputs and outputs, vectors, provenance, digests.
 
-It is one JSON object under `modelport.document` in metadata_props:
+metadata_props has two entries. `modelport.document` is one JSON object:
 
     {"format": "modelport-onnx", "version": "1.0", "name"?, "doc"?, "target": "onnxruntime>=1.21",
      "inputs": [{"name", "dtype", "shape", "missing", "features"?}],
@@ -8,8 +8,10 @@ It is one JSON object under `modelport.document` in metadata_props:
      "null"?: the string that stands for a missing one,
      "block": rows to run at once,
      "verification"?: as in docs/format.md, section 10,
-     "provenance"?: {...},
-     "digest": {"graph": sha256 of the file without metadata_props, "document": sha256 of this object without "digest"}}
+     "provenance"?: {...}}
+
+`modelport.digest` is {"graph": SHA-256 of the file without metadata_props, "document": SHA-256 of the document's text}, so that
+every flipped bit is noticed.
 """
 
 from __future__ import annotations
@@ -32,11 +34,11 @@ from modelport.graph import Input, Output
 from . import wire
 from .builder import NULL
 
-__all__ = ["KEY", "Metadata", "read", "seal"]
+__all__ = ["DIGEST", "KEY", "Metadata", "read", "seal"]
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-KEY = "modelport.document"
+KEY, DIGEST = "modelport.document", "modelport.digest"
 FORMAT, VERSION = "modelport-onnx", "1.0"
 BLOCK_ELEMENTS = 1 << 22
 
@@ -72,8 +74,8 @@ def seal(model: bytes, document: Document, names: Mapping[str, str], target: str
         content["verification"] = json.loads(verification(document.vectors, graph))
     if document.provenance:
         content["provenance"] = dict(document.provenance)
-    content["digest"] = {"graph": _graph_digest(model), "document": _document_digest(content)}
-    return model + wire.metadata(KEY, _json(content))
+    text = _json(content)
+    return model + wire.metadata(KEY, text) + wire.metadata(DIGEST, _json(_digests(model, text.encode())))
 
 
 def _declared(value: Input) -> dict[str, Any]:
@@ -92,46 +94,44 @@ def _json(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _graph_digest(data: bytes) -> str:
-    """sha256 of an encoded model without its metadata_props."""
-    digest, view = hashlib.sha256(), memoryview(data)
+def _digests(data: bytes, text: bytes) -> dict[str, str]:
+    """SHA-256 of an encoded model without its metadata_props, and of its document's text."""
+    graph, view = hashlib.sha256(), memoryview(data)
     for item in wire.fields(view):
         if item.number != wire.METADATA_FIELD:
-            digest.update(view[item.start : item.end])
-    return digest.hexdigest()
-
-
-def _document_digest(content: Mapping[str, Any]) -> str:
-    """sha256 of the metadata without its digests, keys sorted."""
-    plain = {key: value for key, value in content.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+            graph.update(view[item.start : item.end])
+    return {"graph": graph.hexdigest(), "document": hashlib.sha256(text).hexdigest()}
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------------
 
 
-def read(data: bytes, text: str | bytes, check_digest: bool = True) -> Metadata:
-    """The metadata of a model's bytes, of which `text` is the entry `modelport.document`.
+def read(data: bytes, entries: Mapping[str | bytes, str | bytes], check_digest: bool = True) -> Metadata | None:
+    """What a model's bytes declare, of which `entries` is metadata_props; None for a model that is not ours.
 
     Raises ArtifactError when it is damaged or, with `check_digest`, when the file is not the one that was written.
     """
-    content = parse(text if isinstance(text, bytes) else text.encode())  # protobuf gives bytes that are no UTF-8 as bytes
+    if KEY not in entries and DIGEST not in entries:
+        return None
+    # protobuf gives text that is no UTF-8 as bytes
+    document, digest = (v if isinstance(v, bytes) else v.encode() for v in (entries.get(KEY, b""), entries.get(DIGEST, b"")))
+    if check_digest:
+        _check_digests(data, document, digest)
+    content = parse(document)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ArtifactError(f"The metadata {KEY!r} is not an object of format {FORMAT!r}.")
     if str(content.get("version")).partition(".")[0] != "1":
         raise Unsupported(f"The model's metadata is of version {content.get('version')!r}; this reader knows version 1.")
-    if check_digest:
-        _check_digests(data, content)
     try:
         return _metadata(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"The metadata {KEY!r} is not well-formed: {type(error).__name__} {error}.") from None
 
 
-def _check_digests(data: bytes, content: Mapping[str, Any]) -> None:
-    digest = content.get("digest")
-    for part, found in (("graph", _graph_digest(data)), ("document", _document_digest(content))):
-        if not isinstance(digest, dict) or digest.get(part) != found:
+def _check_digests(data: bytes, document: bytes, digest: bytes) -> None:
+    written = parse(digest) if digest else None
+    for part, found in _digests(data, document).items():
+        if not isinstance(written, dict) or written.get(part) != found:
             raise ArtifactError(
                 f"The {part} in this ONNX file is not the one that was written: it was damaged or edited (its SHA-256 differs). "
                 "Convert the model again, or load it with digest=False."

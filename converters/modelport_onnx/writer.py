@@ -31,7 +31,8 @@ LARGEST = (1 << 31) - 1
 DOC = (
     "Written by modelport. Inputs and outputs are plain tensors, rows first; f64 throughout. Running fails, naming the reason, "
     "where the original model refuses a row (missing values it does not accept, unknown categories). "
-    "metadata_props['modelport.document'] declares inputs and outputs and carries rows with the original model's answers."
+    "metadata_props['modelport.document'] declares inputs and outputs and carries rows with the original model's answers. "
+    "Several threads may change the last bits of tree ensembles; one (intra_op_num_threads=1) does not."
 )
 NULL_DOC = " In string inputs and outputs, a missing value is the string U+FDD0 followed by 'null'."
 

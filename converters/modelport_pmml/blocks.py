@@ -149,12 +149,20 @@ class TreeBlock(Block):
     """One column of an ensemble: the sum of its trees from `start`, or their average."""
 
     def __init__(
-        self, wish: str, forest: Forest, inputs: dict[int, Expression], column: int, start: Expression | float | None, average: bool
+        self,
+        wish: str,
+        forest: Forest,
+        inputs: dict[int, Expression],
+        column: int,
+        start: Expression | float | None,
+        average: bool,
     ) -> None:
         step = forest.step
         self.columns = inputs
         needed = list(self.columns.values()) + ([start] if isinstance(start, Expression) else [])
-        super().__init__([wish], needed, isinstance(start, Expression) and start.nullable or step.attributes["missing"] == "error")
+        super().__init__(
+            [wish], needed, (isinstance(start, Expression) and start.nullable) or step.attributes["missing"] == "error"
+        )
         self.nullable = self.nullable and any(x.nullable for x in needed)
         self.forest, self.step = forest, step
         self.column, self.start, self.average = column, start, average

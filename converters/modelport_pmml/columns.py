@@ -114,7 +114,7 @@ def lookup(c: Compiler, step: Step, j: int) -> Expression:
     x, a = c.column(step.inputs[0], j), step.attributes
     keys, values = a["keys"].tolist(), a["values"].tolist()
     default = a.get("default")
-    if any(v is None or v != v for v in values) or default is not None and default != default:
+    if any(v is None or v != v for v in values) or (default is not None and default != default):
         raise no_form(step, "it makes values missing")
     pairs, missing = _split_missing(keys, values)
     missing = default if missing is None else missing
@@ -166,7 +166,9 @@ def onehot(c: Compiler, step: Step, j: int) -> Expression:
     column, code = divmod(j, size)
     direct = _indicator(c, step.inputs[0], column, code)
     if direct is not None:
-        direct.hint = direct.hint or f"{step.output}({c.column_label(step.inputs[0], column)}={_category(c, step.inputs[0], column, code)})"
+        direct.hint = (
+            direct.hint or f"{step.output}({c.column_label(step.inputs[0], column)}={_category(c, step.inputs[0], column, code)})"
+        )
         return direct
     if not _bounded(c, step.inputs[0], column, size):
         raise no_form(step, "its codes come from the data, and PMML would not refuse one outside the range")
@@ -276,7 +278,9 @@ def take(c: Compiler, step: Step, j: int) -> Expression:
         hits = c.make.table(index, [(float(i), float(v)) for i, v in enumerate(entries)], None, None, "double")
         return c.make.compare("equal", hits, c.make.constant(1.0))
     type_ = "string" if table.dtype == object else "double"
-    return c.make.table(index, [(float(i), v if type_ == "string" else exact(v)) for i, v in enumerate(entries)], None, None, type_)
+    return c.make.table(
+        index, [(float(i), v if type_ == "string" else exact(v)) for i, v in enumerate(entries)], None, None, type_
+    )
 
 
 def _chooses(index: Expression) -> bool:

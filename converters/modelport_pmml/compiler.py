@@ -66,9 +66,8 @@ class Compiler:
                 found.hint = self._label(value, j)
             self._columns[value, j] = found
             if len(self.make) > MAX_EXPRESSIONS:
-                raise Unsupported(
-                    f"{self.producers.get(value, value)} would need more than {MAX_EXPRESSIONS} PMML expressions: write JSON or ONNX."
-                )
+                where = self.producers.get(value, value)
+                raise Unsupported(f"{where} would need more than {MAX_EXPRESSIONS} PMML expressions: write JSON or ONNX.")
         return found
 
     def row(self, value: str) -> list[Expression]:
@@ -143,7 +142,6 @@ class Compiler:
             self._known_blocks[key] = block.index
         block = self.blocks[self._known_blocks[key]]
         return self.make.raw(block.index, position, block.nullable)
-
 
     def forest(self, step: Step, rounded: frozenset[int], narrow: frozenset[int]) -> Forest:
         """The nodes of a tree_ensemble step, prepared once for all its columns (see Forest)."""

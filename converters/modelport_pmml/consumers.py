@@ -77,7 +77,7 @@ class Scorer:
 
 def _cell(value: Any, dtype: str, row: int, output: str, engine: str) -> Any:
     """One answer in the output's dtype; a missing integer or boolean has no form, so the row is refused."""
-    missing = value is None or dtype not in FLOATS and value == MISSING_LONG
+    missing = value is None or (dtype not in FLOATS and value == MISSING_LONG)
     if dtype == "str":
         return None if missing else str(value)
     if dtype in FLOATS:
@@ -149,7 +149,7 @@ def pypmml(data: bytes) -> Scorer:
 def _backend() -> Any:
     """The Java machine in this process, started once, without a way to the network."""
     try:
-        import jpype
+        import jpype  # type: ignore[import-untyped]
         from jpmml_evaluator import _classpath
         from jpmml_evaluator.jpype import JPypeBackend
     except ImportError:
@@ -162,7 +162,9 @@ def _backend() -> Any:
     try:
         return JPypeBackend()
     except Exception as error:
-        raise MissingDependency(f"The running Java machine has no JPMML-Evaluator on its class path: {_sentence(error)}") from None
+        raise MissingDependency(
+            f"The running Java machine has no JPMML-Evaluator on its class path: {_sentence(error)}"
+        ) from None
 
 
 class _Jpmml(Scorer):

@@ -1,5 +1,6 @@
-"""What the XML cannot say by itself, in Extensions of the Header: the declared inputs and outputs, the carried rows exactly, where
-the model comes from, and a hash of the whole file.
+"""What the XML cannot say by itself, in Extensions of the Header.
+
+The declared inputs and outputs, the carried rows exactly, where the model comes from, and a hash of the whole file.
 
 The numbers of the model are never read from here, only from the PMML elements.
 """
@@ -38,7 +39,7 @@ class Declared:
 
 @dataclass(frozen=True)
 class Carried:
-    """A declaration read back: inputs and outputs as the graph had them, and what proves them. shapes are row shapes of outputs."""
+    """A declaration read back: inputs and outputs as the graph had them, row shapes of outputs, and what proves them."""
 
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
@@ -129,7 +130,8 @@ def _carried(value: Mapping[str, Any], limits: Limits) -> Carried:
         for v in value["inputs"]
     )
     outputs = tuple(
-        Output(v["name"], v["name"], v["dtype"], v["role"], tuple(v["classes"]) if "classes" in v else None) for v in value["outputs"]
+        Output(v["name"], v["name"], v["dtype"], v["role"], tuple(v["classes"]) if "classes" in v else None)
+        for v in value["outputs"]
     )
     shapes = {v["name"]: tuple(int(k) for k in v["shape"]) for v in value["outputs"]}
     fields = Declared(
@@ -148,13 +150,17 @@ def _carried(value: Mapping[str, Any], limits: Limits) -> Carried:
 def _check_widths(inputs: Sequence[Input], shapes: Mapping[str, tuple[int, ...]], fields: Declared) -> None:
     for value in inputs:
         if len(fields.inputs[value.name]) != value.type.width:
-            raise ArtifactError(f"Input {value.name!r} is declared with {len(fields.inputs[value.name])} fields for {value.type}.")
+            raise ArtifactError(
+                f"Input {value.name!r} is declared with {len(fields.inputs[value.name])} fields for {value.type}."
+            )
     for name, shape in shapes.items():
         width = 1
         for length in shape:
             width *= length
         if len(fields.outputs[name]) != width or len(shape) > 1:
-            raise ArtifactError(f"Output {name!r} is declared with {len(fields.outputs[name])} fields for row shape {list(shape)}.")
+            raise ArtifactError(
+                f"Output {name!r} is declared with {len(fields.outputs[name])} fields for row shape {list(shape)}."
+            )
 
 
 def _vectors(
@@ -173,5 +179,7 @@ def _vectors(
     check_vectors(vectors, inputs, outputs, limits.vector_rows)
     for name, shape in shapes.items():
         if wanted[name].shape[1:] != shape:
-            raise ArtifactError(f"The vectors of output {name!r} have row shape {list(wanted[name].shape[1:])}, not {list(shape)}.")
+            raise ArtifactError(
+                f"The vectors of output {name!r} have row shape {list(wanted[name].shape[1:])}, not {list(shape)}."
+            )
     return vectors

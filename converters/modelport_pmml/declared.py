@@ -14,33 +14,9 @@ from modelport.graph import LIMITS, Input, Limits, Output
 from .declaration import EXTENDER, Carried, Declared, read_declaration
 from .parse import Element
 
-__all__ = ["DATA_TYPES", "MODELS", "declared_in", "final_model", "output_elements", "top_model"]
+__all__ = ["DATA_TYPES", "declared_in", "final_model", "output_elements", "top_model"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
-#: every model element of PMML 4.4
-MODELS = frozenset(
-    {
-        "AnomalyDetectionModel",
-        "AssociationModel",
-        "BaselineModel",
-        "BayesianNetworkModel",
-        "ClusteringModel",
-        "GaussianProcessModel",
-        "GeneralRegressionModel",
-        "MiningModel",
-        "NaiveBayesModel",
-        "NearestNeighborModel",
-        "NeuralNetwork",
-        "RegressionModel",
-        "RuleSetModel",
-        "Scorecard",
-        "SequenceModel",
-        "SupportVectorMachineModel",
-        "TextModel",
-        "TimeSeriesModel",
-        "TreeModel",
-    }
-)
 #: PMML dataType -> our dtype
 DATA_TYPES = {"double": "f64", "float": "f32", "integer": "f64", "string": "str", "boolean": "bool"}
 ROLES = {"probability": "probability", "predictedValue": "prediction", "affinity": "score"}
@@ -48,7 +24,7 @@ ROLES = {"probability": "probability", "predictedValue": "prediction", "affinity
 
 def top_model(root: Element) -> Element:
     """The model of a document."""
-    found = [c for c in root.children if c.tag in MODELS]
+    found = root.models()
     if not found:
         raise ArtifactError("The PMML document holds no model.")
     if len(found) > 1:
@@ -61,7 +37,7 @@ def final_model(model: Element) -> Element:
     segmentation = model.find("Segmentation") if model.tag == "MiningModel" else None
     if segmentation is not None and segmentation.get("multipleModelMethod") == "modelChain":
         segments = list(segmentation.all("Segment"))
-        inner = [c for c in segments[-1].children if c.tag in MODELS] if segments else []
+        inner = segments[-1].models() if segments else []
         if inner:
             return final_model(inner[0])
     return model
@@ -113,17 +89,23 @@ def _check_against(carried: Carried, root: Element) -> None:
     for value in carried.inputs:
         for name in carried.fields.inputs[value.name]:
             if name not in dictionary or name not in active:
-                raise ArtifactError(f"The declaration says input {value.name!r} is field {name!r}, which the model does not read.")
+                raise ArtifactError(
+                    f"The declaration says input {value.name!r} is field {name!r}, which the model does not read."
+                )
             known = DATA_TYPES.get(dictionary[name].get("dataType", ""))
             if known != ("f64" if value.dtype == "i64" else value.dtype):
                 raise ArtifactError(f"The declaration says input {value.name!r} is {value.dtype}, but field {name!r} is {known}.")
             refuses = active[name].get("missingValueTreatment") == "returnInvalid"
             if value.missing == "error" and not refuses and value.dtype in ("f64", "f32", "str"):
-                raise ArtifactError(f"The declaration says input {value.name!r} refuses missing values; its MiningField does not.")
+                raise ArtifactError(
+                    f"The declaration says input {value.name!r} refuses missing values; its MiningField does not."
+                )
     for output in carried.outputs:
         missing = [n for n in carried.fields.outputs[output.name] if n not in named]
         if missing:
-            raise ArtifactError(f"The declaration says output {output.name!r} is field {missing[0]!r}, which the model does not give.")
+            raise ArtifactError(
+                f"The declaration says output {output.name!r} is field {missing[0]!r}, which the model does not give."
+            )
 
 
 # --- files of others ----------------------------------------------------------------------------------------------------------
@@ -139,7 +121,9 @@ def _foreign(root: Element, limits: Limits) -> Carried:
             raise ArtifactError(f"The MiningSchema reads the field {name!r}, which the DataDictionary does not define.")
         dtype = DATA_TYPES.get(dictionary[name].get("dataType", ""))
         if dtype is None:
-            raise Unsupported(f"The field {name!r} is of dataType {dictionary[name].get('dataType')}, which this reader does not know.")
+            raise Unsupported(
+                f"The field {name!r} is of dataType {dictionary[name].get('dataType')}, which this reader does not know."
+            )
         refuses = f.get("missingValueTreatment") == "returnInvalid" or dtype == "bool"
         inputs.append(Input(name, dtype, (1,), "error" if refuses else "null" if dtype == "str" else "nan"))
     if not inputs:
@@ -170,10 +154,12 @@ def _foreign_outputs(model: Element, dictionary: Mapping[str, Element]) -> Itera
     if target is not None and target not in names:
         yield Output(target, target, "f64" if classes_dtype == "f32" else classes_dtype, "prediction")
     if target is None and not fields:
-        yield Output("prediction", "prediction", classes_dtype, "cluster" if model.get("functionName") == "clustering" else "prediction")
+        yield Output(
+            "prediction", "prediction", classes_dtype, "cluster" if model.get("functionName") == "clustering" else "prediction"
+        )
     for f in fields:
         feature = f.get("feature", "predictedValue") or "predictedValue"
-        dtype = DATA_TYPES.get(f.get("dataType", ""), None)
+        dtype = DATA_TYPES.get(f.get("dataType", ""))
         if dtype is None:
             dtype = classes_dtype if feature == "predictedValue" else "str" if feature in ("entityId", "decision") else "f64"
         yield Output(f.need("name"), f.need("name"), "f64" if dtype == "f32" else dtype, ROLES.get(feature, "score"))
@@ -200,7 +186,7 @@ def _foreign_vectors(model: Element, carried: Carried, limits: Limits) -> Vector
         if name in outputs and outputs[name].dtype == "f64":
             precision, threshold = float(f.get("precision") or 1e-6), float(f.get("zeroThreshold") or 1e-16)
             tolerance[name] = Tolerance(atol=threshold * (1 + precision), rtol=precision)
-    names = [v.name for v in (*carried.inputs, *carried.outputs)]
+    names = [v.name for v in carried.inputs] + [o.name for o in carried.outputs]
     table = verification.find("InlineTable")
     if table is None or any(n not in columns for n in names):
         return None
@@ -221,6 +207,8 @@ def _column(rows: list[dict[str, str]], column: str, dtype: str) -> Array:
     if dtype == "bool":
         return np.array([c == "true" for c in cells], dtype=bool)
     try:
-        return np.array([float("nan") if c is None else float(c) for c in cells], dtype=np.float64 if dtype == "f64" else np.float32)
+        return np.array(
+            [float("nan") if c is None else float(c) for c in cells], dtype=np.float64 if dtype == "f64" else np.float32
+        )
     except ValueError:
         raise ArtifactError(f"The ModelVerification holds text in column {column!r}, where numbers belong.") from None

@@ -34,7 +34,7 @@ class Expression:
 
     def __init__(self, kind: str, args: tuple[Expression, ...], data: Any, type_: str, nullable: bool, index: int) -> None:
         self.kind, self.args, self.data, self.type, self.nullable, self.index = kind, args, data, type_, nullable, index
-        self.level = data[0] + 1 if kind == "raw" else max((a.level for a in args), default=0)
+        self.level: int = data[0] + 1 if kind == "raw" else max((a.level for a in args), default=0)
         self.hint: str | None = None
 
 
@@ -129,7 +129,12 @@ class Expressions:
         return self._make("apply", (condition, yes, no), "if", yes.type, yes.nullable or no.nullable)
 
     def compare(self, function: str, x: Expression, y: Expression) -> Expression:
-        """A comparison that is false (notEqual: true) where an argument is missing."""
+        """A comparison that is false (notEqual: true) where an argument is missing.
+
+        A string is compared with a constant by an indicator, because some scorers read an empty Constant as missing.
+        """
+        if function == "equal" and x.type == "string" and y.kind == "constant":
+            return self._make("apply", (self.indicator(x, y.data), self.constant(1.0)), function, "boolean", False)
         result = self._make("apply", (x, y), function, "boolean", False)
         for argument in (y, x):
             if argument.nullable:
@@ -152,12 +157,10 @@ class Expressions:
             return x
         return self._make("default", (x,), value, x.type, False)
 
-    def table(
-        self, x: Expression, pairs: Iterable[tuple[Any, Any]], default: Any, missing: Any, type_: str
-    ) -> Expression:
+    def table(self, x: Expression, pairs: Iterable[tuple[Any, Any]], default: Any, missing: Any, type_: str) -> Expression:
         """MapValues: the value beside the equal key; None as default or missing makes the result missing there."""
         rows = tuple((label(k), label(v)) for k, v in pairs)
-        nullable = default is None or x.nullable and missing is None
+        nullable = default is None or (x.nullable and missing is None)
         data = (rows, None if default is None else label(default), None if missing is None or not x.nullable else label(missing))
         return self._make("map", (x,), data, type_, nullable)
 
@@ -186,7 +189,9 @@ def exact(value: Any) -> float:
     """
     number = float(value)
     if isinstance(value, int) and abs(value) > 2**53:
-        raise Unsupported(f"The model holds the integer {value}, which PMML scorers read as the double {number}: write JSON or ONNX.")
+        raise Unsupported(
+            f"The model holds the integer {value}, which PMML scorers read as the double {number}: write JSON or ONNX."
+        )
     return number
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable
+from itertools import pairwise
 
 from .compiler import unique
 from .expressions import Expression
@@ -117,12 +118,14 @@ class Scope:
             body = self._body(x)
             name = self._fields[x.index] = self.names.unique(x.hint or f"derived {x.index}")
             kind = "continuous" if x.type in ("double", "float") else "categorical"
-            self.derived.append(f'<DerivedField name="{attribute(name)}" optype="{kind}" dataType="{x.type}">{body}</DerivedField>')
+            self.derived.append(
+                f'<DerivedField name="{attribute(name)}" optype="{kind}" dataType="{x.type}">{body}</DerivedField>'
+            )
         return name
 
     def _operand(self, x: Expression) -> str:
         """An expression inside another one: itself, or a reference to its field."""
-        if x.kind in ("field", "raw") or self._depth[x.index] == 0 and x.kind != "constant":
+        if x.kind in ("field", "raw") or (self._depth[x.index] == 0 and x.kind != "constant"):
             return f'<FieldRef field="{attribute(self._name(x))}"/>'
         return self._body(x)
 
@@ -144,7 +147,9 @@ class Scope:
             return _map_values(x, field)
         if x.kind == "knots":
             points, outliers = x.data
-            return element("NormContinuous", *(element("LinearNorm", orig=p, norm=q) for p, q in points), field=field, outliers=outliers)
+            return element(
+                "NormContinuous", *(element("LinearNorm", orig=p, norm=q) for p, q in points), field=field, outliers=outliers
+            )
         return _discretize(x, field)
 
     def transformations(self, tag: str) -> str:
@@ -170,7 +175,7 @@ def _discretize(x: Expression, field: str) -> str:
     edges, closure = x.data
     first, last = ("openClosed", "openOpen") if closure == "openClosed" else ("openOpen", "closedOpen")
     intervals = [element("Interval", closure=first, rightMargin=edges[0])]
-    intervals += [element("Interval", closure=closure, leftMargin=a, rightMargin=b) for a, b in zip(edges, edges[1:], strict=False)]
+    intervals += [element("Interval", closure=closure, leftMargin=a, rightMargin=b) for a, b in pairwise(edges)]
     intervals.append(element("Interval", closure=last, leftMargin=edges[-1]))
     bins = (element("DiscretizeBin", interval, binValue=float(i)) for i, interval in enumerate(intervals))
     return element("Discretize", *bins, field=field, dataType="double")

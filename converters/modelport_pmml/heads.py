@@ -1,8 +1,8 @@
 """The last model of a document, found in the graph from its outputs backwards.
 
 Whatever a graph computes becomes fields; the head decides which model element crowns them, so that a logistic regression is a
-RegressionModel with its coefficients, a forest a MiningModel of trees, and so on. Outputs that the crown does not answer by itself
-are fields handed out as OutputFields.
+RegressionModel with its coefficients, a forest a MiningModel of trees, and so on. Outputs that the crown does not answer by
+itself are fields handed out as OutputFields.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def _classifier(c: Compiler, spread: Output, labelled: Output | None) -> Head:
     score = _logit_score(c, spread.source)
     if score is not None:
         x = c.column(score, 0)
-        follows = decided == spread.source or decided is not None and _same(c, _zero_or(c, decided), score)
+        follows = decided == spread.source or (decided is not None and _same(c, _zero_or(c, decided), score))
         return LogitHead([x], classes, None, spread.name, named if follows else None, [(x, 1.0)])
     forest = _producer(c, spread.source, "tree_ensemble")
     if forest is not None and rows.averages(forest) and forest.attributes["acc"] == "f64" and _forest_fits(forest):
@@ -284,7 +284,9 @@ def _decider(c: Compiler, labelled: Output) -> Head | None:
     forest = _producer(c, decision.value, "tree_ensemble")
     if forest is not None and rows.averages(forest) and forest.attributes["acc"] == "f64" and _forest_fits(forest):
         columns = rows.tree_inputs(c, forest)
-        return ForestHead(list(columns.values()), decision.classes, labelled.name, None, None, rows.prepared_forest(c, forest), columns)
+        return ForestHead(
+            list(columns.values()), decision.classes, labelled.name, None, None, rows.prepared_forest(c, forest), columns
+        )
     if any(x.nullable for x in c.row(decision.value)):
         return None
     return ShareHead(_below_largest(c, decision.value), decision.classes, labelled.name)

@@ -1,6 +1,6 @@
 """A hardened XML parser: no document types, no entities, bounded depth and size. PMML elements become small Python objects.
 
-Trees are by far the largest part of a PMML file, so the Nodes of a TreeModel are kept as compact `Node` objects and not as elements.
+Trees are by far the largest part of a PMML file, so the Nodes of a TreeModel are kept as compact `Node` objects.
 """
 
 from __future__ import annotations
@@ -8,17 +8,41 @@ from __future__ import annotations
 import xml.parsers.expat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from modelport.errors import ArtifactError, Unsupported
 from modelport.graph import LIMITS, Limits
 
-__all__ = ["Element", "Node", "parse"]
+__all__ = ["MODELS", "Element", "Node", "parse"]
 
 #: nesting of elements other than tree nodes, and of tree nodes
 MAX_DEPTH, MAX_TREE_DEPTH = 200, 5000
 PREDICATES = frozenset({"SimplePredicate", "CompoundPredicate", "SimpleSetPredicate", "True", "False"})
 CHUNK = 1 << 20
+#: every model element of PMML 4.4
+MODELS = frozenset(
+    {
+        "AnomalyDetectionModel",
+        "AssociationModel",
+        "BaselineModel",
+        "BayesianNetworkModel",
+        "ClusteringModel",
+        "GaussianProcessModel",
+        "GeneralRegressionModel",
+        "MiningModel",
+        "NaiveBayesModel",
+        "NearestNeighborModel",
+        "NeuralNetwork",
+        "RegressionModel",
+        "RuleSetModel",
+        "Scorecard",
+        "SequenceModel",
+        "SupportVectorMachineModel",
+        "TextModel",
+        "TimeSeriesModel",
+        "TreeModel",
+    }
+)
 
 
 class Element:
@@ -31,6 +55,12 @@ class Element:
         self.attributes = attributes
         self.children: list[Any] = []
         self.text = ""
+
+    @overload
+    def get(self, name: str) -> str | None: ...
+
+    @overload
+    def get(self, name: str, default: str) -> str: ...
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """An attribute, or the default."""
@@ -53,6 +83,10 @@ class Element:
         if found is None:
             raise ArtifactError(f"A PMML element {self.tag} lacks its {tag}.")
         return found
+
+    def models(self) -> list[Element]:
+        """The children that are model elements."""
+        return [c for c in self.children if c.tag in MODELS]
 
     def all(self, tag: str) -> Iterator[Element]:
         """The children of a tag."""
@@ -91,7 +125,7 @@ class _Handler:
         self.nodes = self.others = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        space, _, name = tag.rpartition(" ")
+        name = tag.rpartition(" ")[2]
         if self.skipping:
             self.skipping += 1
             if self.skipping > MAX_DEPTH:

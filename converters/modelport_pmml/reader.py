@@ -17,10 +17,11 @@ from .declaration import Carried, intact
 from .declared import DATA_TYPES, active_fields, data_fields, declared_in, top_model
 from .parse import Element, parse
 from .reading.build import Builder, Column, Vector
-from .reading.formulas import Formulas, number_text
+from .reading.formulas import Formulas
 from .reading.mining import ModelTree
-from .reading.models import predicted
+from .reading.prediction import predicted
 from .reading.scope import Scope, Target
+from .reading.texts import number_text
 
 __all__ = ["PmmlModel", "load_document", "to_graph"]
 
@@ -31,7 +32,7 @@ class PmmlModel:
     """A loaded PMML file, run by the reference evaluator on the graph of its elements."""
 
     def __init__(self, graph: Graph, carried: Carried) -> None:
-        self.graph = graph
+        self.graph: Graph | None = graph
         self.inputs: tuple[Input, ...] = graph.inputs
         self.outputs: tuple[Output, ...] = graph.outputs
         self.vectors: Vectors | None = carried.vectors
@@ -67,7 +68,10 @@ def _refuse_altered(model: PmmlModel) -> None:
         for name, expected in model.vectors.outputs.items():
             report = compare(name, expected, got[name], model.vectors.tolerance.get(name, EXACT))
             if not report.passed:
-                raise Mismatch(f"{changed}, and output {name!r} is not what the original answered ({report.worst or report.problem}).", report)
+                raise Mismatch(
+                    f"{changed}, and output {name!r} is not what the original answered ({report.worst or report.problem}).",
+                    report,
+                )
     raise ArtifactError(f"{changed}. Its rows still agree; if the change was meant, load it with altered=True.")
 
 
@@ -209,7 +213,9 @@ def _typed(b: Builder, columns: Sequence[Column], declared: Output, shape: tuple
     if wanted == "number":
         vector = b.number(vector)
     if vector.kind != wanted or vector.known is not None:
-        raise Unsupported(f"Output {declared.name!r} is {declared.dtype}, but the model answers {vector.kind} that may be missing.")
+        raise Unsupported(
+            f"Output {declared.name!r} is {declared.dtype}, but the model answers {vector.kind} that may be missing."
+        )
     value = vector.value
     if wanted == "number" and b.types[value].dtype != declared.dtype:
         value = b.add("cast", value, hint=declared.name, to=declared.dtype)
@@ -235,7 +241,9 @@ def _scalar(b: Builder, value: str, name: str) -> str:
         return b.add("cast", _scalar(b, number, f"{name}_number"), hint=name, to=dtype)
     found = _possible(b, value)
     if found is None:
-        raise Unsupported(f"Output {name!r} hands a string of the data through, which this reader does not know as a single value.")
+        raise Unsupported(
+            f"Output {name!r} hands a string of the data through, which this reader does not know as a single value."
+        )
     entries: Any = np.empty(len(found), dtype=object)
     entries[:] = list(found)
     places = np.arange(len(entries), dtype=np.float64)

@@ -196,7 +196,10 @@ def pairwise(c: Compiler, step: Step, j: int) -> Expression:
         if metric == "cosine":
             return c.in_dtype(step, _cosine(c, step, row, dot, float(np.sqrt(np.square(point).sum()))))
         inner = make.apply("+", make.apply("*", gamma, dot), make.constant(float(a["coef0"])))
-        return c.in_dtype(step, make.apply("tanh", inner) if metric == "sigmoid" else make.apply("pow", inner, make.constant(float(a["degree"]))))
+        return c.in_dtype(
+            step,
+            make.apply("tanh", inner) if metric == "sigmoid" else make.apply("pow", inner, make.constant(float(a["degree"]))),
+        )
     gaps = [make.apply("-", x, make.constant(p)) for x, p in pairs]
     if metric in ("sqeuclidean", "euclidean", "rbf"):
         total = make.total([make.apply("*", g, g) for g in gaps])
@@ -302,7 +305,7 @@ def tree_ensemble(c: Compiler, step: Step, j: int) -> Expression:
 def averages(step: Step) -> bool:
     """Is the ensemble a plain mean of its trees, without an initial value?"""
     a = step.attributes
-    started = len(step.inputs) > 1 or "init" in a and bool(np.any(a["init"]))
+    started = len(step.inputs) > 1 or ("init" in a and bool(np.any(a["init"])))
     return a["aggregate"] == "mean" and not started and "class" not in a
 
 

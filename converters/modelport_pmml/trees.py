@@ -19,7 +19,7 @@ from modelport.graph import Step
 
 from .blocks import Model, TreeBlock, assemble, regression_table, schema
 from .expressions import Expression
-from .text import attribute, element, label, number
+from .text import attribute, label, number
 
 if TYPE_CHECKING:
     from .fields import Scope
@@ -59,7 +59,8 @@ def narrow_limit(threshold: Array, strict: bool) -> Array:
 class Forest:
     """The arrays of a tree_ensemble step as Python lists, with predicates spelled out but for the field's name.
 
-    rounded are columns that stand for their float32 rounding, narrow those whose field is a float32 itself. Inner node k (counted over inner nodes) sends a row left by `left[k]`, right by `right[k]`; each is text around the field name.
+    rounded are columns that stand for their float32 rounding, narrow those whose field is a float32 itself. Inner node k
+    (counted over inner nodes) sends a row left by `left[k]`, right by `right[k]`; each is text around the field name.
     """
 
     def __init__(self, step: Step, rounded: frozenset[int] = frozenset(), narrow: frozenset[int] = frozenset()) -> None:
@@ -112,8 +113,8 @@ class Forest:
         """The predicates of the two children as text pieces; the field's name goes between the pieces."""
         if members is not None:
             array = f'<Array type="int" n="{len(members)}">{" ".join(map(str, members))}</Array>'
-            go = ('<SimpleSetPredicate field="', f'" booleanOperator="isIn">{array}</SimpleSetPredicate>')
-            stay = ('<SimpleSetPredicate field="', f'" booleanOperator="isNotIn">{array}</SimpleSetPredicate>')
+            go: tuple[str, ...] = ('<SimpleSetPredicate field="', f'" booleanOperator="isIn">{array}</SimpleSetPredicate>')
+            stay: tuple[str, ...] = ('<SimpleSetPredicate field="', f'" booleanOperator="isNotIn">{array}</SimpleSetPredicate>')
             if not members:
                 go, stay = ("<False/>",), _simple("isNotMissing")
         elif math.isinf(threshold):
@@ -137,7 +138,7 @@ class Forest:
         self.table: Array = table
 
     def write(self, tree: int, names: dict[int, str], leaves: Sequence[tuple[str, str]], parts: list[str]) -> None:
-        """Append the nodes of a tree; `leaves` holds, per row of the table, the score attribute and what follows the predicate."""
+        """Append the nodes of a tree; `leaves` holds, per row of the table, the score and what follows the predicate."""
         begin, end = self.starts[tree], self.ends[tree]
         predicate = [""] * (end - begin + 1)
         predicate[0] = "<True/>"
@@ -182,7 +183,11 @@ def _or_missing(go: tuple[str, ...]) -> tuple[str, ...]:
 def _infinite(threshold: float, strict: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Comparisons with an infinite threshold, which PMML cannot spell."""
     if threshold > 0:
-        return (_simple("lessOrEqual", LARGEST), _simple("greaterThan", LARGEST)) if strict else (_simple("isNotMissing"), ("<False/>",))
+        return (
+            (_simple("lessOrEqual", LARGEST), _simple("greaterThan", LARGEST))
+            if strict
+            else (_simple("isNotMissing"), ("<False/>",))
+        )
     if strict:
         return ("<False/>",), _simple("isNotMissing")
     return _simple("lessThan", -LARGEST), _simple("greaterOrEqual", -LARGEST)
@@ -192,7 +197,12 @@ def _infinite(threshold: float, strict: bool) -> tuple[tuple[str, ...], tuple[st
 
 
 def _tree_models(
-    forest: Forest, trees: Sequence[int], inputs: dict[int, Expression], scope: Scope, kind: str, leaves: Sequence[tuple[str, str]]
+    forest: Forest,
+    trees: Sequence[int],
+    inputs: dict[int, Expression],
+    scope: Scope,
+    kind: str,
+    leaves: Sequence[tuple[str, str]],
 ) -> list[str]:
     """TreeModel elements, each with a MiningSchema of the fields it reads."""
     names = {column: attribute(scope.field(x)) for column, x in inputs.items()}
@@ -279,11 +289,11 @@ def _distribution(row: list[float], spelled: Sequence[str]) -> str:
     counts = record_counts(row)
     if counts is not None:
         return "".join(f'<ScoreDistribution value="{c}" recordCount="{k}"/>' for c, k in zip(spelled, counts, strict=True))
-    exact = sum(row) == 1.0
-    return "".join(
-        f'<ScoreDistribution value="{c}" recordCount="{number(p)}"{"" if exact else f" probability={chr(34)}{number(p)}{chr(34)}"}/>'
-        for c, p in zip(spelled, row, strict=True)
-    )
+    parts = []
+    for c, p in zip(spelled, row, strict=True):
+        probability = "" if sum(row) == 1.0 else f' probability="{number(p)}"'
+        parts.append(f'<ScoreDistribution value="{c}" recordCount="{number(p)}"{probability}/>')
+    return "".join(parts)
 
 
 def record_counts(row: list[float]) -> list[int] | None:

@@ -69,7 +69,7 @@ def _can_be_spelled(kind: str, value: Any) -> bool:
     if isinstance(value, str):
         return value == value.strip() and value != ""
     plain = float(value)
-    return bool(np.isfinite(plain)) or kind == "input" and plain != plain
+    return bool(np.isfinite(plain)) or (kind == "input" and plain != plain)
 
 
 def _row(cells: list[tuple[str, Array]], i: int) -> str:

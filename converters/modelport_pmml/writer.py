@@ -60,9 +60,8 @@ class _Writer:
         """The columns of an output that becomes fields."""
         row = self.compiler.row(output.source)
         if any(x.type == "integer" for x in row):
-            raise Unsupported(
-                f"Output {output.name!r} hands 64-bit integers of the data through, which PMML scorers read as doubles: write JSON or ONNX."
-            )
+            what = f"Output {output.name!r} hands 64-bit integers of the data through"
+            raise Unsupported(f"{what}, which PMML scorers read as doubles: write JSON or ONNX.")
         return row
 
     def _roots(self) -> list[Expression]:
@@ -197,7 +196,10 @@ class _Writer:
             if output.name == self.head.predicts:
                 fields.append(_output_field(names[0], "predictedValue", output.dtype))
             elif output.name == self.head.spreads:
-                fields += [_output_field(n, "probability", output.dtype, value=label(k)) for n, k in zip(names, self._classes, strict=True)]
+                fields += [
+                    _output_field(n, "probability", output.dtype, value=label(k))
+                    for n, k in zip(names, self._classes, strict=True)
+                ]
             elif output.name == self.head.decides:
                 last.append(_output_field(names[0], "transformedValue", output.dtype, self._decision()))
             else:

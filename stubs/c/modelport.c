@@ -1180,33 +1180,31 @@ static double f_norm_ppf(double p) {
 
 /* ==== 5 Ops ======================================================================================================= */
 
-typedef struct value { /* an input or what a step defines; in this profile a row has rank 0 or 1 */
-    mp_string name;
-    mp_dtype  dtype;
-    int       rank;
-    size_t    width;
-} value;
-
+typedef struct value { mp_string name; mp_dtype dtype; int rank; size_t width; } value; /* an input, or what a step defines */
 typedef struct step step;
 typedef struct runner runner;
 
-/* One row on its way through an op that maps a row of floats to a row: x [n], rounded to the step's dtype, to y. */
-typedef struct row { runner *r; const step *s; const void *params; bool f32; const double *x; size_t n; column y; size_t out; } row;
+/* One row on its way through an op that maps a row of floats to a row: x [n], rounded to the step's dtype, to y [out]. */
+typedef struct row { runner *r; const step *s; bool f32; const double *x; size_t n; column y; size_t out; } row;
 
 /* An op: check reads the attributes of a step and says dtype and row shape of what it defines; run computes a block of rows,
  * or map a single one (elements of y that are floats are rounded to the step's dtype afterwards). */
 typedef struct op {
     const char *name;
-    void (*check)(loader *);
-    void (*run)(runner *, const step *);
-    void (*map)(const row *);
+    void (*check)(loader *), (*run)(runner *, const step *), (*map)(const row *);
 } op;
 
 struct step {
     const op *op;
-    size_t   *in, n_in, out; /* values */
-    bool      f32;           /* ops with `dtype`: it is f32 */
-    void     *params;
+    size_t   *in, n_in, out;      /* values */
+    bool      f32;                /* ops with `dtype`: it is f32 */
+    tensor    t[3];               /* attributes, as each op's check says */
+    column    per[4];             /* attributes with one element per column, or NULL */
+    double    number[4], *table;
+    int       word;               /* an attribute that is a word: its position */
+    size_t    size;
+    directory keys;
+    const struct forest *forest;
 };
 
 typedef struct tolerance { enum { EXACT, BOUND, ULPS } kind; double atol, rtol; uint64_t ulps; } tolerance;
@@ -1217,23 +1215,16 @@ struct mp_model {
     mp_limits  limits;
     mp_input  *inputs;
     mp_output *outputs;
-    value     *values;   /* the inputs, then one per step */
+    value     *values;  /* the inputs, then one per step */
     step      *steps;
     size_t     n_inputs, n_outputs, n_values, n_steps, block_rows;
-    size_t    *sources;  /* [n_outputs] the value each comes from */
-    mp_string *names, *output_names;
-    directory  by_name, by_output; /* of values and of outputs */
-    vectors   *vectors;  /* NULL: none are carried */
+    size_t    *sources; /* [n_outputs] the value each comes from */
+    directory  by_name, by_output;
+    vectors   *vectors; /* NULL: none are carried */
 };
 
-/* One block of rows on its way through the steps. */
-struct runner {
-    context        *c;
-    arena          *a;
-    const mp_model *m;
-    column         *values;      /* [n_values] rows x width elements each */
-    size_t          rows, first; /* how many, and the number of the first in the batch */
-};
+/* One block of rows on its way through the steps: values[i] is [rows, width]; the first row has the number `first`. */
+struct runner { context *c; arena *a; const mp_model *m; column *values; size_t rows, first; };
 
 /* -- what checks use -- */
 
@@ -1247,6 +1238,9 @@ static void arity(loader *l, size_t least, size_t most) {
 static void need_dtype(loader *l, size_t k, bool fits, const char *wanted) {
     if (!fits) refuse(l->c, "Its input %zu is %s; it takes %s.", k, DTYPES[in_value(l, k)->dtype].name, wanted);
 }
+
+/* The dtype of the one input. */
+static mp_dtype only_input(loader *l) { arity(l, 1, 1); return in_value(l, 0)->dtype; }
 
 static void define(loader *l, mp_dtype dtype, int rank, size_t width) {
     value *v = &l->model->values[l->step->out];
@@ -1262,8 +1256,6 @@ static size_t product(loader *l, size_t a, size_t b) {
     return a * b;
 }
 
-static void *new_params(loader *l, size_t size) { return l->step->params = take_zeroed(l->c, l->keep, 1, size); }
-
 /* An attribute; NULL if it is absent. */
 static const json *attribute(loader *l, const char *name) { return member(l->json, name); }
 
@@ -1271,42 +1263,32 @@ enum { REQUIRED = -1 };
 
 /* The position of a string attribute among words; `otherwise` if it is absent. */
 static int choice(loader *l, const char *name, const char *words, int otherwise) {
-    if (otherwise != REQUIRED && !attribute(l, name)) return otherwise;
-    return need_word(l, l->json, name, words);
+    return otherwise != REQUIRED && !attribute(l, name) ? otherwise : need_word(l, l->json, name, words);
 }
 
 static int64_t whole(loader *l, const char *name, int64_t least, int64_t most) {
-    const json *value = need_kind(l, l->json, name, J_NUMBER, "an integer");
+    const json *given = need_kind(l, l->json, name, J_NUMBER, "an integer");
     const char *stop;
     int64_t x;
-    if (!read_integer(value->text, value->end, &stop, &x) || x < least || x > most)
+    if (!read_integer(given->text, given->end, &stop, &x) || x < least || x > most)
         refuse(l->c, "Its attribute \"%s\" is not an integer from %" PRId64 " to %" PRId64 ".", name, least, most);
     return x;
 }
 
-static double number_as(loader *l, const char *name, mp_dtype dtype, double otherwise) {
-    const json *value = attribute(l, name);
+static double number(loader *l, const char *name, mp_dtype dtype, double otherwise) {
+    const json *given = attribute(l, name);
     const char *stop;
     l->what = name;
-    return value ? read_float(l, dtype, value->text, &stop) : otherwise;
-}
-
-static double number(loader *l, const char *name, double otherwise) {
-    return number_as(l, name, l->step->f32 ? MP_F32 : MP_F64, otherwise);
+    return given ? read_float(l, dtype, given->text, &stop) : otherwise;
 }
 
 /* Reads `dtype` of an op that has it, and returns it. */
-static mp_dtype step_dtype(loader *l) {
-    l->step->f32 = choice(l, "dtype", "f64 f32", 0) == 1;
-    return l->step->f32 ? MP_F32 : MP_F64;
-}
+static mp_dtype step_dtype(loader *l) { return (l->step->f32 = choice(l, "dtype", "f64 f32", 0)) ? MP_F32 : MP_F64; }
+
+static void need_float(loader *l, size_t k) { need_dtype(l, k, is_float(in_value(l, k)->dtype), "floats: put a cast before it"); }
 
 /* For most ops: one float input, `dtype`. Returns dtype. */
-static mp_dtype one_float(loader *l) {
-    arity(l, 1, 1);
-    need_dtype(l, 0, is_float(in_value(l, 0)->dtype), "floats: put a cast before it");
-    return step_dtype(l);
-}
+static mp_dtype one_float(loader *l) { only_input(l); need_float(l, 0); return step_dtype(l); }
 
 /* A tensor attribute of a dtype (or ANY_DTYPE) and a rank; false if it is absent and may be. */
 static bool tensor_attribute(loader *l, const char *name, int dtype, int rank, bool required, tensor *t) {
@@ -1317,15 +1299,14 @@ static bool tensor_attribute(loader *l, const char *name, int dtype, int rank, b
     return true;
 }
 
-/* The same for a tensor of any integer dtype with elements from least to most. */
-static bool integers_attribute(loader *l, const char *name, int rank, bool required, int64_t least, int64_t most, tensor *t) {
-    if (!required && !attribute(l, name)) return false;
-    *t = read_tensor(l, need(l, l->json, name), MP_I64, name);
-    if (!is_integer(t->dtype) || t->rank != rank) refuse(l->c, "Its attribute \"%s\" is no tensor of integers of rank %d.", name, rank);
-    for (size_t i = 0; i < t->count; i++)
-        if (t->data.i[i] < least || t->data.i[i] > most)
-            refuse(l->c, "Its attribute \"%s\" holds %" PRId64 ", outside %" PRId64 "..%" PRId64 ".", name, t->data.i[i], least, most);
-    return true;
+/* A tensor of any integer dtype with elements from least to most. */
+static tensor integers_attribute(loader *l, const char *name, int rank, int64_t least, int64_t most) {
+    tensor t = read_tensor(l, need(l, l->json, name), MP_I64, name);
+    if (!is_integer(t.dtype) || t.rank != rank) refuse(l->c, "Its attribute \"%s\" is no tensor of integers of rank %d.", name, rank);
+    for (size_t i = 0; i < t.count; i++)
+        if (t.data.i[i] < least || t.data.i[i] > most)
+            refuse(l->c, "Its attribute \"%s\" holds %" PRId64 ", outside %" PRId64 "..%" PRId64 ".", name, t.data.i[i], least, most);
+    return t;
 }
 
 static void need_count(loader *l, const char *name, const tensor *t, size_t count) {
@@ -1368,13 +1349,16 @@ static void define_broadcast(loader *l, mp_dtype dtype) {
 
 static double rounded(bool f32, double x) { return f32 ? to_f32(x) : x; }
 static column in_column(const runner *r, const step *s, size_t k) { return r->values[s->in[k]]; }
-static column out_column(const runner *r, const step *s) { return r->values[s->out]; }
 static size_t in_width(const runner *r, const step *s, size_t k) { return r->m->values[s->in[k]].width; }
-static size_t out_width(const runner *r, const step *s) { return r->m->values[s->out].width; }
-static mp_dtype in_dtype(const runner *r, const step *s, size_t k) { return r->m->values[s->in[k]].dtype; }
-static mp_dtype out_dtype(const runner *r, const step *s) { return r->m->values[s->out].dtype; }
-
 static quoted step_name(const runner *r, const step *s) { return quote(r->m->values[s->out].name); }
+
+/* The first input x and the output y of a block: dtypes, widths, and how many elements y has. */
+typedef struct io { column x, y; mp_dtype from, to; size_t in, out, n; } io;
+
+static io io_of(const runner *r, const step *s) {
+    const value *x = &r->m->values[s->n_in ? s->in[0] : s->out], *y = &r->m->values[s->out];
+    return (io){s->n_in ? in_column(r, s, 0) : (column){NULL}, r->values[s->out], x->dtype, y->dtype, x->width, y->width, r->rows * y->width};
+}
 
 #define refuse_row(r, s, row, format, ...) \
     refuse((r)->c, "Row %zu, at the step that defines %s: " format, (r)->first + (row), step_name(r, s).text, __VA_ARGS__)
@@ -1389,229 +1373,192 @@ static const double *rounded_row(const runner *r, const step *s, size_t i, doubl
 
 /* Runs an op that maps rows. */
 static void map_rows(runner *r, const step *s) {
-    size_t width = in_width(r, s, 0), out = out_width(r, s);
-    double *buffer = take(r->c, r->a, width, sizeof *buffer), *y = out_column(r, s).f;
+    io b = io_of(r, s);
+    double *buffer = take(r->c, r->a, b.in, sizeof *buffer);
     mark before = mark_arena(r->a);
-    for (size_t i = 0; i < r->rows; i++, y += out) {
-        s->op->map(&(row){r, s, s->params, s->f32, rounded_row(r, s, i, buffer), width, {y}, out});
-        for (size_t j = 0; s->f32 && is_float(out_dtype(r, s)) && j < out; j++) y[j] = to_f32(y[j]);
+    for (size_t i = 0; i < r->rows; i++, b.y.f += b.out) {
+        s->op->map(&(row){r, s, s->f32, rounded_row(r, s, i, buffer), b.in, b.y, b.out});
+        for (size_t j = 0; s->f32 && is_float(b.to) && j < b.out; j++) b.y.f[j] = to_f32(b.y.f[j]);
         reset_arena(r->a, before);
     }
 }
 
-/* -- concat -- */
+/* -- concat, select -- */
 
 static void concat_check(loader *l) {
     size_t width = 0;
     arity(l, 1, SIZE_MAX);
-    for (size_t k = 0; k < l->step->n_in && width <= l->limits->row; k++) {
+    for (size_t k = 0; k < l->step->n_in && width <= l->limits->row; width += in_value(l, k)->width, k++)
         need_dtype(l, k, in_value(l, k)->dtype == in_value(l, 0)->dtype, "the dtype of the first");
-        width += in_value(l, k)->width;
-    }
     define(l, in_value(l, 0)->dtype, 1, width);
 }
 
 static void concat_run(runner *r, const step *s) {
-    size_t width = out_width(r, s), at = 0;
-    for (size_t k = 0; k < s->n_in; k++) {
-        size_t part = in_width(r, s, k);
-        for (size_t i = 0; i < r->rows; i++)
-            copy_elements(out_dtype(r, s), out_column(r, s), i * width + at, in_column(r, s, k), i * part, part);
-        at += part;
+    io b = io_of(r, s);
+    for (size_t k = 0, at = 0, part; k < s->n_in; k++, at += part) {
+        part = in_width(r, s, k);
+        for (size_t i = 0; i < r->rows; i++) copy_elements(b.to, b.y, i * b.out + at, in_column(r, s, k), i * part, part);
     }
 }
 
-/* -- select -- */
-
-static void select_check(loader *l) {
-    tensor *index = new_params(l, sizeof *index);
-    arity(l, 1, 1);
-    integers_attribute(l, "index", 1, true, 0, (int64_t)in_value(l, 0)->width - 1, index);
-    define(l, in_value(l, 0)->dtype, 1, index->count);
+static void select_check(loader *l) { /* t[0] index */
+    mp_dtype dtype = only_input(l);
+    l->step->t[0] = integers_attribute(l, "index", 1, 0, (int64_t)in_value(l, 0)->width - 1);
+    define(l, dtype, 1, l->step->t[0].count);
 }
 
 static void select_run(runner *r, const step *s) {
-    const tensor *index = s->params;
-    column x = in_column(r, s, 0), y = out_column(r, s);
-    size_t width = in_width(r, s, 0), n = index->count;
+    io b = io_of(r, s);
     for (size_t i = 0; i < r->rows; i++)
-        for (size_t k = 0; k < n; k++) copy_elements(out_dtype(r, s), y, i * n + k, x, i * width + (size_t)index->data.i[k], 1);
+        for (size_t k = 0; k < b.out; k++) copy_elements(b.to, b.y, i * b.out + k, b.x, i * b.in + (size_t)s->t[0].data.i[k], 1);
 }
 
-/* -- cast -- */
+/* -- cast, constant -- */
 
 static void cast_check(loader *l) {
-    arity(l, 1, 1);
-    mp_dtype to = dtype_named(l, need_string(l, l->json, "to"));
-    need_dtype(l, 0, to != MP_STR && in_value(l, 0)->dtype != MP_STR, "and gives any dtype but str: use lookup");
+    mp_dtype from = only_input(l), to = dtype_named(l, need_string(l, l->json, "to"));
+    need_dtype(l, 0, to != MP_STR && from != MP_STR, "and gives any dtype but str: use lookup");
     define_alike(l, to);
 }
 
 static void cast_run(runner *r, const step *s) {
-    mp_dtype from = in_dtype(r, s, 0), to = out_dtype(r, s);
-    column x = in_column(r, s, 0), y = out_column(r, s);
-    for (size_t i = 0; i < r->rows * out_width(r, s); i++) {
-        if (is_float(to)) {
-            if (is_float(from)) y.f[i] = rounded(to == MP_F32, x.f[i]);
-            else y.f[i] = to == MP_F32 ? (double)(float)x.i[i] : (double)x.i[i]; /* one rounding */
-        } else if (to == MP_BOOL) {
-            y.i[i] = is_float(from) ? x.f[i] != 0 : x.i[i] != 0;
-        } else {
-            double whole = is_float(from) ? trunc(x.f[i]) : 0;
-            bool fits = whole >= -0x1p63 && whole < 0x1p63;
-            y.i[i] = !is_float(from) ? x.i[i] : fits ? (int64_t)whole : 0;
-            if (!fits || y.i[i] < DTYPES[to].least || y.i[i] > DTYPES[to].most)
-                refuse_row(r, s, i / out_width(r, s), "a value does not fit into %s.", DTYPES[to].name);
+    io b = io_of(r, s);
+    for (size_t i = 0; i < b.n; i++) {
+        if (is_float(b.to) && is_float(b.from)) b.y.f[i] = rounded(b.to == MP_F32, b.x.f[i]);
+        else if (is_float(b.to)) b.y.f[i] = b.to == MP_F32 ? (double)(float)b.x.i[i] : (double)b.x.i[i]; /* one rounding */
+        else if (b.to == MP_BOOL) b.y.i[i] = is_float(b.from) ? b.x.f[i] != 0 : b.x.i[i] != 0;
+        else {
+            double x = is_float(b.from) ? trunc(b.x.f[i]) : 0;
+            bool fits = x >= -0x1p63 && x < 0x1p63;
+            b.y.i[i] = !is_float(b.from) ? b.x.i[i] : fits ? (int64_t)x : 0;
+            if (!fits || b.y.i[i] < DTYPES[b.to].least || b.y.i[i] > DTYPES[b.to].most)
+                refuse_row(r, s, i / b.out, "a value does not fit into %s.", DTYPES[b.to].name);
         }
     }
 }
 
-/* -- constant -- */
-
-static void constant_check(loader *l) {
-    tensor *t = new_params(l, sizeof *t);
+static void constant_check(loader *l) { /* t[0] value */
     arity(l, 0, 0);
-    *t = read_tensor(l, need_kind(l, l->json, "value", J_OBJECT, "a tensor in the object form"), ANY_DTYPE, "value");
-    if (t->rank > 1) refuse(l->c, "Its value has rank %d; 0 or 1 is needed.", t->rank);
-    define(l, t->dtype, t->rank, t->count);
+    tensor t = read_tensor(l, need_kind(l, l->json, "value", J_OBJECT, "a tensor in the object form"), ANY_DTYPE, "value");
+    if (t.rank > 1) refuse(l->c, "Its value has rank %d; 0 or 1 is needed.", t.rank);
+    l->step->t[0] = t;
+    define(l, t.dtype, t.rank, t.count);
 }
 
 static void constant_run(runner *r, const step *s) {
-    const tensor *t = s->params;
-    for (size_t i = 0; i < r->rows; i++) copy_elements(t->dtype, out_column(r, s), i * t->count, t->data, 0, t->count);
+    io b = io_of(r, s);
+    for (size_t i = 0; i < r->rows; i++) copy_elements(b.to, b.y, i * b.out, s->t[0].data, 0, b.out);
 }
 
 /* -- impute, is_missing -- */
 
-typedef struct match { double number; mp_string word; column values; } match;
-
-static match *match_check(loader *l) {
-    match *p = new_params(l, sizeof *p);
-    arity(l, 1, 1);
-    mp_dtype dtype = in_value(l, 0)->dtype;
+static void is_missing_check(loader *l) { /* number[0] match, or per[1] the string (missing by default) */
+    mp_dtype dtype = only_input(l);
+    bool text = dtype == MP_STR && attribute(l, "match");
     need_dtype(l, 0, is_float(dtype) || dtype == MP_STR, "f64, f32 or str");
-    p->number = NAN;
-    if (dtype == MP_STR && attribute(l, "match")) p->word = keep_string(l->c, l->keep, need_string(l, l->json, "match"));
-    else p->number = number_as(l, "match", dtype, NAN);
-    return p;
+    l->step->number[0] = text ? NAN : number(l, "match", dtype, NAN);
+    l->step->per[1].s = take_zeroed(l->c, l->keep, 1, sizeof(mp_string));
+    if (text) *l->step->per[1].s = keep_string(l->c, l->keep, need_string(l, l->json, "match"));
+    define_alike(l, MP_F64);
 }
 
-static bool matches(const match *p, mp_dtype dtype, column x, size_t i) {
-    if (dtype == MP_STR) return same_string(x.s[i], p->word);
-    return is_nan(p->number) ? is_nan(x.f[i]) : x.f[i] == p->number;
+static bool matches(const step *s, const io *b, size_t i) {
+    if (b->from == MP_STR) return same_string(b->x.s[i], *s->per[1].s);
+    return is_nan(s->number[0]) ? is_nan(b->x.f[i]) : b->x.f[i] == s->number[0];
 }
 
-static void impute_check(loader *l) {
-    match *p = match_check(l);
-    p->values = per_column(l, "values", in_value(l, 0)->dtype, true);
+static void is_missing_run(runner *r, const step *s) {
+    io b = io_of(r, s);
+    for (size_t i = 0; i < b.n; i++) b.y.f[i] = matches(s, &b, i);
+}
+
+static void impute_check(loader *l) { /* and per[0] values */
+    is_missing_check(l);
+    l->step->per[0] = per_column(l, "values", in_value(l, 0)->dtype, true);
     define_alike(l, in_value(l, 0)->dtype);
 }
 
 static void impute_run(runner *r, const step *s) {
-    const match *p = s->params;
-    mp_dtype dtype = out_dtype(r, s);
-    size_t width = out_width(r, s);
-    column x = in_column(r, s, 0), y = out_column(r, s);
-    for (size_t i = 0; i < r->rows * width; i++)
-        if (matches(p, dtype, x, i)) copy_elements(dtype, y, i, p->values, i % width, 1);
-        else copy_elements(dtype, y, i, x, i, 1);
-}
-
-static void is_missing_check(loader *l) { match_check(l); define_alike(l, MP_F64); }
-
-static void is_missing_run(runner *r, const step *s) {
-    for (size_t i = 0; i < r->rows * out_width(r, s); i++)
-        out_column(r, s).f[i] = matches(s->params, in_dtype(r, s, 0), in_column(r, s, 0), i);
+    io b = io_of(r, s);
+    for (size_t i = 0; i < b.n; i++) {
+        bool match = matches(s, &b, i);
+        copy_elements(b.to, b.y, i, match ? s->per[0] : b.x, match ? i % b.out : i, 1);
+    }
 }
 
 /* -- lookup -- */
 
-typedef struct lookup { directory keys; tensor values; bool has_default; column otherwise; } lookup;
-
-static void lookup_check(loader *l) {
-    lookup *p = new_params(l, sizeof *p);
-    arity(l, 1, 1);
-    mp_dtype dtype = in_value(l, 0)->dtype;
+static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] default */
+    step *s = l->step;
+    mp_dtype dtype = only_input(l);
     need_dtype(l, 0, is_float(dtype) || dtype == MP_I64 || dtype == MP_BOOL || dtype == MP_STR, "f64, f32, i64, bool or str");
-    tensor keys;
-    tensor_attribute(l, "keys", (int)dtype, 1, true, &keys);
-    tensor_attribute(l, "values", ANY_DTYPE, 1, true, &p->values);
-    need_count(l, "values", &p->values, keys.count);
-    p->keys = new_directory(l->c, l->keep, dtype, keys.data, keys.count);
-    if (find_twice(&p->keys) != NOT_FOUND) refuse(l->c, "Its attribute \"keys\" holds the same key twice.");
+    tensor_attribute(l, "keys", (int)dtype, 1, true, &s->t[0]);
+    tensor_attribute(l, "values", ANY_DTYPE, 1, true, &s->t[1]);
+    need_count(l, "values", &s->t[1], s->t[0].count);
+    s->keys = new_directory(l->c, l->keep, dtype, s->t[0].data, s->t[0].count);
+    if (find_twice(&s->keys) != NOT_FOUND) refuse(l->c, "Its attribute \"keys\" holds the same key twice.");
     const json *otherwise = attribute(l, "default");
     const char *stop;
-    p->has_default = otherwise != NULL;
     if (otherwise) {
         l->what = "default";
         if (otherwise->kind == J_NULL) refuse(l->c, "Its attribute \"default\" is null.");
-        p->otherwise.any = take(l->c, l->keep, 1, element_size(p->values.dtype));
-        read_element(l, p->values.dtype, otherwise->text, &stop, p->otherwise, 0);
+        s->per[0].any = take(l->c, l->keep, 1, element_size(s->t[1].dtype));
+        read_element(l, s->t[1].dtype, otherwise->text, &stop, s->per[0], 0);
     }
-    define_alike(l, p->values.dtype);
+    define_alike(l, s->t[1].dtype);
 }
 
 static void lookup_run(runner *r, const step *s) {
-    const lookup *p = s->params;
-    column x = in_column(r, s, 0), y = out_column(r, s);
-    for (size_t i = 0; i < r->rows * out_width(r, s); i++) {
-        ptrdiff_t k = find(&p->keys, x, i);
-        if (k == NOT_FOUND && !p->has_default)
-            refuse_row(r, s, i / out_width(r, s), "the category %s is not known.", element_text(p->keys.dtype, x, i).text);
-        if (k == NOT_FOUND) copy_elements(p->values.dtype, y, i, p->otherwise, 0, 1);
-        else copy_elements(p->values.dtype, y, i, p->values.data, (size_t)k, 1);
+    io b = io_of(r, s);
+    for (size_t i = 0; i < b.n; i++) {
+        ptrdiff_t k = find(&s->keys, b.x, i);
+        if (k == NOT_FOUND && !s->per[0].any) refuse_row(r, s, i / b.out, "the category %s is not known.", element_text(b.from, b.x, i).text);
+        copy_elements(b.to, b.y, i, k == NOT_FOUND ? s->per[0] : s->t[1].data, k == NOT_FOUND ? 0 : (size_t)k, 1);
     }
 }
 
 /* -- onehot -- */
 
 static void onehot_check(loader *l) {
-    size_t *size = new_params(l, sizeof *size);
-    arity(l, 1, 1);
-    need_dtype(l, 0, is_integer(in_value(l, 0)->dtype), "integers");
-    *size = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
-    define(l, MP_F64, 1, product(l, in_value(l, 0)->width, *size));
+    need_dtype(l, 0, is_integer(only_input(l)), "integers");
+    l->step->size = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
+    define(l, MP_F64, 1, product(l, in_value(l, 0)->width, l->step->size));
 }
 
 static void onehot_run(runner *r, const step *s) {
-    size_t size = *(const size_t *)s->params, width = in_width(r, s, 0);
-    column x = in_column(r, s, 0), y = out_column(r, s);
-    memset(y.f, 0, r->rows * width * size * sizeof *y.f);
-    for (size_t i = 0; i < r->rows * width; i++) {
-        if (x.i[i] < -1 || x.i[i] >= (int64_t)size)
-            refuse_row(r, s, i / width, "the code %" PRId64 " is outside -1..%zu.", x.i[i], size - 1);
-        if (x.i[i] >= 0) y.f[i * size + (size_t)x.i[i]] = 1.0;
+    io b = io_of(r, s);
+    memset(b.y.f, 0, b.n * sizeof *b.y.f);
+    for (size_t i = 0; i < r->rows * b.in; i++) {
+        int64_t code = b.x.i[i];
+        if (code < -1 || code >= (int64_t)s->size) refuse_row(r, s, i / b.in, "the code %" PRId64 " is outside -1..%zu.", code, s->size - 1);
+        if (code >= 0) b.y.f[i * s->size + (size_t)code] = 1.0;
     }
 }
 
 /* -- bucketize -- */
 
-typedef struct bucketize { tensor edges, sizes; bool right; } bucketize;
-
-static void bucketize_check(loader *l) {
-    bucketize *p = new_params(l, sizeof *p);
-    arity(l, 1, 1);
-    need_dtype(l, 0, is_float(in_value(l, 0)->dtype), "floats: put a cast before it");
-    tensor_attribute(l, "edges", (int)in_value(l, 0)->dtype, 1, true, &p->edges);
-    integers_attribute(l, "sizes", 1, true, 0, (int64_t)p->edges.count, &p->sizes);
-    need_count(l, "sizes", &p->sizes, in_value(l, 0)->width);
-    p->right = choice(l, "side", "left right", REQUIRED);
+static void bucketize_check(loader *l) { /* t[0] edges, t[1] sizes; word: right */
+    tensor *edges = &l->step->t[0], *sizes = &l->step->t[1];
+    mp_dtype dtype = only_input(l);
+    need_float(l, 0);
+    tensor_attribute(l, "edges", (int)dtype, 1, true, edges);
+    *sizes = integers_attribute(l, "sizes", 1, 0, (int64_t)edges->count);
+    need_count(l, "sizes", sizes, in_value(l, 0)->width);
+    l->step->word = choice(l, "side", "left right", REQUIRED);
     size_t at = 0;
-    for (size_t j = 0; j < p->sizes.count; j++) {
-        size_t end = at + (size_t)p->sizes.data.i[j];
-        if (end > p->edges.count) refuse(l->c, "Its attribute \"sizes\" adds up to more than the edges.");
+    for (size_t j = 0, end; j < sizes->count; j++, at = end) {
+        if ((end = at + (size_t)sizes->data.i[j]) > edges->count) refuse(l->c, "Its attribute \"sizes\" adds up to more than the edges.");
         for (size_t k = at; k < end; k++)
-            if (!(p->edges.data.f[k > at ? k - 1 : k] <= p->edges.data.f[k])) refuse(l->c, "Its edges of column %zu do not ascend.", j);
-        at = end;
+            if (!(edges->data.f[k > at ? k - 1 : k] <= edges->data.f[k])) refuse(l->c, "Its edges of column %zu do not ascend.", j);
     }
-    need_count(l, "edges", &p->edges, at);
+    need_count(l, "edges", edges, at);
     define_alike(l, MP_I64);
 }
 
 /* How many of n ascending edges lie below x (right: not above x). NaN lies above all. */
 static size_t count_edges(const double *edges, size_t n, double x, bool right) {
-    size_t low = 0, high = n;
-    while (low < high) {
+    size_t low = 0;
+    for (size_t high = n; low < high;) {
         size_t middle = low + (high - low) / 2;
         if (right ? x < edges[middle] : x <= edges[middle]) high = middle;
         else low = middle + 1;
@@ -1620,57 +1567,42 @@ static size_t count_edges(const double *edges, size_t n, double x, bool right) {
 }
 
 static void bucketize_run(runner *r, const step *s) {
-    const bucketize *p = s->params;
-    size_t width = out_width(r, s);
-    const double *edges = p->edges.data.f;
-    for (size_t j = 0; j < width; edges += p->sizes.data.i[j], j++)
-        for (size_t i = j; i < r->rows * width; i += width)
-            out_column(r, s).i[i] = (int64_t)count_edges(edges, (size_t)p->sizes.data.i[j], in_column(r, s, 0).f[i], p->right);
+    io b = io_of(r, s);
+    const double *edges = s->t[0].data.f;
+    const int64_t *sizes = s->t[1].data.i;
+    for (size_t j = 0; j < b.out; edges += sizes[j], j++)
+        for (size_t i = j; i < b.n; i += b.out) b.y.i[i] = (int64_t)count_edges(edges, (size_t)sizes[j], b.x.f[i], s->word);
 }
 
-/* -- scale -- */
+/* -- scale, clip -- */
 
-typedef struct scale { const double *sub, *div, *mul, *add; } scale; /* [width] or NULL */
-
-static void scale_check(loader *l) {
-    scale *p = new_params(l, sizeof *p);
+static void scale_check(loader *l) { /* per: sub, div, mul, add */
+    static const char *const names[] = {"sub", "div", "mul", "add"};
     mp_dtype dtype = one_float(l);
-    p->sub = per_column(l, "sub", dtype, false).f;
-    p->div = per_column(l, "div", dtype, false).f;
-    p->mul = per_column(l, "mul", dtype, false).f;
-    p->add = per_column(l, "add", dtype, false).f;
+    for (size_t k = 0; k < 4; k++) l->step->per[k] = per_column(l, names[k], dtype, false);
     define_alike(l, dtype);
 }
 
 static void scale_map(const row *w) {
-    const scale *p = w->params;
+    const double *sub = w->s->per[0].f, *div = w->s->per[1].f, *mul = w->s->per[2].f, *add = w->s->per[3].f;
     double *y = w->y.f;
-    bool f32 = w->f32;
-    memcpy(y, w->x, w->n * sizeof *y);
-    for (size_t j = 0; p->sub && j < w->n; j++) y[j] = rounded(f32, y[j] - p->sub[j]);
-    for (size_t j = 0; p->div && j < w->n; j++) y[j] = rounded(f32, y[j] / p->div[j]);
-    for (size_t j = 0; p->mul && j < w->n; j++) y[j] = rounded(f32, y[j] * p->mul[j]);
-    for (size_t j = 0; p->add && j < w->n; j++) y[j] = rounded(f32, y[j] + p->add[j]);
+    for (size_t j = 0; j < w->n; j++) y[j] = w->x[j];
+    for (size_t j = 0; sub && j < w->n; j++) y[j] = rounded(w->f32, y[j] - sub[j]);
+    for (size_t j = 0; div && j < w->n; j++) y[j] = rounded(w->f32, y[j] / div[j]);
+    for (size_t j = 0; mul && j < w->n; j++) y[j] = rounded(w->f32, y[j] * mul[j]);
+    for (size_t j = 0; add && j < w->n; j++) y[j] = rounded(w->f32, y[j] + add[j]);
 }
 
-/* -- clip -- */
-
-typedef struct clip { const double *min, *max; } clip;
-
-static void clip_check(loader *l) {
-    clip *p = new_params(l, sizeof *p);
+static void clip_check(loader *l) { /* per: min, max */
     mp_dtype dtype = one_float(l);
-    p->min = per_column(l, "min", dtype, false).f;
-    p->max = per_column(l, "max", dtype, false).f;
+    l->step->per[0] = per_column(l, "min", dtype, false);
+    l->step->per[1] = per_column(l, "max", dtype, false);
     define_alike(l, dtype);
 }
 
 static void clip_map(const row *w) {
-    const clip *p = w->params;
-    for (size_t j = 0; j < w->n; j++) {
-        double x = w->x[j];
-        w->y.f[j] = p->min && x < p->min[j] ? p->min[j] : p->max && x > p->max[j] ? p->max[j] : x;
-    }
+    const double *x = w->x, *min = w->s->per[0].f, *max = w->s->per[1].f;
+    for (size_t j = 0; j < w->n; j++) w->y.f[j] = min && x[j] < min[j] ? min[j] : max && x[j] > max[j] ? max[j] : x[j];
 }
 
 /* -- unary -- */
@@ -1689,40 +1621,36 @@ static const char UNARY_WORDS[] =
     "neg abs sign sqrt square reciprocal floor ceil round trunc relu exp expm1 log log1p log2 log10 sin cos tan arcsin arccos arctan "
     "sinh cosh tanh sigmoid log_sigmoid softplus erf norm_ppf not";
 static function *const UNARY[] = {
-    f_neg, fabs, f_sign, sqrt, f_square, f_reciprocal, floor, ceil, rint, trunc, f_relu, exp, expm1, log, log1p,
-    log2, log10, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, f_sigmoid, f_log_sigmoid, f_softplus,
-    f_erf, f_norm_ppf, NULL};
+    f_neg, fabs, f_sign, sqrt, f_square, f_reciprocal, floor, ceil, rint, trunc, f_relu, exp, expm1, log, log1p, log2, log10, sin, cos,
+    tan, asin, acos, atan, sinh, cosh, tanh, f_sigmoid, f_log_sigmoid, f_softplus, f_erf, f_norm_ppf, NULL};
 
-static void unary_check(loader *l) {
-    function **fn = new_params(l, sizeof *fn);
-    arity(l, 1, 1);
-    mp_dtype dtype = step_dtype(l), x = in_value(l, 0)->dtype;
-    *fn = UNARY[choice(l, "fn", UNARY_WORDS, REQUIRED)];
-    need_dtype(l, 0, *fn ? is_float(x) : x == MP_BOOL, *fn ? "floats: put a cast before it" : "bool");
-    define_alike(l, *fn ? dtype : MP_BOOL);
+static void unary_check(loader *l) { /* word: fn */
+    mp_dtype x = only_input(l), dtype = step_dtype(l);
+    bool not = !UNARY[l->step->word = choice(l, "fn", UNARY_WORDS, REQUIRED)];
+    need_dtype(l, 0, not ? x == MP_BOOL : is_float(x), not ? "bool" : "floats: put a cast before it");
+    define_alike(l, not ? MP_BOOL : dtype);
 }
 
 static void unary_run(runner *r, const step *s) {
-    function *fn = *(function *const *)s->params;
-    column x = in_column(r, s, 0), y = out_column(r, s);
-    size_t n = r->rows * out_width(r, s);
-    for (size_t i = 0; fn && i < n; i++) y.f[i] = rounded(s->f32, fn(rounded(s->f32, x.f[i])));
-    for (size_t i = 0; !fn && i < n; i++) y.i[i] = !x.i[i];
+    io b = io_of(r, s);
+    function *fn = UNARY[s->word];
+    for (size_t i = 0; fn && i < b.n; i++) b.y.f[i] = rounded(s->f32, fn(rounded(s->f32, b.x.f[i])));
+    for (size_t i = 0; !fn && i < b.n; i++) b.y.i[i] = !b.x.i[i];
 }
 
-/* -- binary -- */
+/* -- binary, where -- */
 
 enum { ADD, SUB, MUL, DIV, MIN, MAX, POW, EQ, NE, LT, LE, GT, GE, AND, OR, XOR };
-static void binary_check(loader *l) {
-    int *fn = new_params(l, sizeof *fn);
+
+static void binary_check(loader *l) { /* word: fn */
     arity(l, 2, 2);
-    mp_dtype dtype = step_dtype(l), a = in_value(l, 0)->dtype, b = in_value(l, 1)->dtype;
-    *fn = choice(l, "fn", "add sub mul div min max pow eq ne lt le gt ge and or xor", REQUIRED);
-    bool floats = is_float(a) && is_float(b), fits = floats;
-    if (*fn >= EQ) fits = floats || (a == MP_I64 && b == MP_I64) || (*fn <= NE && a == b && (a == MP_BOOL || a == MP_STR));
-    if (*fn >= AND) fits = a == MP_BOOL && b == MP_BOOL;
-    if (!fits) refuse(l->c, "Its fn does not take %s and %s.", DTYPES[a].name, DTYPES[b].name);
-    define_broadcast(l, *fn < EQ ? dtype : MP_BOOL);
+    mp_dtype dtype = step_dtype(l), x = in_value(l, 0)->dtype, z = in_value(l, 1)->dtype;
+    int fn = l->step->word = choice(l, "fn", "add sub mul div min max pow eq ne lt le gt ge and or xor", REQUIRED);
+    bool fits = is_float(x) && is_float(z);
+    if (fn >= EQ) fits |= (x == MP_I64 && z == MP_I64) || (fn <= NE && x == z && (x == MP_BOOL || x == MP_STR));
+    if (fn >= AND) fits = x == MP_BOOL && z == MP_BOOL;
+    if (!fits) refuse(l->c, "Its fn does not take %s and %s.", DTYPES[x].name, DTYPES[z].name);
+    define_broadcast(l, fn < EQ ? dtype : MP_BOOL);
 }
 
 static double arithmetic(int fn, double a, double b) {
@@ -1751,27 +1679,21 @@ static bool compare(int fn, bool less, bool equal, bool greater) {
 static bool logic(int fn, bool a, bool b) { return fn == AND ? a && b : fn == OR ? a || b : a != b; }
 
 static void binary_run(runner *r, const step *s) {
-    int fn = *(const int *)s->params;
-    mp_dtype dtype = in_dtype(r, s, 0);
-    column x = in_column(r, s, 0), z = in_column(r, s, 1), y = out_column(r, s);
-    size_t width = out_width(r, s);
-    bool wide_x = in_width(r, s, 0) == width, wide_z = in_width(r, s, 1) == width;
-    for (size_t i = 0; i < r->rows * width; i++) {
-        size_t p = wide_x ? i : i / width, q = wide_z ? i : i / width;
-        if (is_float(dtype)) {
-            double a = rounded(s->f32, x.f[p]), b = rounded(s->f32, z.f[q]);
-            if (fn < EQ) y.f[i] = rounded(s->f32, arithmetic(fn, a, b));
-            else y.i[i] = compare(fn, a < b, a == b, a > b);
-        } else if (dtype == MP_STR) {
-            y.i[i] = compare(fn, false, same_string(x.s[p], z.s[q]), false);
+    io b = io_of(r, s);
+    column z = in_column(r, s, 1);
+    bool wide_x = b.in == b.out, wide_z = in_width(r, s, 1) == b.out;
+    for (size_t i = 0; i < b.n; i++) {
+        size_t p = wide_x ? i : i / b.out, q = wide_z ? i : i / b.out;
+        if (is_float(b.from)) {
+            double u = rounded(s->f32, b.x.f[p]), v = rounded(s->f32, z.f[q]);
+            if (s->word < EQ) b.y.f[i] = rounded(s->f32, arithmetic(s->word, u, v));
+            else b.y.i[i] = compare(s->word, u < v, u == v, u > v);
         } else {
-            int64_t a = x.i[p], b = z.i[q];
-            y.i[i] = fn >= AND ? logic(fn, a, b) : compare(fn, a < b, a == b, a > b);
+            int order = compare_elements(b.from, b.x, p, z, q);
+            b.y.i[i] = s->word >= AND ? logic(s->word, b.x.i[p], z.i[q]) : compare(s->word, order < 0, order == 0, order > 0);
         }
     }
 }
-
-/* -- where -- */
 
 static void where_check(loader *l) {
     arity(l, 3, 3);
@@ -1781,10 +1703,10 @@ static void where_check(loader *l) {
 }
 
 static void where_run(runner *r, const step *s) {
-    size_t width = out_width(r, s);
-    for (size_t i = 0; i < r->rows * width; i++) {
-        size_t k = in_column(r, s, 0).i[in_width(r, s, 0) == width ? i : i / width] ? 1 : 2;
-        copy_elements(out_dtype(r, s), out_column(r, s), i, in_column(r, s, k), in_width(r, s, k) == width ? i : i / width, 1);
+    io b = io_of(r, s);
+    for (size_t i = 0; i < b.n; i++) {
+        size_t k = b.x.i[b.in == b.out ? i : i / b.out] ? 1 : 2;
+        copy_elements(b.to, b.y, i, in_column(r, s, k), in_width(r, s, k) == b.out ? i : i / b.out, 1);
     }
 }
 
@@ -1792,15 +1714,6 @@ static void where_run(runner *r, const step *s) {
 
 enum { PANEL = 8 };
 enum { DOT, SQUARES, ABSOLUTES, LARGEST, POWERED }; /* what is summed: x p, (x-p)^2, |x-p|, (max of) |x-p|, |x-p|^e */
-
-/* The rows of a matrix [n, width] in panels of 8: element (k, j) at [k / 8][j][k % 8], so that eight sums run side by side. */
-static double *pack_panels(loader *l, const tensor *t) {
-    size_t n = t->dims[0], width = t->dims[1], panels = (n + PANEL - 1) / PANEL;
-    double *packed = take_zeroed(l->c, l->keep, product(l, panels, width), PANEL * sizeof *packed);
-    for (size_t k = 0; k < n; k++)
-        for (size_t j = 0; j < width; j++) packed[(k / PANEL * width + j) * PANEL + k % PANEL] = t->data.f[k * width + j];
-    return packed;
-}
 
 /* Eight sums over the columns in ascending order, from 0.0, each in f64; written out so that compilers keep them in registers. */
 #define EIGHT(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
@@ -1822,8 +1735,9 @@ static void sum_columns(int kind, double exponent, const double *x, size_t width
     EIGHT(STORE)
 }
 
-/* A matrix attribute of one column per column of the input, whose packed copy is what stays. */
-static tensor passing_matrix(loader *l, const char *name, mp_dtype dtype) {
+/* A matrix attribute [n, width of the input], for an output [n]. Its rows stay in `table`, in panels of 8: element (k, j) at
+ * [k / 8][j][k % 8], so that eight sums run side by side. */
+static tensor packed_matrix(loader *l, const char *name, mp_dtype dtype) {
     tensor t;
     arena *keep = l->keep;
     l->keep = l->scratch;
@@ -1831,35 +1745,34 @@ static tensor passing_matrix(loader *l, const char *name, mp_dtype dtype) {
     l->keep = keep;
     need_columns(l, name, &t);
     define(l, dtype, 1, t.dims[0]);
+    size_t width = t.dims[1];
+    double *packed = l->step->table = take_zeroed(l->c, keep, product(l, (t.dims[0] + PANEL - 1) / PANEL, width), PANEL * sizeof *packed);
+    for (size_t k = 0; k < t.dims[0]; k++)
+        for (size_t j = 0; j < width; j++) packed[(k / PANEL * width + j) * PANEL + k % PANEL] = t.data.f[k * width + j];
     return t;
 }
 
-typedef struct linear { const double *panels; tensor bias; } linear;
-
-static void linear_check(loader *l) {
-    linear *p = new_params(l, sizeof *p);
+static void linear_check(loader *l) { /* t[0] bias; table: weight */
     mp_dtype dtype = one_float(l);
-    tensor weight = passing_matrix(l, "weight", dtype);
-    if (tensor_attribute(l, "bias", (int)dtype, 1, false, &p->bias)) need_count(l, "bias", &p->bias, weight.dims[0]);
-    p->panels = pack_panels(l, &weight);
+    size_t out = packed_matrix(l, "weight", dtype).dims[0];
+    if (tensor_attribute(l, "bias", (int)dtype, 1, false, &l->step->t[0])) need_count(l, "bias", &l->step->t[0], out);
 }
 
 static void linear_run(runner *r, const step *s) {
-    const linear *p = s->params;
-    const double *bias = p->bias.data.f;
-    size_t width = in_width(r, s, 0), out = out_width(r, s);
-    double *buffer = take(r->c, r->a, width, sizeof *buffer), *y = out_column(r, s).f, sums[PANEL];
-    for (size_t first = 0; first < out; first += PANEL)
+    io b = io_of(r, s);
+    const double *bias = s->t[0].data.f;
+    double *buffer = take(r->c, r->a, b.in, sizeof *buffer), sums[PANEL];
+    for (size_t first = 0; first < b.out; first += PANEL)
         for (size_t i = 0; i < r->rows; i++) { /* a panel stays in the cache */
-            sum_columns(DOT, 0, rounded_row(r, s, i, buffer), width, p->panels + first * width, sums);
-            for (size_t k = first; k < out && k < first + PANEL; k++)
-                y[i * out + k] = rounded(s->f32, bias ? sums[k - first] + bias[k] : sums[k - first]);
+            sum_columns(DOT, 0, rounded_row(r, s, i, buffer), b.in, s->table + first * b.in, sums);
+            for (size_t k = 0; k < PANEL && first + k < b.out; k++)
+                b.y.f[i * b.out + first + k] = rounded(s->f32, bias ? sums[k] + bias[first + k] : sums[k]);
         }
 }
 
 /* -- softmax, log_softmax, normalize -- */
 
-static void same_row_check(loader *l) { define_alike(l, one_float(l)); }
+static void softmax_check(loader *l) { define_alike(l, one_float(l)); }
 
 /* The position of the largest or least element; the first NaN wins. */
 static size_t find_extreme(const double *x, size_t n, bool least) {
@@ -1872,10 +1785,7 @@ static size_t find_extreme(const double *x, size_t n, bool least) {
 /* y_j = x_j - max; returns the sum of exp(y_j). */
 static double shift_row(const row *w) {
     double sum = 0, most = w->n ? w->x[find_extreme(w->x, w->n, false)] : 0;
-    for (size_t j = 0; j < w->n; j++) {
-        w->y.f[j] = rounded(w->f32, w->x[j] - most);
-        sum += rounded(w->f32, exp(w->y.f[j]));
-    }
+    for (size_t j = 0; j < w->n; j++) sum += rounded(w->f32, exp(w->y.f[j] = rounded(w->f32, w->x[j] - most)));
     return rounded(w->f32, sum);
 }
 
@@ -1891,10 +1801,9 @@ static void log_softmax_map(const row *w) {
 
 enum { L1, L2, LARGEST_NORM };
 
-static void normalize_check(loader *l) {
-    int *norm = new_params(l, sizeof *norm);
-    same_row_check(l);
-    *norm = choice(l, "norm", "l1 l2 max", REQUIRED);
+static void normalize_check(loader *l) { /* word: norm */
+    softmax_check(l);
+    l->step->word = choice(l, "norm", "l1 l2 max", REQUIRED);
 }
 
 static double norm_of(int norm, const double *x, size_t n) {
@@ -1908,38 +1817,36 @@ static double norm_of(int norm, const double *x, size_t n) {
 }
 
 static void normalize_map(const row *w) {
-    double norm = rounded(w->f32, norm_of(*(const int *)w->params, w->x, w->n));
+    double norm = rounded(w->f32, norm_of(w->s->word, w->x, w->n));
     for (size_t j = 0; j < w->n; j++) w->y.f[j] = norm == 0 ? w->x[j] : w->x[j] / norm;
 }
 
-/* -- reduce -- */
+/* -- reduce, two_class -- */
 
 enum { R_SUM, R_PROD, R_MEAN, R_MIN, R_MAX, R_L2, R_LOGSUMEXP, R_ARGMAX, R_ARGMIN };
 
-static void reduce_check(loader *l) {
-    int *fn = new_params(l, sizeof *fn);
+static void reduce_check(loader *l) { /* word: fn */
     mp_dtype dtype = one_float(l);
-    *fn = choice(l, "fn", "sum prod mean min max l2 logsumexp argmax argmin", REQUIRED);
+    int fn = l->step->word = choice(l, "fn", "sum prod mean min max l2 logsumexp argmax argmin", REQUIRED);
     const json *keep = attribute(l, "keep");
     if (keep && !(keep->kind & J_BOOL)) refuse(l->c, "Its attribute \"keep\" is not true or false.");
     if (in_value(l, 0)->width == 0) refuse(l->c, "It reduces rows without elements.");
-    define(l, *fn >= R_ARGMAX ? MP_I64 : dtype, keep && keep->kind == J_TRUE, 1);
+    define(l, fn >= R_ARGMAX ? MP_I64 : dtype, keep && keep->kind == J_TRUE, 1);
 }
 
 static void reduce_map(const row *w) {
-    int fn = *(const int *)w->params;
+    int fn = w->s->word;
     size_t best = find_extreme(w->x, w->n, fn == R_MIN || fn == R_ARGMIN);
     double sum = fn == R_PROD, m = w->x[best];
     for (size_t j = 0; j < w->n; j++) {
-        if (fn == R_PROD) sum *= w->x[j];
-        else sum += fn == R_L2 ? w->x[j] * w->x[j] : fn == R_LOGSUMEXP ? exp(w->x[j] - m) : w->x[j];
+        double x = w->x[j];
+        if (fn == R_PROD) sum *= x;
+        else sum += fn == R_L2 ? x * x : fn == R_LOGSUMEXP ? exp(x - m) : x;
     }
     if (fn >= R_ARGMAX) *w->y.i = (int64_t)best;
     else if (fn == R_MIN || fn == R_MAX || (fn == R_LOGSUMEXP && isinf(m))) *w->y.f = m;
     else *w->y.f = fn == R_MEAN ? sum / (double)w->n : fn == R_L2 ? sqrt(sum) : fn == R_LOGSUMEXP ? m + log(sum) : sum;
 }
-
-/* -- two_class -- */
 
 static void two_class_check(loader *l) {
     mp_dtype dtype = one_float(l);
@@ -1951,41 +1858,36 @@ static void two_class_map(const row *w) { w->y.f[0] = 1 - *w->x; w->y.f[1] = *w-
 
 /* -- take -- */
 
-static void take_check(loader *l) {
-    tensor *t = new_params(l, sizeof *t);
-    arity(l, 1, 1);
-    need_dtype(l, 0, is_integer(in_value(l, 0)->dtype), "integers");
-    *t = read_tensor(l, need(l, l->json, "table"), ANY_DTYPE, "table");
-    if (t->rank != 1 && t->rank != 2) refuse(l->c, "Its table has rank %d; 1 or 2 is needed.", t->rank);
-    if (t->rank == 2 && in_value(l, 0)->width != 1)
-        refuse(l->c, "Its table has rank 2, which takes one index per row, not %zu.", in_value(l, 0)->width);
-    if (t->rank == 1) define_alike(l, t->dtype);
-    else define(l, t->dtype, 1, t->dims[1]);
+static void take_check(loader *l) { /* t[0] table; size: elements per index */
+    need_dtype(l, 0, is_integer(only_input(l)), "integers");
+    tensor t = l->step->t[0] = read_tensor(l, need(l, l->json, "table"), ANY_DTYPE, "table");
+    if (t.rank != 1 && t.rank != 2) refuse(l->c, "Its table has rank %d; 1 or 2 is needed.", t.rank);
+    if (t.rank == 2 && in_value(l, 0)->width != 1) refuse(l->c, "Its table has rank 2, which takes one index per row.");
+    l->step->size = t.rank == 2 ? t.dims[1] : 1;
+    if (t.rank == 1) define_alike(l, t.dtype);
+    else define(l, t.dtype, 1, t.dims[1]);
 }
 
 static void take_run(runner *r, const step *s) {
-    const tensor *t = s->params;
-    size_t width = in_width(r, s, 0), part = t->rank == 2 ? t->dims[1] : 1;
-    for (size_t i = 0; i < r->rows * width; i++) {
-        int64_t k = in_column(r, s, 0).i[i];
-        if (k < 0 || (uint64_t)k >= t->dims[0])
-            refuse_row(r, s, i / width, "the index %" PRId64 " is outside the table of %zu.", k, t->dims[0]);
-        copy_elements(t->dtype, out_column(r, s), i * part, t->data, (size_t)k * part, part);
+    io b = io_of(r, s);
+    for (size_t i = 0; i < r->rows * b.in; i++) {
+        int64_t k = b.x.i[i];
+        if (k < 0 || (uint64_t)k >= s->t[0].dims[0]) refuse_row(r, s, i / b.in, "the index %" PRId64 " is outside the table of %zu.", k, s->t[0].dims[0]);
+        copy_elements(b.to, b.y, i * s->size, s->t[0].data, (size_t)k * s->size, s->size);
     }
 }
 
 /* -- poly -- */
 
-static void poly_check(loader *l) {
-    tensor *powers = new_params(l, sizeof *powers);
+static void poly_check(loader *l) { /* t[0] powers */
     mp_dtype dtype = one_float(l);
-    integers_attribute(l, "powers", 2, true, 0, 255, powers);
-    need_columns(l, "powers", powers);
-    define(l, dtype, 1, powers->dims[0]);
+    l->step->t[0] = integers_attribute(l, "powers", 2, 0, 255);
+    need_columns(l, "powers", &l->step->t[0]);
+    define(l, dtype, 1, l->step->t[0].dims[0]);
 }
 
 static void poly_map(const row *w) {
-    const int64_t *power = ((const tensor *)w->params)->data.i;
+    const int64_t *power = w->s->t[0].data.i;
     for (size_t k = 0; k < w->out; k++, power += w->n) {
         double y = 1.0; /* times the last factor is that factor */
         for (size_t j = w->n; j-- > 0;)
@@ -1997,134 +1899,129 @@ static void poly_map(const row *w) {
 /* -- interp -- */
 
 enum { OUTSIDE_CLIP, OUTSIDE_NAN, OUTSIDE_EXTEND };
-typedef struct interp { tensor x, y; int outside; } interp;
 
-static void interp_check(loader *l) {
-    interp *p = new_params(l, sizeof *p);
+static void interp_check(loader *l) { /* t[0] x, t[1] y; word: outside */
     mp_dtype dtype = one_float(l);
-    tensor_attribute(l, "x", (int)dtype, 1, true, &p->x);
-    tensor_attribute(l, "y", (int)dtype, 1, true, &p->y);
-    need_count(l, "y", &p->y, p->x.count);
-    p->outside = choice(l, "outside", "clip nan extend", REQUIRED);
-    if (p->x.count < (p->outside == OUTSIDE_EXTEND ? 2 : 1)) refuse(l->c, "It has %zu knots, too few.", p->x.count);
-    for (size_t k = 0; k < p->x.count; k++) {
-        if (!isfinite(p->x.data.f[k]) || !isfinite(p->y.data.f[k])) refuse(l->c, "Its knot %zu is not finite.", k);
-        if (k && !(p->x.data.f[k - 1] < p->x.data.f[k])) refuse(l->c, "Its knots do not ascend strictly at %zu.", k);
+    tensor *x = &l->step->t[0], *y = &l->step->t[1];
+    tensor_attribute(l, "x", (int)dtype, 1, true, x);
+    tensor_attribute(l, "y", (int)dtype, 1, true, y);
+    need_count(l, "y", y, x->count);
+    l->step->word = choice(l, "outside", "clip nan extend", REQUIRED);
+    if (x->count < (l->step->word == OUTSIDE_EXTEND ? 2 : 1)) refuse(l->c, "It has %zu knots, too few.", x->count);
+    for (size_t k = 0; k < x->count; k++) {
+        if (!isfinite(x->data.f[k]) || !isfinite(y->data.f[k])) refuse(l->c, "Its knot %zu is not finite.", k);
+        if (k && !(x->data.f[k - 1] < x->data.f[k])) refuse(l->c, "Its knots do not ascend strictly at %zu.", k);
     }
     define_alike(l, dtype);
 }
 
-static double interpolate(const interp *p, bool f32, double v) {
-    const double *x = p->x.data.f, *y = p->y.data.f;
-    size_t last = p->x.count - 1;
+static double interpolate(const step *s, double v) {
+    const double *x = s->t[0].data.f, *y = s->t[1].data.f;
+    size_t last = s->t[0].count - 1;
+    bool f32 = s->f32, outside = v < x[0] || v > x[last];
     if (is_nan(v)) return v;
     if (v == x[last]) return y[last];
-    if ((v < x[0] || v > x[last]) && p->outside == OUTSIDE_NAN) return NAN;
-    if ((v < x[0] || v > x[last]) && p->outside == OUTSIDE_CLIP) return v < x[0] ? y[0] : y[last];
+    if (outside && s->word == OUTSIDE_NAN) return NAN;
+    if (outside && s->word == OUTSIDE_CLIP) return v < x[0] ? y[0] : y[last];
     size_t i = v < x[0] ? 0 : v > x[last] ? last - 1 : count_edges(x, last, v, true) - 1;
     double slope = rounded(f32, rounded(f32, y[i + 1] - y[i]) / rounded(f32, x[i + 1] - x[i]));
     return rounded(f32, slope * rounded(f32, v - x[i])) + y[i];
 }
 
 static void interp_map(const row *w) {
-    for (size_t j = 0; j < w->n; j++) w->y.f[j] = interpolate(w->params, w->f32, w->x[j]);
+    for (size_t j = 0; j < w->n; j++) w->y.f[j] = interpolate(w->s, w->x[j]);
 }
 
 /* -- pairwise -- */
 
 enum { P_DOT, P_SQEUCLIDEAN, P_EUCLIDEAN, P_MANHATTAN, P_CHEBYSHEV, P_MINKOWSKI, P_COSINE, P_RBF, P_LAPLACIAN, P_POLY, P_SIGMOID };
-typedef struct pairwise { const double *panels; double *norms, gamma, coef0, degree, p; int metric; } pairwise;
+enum { GAMMA, COEF0, DEGREE, EXPONENT };
 
-static void pairwise_check(loader *l) {
-    pairwise *p = new_params(l, sizeof *p);
+static void pairwise_check(loader *l) { /* table: points; per[0] their norms; word: metric; number: gamma, coef0, degree, p */
+    static const char *const names[] = {"gamma", "coef0", "degree", "p"};
+    static const double defaults[] = {1, 0, 3, 2};
     mp_dtype dtype = one_float(l);
-    tensor points = passing_matrix(l, "points", dtype);
-    p->metric = choice(l, "metric", "dot sqeuclidean euclidean manhattan chebyshev minkowski cosine rbf laplacian poly sigmoid", REQUIRED);
-    p->gamma = number(l, "gamma", 1);
-    p->coef0 = number(l, "coef0", 0);
-    p->degree = number(l, "degree", 3);
-    p->p = number(l, "p", 2);
-    if (!(p->p > 0)) refuse(l->c, "Its attribute \"p\" is not above 0.");
-    p->panels = pack_panels(l, &points);
-    p->norms = take(l->c, l->keep, points.dims[0], sizeof *p->norms);
-    for (size_t k = 0; k < points.dims[0]; k++) p->norms[k] = norm_of(L2, points.data.f + k * points.dims[1], points.dims[1]);
+    tensor points = packed_matrix(l, "points", dtype);
+    l->step->word = choice(l, "metric", "dot sqeuclidean euclidean manhattan chebyshev minkowski cosine rbf laplacian poly sigmoid", REQUIRED);
+    for (size_t k = 0; k < 4; k++) l->step->number[k] = number(l, names[k], dtype, defaults[k]);
+    if (!(l->step->number[EXPONENT] > 0)) refuse(l->c, "Its attribute \"p\" is not above 0.");
+    l->step->per[0].f = take(l->c, l->keep, points.dims[0], sizeof(double));
+    for (size_t k = 0; k < points.dims[0]; k++) l->step->per[0].f[k] = norm_of(L2, points.data.f + k * points.dims[1], points.dims[1]);
 }
 
 /* The distance or kernel that a sum over the columns stands for; x_norm and norm are for cosine. */
-static double finish_pair(const pairwise *p, double sum, double x_norm, double norm) {
-    switch (p->metric) {
+static double finish_pair(const step *s, double sum, double x_norm, double norm) {
+    const double *n = s->number;
+    switch (s->word) {
     case P_EUCLIDEAN: return sqrt(sum);
-    case P_MINKOWSKI: return pow(sum, 1 / p->p);
+    case P_MINKOWSKI: return pow(sum, 1 / n[EXPONENT]);
     case P_COSINE: return x_norm == 0 || norm == 0 ? 1.0 : 1.0 - sum / (x_norm * norm);
     case P_RBF:
-    case P_LAPLACIAN: return exp(-p->gamma * sum);
-    case P_POLY: return pow(p->gamma * sum + p->coef0, p->degree);
-    case P_SIGMOID: return tanh(p->gamma * sum + p->coef0);
+    case P_LAPLACIAN: return exp(-n[GAMMA] * sum);
+    case P_POLY: return pow(n[GAMMA] * sum + n[COEF0], n[DEGREE]);
+    case P_SIGMOID: return tanh(n[GAMMA] * sum + n[COEF0]);
     default: return sum;
     }
 }
 
 static void pairwise_map(const row *w) {
     static const int kinds[] = {DOT, SQUARES, SQUARES, ABSOLUTES, LARGEST, POWERED, DOT, SQUARES, ABSOLUTES, DOT, DOT};
-    const pairwise *p = w->params;
-    double sums[PANEL], x_norm = p->metric == P_COSINE ? norm_of(L2, w->x, w->n) : 0;
+    const step *s = w->s;
+    double sums[PANEL], x_norm = s->word == P_COSINE ? norm_of(L2, w->x, w->n) : 0;
     for (size_t k = 0; k < w->out; k++) {
-        if (k % PANEL == 0) sum_columns(kinds[p->metric], p->p, w->x, w->n, p->panels + k * w->n, sums);
-        w->y.f[k] = finish_pair(p, sums[k % PANEL], x_norm, p->norms[k]);
+        if (k % PANEL == 0) sum_columns(kinds[s->word], s->number[EXPONENT], w->x, w->n, s->table + k * w->n, sums);
+        w->y.f[k] = finish_pair(s, sums[k % PANEL], x_norm, s->per[0].f[k]);
     }
 }
 
 /* -- gaussian_ll -- */
 
-typedef struct gaussian { tensor mean, var; double *base; } gaussian; /* base[k] = log_prior - sum log(2 pi var) / 2 */
-
-static void gaussian_ll_check(loader *l) {
-    gaussian *p = new_params(l, sizeof *p);
+static void gaussian_ll_check(loader *l) { /* t[0] mean, t[1] var; table: log_prior - sum log(2 pi var) / 2 */
+    tensor *mean = &l->step->t[0], *var = &l->step->t[1], prior;
     mp_dtype dtype = one_float(l);
-    tensor prior;
-    tensor_attribute(l, "mean", (int)dtype, 2, true, &p->mean);
-    tensor_attribute(l, "var", (int)dtype, 2, true, &p->var);
-    need_columns(l, "mean", &p->mean);
-    need_columns(l, "var", &p->var);
-    size_t k = p->mean.dims[0], n = p->mean.dims[1];
-    if (p->var.dims[0] != k) refuse(l->c, "Its mean has %zu rows, its var %zu.", k, p->var.dims[0]);
+    tensor_attribute(l, "mean", (int)dtype, 2, true, mean);
+    tensor_attribute(l, "var", (int)dtype, 2, true, var);
+    need_columns(l, "mean", mean);
+    need_columns(l, "var", var);
+    size_t k = mean->dims[0], n = mean->dims[1];
+    if (var->dims[0] != k) refuse(l->c, "Its mean has %zu rows, its var %zu.", k, var->dims[0]);
     bool has_prior = tensor_attribute(l, "log_prior", (int)dtype, 1, false, &prior);
     if (has_prior) need_count(l, "log_prior", &prior, k);
     define(l, dtype, 1, k);
-    p->base = take(l->c, l->keep, k, sizeof *p->base);
+    l->step->table = take(l->c, l->keep, k, sizeof(double));
     for (size_t i = 0; i < k; i++) {
         double sum = 0;
-        for (size_t j = 0; j < n; j++) sum += log(2.0 * 3.14159265358979323846 * p->var.data.f[i * n + j]);
-        p->base[i] = (has_prior ? prior.data.f[i] : 0.0) - 0.5 * sum;
+        for (size_t j = 0; j < n; j++) sum += log(2.0 * 3.14159265358979323846 * var->data.f[i * n + j]);
+        l->step->table[i] = (has_prior ? prior.data.f[i] : 0.0) - 0.5 * sum;
     }
 }
 
 static void gaussian_ll_map(const row *w) {
-    const gaussian *p = w->params;
-    const double *mean = p->mean.data.f, *var = p->var.data.f;
+    const double *mean = w->s->t[0].data.f, *var = w->s->t[1].data.f;
     for (size_t k = 0; k < w->out; k++, mean += w->n, var += w->n) {
         double sum = 0;
         for (size_t j = 0; j < w->n; j++) sum += (w->x[j] - mean[j]) * (w->x[j] - mean[j]) / var[j];
-        w->y.f[k] = p->base[k] - 0.5 * sum;
+        w->y.f[k] = w->s->table[k] - 0.5 * sum;
     }
 }
 
 /* -- knn -- */
 
-typedef struct knn { size_t k; bool by_distance, classes; tensor targets; } knn;
-
-static void knn_check(loader *l) {
-    knn *p = new_params(l, sizeof *p);
-    one_float(l);
-    size_t points = in_value(l, 0)->width, classes = 0;
-    p->k = (size_t)whole(l, "k", 1, (int64_t)points);
-    p->by_distance = choice(l, "weights", "uniform distance", REQUIRED);
-    p->classes = attribute(l, "classes") != NULL;
-    if (p->classes) classes = (size_t)whole(l, "classes", 1, (int64_t)l->limits->row);
-    if (p->classes) integers_attribute(l, "targets", 1, true, 0, (int64_t)classes - 1, &p->targets);
-    else tensor_attribute(l, "targets", MP_F64, 2, true, &p->targets);
-    if (p->targets.dims[0] != points) refuse(l->c, "Its targets have %zu rows, its input %zu columns.", p->targets.dims[0], points);
-    define(l, MP_F64, 1, p->classes ? classes : p->targets.dims[1]);
+static void knn_check(loader *l) { /* t[0] targets, of rank 1: classes; size: k; word: by distance */
+    step *s = l->step;
+    need_dtype(l, 0, only_input(l) == MP_F64, "f64");
+    size_t points = in_value(l, 0)->width, width = 0;
+    s->size = (size_t)whole(l, "k", 1, (int64_t)points);
+    s->word = choice(l, "weights", "uniform distance", REQUIRED);
+    if (attribute(l, "classes")) {
+        width = (size_t)whole(l, "classes", 1, (int64_t)l->limits->row);
+        s->t[0] = integers_attribute(l, "targets", 1, 0, (int64_t)width - 1);
+    } else {
+        tensor_attribute(l, "targets", MP_F64, 2, true, &s->t[0]);
+        width = s->t[0].dims[1];
+    }
+    if (s->t[0].dims[0] != points) refuse(l->c, "Its targets have %zu rows, its input %zu columns.", s->t[0].dims[0], points);
+    define(l, MP_F64, 1, width);
 }
 
 static bool farther(const double *d, size_t a, size_t b) {
@@ -2132,14 +2029,14 @@ static bool farther(const double *d, size_t a, size_t b) {
     return order > 0 || (order == 0 && a > b);
 }
 
+static void swap(size_t *a, size_t *b) { size_t c = *a; *a = *b; *b = c; }
+
 /* Restores a heap of n, the farthest on top, below position i. */
 static void sink_down(const double *d, size_t *heap, size_t n, size_t i) {
     for (size_t child; (child = 2 * i + 1) < n; i = child) {
         if (child + 1 < n && farther(d, heap[child + 1], heap[child])) child++;
         if (!farther(d, heap[child], heap[i])) return;
-        size_t swap = heap[i];
-        heap[i] = heap[child];
-        heap[child] = swap;
+        swap(&heap[i], &heap[child]);
     }
 }
 
@@ -2147,31 +2044,23 @@ static void sink_down(const double *d, size_t *heap, size_t n, size_t i) {
 static void find_nearest(const double *d, size_t n, size_t *nearest, size_t k) {
     for (size_t i = 0; i < k; i++) nearest[i] = i;
     for (size_t i = k / 2; i-- > 0;) sink_down(d, nearest, k, i);
-    for (size_t i = k; i < n; i++) {
-        if (!farther(d, nearest[0], i)) continue;
-        nearest[0] = i;
-        sink_down(d, nearest, k, 0);
-    }
-    for (size_t end = k; end-- > 1;) {
-        size_t swap = nearest[0];
-        nearest[0] = nearest[end];
-        nearest[end] = swap;
-        sink_down(d, nearest, end, 0);
-    }
+    for (size_t i = k; i < n; i++)
+        if (farther(d, nearest[0], i)) { nearest[0] = i; sink_down(d, nearest, k, 0); }
+    for (size_t end = k; end-- > 1;) { swap(&nearest[0], &nearest[end]); sink_down(d, nearest, end, 0); }
 }
 
 static void knn_map(const row *w) {
-    const knn *p = w->params;
+    const step *s = w->s;
     double total = 0, *y = w->y.f;
-    size_t *nearest = take(w->r->c, w->r->a, p->k, sizeof *nearest);
+    size_t *nearest = take(w->r->c, w->r->a, s->size, sizeof *nearest);
     bool zeros = false;
-    find_nearest(w->x, w->n, nearest, p->k);
-    for (size_t k = 0; k < p->k; k++) zeros |= p->by_distance && w->x[nearest[k]] == 0;
+    find_nearest(w->x, w->n, nearest, s->size);
+    for (size_t k = 0; k < s->size; k++) zeros |= w->x[nearest[k]] == 0;
     memset(y, 0, w->out * sizeof *y);
-    for (size_t k = 0; k < p->k; k++) {
-        double d = w->x[nearest[k]], weight = !p->by_distance ? 1.0 : zeros ? d == 0 : 1.0 / d;
-        if (p->classes) y[p->targets.data.i[nearest[k]]] += weight;
-        else for (size_t j = 0; j < w->out; j++) y[j] += weight * p->targets.data.f[nearest[k] * w->out + j];
+    for (size_t k = 0; k < s->size; k++) {
+        double d = w->x[nearest[k]], weight = !s->word ? 1.0 : zeros ? d == 0 : 1.0 / d;
+        if (s->t[0].rank == 1) y[s->t[0].data.i[nearest[k]]] += weight;
+        for (size_t j = 0; s->t[0].rank == 2 && j < w->out; j++) y[j] += weight * s->t[0].data.f[nearest[k] * w->out + j];
         total += weight;
     }
     for (size_t j = 0; j < w->out; j++) y[j] /= total;
@@ -2180,34 +2069,31 @@ static void knn_map(const row *w) {
 /* -- ovo_vote -- */
 
 enum { VOTES, OVR, COUPLING };
-typedef struct ovo { int mode; tensor prob_a, prob_b; } ovo;
 
-static void ovo_vote_check(loader *l) {
-    ovo *p = new_params(l, sizeof *p);
+static void ovo_vote_check(loader *l) { /* word: mode; t[0] prob_a, t[1] prob_b */
+    static const char *const names[] = {"prob_a", "prob_b"};
     mp_dtype dtype = one_float(l);
-    size_t classes = (size_t)whole(l, "classes", 2, 1 << 15), pairs = classes * (classes - 1) / 2;
-    if (in_value(l, 0)->width != pairs)
-        refuse(l->c, "Its input has rows of %zu elements; %zu classes need %zu.", in_value(l, 0)->width, classes, pairs);
-    p->mode = choice(l, "mode", "votes ovr coupling", REQUIRED);
-    if (p->mode == COUPLING) {
-        tensor_attribute(l, "prob_a", (int)dtype, 1, true, &p->prob_a);
-        tensor_attribute(l, "prob_b", (int)dtype, 1, true, &p->prob_b);
-        need_count(l, "prob_a", &p->prob_a, pairs);
-        need_count(l, "prob_b", &p->prob_b, pairs);
+    size_t classes = (size_t)whole(l, "classes", 2, 1 << 15), pairs = classes * (classes - 1) / 2, width = in_value(l, 0)->width;
+    if (width != pairs) refuse(l->c, "Its input has rows of %zu elements; %zu classes need %zu.", width, classes, pairs);
+    l->step->word = choice(l, "mode", "votes ovr coupling", REQUIRED);
+    for (size_t k = 0; l->step->word == COUPLING && k < 2; k++) {
+        tensor_attribute(l, names[k], (int)dtype, 1, true, &l->step->t[k]);
+        need_count(l, names[k], &l->step->t[k], pairs);
     }
     define(l, dtype, 1, classes);
 }
 
 static void count_votes(const row *w, bool ovr, double *sums) {
     const double *d = w->x;
-    for (size_t i = 0; i < w->out; i++) w->y.f[i] = sums[i] = 0;
+    double *y = w->y.f;
+    for (size_t i = 0; i < w->out; i++) y[i] = sums[i] = 0;
     for (size_t i = 0; i < w->out; i++)
         for (size_t j = i + 1; j < w->out; j++, d++) {
-            w->y.f[*d > 0 ? i : j] += 1;
+            y[(ovr ? !(*d < 0) : *d > 0) ? i : j] += 1; /* they part at 0, and so do libsvm and scikit-learn */
             sums[i] += *d;
             sums[j] -= *d;
         }
-    for (size_t i = 0; ovr && i < w->out; i++) w->y.f[i] += sums[i] / (3 * (fabs(sums[i]) + 1));
+    for (size_t i = 0; ovr && i < w->out; i++) y[i] += sums[i] / (3 * (fabs(sums[i]) + 1));
 }
 
 /* Q of Wu, Lin and Weng (2004) from r: [n, n] each. */
@@ -2247,13 +2133,13 @@ static void couple(const double *q, double *p, double *qp, size_t n) {
 }
 
 static void ovo_vote_map(const row *w) {
-    const ovo *p = w->params;
+    const double *a = w->s->t[0].data.f, *b = w->s->t[1].data.f;
     size_t n = w->out, pair = 0;
     double *r = take_zeroed(w->r->c, w->r->a, n * (2 * n + 1), sizeof *r), *q = r + n * n, *qp = q + n * n;
-    if (p->mode != COUPLING) { count_votes(w, p->mode == OVR, r); return; }
+    if (w->s->word != COUPLING) { count_votes(w, w->s->word == OVR, r); return; }
     for (size_t i = 0; i < n; i++)
         for (size_t j = i + 1; j < n; j++, pair++) {
-            double x = f_sigmoid(-(p->prob_a.data.f[pair] * w->x[pair] + p->prob_b.data.f[pair]));
+            double x = f_sigmoid(-(a[pair] * w->x[pair] + b[pair]));
             r[i * n + j] = x < 1e-7 ? 1e-7 : x > 1 - 1e-7 ? 1 - 1e-7 : x;
             r[j * n + i] = 1 - r[i * n + j];
         }
@@ -2273,9 +2159,8 @@ typedef struct small_node { float threshold; uint32_t link; } small_node; /* lin
 typedef struct large_node { double threshold; uint32_t column, delta; } large_node;
 
 enum { LANES = 8, COLUMN_BITS = 10, SMALL_COLUMNS = 1 << COLUMN_BITS, SMALL_PLACES = 1 << (32 - COLUMN_BITS) };
-#define CATEGORICAL UINT32_C(0x80000000) /* a flag of large_node.column; the threshold is the number of a set */
-
 enum { NAN_ERROR, NAN_LEFT, NAN_RIGHT, NAN_NODE };
+#define CATEGORICAL UINT32_C(0x80000000) /* a flag of large_node.column; the threshold is the number of a set */
 
 typedef struct forest {
     bool              f32, lt, acc32, mean, by_value; /* x rounded to f32; cmp; dtype of the sum; walk node by node, see below */
@@ -2294,48 +2179,43 @@ typedef struct planting {
     forest  *f;
     tensor   start, feature, threshold, right, missing_left, category;
     size_t   nodes, inner, leaves;
-    uint32_t *number;   /* [nodes] the number of an inner node among the inner ones, of a leaf among the leaves */
-    uint32_t *place;    /* [nodes of the largest tree] */
-    uint32_t *stack;    /* [2 x nodes of the largest tree + 2] */
+    uint32_t *number;    /* [nodes] the number of an inner node among the inner ones, of a leaf among the leaves */
+    uint32_t *place;     /* [nodes of the largest tree] */
+    uint32_t *stack;     /* [2 x nodes of the largest tree + 4] */
     const int64_t *leaf; /* [leaves] row of the table; NULL: the leaf's own number */
 } planting;
 
-static size_t tree_end(const planting *p, size_t t) { return t + 1 < p->f->trees ? (size_t)p->start.data.i[t + 1] : p->nodes; }
+static size_t tree_start(const planting *p, size_t t) { return t < p->f->trees ? (size_t)p->start.data.i[t] : p->nodes; }
 static bool is_leaf(const planting *p, size_t node) { return p->feature.data.i[node] < 0; }
-static size_t right_child(const planting *p, size_t first, size_t node) { return first + (size_t)p->right.data.i[p->number[node]]; }
 
-/* Numbers nodes, checks that every tree is one preorder, and finds the least depth of its leaves. */
-static void check_tree(planting *p, size_t t, uint32_t *depth) {
-    size_t first = (size_t)p->start.data.i[t], end = tree_end(p, t), open = 1;
-    uint32_t *ends = p->stack, least = UINT32_MAX; /* of the subtrees that are open: where they end, and how deep they begin */
+/* Checks that a tree is one preorder, and finds the least depth of its leaves. */
+static uint32_t check_tree(planting *p, size_t t) {
+    size_t first = tree_start(p, t), end = tree_start(p, t + 1), open = 1;
+    uint32_t least = UINT32_MAX, *ends = p->stack; /* of the subtrees that are open: where they end, and how deep they begin */
     ends[0] = (uint32_t)(end - first);
     ends[1] = 0;
     for (size_t i = first; i < end; i++) {
         uint32_t *top = ends + 2 * (open - 1), here = (uint32_t)(i - first), level = top[1];
         if (is_leaf(p, i)) {
-            if (top[0] != here + 1)
-                refuse(p->l->c, "Node %zu of tree %zu is a leaf where the subtree has to go on: the nodes are not in preorder.", i - first, t);
+            if (top[0] != here + 1) refuse(p->l->c, "Node %u of tree %zu is a leaf where its subtree has to go on.", here, t);
             if (level < least) least = level;
             open--;
             continue;
         }
         int64_t right = p->right.data.i[p->number[i]];
-        if (right <= (int64_t)here + 1 || right >= (int64_t)top[0])
-            refuse(p->l->c, "Node %zu of tree %zu has its right child at %" PRId64 ", outside its subtree.", i - first, t, right);
-        top[1] = level + 1;
+        if (right <= (int64_t)here + 1 || right >= (int64_t)top[0]) refuse(p->l->c, "Node %u of tree %zu has no right child in its subtree.", here, t);
+        top[1] = top[3] = level + 1;
         top[2] = (uint32_t)right;
-        top[3] = level + 1;
         open++;
     }
-    *depth = least;
+    return least;
 }
 
 /* Chooses the places of a tree's nodes: the root at 0, and pairs of children behind it, as many generations in one line of
  * `line` pairs as fit. Returns the number of places. */
 static size_t lay_out(planting *p, size_t t, size_t line) {
-    size_t first = (size_t)p->start.data.i[t], next = 2, waiting = 0;
-    p->place[0] = 0;
-    p->stack[waiting++] = 0;
+    size_t first = tree_start(p, t), next = 2, waiting = 1;
+    p->place[0] = p->stack[0] = 0;
     while (waiting) {
         uint32_t near[2 * CACHE_LINE], head = 0, tail = 0;
         near[tail++] = p->stack[--waiting];
@@ -2344,11 +2224,9 @@ static size_t lay_out(planting *p, size_t t, size_t line) {
         if (room < line && room <= line / 2) { next += 2 * room; room = line; }
         for (; head < tail && room; head++) {
             if (is_leaf(p, first + near[head])) continue;
-            uint32_t left = near[head] + 1, right = (uint32_t)(right_child(p, first, first + near[head]) - first);
-            p->place[left] = (uint32_t)next++;
-            p->place[right] = (uint32_t)next++;
-            near[tail++] = left;
-            near[tail++] = right;
+            uint32_t left = near[head] + 1, right = (uint32_t)p->right.data.i[p->number[first + near[head]]];
+            p->place[near[tail++] = left] = (uint32_t)next++;
+            p->place[near[tail++] = right] = (uint32_t)next++;
             room--;
         }
         while (head < tail) p->stack[waiting++] = near[--tail];
@@ -2367,26 +2245,23 @@ static large_node inner_node(planting *p, size_t node) {
     large_node packed = {t, (uint32_t)(left ? f->d + 1 + column : column), 0};
     if (p->category.data.i && p->category.data.i[k] >= 0) {
         if (p->threshold.data.f[k] != 0) refuse(p->l->c, "Its inner node %zu has a category and a threshold that is not 0.", k);
-        packed.threshold = (double)p->category.data.i[k];
-        packed.column |= CATEGORICAL;
+        packed = (large_node){(double)p->category.data.i[k], packed.column | CATEGORICAL, 0};
         f->by_value = true;
     }
     return packed;
 }
 
+/* Writes the nodes of a tree to one of two arrays. */
 static void pack_tree(planting *p, size_t t, small_node *small, large_node *large) {
-    size_t first = (size_t)p->start.data.i[t], end = tree_end(p, t);
+    size_t first = tree_start(p, t), end = tree_start(p, t + 1);
     for (size_t i = first; i < end; i++) {
         uint32_t place = p->place[i - first], leaf = is_leaf(p, i) ? p->number[i] : 0;
-        if (p->leaf) leaf = is_leaf(p, i) ? (uint32_t)p->leaf[leaf] : 0;
+        if (p->leaf && is_leaf(p, i)) leaf = (uint32_t)p->leaf[leaf];
         large_node n = {leaf, (uint32_t)p->f->d, 0};
         if (!is_leaf(p, i)) { n = inner_node(p, i); n.delta = p->place[i - first + 1] - place; }
-        if (large) {
-            large[place] = n;
-        } else {
-            small[place] = (small_node){(float)n.threshold, n.delta << COLUMN_BITS | n.column};
-            if (is_leaf(p, i)) memcpy(&small[place].threshold, &leaf, sizeof leaf); /* the bits of a tiny number */
-        }
+        if (large) { large[place] = n; continue; }
+        small[place] = (small_node){(float)n.threshold, n.delta << COLUMN_BITS | n.column};
+        if (is_leaf(p, i)) memcpy(&small[place].threshold, &leaf, sizeof leaf); /* the bits of a tiny number */
     }
 }
 
@@ -2395,25 +2270,24 @@ static void pack_forest(planting *p) {
     forest *f = p->f;
     bool small = f->f32 && f->columns <= SMALL_COLUMNS && !p->category.data.i;
     uint32_t *root = take(c, p->l->keep, f->trees, sizeof *root);
-    uint64_t places = 0;
-    for (int pass = 0; pass < 2; pass++) { /* if a tree is too large for small nodes, once more for large ones */
-        size_t node = small ? sizeof(small_node) : sizeof(large_node), line = CACHE_LINE / node, most = 0;
-        places = 0;
+    size_t places = 0, largest = SIZE_MAX, node = 0;
+    while (largest > SMALL_PLACES) { /* once more for large nodes if a tree is too large for small ones */
+        node = small ? sizeof(small_node) : sizeof(large_node);
+        places = largest = 0;
         for (size_t t = 0; t < f->trees; t++) {
+            size_t n = lay_out(p, t, CACHE_LINE / node / 2), line = CACHE_LINE / node;
             root[t] = (uint32_t)places;
-            size_t n = lay_out(p, t, line / 2);
-            if (n > most) most = n;
+            if (n > largest) largest = n;
             places += (n + line - 1) / line * line;
-            if (places >= UINT32_MAX - 1) fail(c, MP_NO_MEMORY, "Its nodes do not fit into 32-bit places.");
+            if (places > UINT32_MAX / 2) fail(c, MP_NO_MEMORY, "Its nodes do not fit into 31-bit places.");
         }
-        if (!small || most <= SMALL_PLACES) break;
-        small = false;
+        if (!small) break;
+        small = largest <= SMALL_PLACES;
     }
-    size_t size = small ? sizeof(small_node) : sizeof(large_node);
-    void *nodes = take_aligned(c, p->l->keep, (size_t)places, size, CACHE_LINE);
-    memset(nodes, 0, (size_t)places * size);
+    void *nodes = take_aligned(c, p->l->keep, places, node, CACHE_LINE);
+    memset(nodes, 0, places * node);
     for (size_t t = 0; t < f->trees; t++) {
-        lay_out(p, t, CACHE_LINE / size / 2);
+        lay_out(p, t, CACHE_LINE / node / 2);
         pack_tree(p, t, small ? (small_node *)nodes + root[t] : NULL, small ? NULL : (large_node *)nodes + root[t]);
     }
     f->small = small ? nodes : NULL;
@@ -2424,11 +2298,10 @@ static void pack_forest(planting *p) {
 static void read_nodes(planting *p, mp_dtype dtype) {
     loader *l = p->l;
     forest *f = p->f;
-    int64_t most = (int64_t)l->limits->elements;
-    integers_attribute(l, "feature", 1, true, -1, (int64_t)f->d - 1, &p->feature);
+    p->feature = integers_attribute(l, "feature", 1, -1, (int64_t)f->d - 1);
     p->nodes = p->feature.count;
     if (p->nodes > UINT32_MAX / 4) refuse(l->c, "It has more nodes than this reader counts.");
-    integers_attribute(l, "start", 1, true, 0, (int64_t)p->nodes - 1, &p->start);
+    p->start = integers_attribute(l, "start", 1, 0, (int64_t)p->nodes - 1);
     f->trees = p->start.count;
     if (f->trees == 0 || p->start.data.i[0] != 0) refuse(l->c, "Its attribute \"start\" does not begin with 0.");
     for (size_t t = 1; t < f->trees; t++)
@@ -2439,28 +2312,25 @@ static void read_nodes(planting *p, mp_dtype dtype) {
     need_count(l, "threshold", &p->threshold, p->inner);
     for (size_t k = 0; k < p->inner; k++)
         if (is_nan(p->threshold.data.f[k])) refuse(l->c, "Its threshold %zu is NaN.", k);
-    integers_attribute(l, "right", 1, true, 0, most, &p->right);
+    p->right = integers_attribute(l, "right", 1, 0, (int64_t)p->nodes);
     need_count(l, "right", &p->right, p->inner);
-    if (f->missing == NAN_NODE) {
-        integers_attribute(l, "missing_left", 1, true, 0, 1, &p->missing_left);
-        need_count(l, "missing_left", &p->missing_left, p->inner);
-    }
+    if (f->missing != NAN_NODE) return;
+    p->missing_left = integers_attribute(l, "missing_left", 1, 0, 1);
+    need_count(l, "missing_left", &p->missing_left, p->inner);
 }
 
 /* Ascending sets of categories. set_start gets the end of the last set behind it. */
 static void read_sets(planting *p, arena *keep) {
     loader *l = p->l;
-    tensor start = {0}, set = {0};
     if (!attribute(l, "category")) return;
     l->keep = keep;
-    integers_attribute(l, "set", 1, true, 0, INT64_MAX, &set);
+    tensor set = integers_attribute(l, "set", 1, 0, INT64_MAX);
     l->keep = l->scratch;
-    integers_attribute(l, "set_start", 1, true, 0, (int64_t)set.count, &start);
-    integers_attribute(l, "category", 1, true, -1, (int64_t)start.count - 1, &p->category);
+    tensor start = integers_attribute(l, "set_start", 1, 0, (int64_t)set.count);
+    p->category = integers_attribute(l, "category", 1, -1, (int64_t)start.count - 1);
     need_count(l, "category", &p->category, p->inner);
     int64_t *starts = take(l->c, keep, start.count + 1, sizeof *starts);
-    if (start.count) memcpy(starts, start.data.i, start.count * sizeof *starts);
-    starts[start.count] = (int64_t)set.count;
+    for (size_t s = 0; s <= start.count; s++) starts[s] = s < start.count ? start.data.i[s] : (int64_t)set.count;
     if (starts[0] != 0) refuse(l->c, "Its category sets do not begin at 0.");
     for (size_t s = 0; s < start.count; s++) {
         if (starts[s] > starts[s + 1]) refuse(l->c, "Its attribute \"set_start\" does not ascend at %zu.", s);
@@ -2475,42 +2345,41 @@ static void read_leaves(planting *p, arena *keep) {
     loader *l = p->l;
     forest *f = p->f;
     mp_dtype acc = f->acc32 ? MP_F32 : MP_F64;
-    tensor leaf, table, target;
-    f->leaf_width = attribute(l, "leaf_width") ? (size_t)whole(l, "leaf_width", 1, (int64_t)l->limits->row) : 1;
+    tensor table;
+    f->width = f->leaf_width = attribute(l, "leaf_width") ? (size_t)whole(l, "leaf_width", 1, (int64_t)l->limits->row) : 1;
     l->keep = keep;
-    if (tensor_attribute(l, "leaf_table", (int)acc, 1, false, &table)) {
-        if (table.count % f->leaf_width || table.count > UINT32_MAX / 4)
-            refuse(l->c, "Its leaf_table of %zu elements is not made of rows of %zu.", table.count, f->leaf_width);
-        l->keep = l->scratch;
-        integers_attribute(l, "leaf", 1, true, 0, (int64_t)(table.count / f->leaf_width) - 1, &leaf);
+    bool by_row = tensor_attribute(l, "leaf_table", (int)acc, 1, false, &table);
+    if (!by_row) tensor_attribute(l, "leaf", (int)acc, 1, true, &table);
+    l->keep = l->scratch;
+    f->table = table.data.f;
+    if (by_row) {
+        size_t rows = table.count / f->leaf_width;
+        if (rows * f->leaf_width != table.count || rows > UINT32_MAX / 4) refuse(l->c, "Its leaf_table is not made of rows of %zu.", f->leaf_width);
+        tensor leaf = integers_attribute(l, "leaf", 1, 0, (int64_t)rows - 1);
         need_count(l, "leaf", &leaf, p->leaves);
         p->leaf = leaf.data.i;
     } else {
-        tensor_attribute(l, "leaf", (int)acc, 1, true, &table);
         need_count(l, "leaf", &table, product(l, p->leaves, f->leaf_width));
     }
-    l->keep = l->scratch;
-    f->table = table.data.f;
-    f->width = f->leaf_width;
     uint32_t *targets = take_zeroed(l->c, keep, f->trees, sizeof *targets);
-    if (attribute(l, "class")) {
-        if (f->leaf_width != 1) refuse(l->c, "It has the attribute \"class\" and leaves of %zu elements; 1 is needed.", f->leaf_width);
-        f->width = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
-        integers_attribute(l, "class", 1, true, 0, (int64_t)f->width - 1, &target);
-        need_count(l, "class", &target, f->trees);
-        for (size_t t = 0; t < f->trees; t++) targets[t] = (uint32_t)target.data.i[t];
-    }
     f->target = targets;
+    if (!attribute(l, "class")) return;
+    if (f->leaf_width != 1) refuse(l->c, "It has the attribute \"class\" and leaves of %zu elements; 1 is needed.", f->leaf_width);
+    f->width = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
+    tensor target = integers_attribute(l, "class", 1, 0, (int64_t)f->width - 1);
+    need_count(l, "class", &target, f->trees);
+    for (size_t t = 0; t < f->trees; t++) targets[t] = (uint32_t)target.data.i[t];
 }
 
 static void tree_ensemble_check(loader *l) {
-    forest *f = new_params(l, sizeof *f);
     arena *keep = l->keep;
     mark before = mark_arena(l->scratch);
+    forest *f = take_zeroed(l->c, keep, 1, sizeof *f);
     planting p = {.l = l, .f = f};
     arity(l, 1, 2);
-    need_dtype(l, 0, is_float(in_value(l, 0)->dtype), "floats: put a cast before it");
+    need_float(l, 0);
     mp_dtype dtype = step_dtype(l);
+    l->step->forest = f;
     f->f32 = dtype == MP_F32;
     f->lt = choice(l, "cmp", "le lt", 0);
     f->missing = choice(l, "missing", "error left right node", NAN_ERROR);
@@ -2524,22 +2393,20 @@ static void tree_ensemble_check(loader *l) {
     read_sets(&p, keep);
     read_leaves(&p, keep);
     l->keep = keep;
-    tensor init;
-    if (tensor_attribute(l, "init", (int)acc, 1, false, &init)) {
-        need_count(l, "init", &init, f->width);
-        f->init = init.data.f;
-        if (l->step->n_in == 2) refuse(l->c, "It has a second input and the attribute \"init\"; one of them begins the sum.");
-    }
-    if (l->step->n_in == 2 && (in_value(l, 1)->dtype != acc || in_value(l, 1)->width != f->width))
-        refuse(l->c, "Its second input is not %s[%zu].", DTYPES[acc].name, f->width);
+    tensor init = {.count = 0};
+    if (tensor_attribute(l, "init", (int)acc, 1, false, &init)) need_count(l, "init", &init, f->width);
+    f->init = init.data.f;
+    bool second = l->step->n_in == 2;
+    if (second && f->init) refuse(l->c, "It has a second input and the attribute \"init\"; one of them begins the sum.");
+    if (second) need_dtype(l, 1, in_value(l, 1)->dtype == acc && in_value(l, 1)->width == f->width, "a row of dtype acc, as wide as the output");
     define(l, acc, 1, f->width);
     size_t largest = 0;
     for (size_t t = 0; t < f->trees; t++)
-        if (tree_end(&p, t) - (size_t)p.start.data.i[t] > largest) largest = tree_end(&p, t) - (size_t)p.start.data.i[t];
+        if (tree_start(&p, t + 1) - tree_start(&p, t) > largest) largest = tree_start(&p, t + 1) - tree_start(&p, t);
     p.place = take(l->c, l->scratch, largest, sizeof *p.place);
     p.stack = take(l->c, l->scratch, 2 * largest + 4, sizeof *p.stack);
     uint32_t *depth = take(l->c, keep, f->trees, sizeof *depth);
-    for (size_t t = 0; t < f->trees; t++) check_tree(&p, t, &depth[t]);
+    for (size_t t = 0; t < f->trees; t++) depth[t] = check_tree(&p, t);
     f->depth = depth;
     pack_forest(&p);
     reset_arena(l->scratch, before);
@@ -2554,15 +2421,12 @@ static void tree_ensemble_check(loader *l) {
 #define GO(k, NODE, COLUMN, DELTA) { const NODE *q = nodes + i##k; i##k += DELTA + !(x[(size_t)(COLUMN) * LANES + k] <= q->threshold); }
 
 #define SMALL(k) GO(k, small_node, q->link & (SMALL_COLUMNS - 1), (q->link >> COLUMN_BITS))
-#define SMALL_WATCHED(k) { const small_node *watched = nodes + i##k; going |= watched->link; } SMALL(k)
+#define SMALL_WATCHED(k) going |= nodes[i##k].link; SMALL(k)
 static void walk_small(const small_node *nodes, const float *x, uint32_t sure, uint32_t node[LANES]) {
     uint32_t going;
     EIGHT(BEGIN)
     while (sure--) { EIGHT(SMALL) }
-    do {
-        going = 0;
-        EIGHT(SMALL_WATCHED)
-    } while (going >> COLUMN_BITS);
+    do { going = 0; EIGHT(SMALL_WATCHED) } while (going >> COLUMN_BITS);
     EIGHT(FINISH)
 }
 
@@ -2572,30 +2436,24 @@ static void walk_large(const large_node *nodes, const double *x, uint32_t sure, 
     uint32_t going;
     EIGHT(BEGIN)
     while (sure--) { EIGHT(LARGE) }
-    do {
-        going = 0;
-        EIGHT(LARGE_WATCHED)
-    } while (going);
+    do { going = 0; EIGHT(LARGE_WATCHED) } while (going);
     EIGHT(FINISH)
+}
+
+static void walk(const forest *f, const void *group, uint32_t sure, uint32_t node[LANES]) {
+    if (f->small) walk_small(f->small, group, sure, node);
+    else walk_large(f->large, group, sure, node);
 }
 
 static large_node node_at(const forest *f, size_t i) {
     if (f->large) return f->large[i];
-    large_node n = {(double)f->small[i].threshold, f->small[i].link & (SMALL_COLUMNS - 1), f->small[i].link >> COLUMN_BITS};
-    return n;
-}
-
-static uint32_t leaf_of(const forest *f, uint32_t i) {
-    uint32_t leaf;
-    if (f->large) return (uint32_t)f->large[i].threshold;
-    memcpy(&leaf, &f->small[i].threshold, sizeof leaf);
-    return leaf;
+    return (large_node){(double)f->small[i].threshold, f->small[i].link & (SMALL_COLUMNS - 1), f->small[i].link >> COLUMN_BITS};
 }
 
 static bool in_set(const forest *f, size_t s, double x) {
     if (!(x >= 0 && x < 0x1p63) || trunc(x) != x) return false;
-    int64_t wanted = (int64_t)x, low = f->set_start[s], end = f->set_start[s + 1], high = end;
-    while (low < high) {
+    int64_t wanted = (int64_t)x, low = f->set_start[s], end = f->set_start[s + 1];
+    for (int64_t high = end; low < high;) {
         int64_t middle = low + (high - low) / 2;
         if (f->set[middle] < wanted) low = middle + 1;
         else high = middle;
@@ -2605,11 +2463,11 @@ static bool in_set(const forest *f, size_t s, double x) {
 
 /* One walk that looks at every value: for categories, and to find a NaN that a tree does not accept. */
 static uint32_t walk_by_value(runner *r, const step *s, uint32_t i, const double *x, size_t row) {
-    const forest *f = s->params;
+    const forest *f = s->forest;
     for (large_node n; (n = node_at(f, i)).delta;) {
-        size_t column = n.column & ~CATEGORICAL;
-        bool left = column > f->d;
-        double v = rounded(f->f32, x[left ? column - f->d - 1 : column]);
+        size_t at = n.column & ~CATEGORICAL;
+        bool left = at > f->d;
+        double v = rounded(f->f32, x[left ? at - f->d - 1 : at]);
         if (!is_nan(v)) left = n.column & CATEGORICAL ? in_set(f, (size_t)n.threshold, v) : v <= n.threshold;
         else if (f->missing == NAN_ERROR) refuse_row(r, s, row, "%s", "a tree reads NaN, which this model does not accept.");
         i += n.delta + !left;
@@ -2618,10 +2476,12 @@ static uint32_t walk_by_value(runner *r, const step *s, uint32_t i, const double
 }
 
 static void add_leaf(const forest *f, size_t tree, uint32_t node, double *sum) {
-    const double *leaf = f->table + (size_t)leaf_of(f, node) * f->leaf_width;
+    uint32_t number;
+    if (f->small) memcpy(&number, &f->small[node].threshold, sizeof number);
+    else number = (uint32_t)f->large[node].threshold;
+    const double *leaf = f->table + (size_t)number * f->leaf_width;
     if (f->leaf_width == 1) sum += f->target[tree];
-    if (f->acc32) for (size_t k = 0; k < f->leaf_width; k++) sum[k] = to_f32(sum[k] + leaf[k]);
-    else for (size_t k = 0; k < f->leaf_width; k++) sum[k] += leaf[k];
+    for (size_t k = 0; k < f->leaf_width; k++) sum[k] = rounded(f->acc32, sum[k] + leaf[k]);
 }
 
 /* A group of eight lanes: [columns][8] of float or double. Lane k gets the row x[k]. */
@@ -2630,25 +2490,18 @@ static void fill_lanes(const forest *f, void *group, const double *const x[LANES
     double *large = group;
     for (size_t j = 0; j < f->columns; j++)
         for (size_t k = 0; k < LANES; k++) {
-            size_t column = j > f->d ? j - f->d - 1 : j;
-            double v = j == f->d || (j > f->d && is_nan(x[k][column])) ? -INFINITY : x[k][column];
+            double v = j == f->d ? -INFINITY : x[k][j > f->d ? j - f->d - 1 : j];
+            if (j > f->d && is_nan(v)) v = -INFINITY;
             if (f->small) small[j * LANES + k] = (float)v;
             else large[j * LANES + k] = rounded(f->f32, v);
         }
 }
 
-static void walk(const forest *f, const void *group, uint32_t sure, uint32_t node[LANES]) {
-    if (f->small) walk_small(f->small, group, sure, node);
-    else walk_large(f->large, group, sure, node);
-}
-
 /* One row, eight trees at once. */
-static void run_row(runner *r, const step *s, size_t row, void *group) {
-    const forest *f = s->params;
-    const double *x = in_column(r, s, 0).f + row * f->d, *const lanes[LANES] = {x, x, x, x, x, x, x, x};
-    size_t t = 0;
+static void run_row(const forest *f, const double *x, double *y, void *group) {
+    const double *const lanes[LANES] = {x, x, x, x, x, x, x, x};
     fill_lanes(f, group, lanes);
-    for (; t < f->trees; t += LANES) {
+    for (size_t t = 0; t < f->trees; t += LANES) {
         uint32_t node[LANES], sure = UINT32_MAX;
         for (size_t k = 0; k < LANES; k++) {
             size_t tree = t + k < f->trees ? t + k : t;
@@ -2656,25 +2509,23 @@ static void run_row(runner *r, const step *s, size_t row, void *group) {
             if (f->depth[tree] < sure) sure = f->depth[tree];
         }
         walk(f, group, sure, node);
-        for (size_t k = 0; k < LANES && t + k < f->trees; k++) add_leaf(f, t + k, node[k], out_column(r, s).f + row * f->width);
+        for (size_t k = 0; k < LANES && t + k < f->trees; k++) add_leaf(f, t + k, node[k], y);
     }
 }
 
 static void tree_ensemble_run(runner *r, const step *s) {
-    const forest *f = s->params;
-    double *y = out_column(r, s).f;
-    const double *x = in_column(r, s, 0).f;
-    size_t d = f->d, stride = f->columns * LANES * (f->small ? sizeof(float) : sizeof(double));
-    size_t groups = f->by_value ? 0 : r->rows / LANES;
-    for (size_t i = 0; i < r->rows * f->width; i++)
-        y[i] = s->n_in == 2 ? in_column(r, s, 1).f[i] : f->init ? f->init[i % f->width] : 0.0;
+    const forest *f = s->forest;
+    io b = io_of(r, s);
+    const double *x = b.x.f;
+    double *y = b.y.f;
+    size_t d = f->d, stride = f->columns * LANES * (f->small ? sizeof(float) : sizeof(double)), groups = f->by_value ? 0 : r->rows / LANES;
+    for (size_t i = 0; i < b.n; i++) y[i] = s->n_in == 2 ? in_column(r, s, 1).f[i] : f->init ? f->init[i % f->width] : 0.0;
     for (size_t i = 0; i < r->rows; i++) {
-        bool nan = false;
-        for (size_t j = 0; j < d; j++) nan |= is_nan(x[i * d + j]);
-        bool careful = nan && f->missing == NAN_ERROR; /* is one of them read? */
-        for (size_t t = 0; (careful || f->by_value) && t < f->trees; t++) {
-            uint32_t leaf = walk_by_value(r, s, f->root[t], x + i * d, i);
-            if (f->by_value) add_leaf(f, t, leaf, y + i * f->width);
+        bool careful = f->by_value;
+        for (size_t j = 0; f->missing == NAN_ERROR && j < d; j++) careful |= is_nan(x[i * d + j]); /* is it one that is read? */
+        for (size_t t = 0; careful && t < f->trees; t++) {
+            uint32_t node = walk_by_value(r, s, f->root[t], x + i * d, i);
+            if (f->by_value) add_leaf(f, t, node, y + i * f->width);
         }
     }
     char *lanes = take_aligned(r->c, r->a, groups + 1, stride, CACHE_LINE);
@@ -2683,15 +2534,15 @@ static void tree_ensemble_run(runner *r, const step *s) {
         for (size_t k = 0; k < LANES; k++) rows[k] = x + (g * LANES + k) * d;
         fill_lanes(f, lanes + g * stride, rows);
     }
-    for (size_t t = 0; t < f->trees && groups; t++)
-        for (size_t g = 0; g < groups; g++) {
+    for (size_t t = 0; t < f->trees; t++)
+        for (size_t g = 0; g < groups; g++) { /* the tree stays in the cache */
             uint32_t node[LANES], root = f->root[t];
             for (size_t k = 0; k < LANES; k++) node[k] = root;
             walk(f, lanes + g * stride, f->depth[t], node);
             for (size_t k = 0; k < LANES; k++) add_leaf(f, t, node[k], y + (g * LANES + k) * f->width);
         }
-    for (size_t i = groups * LANES; i < r->rows && !f->by_value; i++) run_row(r, s, i, lanes + groups * stride);
-    for (size_t i = 0; f->mean && i < r->rows * f->width; i++) y[i] = rounded(f->acc32, y[i] / (double)f->trees);
+    for (size_t i = groups * LANES; i < r->rows && !f->by_value; i++) run_row(f, x + i * d, y + i * f->width, lanes + groups * stride);
+    for (size_t i = 0; f->mean && i < b.n; i++) y[i] = rounded(f->acc32, y[i] / (double)f->trees);
 }
 
 /* ==== 7 Model ===================================================================================================== */
@@ -2712,8 +2563,8 @@ static const op OPS[] = {
     {"binary", binary_check, binary_run, NULL},
     {"where", where_check, where_run, NULL},
     {"linear", linear_check, linear_run, NULL},
-    {"softmax", same_row_check, map_rows, softmax_map},
-    {"log_softmax", same_row_check, map_rows, log_softmax_map},
+    {"softmax", softmax_check, map_rows, softmax_map},
+    {"log_softmax", softmax_check, map_rows, log_softmax_map},
     {"normalize", normalize_check, map_rows, normalize_map},
     {"reduce", reduce_check, map_rows, reduce_map},
     {"two_class", two_class_check, map_rows, two_class_map},
@@ -2821,7 +2672,7 @@ static void load_names(loader *l, const json *inputs, const json *steps) {
     m->inputs = take_zeroed(l->c, l->keep, m->n_inputs, sizeof *m->inputs);
     m->steps = take_zeroed(l->c, l->keep, m->n_steps, sizeof *m->steps);
     m->values = take_zeroed(l->c, l->keep, m->n_values, sizeof *m->values);
-    m->names = take(l->c, l->keep, m->n_values, sizeof *m->names);
+    mp_string *names = take(l->c, l->keep, m->n_values, sizeof *names);
     const json *object = inputs->child;
     for (size_t i = 0; i < m->n_inputs; i++, object = object->next) {
         mp_input *in = &m->inputs[i];
@@ -2836,9 +2687,9 @@ static void load_names(loader *l, const json *inputs, const json *steps) {
         if (v->name.size == 0) refuse(l->c, "The name it defines is empty.");
     }
     locate(l->c, "%s", "");
-    for (size_t i = 0; i < m->n_values; i++) m->names[i] = m->values[i].name;
-    m->by_name = new_directory(l->c, l->keep, MP_STR, (column){m->names}, m->n_values);
-    if (find_twice(&m->by_name) != NOT_FOUND) refuse(l->c, "The name %s is defined twice.", quote(m->names[find_twice(&m->by_name)]).text);
+    for (size_t i = 0; i < m->n_values; i++) names[i] = m->values[i].name;
+    m->by_name = new_directory(l->c, l->keep, MP_STR, (column){names}, m->n_values);
+    if (find_twice(&m->by_name) != NOT_FOUND) refuse(l->c, "The name %s is defined twice.", quote(names[find_twice(&m->by_name)]).text);
 }
 
 static void add_to_total(loader *l, size_t *total, size_t width) {
@@ -2934,16 +2785,16 @@ static void load_outputs(loader *l, const json *outputs) {
     if (m->n_outputs == 0) refuse(l->c, "It has no output.");
     m->outputs = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *m->outputs);
     m->sources = take(l->c, l->keep, m->n_outputs, sizeof *m->sources);
-    m->output_names = take(l->c, l->keep, m->n_outputs, sizeof *m->output_names);
+    mp_string *names = take(l->c, l->keep, m->n_outputs, sizeof *names);
     const json *object = outputs->child;
     for (size_t i = 0; i < m->n_outputs; i++, object = object->next) {
         load_output(l, object, i);
-        m->output_names[i] = m->outputs[i].name;
+        names[i] = m->outputs[i].name;
     }
     locate(l->c, "%s", "");
-    m->by_output = new_directory(l->c, l->keep, MP_STR, (column){m->output_names}, m->n_outputs);
+    m->by_output = new_directory(l->c, l->keep, MP_STR, (column){names}, m->n_outputs);
     if (find_twice(&m->by_output) != NOT_FOUND)
-        refuse(l->c, "Two outputs are named %s.", quote(m->output_names[find_twice(&m->by_output)]).text);
+        refuse(l->c, "Two outputs are named %s.", quote(names[find_twice(&m->by_output)]).text);
 }
 
 /* -- vectors -- */
@@ -3082,7 +2933,8 @@ static column *run_model(context *c, arena *a, const mp_model *m, const source *
         for (size_t i = 0; i < m->n_inputs; i++) load_rows(&r, i, &sources[i]);
         for (size_t i = 0; i < m->n_steps; i++) {
             const step *s = &m->steps[i];
-            r.values[s->out].any = take_aligned(c, a, r.rows * out_width(&r, s), element_size(out_dtype(&r, s)), CACHE_LINE);
+            const value *v = &m->values[s->out];
+            r.values[s->out].any = take_aligned(c, a, r.rows * v->width, element_size(v->dtype), CACHE_LINE);
             mark inner = mark_arena(a);
             s->op->run(&r, s);
             reset_arena(a, inner);

@@ -26,6 +26,15 @@ public final class Main {
     private static final String HELP =
         "usage: predict ARTIFACT [--no-verify] < inputs.json > outputs.json | verify ARTIFACT [VECTORS] | info ARTIFACT | ops";
 
+    /** The command line is none of those in HELP. */
+    private static final class Usage extends Exception {
+        private static final long serialVersionUID = 1L;
+
+        Usage() {
+            super(HELP);
+        }
+    }
+
     private Main() { }
 
     public static void main(String[] args) throws IOException {
@@ -41,7 +50,7 @@ public final class Main {
         try {
             code = command(args, in, answer);
             answer.flush();
-            return code;
+            sentence = code == MISMATCH ? "The numbers do not match the vectors." : null;
         } catch (Modelport.ModelportException e) {
             sentence = e.getMessage();
             code = e.exitCode;
@@ -51,16 +60,21 @@ public final class Main {
         } catch (OutOfMemoryError e) {
             sentence = "The heap of this program is too small for the artifact or the rows; raise it with -Xmx.";
             code = REFUSED;
-        } catch (IllegalArgumentException e) {
+        } catch (Usage e) {
             sentence = e.getMessage();
             code = USAGE;
+        } catch (RuntimeException e) { // none is known
+            sentence = "This program has a fault, and gives no answer: " + e + ".";
+            code = REFUSED;
         }
-        err.write((sentence + "\n").getBytes(StandardCharsets.UTF_8));
-        err.flush();
+        if (sentence != null) {
+            err.write((sentence + "\n").getBytes(StandardCharsets.UTF_8));
+            err.flush();
+        }
         return code;
     }
 
-    private static int command(String[] args, InputStream in, Writer out) throws IOException {
+    private static int command(String[] args, InputStream in, Writer out) throws IOException, Usage {
         List<String> rest = new ArrayList<>(Arrays.asList(args));
         boolean verified = !rest.remove("--no-verify");
         String command = rest.isEmpty() ? "" : rest.remove(0);
@@ -69,7 +83,7 @@ public final class Main {
             : command.equals("info") ? rest.size() == 1 && verified
             : command.equals("verify") && (rest.size() == 1 || rest.size() == 2) && verified;
         if (!good) {
-            throw new IllegalArgumentException(HELP);
+            throw new Usage();
         }
         switch (command) {
             case "ops": return ops(out);

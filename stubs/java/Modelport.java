@@ -1685,7 +1685,7 @@ public final class Modelport {
 
     /** knn: the weighted mean of the targets of the k smallest distances, or their class weights. */
     private static Step knn(Args a) {
-        final Type t = a.rounded();
+        final Type t = a.one(DType.F64);
         final int m = t.width, k = a.integer("k", 1, m), classes = a.has("classes") ? a.integer("classes", 1, a.guard.limits.tensorElements) : 0;
         final boolean byDistance = a.choice("weights", false, "uniform", "distance").equals("distance");
         final int[] classOf = classes > 0 ? a.ints("targets", m, 0, classes - 1) : null;
@@ -2416,7 +2416,7 @@ public final class Modelport {
         Vectors(Json json, Model model, int mostRows, Guard guard) {
             String where = "The verification";
             json.only(where, "source", "inputs", "outputs", "tolerance", "rows");
-            String source = json.need("source", where).string("The verification's source");
+            String source = json.get("source") == null ? "synthetic" : json.get("source").string("The verification's source");
             if (!source.equals("synthetic") && !source.equals("sample"))
                 throw new Refused("The verification has the source " + quote(source) + "; it is \"synthetic\" or \"sample\".");
             Json in = json.need("inputs", where), out = json.need("outputs", where), tolerances = json.need("tolerance", where);

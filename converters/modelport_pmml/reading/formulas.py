@@ -6,8 +6,7 @@ computation. A missing argument makes a result missing unless PMML says otherwis
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,26 @@ from modelport.errors import ArtifactError, Unsupported
 
 from ..parse import Element
 from .build import Builder, Column, Vector
+from .functions import FUNCTIONS, count
 from .scope import Scope
+from .tables import TABLES
+from .texts import boolean_text, number_text
 
-__all__ = ["EXPRESSIONS", "Formulas", "boolean_text", "number_text"]
+__all__ = ["EXPRESSIONS", "Formulas", "body_of"]
 
 EXPRESSIONS = frozenset(
-    {"Apply", "Constant", "Discretize", "FieldRef", "MapValues", "NormContinuous", "NormDiscrete", "Aggregate", "Lag", "TextIndex"}
+    {
+        "Apply",
+        "Constant",
+        "Discretize",
+        "FieldRef",
+        "MapValues",
+        "NormContinuous",
+        "NormDiscrete",
+        "Aggregate",
+        "Lag",
+        "TextIndex",
+    }
 )
 CONSTANT_KINDS = {"string": "string", "boolean": "bool"}
 ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "/": "div"}
@@ -57,29 +70,6 @@ UNARY = {
     "stdNormalIDF": "norm_ppf",
 }
 Assumed = Sequence[frozenset[str]]
-
-
-def number_text(text: str | None, where: str) -> float:
-    """A number spelled in PMML.
-
-    >>> number_text("1e3", "here")
-    1000.0
-    """
-    spelled = (text or "").strip()
-    try:
-        return float({"INF": "inf", "-INF": "-inf"}.get(spelled, spelled))
-    except ValueError:
-        raise ArtifactError(f"{where} is {spelled[:40]!r}, which is no number.") from None
-
-
-def boolean_text(text: str | None) -> bool:
-    """true or false (also 1 and 0)."""
-    spelled = (text or "").strip().lower()
-    if spelled in ("true", "1", "1.0"):
-        return True
-    if spelled in ("false", "0", "0.0"):
-        return False
-    raise ArtifactError(f"A boolean is {spelled[:40]!r}; it is true or false.")
 
 
 class Formulas:
@@ -170,8 +160,8 @@ class Formulas:
             return self._apply(group, scope, hint, known)
         if first.tag == "NormDiscrete":
             return self._norm_discrete(group, scope, hint)
-        if first.tag in SINGLE:
-            pieces = [SINGLE[first.tag](self, e, scope, hint, data_type) for e in group]
+        if first.tag in TABLES:
+            pieces = [TABLES[first.tag](self, e, scope, hint, data_type) for e in group]
             return pieces[0] if len(pieces) == 1 else self.builder.gather([Column(p) for p in pieces], hint)
         raise Unsupported(f"The PMML expression {first.tag} is not known to this reader.")
 
@@ -221,7 +211,7 @@ class Formulas:
         equal = b.add("binary", x.value, b.constant(values, x.kind).value, hint=hint, fn="eq")
         result = b.vector(b.add("cast", equal, hint=hint, to="f64"), "number")
         missing = group[0].get("mapMissingTo")
-        if not x.nullable or missing is not None and float(missing) == 0.0:
+        if not x.nullable or (missing is not None and float(missing) == 0.0):
             return result
         absent = b.constant([None if missing is None else float(missing)], "number")
         return b.choose(str(b.present(x)), result, absent, hint)
@@ -263,7 +253,9 @@ class Formulas:
         parameters = list(function.all("ParameterField"))
         arguments = call.content()
         if len(parameters) != len(arguments):
-            raise ArtifactError(f"The function {call.need('function')!r} is called with {len(arguments)} arguments, not {len(parameters)}.")
+            raise ArtifactError(
+                f"The function {call.need('function')!r} is called with {len(arguments)} arguments, not {len(parameters)}."
+            )
         inside = Scope(scope)
         for parameter, argument in zip(parameters, arguments, strict=True):
             inside.define(parameter.need("name"), Column(self.single(argument, scope, hint)))
@@ -274,13 +266,13 @@ class Formulas:
         """A built-in function of vectors."""
         b = self.builder
         if name in ARITHMETIC:
-            _count(name, arguments, 2)
+            count(name, arguments, 2)
             return b.binary(ARITHMETIC[name], arguments[0], arguments[1], hint)
         if name in COMPARISONS:
-            _count(name, arguments, 2)
+            count(name, arguments, 2)
             return self.compare(COMPARISONS[name], arguments[0], arguments[1], hint)
         if name in UNARY:
-            _count(name, arguments, 1)
+            count(name, arguments, 1)
             return b.unary(UNARY[name], arguments[0], hint)
         if name in FUNCTIONS:
             return FUNCTIONS[name](self, arguments, hint)
@@ -297,7 +289,7 @@ class Formulas:
 
 def body_of(e: Element) -> Element:
     """The expression of a DerivedField or DefineFunction."""
-    found = [c for c in e.children if c.tag in EXPRESSIONS]
+    found: list[Element] = [c for c in e.children if c.tag in EXPRESSIONS]
     if len(found) != 1:
         named = next((c.tag for c in e.content() if c.tag not in ("ParameterField", "Value", "Interval")), "nothing")
         raise Unsupported(f"The {e.tag} {e.get('name')!r} holds {named}, where this reader knows one expression of PMML.")
@@ -319,338 +311,12 @@ def _fields_read(e: Element) -> set[str]:
 def _tested(condition: Element) -> tuple[str, str] | None:
     """("isMissing" or "isNotMissing", field) of a condition that asks just that."""
     children = condition.content()
-    if condition.tag == "Apply" and condition.get("function") in ("isMissing", "isNotMissing") and len(children) == 1:
-        if children[0].tag == "FieldRef" and children[0].get("mapMissingTo") is None:
-            return condition.need("function"), children[0].need("field")
-    return None
+    asks = condition.tag == "Apply" and condition.get("function") in ("isMissing", "isNotMissing") and len(children) == 1
+    if not asks or children[0].tag != "FieldRef" or children[0].get("mapMissingTo") is not None:
+        return None
+    return condition.need("function"), children[0].need("field")
 
 
 def _present_in(tested: Sequence[tuple[str, str] | None], function: str, assumed: Assumed) -> Assumed:
     """Fields known to be present in the branch that such a condition opens."""
     return [s | {t[1]} if t is not None and t[0] == function else s for t, s in zip(tested, assumed, strict=True)]
-
-
-def _count(name: str, arguments: Sequence[Vector], wanted: int) -> None:
-    if len(arguments) != wanted:
-        raise ArtifactError(f"The PMML function {name!r} has {len(arguments)} arguments; it takes {wanted}.")
-
-
-# --- functions with a form of their own ---------------------------------------------------------------------------------------
-
-Function = Callable[[Formulas, Sequence[Vector], str], Vector]
-
-
-def _is_missing(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
-    _count("isMissing", arguments, 1)
-    b, present = f.builder, f.builder.present(arguments[0])
-    if present is None:
-        return b.constant([False], "bool")
-    return b.vector(b.add("unary", present, hint=hint, fn="not"), "bool")
-
-
-def _is_present(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
-    _count("isNotMissing", arguments, 1)
-    present = f.builder.present(arguments[0])
-    return f.builder.constant([True], "bool") if present is None else f.builder.vector(present, "bool")
-
-
-def _not(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
-    _count("not", arguments, 1)
-    x = f.builder.boolean(arguments[0])
-    return f.builder.vector(f.builder.add("unary", x.value, hint=hint, fn="not"), "bool", False, x.known)
-
-
-def _logic(fn: str) -> Function:
-    def run(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
-        """Three-valued: one false makes an `and` false, one true an `or` true, whatever else is unknown."""
-        b = f.builder
-        result = b.boolean(arguments[0])
-        for argument in arguments[1:]:
-            other = b.boolean(argument)
-            value = b.add("binary", result.value, other.value, hint=hint, fn=fn)
-            result = b.vector(value, "bool", False, _known_of(b, fn, result, other))
-        return result
-
-    return run
-
-
-def _known_of(b: Builder, fn: str, x: Vector, y: Vector) -> str | None:
-    if x.known is None and y.known is None:
-        return None
-    deciding = []
-    for v in (x, y):
-        decisive = v.value if fn == "or" else b.add("unary", v.value, hint="not", fn="not")
-        deciding.append(decisive if v.known is None else b.add("binary", decisive, v.known, hint="decides", fn="and"))
-    either = b.add("binary", deciding[0], deciding[1], hint="decided", fn="or")
-    both = b.all_of(x.known, y.known)
-    assert both is not None, "one of them may be unknown"
-    return b.add("binary", either, both, hint="known", fn="or")
-
-
-def _membership(negated: bool) -> Function:
-    def run(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
-        if len(arguments) < 2:
-            raise ArtifactError("The PMML function 'isIn' has no values to look among.")
-        hits = [f.compare("eq", arguments[0], value, hint) for value in arguments[1:]]
-        found = _logic("or")(f, hits, hint)
-        return _not(f, [found], hint) if negated else found
-
-    return run
-
-
-def _fold(fn: str, neutral: float) -> Function:
-    """sum, product, min, max: missing arguments are left out; missing when all are."""
-
-    def run(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
-        b = f.builder
-        numbers = [b.number(x) for x in arguments]
-        if not numbers:
-            raise ArtifactError(f"The PMML function {hint!r} has no arguments.")
-        filled = [f.default(x, [repr(neutral)] * max(1, x.width), hint) for x in numbers]
-        if len(filled) > 2 and all(x.width == 1 for x in filled) and fn in REDUCTIONS:
-            row = b.gather([Column(x) for x in filled], hint)
-            result = b.vector(b.add("reduce", row.value, hint=hint, fn=REDUCTIONS[fn], keep=True), "number")
-        else:
-            result = filled[0]
-            for x in filled[1:]:
-                result = b.binary(fn, result, x, hint)
-        if not all(x.nullable for x in numbers):
-            return result
-        return b.where_known(_any_present(b, numbers), result)
-
-    return run
-
-
-REDUCTIONS = {"add": "sum", "mul": "prod", "min": "min", "max": "max"}
-
-
-def _any_present(b: Builder, numbers: Sequence[Vector]) -> str | None:
-    result: str | None = None
-    for x in numbers:
-        present = b.present(x)
-        if present is None:
-            return None
-        result = present if result is None else b.add("binary", result, present, hint="any_present", fn="or")
-    return result
-
-
-def _average(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
-    b = f.builder
-    total = _fold("add", 0.0)(f, arguments, hint)
-    counts = []
-    for x in arguments:
-        present = b.present(b.number(x))
-        counts.append(b.constant([1.0], "number") if present is None else b.number(b.vector(present, "bool")))
-    return b.binary("div", total, _fold("add", 0.0)(f, counts, hint), hint)
-
-
-def _threshold(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
-    _count("threshold", arguments, 2)
-    return f.builder.number(f.compare("gt", arguments[0], arguments[1], hint))
-
-
-def _power(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
-    _count("pow", arguments, 2)
-    return f.builder.binary("pow", arguments[0], arguments[1], hint)
-
-
-def _round(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
-    _count("round", arguments, 1)
-    half = f.builder.constant([0.5], "number")
-    return f.builder.unary("floor", f.builder.binary("add", arguments[0], half, hint), hint)
-
-
-def _std_normal_cdf(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
-    """(1 + erf(x / sqrt 2)) / 2."""
-    _count("stdNormalCDF", arguments, 1)
-    b = f.builder
-    e = b.unary("erf", b.binary("div", arguments[0], b.constant([math.sqrt(2.0)], "number"), hint), hint)
-    return b.binary("mul", b.constant([0.5], "number"), b.binary("add", b.constant([1.0], "number"), e, hint), hint)
-
-
-def _modulo(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
-    """a - b * floor(a / b)."""
-    _count("modulo", arguments, 2)
-    b, (x, y) = f.builder, arguments
-    whole = b.unary("floor", b.binary("div", x, y, hint), hint)
-    return b.binary("sub", x, b.binary("mul", y, whole, hint), hint)
-
-
-FUNCTIONS: dict[str, Function] = {
-    "isMissing": _is_missing,
-    "isNotMissing": _is_present,
-    "isValid": _is_present,
-    "isNotValid": _is_missing,
-    "not": _not,
-    "and": _logic("and"),
-    "or": _logic("or"),
-    "isIn": _membership(False),
-    "isNotIn": _membership(True),
-    "sum": _fold("add", 0.0),
-    "product": _fold("mul", 1.0),
-    "min": _fold("min", math.inf),
-    "max": _fold("max", -math.inf),
-    "avg": _average,
-    "threshold": _threshold,
-    "pow": _power,
-    "round": _round,
-    "modulo": _modulo,
-    "stdNormalCDF": _std_normal_cdf,
-}
-
-
-# --- expressions that are computed one by one ---------------------------------------------------------------------------------
-
-
-def _map_values(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str | None) -> Vector:
-    b = f.builder
-    pairs = list(e.all("FieldColumnPair"))
-    if len(pairs) != 1:
-        raise Unsupported(f"A MapValues reads {len(pairs)} fields; this reader knows those of one.")
-    x = b.column(scope.column(pairs[0].need("field")))
-    if x.kind == "bool":
-        x = b.number(x)
-    wanted = e.get("dataType") or data_type or "string"
-    table = _inline(e, pairs[0].need("column"), e.need("outputColumn"))
-    text = wanted == "string"
-    convert = (lambda v: v) if text else (lambda v: float(boolean_text(v)) if wanted == "boolean" else number_text(v, "A MapValues' output"))
-    keys: dict[Any, Any] = {}
-    for key, value in table:
-        keys.setdefault(key if x.kind == "string" else number_text(key, "A MapValues' key") + 0.0, convert(value))
-    default, missing = (None if v is None else convert(v) for v in (e.get("defaultValue"), e.get("mapMissingTo")))
-    result = _lookup(b, x, keys, default, missing, text, hint)
-    return b.boolean(result) if wanted == "boolean" else result
-
-
-def _inline(e: Element, key: str, output: str) -> list[tuple[str, str]]:
-    """The (key, output) pairs of a MapValues' InlineTable."""
-    table = e.require("InlineTable")
-    rows = []
-    for row in table.all("row"):
-        cells = {c.tag: c.text for c in row.children}
-        if key not in cells or output not in cells:
-            raise ArtifactError(f"A row of a MapValues lacks the column {key!r} or {output!r}.")
-        rows.append((cells[key], cells[output]))
-    return rows
-
-
-def _lookup(b: Builder, x: Vector, keys: dict[Any, Any], default: Any, missing: Any, text: bool, hint: str) -> Vector:
-    """The value of the equal key. A missing result has no place in a table of strings, so a code for it is looked up first."""
-    nothing = None if x.kind == "string" else math.nan
-    table = dict(keys)
-    if x.nullable:
-        table[nothing] = missing
-    gaps = default is None or any(v is None for v in table.values())
-    names: Any = np.empty(len(table), dtype=object)
-    names[:] = list(table)
-    if x.kind != "string":
-        names = names.astype(np.float64)
-    if not text:
-        values = np.array([math.nan if v is None else v for v in table.values()], dtype=np.float64)
-        filling = math.nan if default is None else default
-        return b.vector(b.add("lookup", x.value, hint=hint, keys=names, values=values, default=filling), "number", gaps)
-    entries = [v for v in dict.fromkeys([*table.values(), default]) if v is not None]
-    codes = {v: float(i) for i, v in enumerate(entries)}
-    numbers = np.array([codes.get(v, -1.0) for v in table.values()], dtype=np.float64)
-    code = b.add("lookup", x.value, hint=f"{hint}_code", keys=names, values=numbers, default=codes.get(default, -1.0))
-    spelled = np.empty(len(entries), dtype=object)
-    spelled[:] = entries
-    places = np.arange(len(entries), dtype=np.float64)
-    value = b.vector(b.add("lookup", code, hint=hint, keys=places, values=spelled, default=""), "string")
-    if not gaps:
-        return value
-    there = b.add("binary", code, b.constant([0.0], "number").value, hint="found", fn="ge")
-    return b.where_known(there, value)
-
-
-def _discretize(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str | None) -> Vector:
-    b = f.builder
-    x = b.number(b.column(scope.column(e.need("field"))))
-    wanted = e.get("dataType") or data_type or "string"
-    text = wanted == "string"
-    values: list[Any] = [bin_.need("binValue") for bin_ in e.all("DiscretizeBin")]
-    if not text:
-        values = [number_text(v, "A DiscretizeBin's value") for v in values]
-    kind = "string" if text else "number"
-    intervals = [_interval(bin_.require("Interval")) for bin_ in e.all("DiscretizeBin")]
-    side = _partition(intervals)
-    spelled = e.get("defaultValue")
-    default = spelled if text or spelled is None else number_text(spelled, "A Discretize's defaultValue")
-    if side is not None and not text:
-        edges = np.array([high for _, high, _, _ in intervals[:-1]])
-        count = b.add("bucketize", x.value, hint=hint, edges=edges, sizes=np.array([edges.size]), side=side)
-        result = b.vector(b.add("take", count, hint=hint, table=np.array(values, dtype=np.float64)), "number")
-    else:
-        result = b.constant([default], kind)
-        for interval, value in reversed(list(zip(intervals, values, strict=True))):
-            result = b.choose(_inside(f, x, interval, hint), b.constant([value], kind), result, hint)
-    if x.nullable:
-        absent = e.get("mapMissingTo")
-        filling = absent if text or absent is None else number_text(absent, "A Discretize's mapMissingTo")
-        result = b.choose(str(b.present(x)), result, b.constant([filling], kind), hint)
-    return result
-
-
-Interval = tuple[float, float, bool, bool]
-
-
-def _interval(e: Element) -> Interval:
-    """(low, high, low belongs to it, high belongs to it)."""
-    closure = e.need("closure")
-    low, high = e.get("leftMargin"), e.get("rightMargin")
-    return (
-        -math.inf if low is None else number_text(low, "A margin"),
-        math.inf if high is None else number_text(high, "A margin"),
-        closure.startswith("closed"),
-        closure.endswith("Closed"),
-    )
-
-
-def _partition(intervals: Sequence[Interval]) -> str | None:
-    """The bucketize side of intervals that follow each other from -infinity to infinity without gap, or None."""
-    if len(intervals) < 2 or intervals[0][0] != -math.inf or intervals[-1][1] != math.inf:
-        return None
-    sides = set()
-    for before, after in zip(intervals, intervals[1:], strict=False):
-        if before[1] != after[0] or not math.isfinite(before[1]) or before[3] == after[2]:
-            return None
-        sides.add("left" if before[3] else "right")
-    ascending = all(b[1] < a[1] for b, a in zip(intervals, intervals[1:], strict=False))
-    return sides.pop() if len(sides) == 1 and ascending else None
-
-
-def _inside(f: Formulas, x: Vector, interval: Interval, hint: str) -> str:
-    b = f.builder
-    low, high, low_in, high_in = interval
-    tests = []
-    if low != -math.inf:
-        tests.append(b.add("binary", x.value, b.constant([low], "number").value, hint=hint, fn="ge" if low_in else "gt"))
-    if high != math.inf:
-        tests.append(b.add("binary", x.value, b.constant([high], "number").value, hint=hint, fn="le" if high_in else "lt"))
-    return b.all_of(*tests) or b.constant([True], "bool").value
-
-
-OUTLIERS = {"asIs": "extend", "asMissingValues": "nan", "asExtremeValues": "clip"}
-
-
-def _norm_continuous(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str | None) -> Vector:
-    b = f.builder
-    x = b.number(b.column(scope.column(e.need("field"))))
-    knots = [(number_text(k.need("orig"), "A LinearNorm"), number_text(k.need("norm"), "A LinearNorm")) for k in e.all("LinearNorm")]
-    outliers = e.get("outliers", "asIs") or "asIs"
-    if len(knots) < 2 or outliers not in OUTLIERS:
-        raise ArtifactError(f"A NormContinuous has {len(knots)} LinearNorms and outliers={outliers!r}; it needs two and a known treatment.")
-    points, values = (np.array(part) for part in zip(*knots, strict=True))
-    value = b.add("interp", x.value, hint=hint, x=points, y=values, outside=OUTLIERS[outliers])
-    result = b.vector(value, "number", x.nullable or outliers == "asMissingValues")
-    missing = e.get("mapMissingTo")
-    if missing is None or not x.nullable:
-        return result
-    return b.choose(str(b.present(x)), result, b.constant([number_text(missing, "mapMissingTo")], "number"), hint)
-
-
-SINGLE: dict[str, Callable[[Formulas, Element, Scope, str, str | None], Vector]] = {
-    "MapValues": _map_values,
-    "Discretize": _discretize,
-    "NormContinuous": _norm_continuous,
-}

@@ -9,12 +9,13 @@ import numpy as np
 
 from modelport.errors import ArtifactError, Unsupported
 
-from ..declared import MODELS
 from ..parse import Element
 from .build import Builder, Column, Vector
-from .formulas import EXPRESSIONS, Formulas, number_text
-from .models import MODEL_READERS, Prediction, classes_of, predicted, tree_prediction
+from .formulas import EXPRESSIONS, Formulas
+from .models import MODEL_READERS, tree_prediction
+from .prediction import Prediction, classes_of, predicted
 from .scope import Scope
+from .texts import number_text
 from .trees import Forest
 
 __all__ = ["ModelTree"]
@@ -122,11 +123,13 @@ class ModelTree:
             raise ArtifactError("A Segmentation adds up the answers of a model that is no regression.")
         return prediction.number
 
-    def _voted(self, model: Element, segments: Sequence[Element], weights: Sequence[float], scope: Scope, votes: bool) -> Prediction:
+    def _voted(
+        self, model: Element, segments: Sequence[Element], weights: Sequence[float], scope: Scope, votes: bool
+    ) -> Prediction:
         """Weighted mean of probabilities, or of one vote per model."""
         b = self.builder
         predictions = [self.read(s, scope)[0] for s in segments]
-        classes, data_type = classes_of(model, scope, [c for p in predictions for c in p.classes])
+        classes, data_type = classes_of(model, scope, lambda: [c for p in predictions for c in p.classes])
         total: Vector | None = None
         for p, weight in zip(predictions, weights, strict=True):
             part = self._votes(p, classes) if votes else self._shares(p, classes)
@@ -157,7 +160,9 @@ class ModelTree:
             x = prediction.number
             low, high = target.get("min"), target.get("max")
             if low is not None or high is not None:
-                bounds = {k: np.array([number_text(v, f"A Target's {k}")]) for k, v in (("min", low), ("max", high)) if v is not None}
+                bounds = {
+                    k: np.array([number_text(v, f"A Target's {k}")]) for k, v in (("min", low), ("max", high)) if v is not None
+                }
                 x = b.vector(b.add("clip", x.value, hint="target", **bounds), "number", x.nullable)
             factor, constant = (number_text(target.get(k, d), k) for k, d in (("rescaleFactor", "1"), ("rescaleConstant", "0")))
             if factor != 1.0 or constant != 0.0:
@@ -237,7 +242,7 @@ def _segment(segment: Element) -> Element:
     """The model of a segment that holds always."""
     if segment.find("True") is None:
         raise Unsupported("A Segment holds under a condition, which this reader does not know.")
-    models = [c for c in segment.children if c.tag in MODELS]
+    models = segment.models()
     if len(models) != 1:
         raise ArtifactError(f"A Segment holds {len(models)} models; it holds one.")
     return models[0]

@@ -1,7 +1,7 @@
 """TreeModels as one tree_ensemble.
 
-A PMML node tries its children in order; each test becomes a binary node whose "no" leads to the next test. What happens to a missing
-value follows the model's strategy, or the explicit tests for missing values that the nodes make.
+A PMML node tries its children in order; each test becomes a binary node whose "no" leads to the next test. What happens to
+a missing value follows the model's strategy, or the explicit tests for missing values that the nodes make.
 """
 
 from __future__ import annotations
@@ -16,14 +16,19 @@ from modelport.errors import ArtifactError, Unsupported
 
 from ..parse import Element, Node
 from .build import Builder, Column, Vector
-from .formulas import boolean_text, number_text
 from .scope import Scope
+from .texts import array_items, boolean_text, number_text
 
 __all__ = ["Forest"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 STRATEGIES = ("none", "defaultChild", "nullPrediction", "lastPrediction")
-COMPLEMENT = {"lessOrEqual": "greaterThan", "greaterThan": "lessOrEqual", "lessThan": "greaterOrEqual", "greaterOrEqual": "lessThan"}
+COMPLEMENT = {
+    "lessOrEqual": "greaterThan",
+    "greaterThan": "lessOrEqual",
+    "lessThan": "greaterOrEqual",
+    "greaterOrEqual": "lessThan",
+}
 MAX_NODES = 1 << 22
 LARGEST_INTEGER = 2**53
 
@@ -141,7 +146,8 @@ class Forest:
         self.leaf: list[int] = []
         self._columns: dict[str, int] = {}
         self._sources: list[Column] = []
-        self._codes: dict[str, dict[str, int]] = {}
+        #: feature number -> the code of each of its strings
+        self._codes: dict[int, dict[str, int]] = {}
 
     # --- adding trees ---------------------------------------------------------------------------------------------------------
 
@@ -150,7 +156,9 @@ class Forest:
         self.scope = scope
         self.strategy = model.get("missingValueStrategy", "none") or "none"
         if self.strategy not in STRATEGIES:
-            raise Unsupported(f"A TreeModel has missingValueStrategy={self.strategy!r}; this reader knows {', '.join(STRATEGIES)}.")
+            raise Unsupported(
+                f"A TreeModel has missingValueStrategy={self.strategy!r}; this reader knows {', '.join(STRATEGIES)}."
+            )
         last = model.get("noTrueChildStrategy", "returnNullPrediction") == "returnLastPrediction"
         self.no_true_child = "own" if last else "null"
         roots = [c for c in model.children if isinstance(c, Node)]
@@ -311,12 +319,11 @@ class Forest:
         if operator == "notEqual":
             yes, no, to_yes = no, yes, not to_yes
         if kind == "string":
-            codes = self._codes.setdefault(name, {})
+            codes = self._codes.setdefault(self._column(name), {})
             members = [codes.setdefault(str(v), len(codes)) for v in wanted]
         else:
-            convert = (lambda v: float(boolean_text(v))) if kind == "bool" else (lambda v: number_text(v, "A predicate's value"))
-            numbers = [convert(v) for v in wanted]
-            if any(not (v >= 0 and v == int(v) and v < LARGEST_INTEGER) for v in numbers):
+            numbers = [float(boolean_text(v)) if kind == "bool" else number_text(v, "A predicate's value") for v in wanted]
+            if not all(0 <= v < LARGEST_INTEGER and v == int(v) for v in numbers):
                 self._from_both_sides(name, numbers, yes, no, to_yes, stack)
                 return
             members = [int(v) for v in numbers]
@@ -332,7 +339,14 @@ class Forest:
         stack.append(result)
 
     def _inner(
-        self, name: str, limit: float, missing_left: bool, left: Task, right: Task, stack: list[Any], members: tuple[int, ...] | None = None
+        self,
+        name: str,
+        limit: float,
+        missing_left: bool,
+        left: Task,
+        right: Task,
+        stack: list[Any],
+        members: tuple[int, ...] | None = None,
     ) -> None:
         index = len(self.threshold)
         self.feature.append(self._column(name))
@@ -381,7 +395,7 @@ class Forest:
             attributes["set"] = np.array([v for s in self.sets for v in s], dtype=np.int64)
         inputs = [row.value] if start is None else [row.value, start.value]
         value = b.add("tree_ensemble", *inputs, hint=hint, **attributes)
-        return b.vector(value, "number", self.leaves.has_null or start is not None and start.nullable)
+        return b.vector(value, "number", self.leaves.has_null or (start is not None and start.nullable))
 
     def _as_numbers(self, i: int) -> Column:
         source = self._sources[i]
@@ -390,13 +404,14 @@ class Forest:
         b = self.builder
         if source.kind == "bool":
             return Column(b.number(b.column(source)))
-        name = next(n for n, number in self._columns.items() if number == i)
-        codes = self._codes.get(name, {})
+        codes = self._codes.get(i, {})
         x = b.column(source)
         keys: Any = np.empty(len(codes) + x.nullable, dtype=object)
         keys[:] = [*codes, *([None] if x.nullable else [])]
         values = np.array([*map(float, codes.values()), *([math.nan] if x.nullable else [])])
-        return Column(b.vector(b.add("lookup", x.value, hint=f"{name}_code", keys=keys, values=values, default=-1.0), "number", x.nullable))
+        return Column(
+            b.vector(b.add("lookup", x.value, hint="code", keys=keys, values=values, default=-1.0), "number", x.nullable)
+        )
 
 
 def _complements(one: Any, other: Any) -> bool:
@@ -415,31 +430,3 @@ def _guards(one: Element, other: Element, operator: str) -> bool:
     asks = {"or": "isMissing", "and": "isNotMissing"}[operator]
     tests = other.tag in ("SimplePredicate", "SimpleSetPredicate") and other.get("field") == one.get("field")
     return tests and one.tag == "SimplePredicate" and one.get("operator") == asks
-
-
-def array_items(e: Element) -> list[str]:
-    """The items of an Array: numbers separated by white space, strings also in double quotes with \\" inside.
-
-    >>> a = Element("Array", {"type": "string"}); a.text = 'one "two three" "four\\\\"s"'
-    >>> array_items(a)
-    ['one', 'two three', 'four"s']
-    """
-    if e.get("type") != "string":
-        return e.text.split()
-    items: list[str] = []
-    text, i = e.text, 0
-    while i < len(text):
-        if text[i].isspace():
-            i += 1
-            continue
-        quoted = text[i] == '"'
-        i += quoted
-        item = []
-        while i < len(text) and (text[i] != '"' if quoted else not text[i].isspace()):
-            if quoted and text[i] == "\\" and text[i + 1 : i + 2] == '"':
-                i += 1
-            item.append(text[i])
-            i += 1
-        i += quoted
-        items.append("".join(item))
-    return items

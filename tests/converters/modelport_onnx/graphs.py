@@ -151,6 +151,8 @@ def boundary_rows(thresholds: Array, features: Array, width: int, base: Array, l
     """Rows of `base` with one column on a threshold, or one unit in the last place beside it."""
     chosen = np.linspace(0, len(thresholds) - 1, min(limit, len(thresholds))).astype(int)
     values, columns = around(thresholds[chosen]), np.tile(features[chosen], 5)
+    fits = np.abs(values) <= np.finfo(np.float32).max  # a split between numbers and NaN has the threshold infinity
+    values, columns = values[fits], columns[fits]
     rows = base[np.arange(len(values)) % len(base)].copy()
     rows[np.arange(len(values)), columns] = values
     special = np.tile([[0.0], [-0.0], [1e30], [-1e30], [np.finfo(np.float32).max * 0.999]], (1, width))

@@ -1,0 +1,183 @@
+"""Built-in functions of PMML whose meaning is more than one step: logic of unknown values, sums that leave missing ones out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from modelport.errors import ArtifactError
+
+from .build import Builder, Column, Vector
+
+if TYPE_CHECKING:
+    from .formulas import Formulas
+
+__all__ = ["FUNCTIONS", "count"]
+
+Function = Callable[["Formulas", Sequence[Vector], str], Vector]
+
+
+def count(name: str, arguments: Sequence[Vector], wanted: int) -> None:
+    """Refuse a call with another number of arguments."""
+    if len(arguments) != wanted:
+        raise ArtifactError(f"The PMML function {name!r} has {len(arguments)} arguments; it takes {wanted}.")
+
+
+def _is_missing(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    count("isMissing", arguments, 1)
+    b, present = f.builder, f.builder.present(arguments[0])
+    if present is None:
+        return b.constant([False], "bool")
+    return b.vector(b.add("unary", present, hint=hint, fn="not"), "bool")
+
+
+def _is_present(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    count("isNotMissing", arguments, 1)
+    present = f.builder.present(arguments[0])
+    return f.builder.constant([True], "bool") if present is None else f.builder.vector(present, "bool")
+
+
+def _not(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    count("not", arguments, 1)
+    x = f.builder.boolean(arguments[0])
+    return f.builder.vector(f.builder.add("unary", x.value, hint=hint, fn="not"), "bool", False, x.known)
+
+
+def _logic(fn: str) -> Function:
+    def run(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+        """Three-valued: one false makes an `and` false, one true an `or` true, whatever else is unknown."""
+        b = f.builder
+        result = b.boolean(arguments[0])
+        for argument in arguments[1:]:
+            other = b.boolean(argument)
+            value = b.add("binary", result.value, other.value, hint=hint, fn=fn)
+            result = b.vector(value, "bool", False, _known_of(b, fn, result, other))
+        return result
+
+    return run
+
+
+def _known_of(b: Builder, fn: str, x: Vector, y: Vector) -> str | None:
+    if x.known is None and y.known is None:
+        return None
+    deciding = []
+    for v in (x, y):
+        decisive = v.value if fn == "or" else b.add("unary", v.value, hint="not", fn="not")
+        deciding.append(decisive if v.known is None else b.add("binary", decisive, v.known, hint="decides", fn="and"))
+    either = b.add("binary", deciding[0], deciding[1], hint="decided", fn="or")
+    both = b.all_of(x.known, y.known)
+    assert both is not None, "one of them may be unknown"
+    return b.add("binary", either, both, hint="known", fn="or")
+
+
+def _membership(negated: bool) -> Function:
+    def run(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+        if len(arguments) < 2:
+            raise ArtifactError("The PMML function 'isIn' has no values to look among.")
+        hits = [f.compare("eq", arguments[0], value, hint) for value in arguments[1:]]
+        found = _logic("or")(f, hits, hint)
+        return _not(f, [found], hint) if negated else found
+
+    return run
+
+
+def _fold(fn: str, neutral: float) -> Function:
+    """sum, product, min, max: missing arguments are left out; missing when all are."""
+
+    def run(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+        b = f.builder
+        numbers = [b.number(x) for x in arguments]
+        if not numbers:
+            raise ArtifactError(f"The PMML function {hint!r} has no arguments.")
+        filled = [f.default(x, [repr(neutral)] * max(1, x.width), hint) for x in numbers]
+        if len(filled) > 2 and all(x.width == 1 for x in filled) and fn in REDUCTIONS:
+            row = b.gather([Column(x) for x in filled], hint)
+            result = b.vector(b.add("reduce", row.value, hint=hint, fn=REDUCTIONS[fn], keep=True), "number")
+        else:
+            result = filled[0]
+            for x in filled[1:]:
+                result = b.binary(fn, result, x, hint)
+        if not all(x.nullable for x in numbers):
+            return result
+        return b.where_known(_any_present(b, numbers), result)
+
+    return run
+
+
+REDUCTIONS = {"add": "sum", "mul": "prod", "min": "min", "max": "max"}
+
+
+def _any_present(b: Builder, numbers: Sequence[Vector]) -> str | None:
+    result: str | None = None
+    for x in numbers:
+        present = b.present(x)
+        if present is None:
+            return None
+        result = present if result is None else b.add("binary", result, present, hint="any_present", fn="or")
+    return result
+
+
+def _average(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    b = f.builder
+    total = _fold("add", 0.0)(f, arguments, hint)
+    counts = []
+    for x in arguments:
+        present = b.present(b.number(x))
+        counts.append(b.constant([1.0], "number") if present is None else b.number(b.vector(present, "bool")))
+    return b.binary("div", total, _fold("add", 0.0)(f, counts, hint), hint)
+
+
+def _threshold(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    count("threshold", arguments, 2)
+    return f.builder.number(f.compare("gt", arguments[0], arguments[1], hint))
+
+
+def _power(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    count("pow", arguments, 2)
+    return f.builder.binary("pow", arguments[0], arguments[1], hint)
+
+
+def _round(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    count("round", arguments, 1)
+    half = f.builder.constant([0.5], "number")
+    return f.builder.unary("floor", f.builder.binary("add", arguments[0], half, hint), hint)
+
+
+def _std_normal_cdf(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    """(1 + erf(x / sqrt 2)) / 2."""
+    count("stdNormalCDF", arguments, 1)
+    b = f.builder
+    e = b.unary("erf", b.binary("div", arguments[0], b.constant([math.sqrt(2.0)], "number"), hint), hint)
+    return b.binary("mul", b.constant([0.5], "number"), b.binary("add", b.constant([1.0], "number"), e, hint), hint)
+
+
+def _modulo(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    """a - b * floor(a / b)."""
+    count("modulo", arguments, 2)
+    b, (x, y) = f.builder, arguments
+    whole = b.unary("floor", b.binary("div", x, y, hint), hint)
+    return b.binary("sub", x, b.binary("mul", y, whole, hint), hint)
+
+
+FUNCTIONS: dict[str, Function] = {
+    "isMissing": _is_missing,
+    "isNotMissing": _is_present,
+    "isValid": _is_present,
+    "isNotValid": _is_missing,
+    "not": _not,
+    "and": _logic("and"),
+    "or": _logic("or"),
+    "isIn": _membership(False),
+    "isNotIn": _membership(True),
+    "sum": _fold("add", 0.0),
+    "product": _fold("mul", 1.0),
+    "min": _fold("min", math.inf),
+    "max": _fold("max", -math.inf),
+    "avg": _average,
+    "threshold": _threshold,
+    "pow": _power,
+    "round": _round,
+    "modulo": _modulo,
+    "stdNormalCDF": _std_normal_cdf,
+}

@@ -1,0 +1,184 @@
+"""MapValues, Discretize and NormContinuous: expressions with tables of their own, computed one by one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelport.errors import ArtifactError, Unsupported
+
+from ..parse import Element
+from .build import Builder, Vector
+from .scope import Scope
+from .texts import boolean_text, number_text
+
+if TYPE_CHECKING:
+    from .formulas import Formulas
+
+__all__ = ["TABLES"]
+
+
+def _map_values(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str | None) -> Vector:
+    b = f.builder
+    pairs = list(e.all("FieldColumnPair"))
+    if len(pairs) != 1:
+        raise Unsupported(f"A MapValues reads {len(pairs)} fields; this reader knows those of one.")
+    x = b.column(scope.column(pairs[0].need("field")))
+    if x.kind == "bool":
+        x = b.number(x)
+    wanted = e.get("dataType") or data_type or "string"
+    table = _inline(e, pairs[0].need("column"), e.need("outputColumn"))
+    text = wanted == "string"
+    convert = (
+        (lambda v: v)
+        if text
+        else (lambda v: float(boolean_text(v)) if wanted == "boolean" else number_text(v, "A MapValues' output"))
+    )
+    keys: dict[Any, Any] = {}
+    for key, value in table:
+        keys.setdefault(key if x.kind == "string" else number_text(key, "A MapValues' key") + 0.0, convert(value))
+    default, missing = (None if v is None else convert(v) for v in (e.get("defaultValue"), e.get("mapMissingTo")))
+    result = _lookup(b, x, keys, default, missing, text, hint)
+    return b.boolean(result) if wanted == "boolean" else result
+
+
+def _inline(e: Element, key: str, output: str) -> list[tuple[str, str]]:
+    """The (key, output) pairs of a MapValues' InlineTable."""
+    table = e.require("InlineTable")
+    rows = []
+    for row in table.all("row"):
+        cells = {c.tag: c.text for c in row.children}
+        if key not in cells or output not in cells:
+            raise ArtifactError(f"A row of a MapValues lacks the column {key!r} or {output!r}.")
+        rows.append((cells[key], cells[output]))
+    return rows
+
+
+def _lookup(b: Builder, x: Vector, keys: dict[Any, Any], default: Any, missing: Any, text: bool, hint: str) -> Vector:
+    """The value of the equal key. A missing result has no place in a table of strings, so a code for it is looked up first."""
+    nothing = None if x.kind == "string" else math.nan
+    table = dict(keys)
+    if x.nullable:
+        table[nothing] = missing
+    gaps = default is None or any(v is None for v in table.values())
+    names: Any = np.empty(len(table), dtype=object)
+    names[:] = list(table)
+    if x.kind != "string":
+        names = names.astype(np.float64)
+    if not text:
+        values = np.array([math.nan if v is None else v for v in table.values()], dtype=np.float64)
+        filling = math.nan if default is None else default
+        return b.vector(b.add("lookup", x.value, hint=hint, keys=names, values=values, default=filling), "number", gaps)
+    entries = [v for v in dict.fromkeys([*table.values(), default]) if v is not None]
+    codes = {v: float(i) for i, v in enumerate(entries)}
+    numbers = np.array([codes.get(v, -1.0) for v in table.values()], dtype=np.float64)
+    code = b.add("lookup", x.value, hint=f"{hint}_code", keys=names, values=numbers, default=codes.get(default, -1.0))
+    spelled = np.empty(len(entries), dtype=object)
+    spelled[:] = entries
+    places = np.arange(len(entries), dtype=np.float64)
+    value = b.vector(b.add("lookup", code, hint=hint, keys=places, values=spelled, default=""), "string")
+    if not gaps:
+        return value
+    there = b.add("binary", code, b.constant([0.0], "number").value, hint="found", fn="ge")
+    return b.where_known(there, value)
+
+
+def _discretize(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str | None) -> Vector:
+    b = f.builder
+    x = b.number(b.column(scope.column(e.need("field"))))
+    wanted = e.get("dataType") or data_type or "string"
+    text = wanted == "string"
+    values: list[Any] = [bin_.need("binValue") for bin_ in e.all("DiscretizeBin")]
+    if not text:
+        values = [number_text(v, "A DiscretizeBin's value") for v in values]
+    kind = "string" if text else "number"
+    intervals = [_interval(bin_.require("Interval")) for bin_ in e.all("DiscretizeBin")]
+    side = _partition(intervals)
+    spelled = e.get("defaultValue")
+    default = spelled if text or spelled is None else number_text(spelled, "A Discretize's defaultValue")
+    if side is not None and not text:
+        edges = np.array([high for _, high, _, _ in intervals[:-1]])
+        count = b.add("bucketize", x.value, hint=hint, edges=edges, sizes=np.array([edges.size]), side=side)
+        result = b.vector(b.add("take", count, hint=hint, table=np.array(values, dtype=np.float64)), "number")
+    else:
+        result = b.constant([default], kind)
+        for interval, value in reversed(list(zip(intervals, values, strict=True))):
+            result = b.choose(_inside(f, x, interval, hint), b.constant([value], kind), result, hint)
+    if x.nullable:
+        absent = e.get("mapMissingTo")
+        filling = absent if text or absent is None else number_text(absent, "A Discretize's mapMissingTo")
+        result = b.choose(str(b.present(x)), result, b.constant([filling], kind), hint)
+    return result
+
+
+Interval = tuple[float, float, bool, bool]
+
+
+def _interval(e: Element) -> Interval:
+    """(low, high, low belongs to it, high belongs to it)."""
+    closure = e.need("closure")
+    low, high = e.get("leftMargin"), e.get("rightMargin")
+    return (
+        -math.inf if low is None else number_text(low, "A margin"),
+        math.inf if high is None else number_text(high, "A margin"),
+        closure.startswith("closed"),
+        closure.endswith("Closed"),
+    )
+
+
+def _partition(intervals: Sequence[Interval]) -> str | None:
+    """The bucketize side of intervals that follow each other from -infinity to infinity without gap, or None."""
+    if len(intervals) < 2 or intervals[0][0] != -math.inf or intervals[-1][1] != math.inf:
+        return None
+    sides = set()
+    for before, after in pairwise(intervals):
+        if before[1] != after[0] or not math.isfinite(before[1]) or before[3] == after[2]:
+            return None
+        sides.add("left" if before[3] else "right")
+    ascending = all(b[1] < a[1] for b, a in pairwise(intervals))
+    return sides.pop() if len(sides) == 1 and ascending else None
+
+
+def _inside(f: Formulas, x: Vector, interval: Interval, hint: str) -> str:
+    b = f.builder
+    low, high, low_in, high_in = interval
+    tests = []
+    if low != -math.inf:
+        tests.append(b.add("binary", x.value, b.constant([low], "number").value, hint=hint, fn="ge" if low_in else "gt"))
+    if high != math.inf:
+        tests.append(b.add("binary", x.value, b.constant([high], "number").value, hint=hint, fn="le" if high_in else "lt"))
+    return b.all_of(*tests) or b.constant([True], "bool").value
+
+
+OUTLIERS = {"asIs": "extend", "asMissingValues": "nan", "asExtremeValues": "clip"}
+
+
+def _norm_continuous(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str | None) -> Vector:
+    b = f.builder
+    x = b.number(b.column(scope.column(e.need("field"))))
+    knots = [
+        (number_text(k.need("orig"), "A LinearNorm"), number_text(k.need("norm"), "A LinearNorm")) for k in e.all("LinearNorm")
+    ]
+    outliers = e.get("outliers", "asIs") or "asIs"
+    if len(knots) < 2 or outliers not in OUTLIERS:
+        raise ArtifactError(
+            f"A NormContinuous has {len(knots)} LinearNorms and outliers={outliers!r}; it needs two and a known treatment."
+        )
+    points, values = (np.array(part) for part in zip(*knots, strict=True))
+    value = b.add("interp", x.value, hint=hint, x=points, y=values, outside=OUTLIERS[outliers])
+    result = b.vector(value, "number", x.nullable or outliers == "asMissingValues")
+    missing = e.get("mapMissingTo")
+    if missing is None or not x.nullable:
+        return result
+    return b.choose(str(b.present(x)), result, b.constant([number_text(missing, "mapMissingTo")], "number"), hint)
+
+
+TABLES: dict[str, Callable[[Formulas, Element, Scope, str, str | None], Vector]] = {
+    "MapValues": _map_values,
+    "Discretize": _discretize,
+    "NormContinuous": _norm_continuous,
+}
