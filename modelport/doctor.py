@@ -6,7 +6,9 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from .stubs import stubs, toolchain_problem
+from . import registry
+from .errors import ModelportError
+from .stubs import broken_stubs, stubs, toolchain_problem
 from .version import __version__
 
 __all__ = ["diagnose"]
@@ -26,13 +28,20 @@ PACKAGES = {
 
 
 def diagnose() -> list[dict[str, Any]]:
-    """One finding per package and stub: {"what", "ok", "says"}."""
+    """One finding per package and stub, and per plugin that cannot be used: {"what", "ok", "says"}."""
     findings = [{"what": "modelport", "ok": True, "says": f"{__version__} on Python {platform.python_version()}"}]
     for package, (purpose, remedy) in PACKAGES.items():
         try:
             findings.append({"what": package, "ok": True, "says": f"{version(package)}: {purpose}"})
         except PackageNotFoundError:
             findings.append({"what": package, "ok": False, "says": f"not installed; needed for {purpose}: {remedy}"})
+    for group in ("readers", "writers", "delegates"):
+        for name in registry.plugins(group):
+            try:
+                registry.load(group, name)
+            except ModelportError as error:
+                findings.append({"what": f"{name} {group[:-1]}", "ok": False, "says": str(error)})
+    findings += [{"what": "stubs", "ok": False, "says": problem} for problem in broken_stubs()]
     for stub in stubs():
         problem = toolchain_problem(stub)
         findings.append({"what": f"{stub.name} stub", "ok": problem is None, "says": problem or "its toolchain is here"})

@@ -110,8 +110,8 @@ def _load_pickle(path: str | os.PathLike[str]) -> Any:
         ) from None
     except AttributeError as error:
         raise MissingDependency(
-            f"The model in {os.fspath(path)!r} needs something that is not found here ({_first_line(error)}): install what it was "
-            "made with, and keep classes of your own in a module that can be imported."
+            f"The model in {os.fspath(path)!r} needs something that is not found here ({_first_line(error)}): "
+            "install what it was made with, and keep classes of your own in a module that can be imported."
         ) from None
     except Exception as error:  # unpickling can raise anything at all
         raise ArtifactError(

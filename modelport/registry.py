@@ -57,11 +57,20 @@ def load(group: str, name: str) -> ModuleType:
         raise MissingDependency(
             f"The {group[:-1]} {name!r} needs {error.name or error}, which cannot be imported: pip install 'modelport[{name}]'."
         ) from error
+    except Exception as error:  # a stranger's module can raise anything
+        raise PluginError(
+            f"The {group[:-1]} {name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}. Update or uninstall it."
+        ) from error
     lacking = [part for part in CONTRACTS[group] if not hasattr(module, part)]
     if lacking:
         raise PluginError(
             f"The {group[:-1]} {name!r} ({entry.value}) is incomplete: it has no {lacking[0]}; see docs/add-a-converter.md."
         )
+    for part in ("SUFFIXES", "FOLDERS"):
+        if part in CONTRACTS[group] and not isinstance(getattr(module, part), (list, tuple)):
+            raise PluginError(
+                f"The {group[:-1]} {name!r} ({entry.value}) has {part} that is no list; see docs/add-a-converter.md."
+            )
     return module  # type: ignore[no-any-return]
 
 

@@ -7,13 +7,15 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from . import registry
 from .document import Vectors
@@ -24,9 +26,22 @@ if TYPE_CHECKING:
     from .artifact import Artifact
     from .verify import ConsumerReport
 
-__all__ = ["Completed", "Stub", "command_for", "data_folder", "find_stub", "run", "run_consumer", "stubs", "toolchain_problem"]
+__all__ = [
+    "Completed",
+    "Stub",
+    "broken_stubs",
+    "command_for",
+    "data_folder",
+    "find_stub",
+    "run",
+    "run_consumer",
+    "stubs",
+    "toolchain_problem",
+]
 
+#: seconds a stub or a build may take, and bytes a stub may say
 TIMEOUT = 600.0
+MOST_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -55,8 +70,11 @@ class Completed:
 
     @property
     def sentence(self) -> str:
-        """The first line it said on standard error."""
-        return next((line.strip() for line in self.err.splitlines() if line.strip()), f"it ended with exit code {self.code}")
+        """The first line it said on standard error, or of a Python traceback the last."""
+        lines = [line.strip() for line in self.err.splitlines() if line.strip()]
+        if not lines:
+            return f"it ended with exit code {self.code}"
+        return lines[-1 if lines[0].startswith("Traceback") else 0]
 
 
 def data_folder(name: str) -> Path:
@@ -66,24 +84,46 @@ def data_folder(name: str) -> Path:
 
 
 def stubs() -> Iterator[Stub]:
-    """All stubs: ours and those of plugins, by name."""
+    """All stubs that can be read: ours and those of plugins, by name."""
+    return (found for found in _found() if isinstance(found, Stub))
+
+
+def broken_stubs() -> list[str]:
+    """A sentence for every stub and every plugin of stubs that cannot be read."""
+    return [str(found) for found in _found() if not isinstance(found, Stub)]
+
+
+def _found() -> Iterator[Stub | ModelportError]:
     folders = sorted(p.parent for p in data_folder("stubs").glob("*/stub.json"))
     for name in registry.plugins("stubs"):
-        folders += [Path(folder) for folder in registry.load("stubs", name).FOLDERS]
+        try:
+            folders += [Path(folder) for folder in registry.load("stubs", name).FOLDERS]
+        except ModelportError as error:
+            yield error
     for folder in folders:
-        yield _read(folder)
+        try:
+            yield _read(folder)
+        except ModelportError as error:
+            yield error
 
 
 def _read(folder: Path) -> Stub:
     try:
         said = json.loads((folder / "stub.json").read_text(encoding="utf-8"))
-        lists = {key: tuple(said.get(key, ())) for key in ("aliases", "needs", "library", "files", "run")}
-        build = tuple(tuple(line) for line in said.get("build", ()))
-        return Stub(
-            said["name"], folder, format=said.get("format", "json"), build=build, example=said.get("example", ""), **lists
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder / 'stub.json'} is no description of a stub: {error}.") from None
+        lists = {key: _words(said.get(key, []), key) for key in ("aliases", "needs", "library", "files", "run")}
+        build = tuple(_words(line, "build") for line in said.get("build", []))
+        name, format_, example = _words([said["name"], said.get("format", "json"), said.get("example", "")], "name")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{str(folder / 'stub.json')!r} is no description of a stub: {error}.") from None
+    if not lists["run"] or not name:
+        raise ArtifactError(f"{str(folder / 'stub.json')!r} does not say how to run the stub: give 'name' and 'run'.")
+    return Stub(name, folder, format=format_, build=build, example=example, **lists)
+
+
+def _words(value: Any, key: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise TypeError(f"{key!r} is {value!r}")
+    return tuple(value)
 
 
 def find_stub(name: str) -> Stub | None:
@@ -127,6 +167,17 @@ def _filled(command: Sequence[str], stub: Stub, build: Path) -> list[str]:
 
 
 def _built(stub: Stub) -> Path:
+    try:
+        return _build(stub)
+    except OSError as error:
+        raise Refused(
+            f"The {stub.name} stub cannot be built: {error.strerror or error} ({error.filename}); "
+            "MODELPORT_CACHE names the folder where builds are kept."
+        ) from None
+
+
+def _build(stub: Stub) -> Path:
+    """The folder of a stub's build, made when it is not there yet. Several processes may do this at once."""
     digest = hashlib.sha256()
     for name in (*stub.files, "stub.json"):
         digest.update((stub.folder / name).read_bytes())
@@ -138,18 +189,15 @@ def _built(stub: Stub) -> Path:
     work = Path(tempfile.mkdtemp(prefix=f"{stub.name}-", dir=target.parent))
     try:
         for line in stub.build:
-            done = subprocess.run(_filled(line, stub, work), capture_output=True, text=True, timeout=TIMEOUT, check=False)
-            if done.returncode != 0:
-                raise Refused(
-                    f"The {stub.name} stub does not build with {line[0]!r}: {(done.stderr or done.stdout).strip()[:2000]}"
-                )
+            done = run(_filled(line, stub, work), ())
+            if done.code != 0:
+                said = (done.err or done.out.decode("utf-8", "replace")).strip() or done.sentence
+                raise Refused(f"The {stub.name} stub does not build with {line[0]!r}: {said[:2000]}")
         try:
             work.rename(target)
         except OSError:
             if not target.is_dir():  # somebody else may have built it meanwhile
                 raise
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Refused(f"The {stub.name} stub cannot be built: {error}.") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target
@@ -157,20 +205,61 @@ def _built(stub: Stub) -> Path:
 
 def _cache() -> Path:
     base = os.environ.get("MODELPORT_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "modelport" / "stubs"
-
-
-def run(command: Sequence[str], arguments: Sequence[str], stdin: bytes = b"", timeout: float = TIMEOUT) -> Completed:
-    """Run one stub process."""
     try:
-        done = subprocess.run([*command, *arguments], input=stdin, capture_output=True, timeout=timeout, check=False)
-    except FileNotFoundError:
-        raise UsageError(f"There is no command {command[0]!r}: name a stub (see modelport plugins) or a program.") from None
-    except OSError as error:
-        raise UsageError(f"The command {command[0]!r} cannot be run: {error.strerror or error}.") from None
-    except subprocess.TimeoutExpired:
-        return Completed(2, b"", f"it did not answer within {timeout:g} seconds")
-    return Completed(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace"))
+        return (Path(base) if base else Path.home() / ".cache") / "modelport" / "stubs"
+    except RuntimeError:
+        raise UsageError("There is no home folder to keep built stubs in: set MODELPORT_CACHE to a folder.") from None
+
+
+def run(command: Sequence[str], arguments: Sequence[str], stdin: bytes = b"", timeout: float | None = None) -> Completed:
+    """Run one stub process; with everything it started it is stopped when it takes too long or says too much."""
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        given.write(stdin)
+        given.seek(0)
+        try:
+            process = subprocess.Popen([*command, *arguments], stdin=given, stdout=out, stderr=err, start_new_session=True)
+        except FileNotFoundError:
+            raise UsageError(f"There is no command {command[0]!r}: name a stub (see modelport plugins) or a program.") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
+            why = getattr(error, "strerror", None) or error
+            raise UsageError(f"The command {command[0]!r} cannot be run: {why}.") from None
+        try:
+            problem = _wait(process, [out, err], TIMEOUT if timeout is None else timeout)
+        finally:
+            _stop(process)
+        if problem is not None:
+            return Completed(Refused.exit_code, b"", problem)
+        out.seek(0)
+        err.seek(0)
+        return Completed(process.returncode, out.read(), err.read().decode("utf-8", "replace"))
+
+
+def _wait(process: subprocess.Popen[bytes], streams: Sequence[IO[bytes]], timeout: float) -> str | None:
+    """Wait for a process; what is wrong when it has to be stopped."""
+    end = time.monotonic() + timeout
+    while True:
+        finished = True
+        try:
+            process.wait(max(0.0, min(0.1, end - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            finished = False
+        if any(os.fstat(stream.fileno()).st_size > MOST_BYTES for stream in streams):
+            return f"it said more than {MOST_BYTES:,} bytes"
+        if finished:
+            return None
+        if time.monotonic() >= end:
+            return f"it did not answer within {timeout:g} seconds"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that still runs, and the processes it started."""
+    if process.poll() is not None:
+        return
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
 
 
 def rows_as_json(vectors: Vectors) -> bytes:
@@ -186,7 +275,10 @@ def outputs_from_json(data: bytes, outputs: Sequence[Output]) -> dict[str, Any]:
     from modelport_json.strict import parse
     from modelport_json.tensors import decode
 
-    value = parse(data)
+    try:
+        value = parse(data)
+    except ArtifactError as error:
+        raise ArtifactError(str(error).replace("The document", "The consumer's answer", 1)) from None
     given = value.get("outputs") if isinstance(value, dict) else None
     if not isinstance(given, Mapping) or set(given) != {o.name for o in outputs}:
         raise ArtifactError(f"The consumer's answer has not exactly the outputs {', '.join(o.name for o in outputs)}.")
@@ -201,9 +293,7 @@ def run_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerRep
     if stub is not None and stub.format != artifact.format:
         return ConsumerReport(name, (), f"the {stub.name} stub reads {stub.format}, not {artifact.format}", Unsupported.exit_code)
     try:
-        command = command_for(stub) if stub is not None else shlex.split(name)
-        if not command:
-            raise UsageError("An empty command cannot be run: name a stub or a program.")
+        command = command_for(stub) if stub is not None else _command(name)
     except ModelportError as error:
         return ConsumerReport(name, (), str(error), error.exit_code)
     outputs = artifact.load().outputs
@@ -219,3 +309,13 @@ def run_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerRep
             return outputs_from_json(done.out, outputs)
 
         return consumer_report(stub.name if stub else name, ask, vectors)
+
+
+def _command(text: str) -> list[str]:
+    try:
+        command = shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"The command cannot be read: {error}.") from None
+    if not command:
+        raise UsageError("An empty command cannot be run: name a stub or a program.")
+    return command

@@ -102,40 +102,47 @@ def is_missing(c: Compiler, step: Step, j: int) -> Expression:
 # --- categories ---------------------------------------------------------------------------------------------------------------
 
 
-def _split_missing(keys: list[Any], values: list[Any]) -> tuple[list[tuple[Any, Any]], Any]:
-    """The pairs of present keys, and the value of the missing key (NaN or null), or None."""
-    missing = next((v for k, v in zip(keys, values, strict=True) if k is None or k != k), None)
-    return [(k, v) for k, v in zip(keys, values, strict=True) if not (k is None or k != k)], missing
-
-
 @columns("lookup")
 def lookup(c: Compiler, step: Step, j: int) -> Expression:
     """The value of the equal key; without default an unknown key gives a missing result, and the data dictionary refuses it."""
     x, a = c.column(step.inputs[0], j), step.attributes
-    keys, values = a["keys"].tolist(), a["values"].tolist()
-    default = a.get("default")
-    if any(v is None or v != v for v in values) or (default is not None and default != default):
-        raise no_form(step, "it makes values missing")
-    pairs, missing = _split_missing(keys, values)
-    missing = default if missing is None else missing
-    if default is None and x.kind == "field":
+    keys, values = a["keys"].tolist(), [_present(v) for v in a["values"].tolist()]
+    refuses, default = "default" not in a, _present(a.get("default"))
+    if refuses and x.kind == "field":
         c.accepts(x.data, keys)
-    type_ = "string" if a["values"].dtype == object else "double"
-    boolean = a["values"].dtype == np.bool_
-    if boolean:
+    pairs = [(k, v) for k, v in zip(keys, values, strict=True) if _present(k) is not None]
+    missing = next((v for k, v in zip(keys, values, strict=True) if _present(k) is None), default)
+    if default is None:
+        pairs = [(k, v) for k, v in pairs if v is not None]
+    if any(v is None for _, v in pairs):
+        raise no_form(step, "it makes some known values missing")
+    if a["values"].dtype == np.bool_:
         pairs, default, missing = [(k, exact(v)) for k, v in pairs], _number(default), _number(missing)
+    text = a["values"].dtype == object
     if x.type == "boolean":
         result = _boolean_lookup(c, step, x, dict(pairs), default)
-    elif type_ == "double" and x.type != "string" and len(pairs) <= FEW and default is not None:
-        result = c.make.constant(exact(default))
-        for key, value in reversed(pairs):
-            result = c.make.choose(c.make.compare("equal", x, c.make.constant(exact(key))), c.make.constant(exact(value)), result)
-        if x.nullable and missing != default:
-            result = c.make.choose(c.make.is_missing(x), c.make.constant(exact(missing)), result)
+    elif not text and x.type != "string" and len(pairs) <= FEW and default is not None and missing is not None:
+        result = _few_comparisons(c, x, pairs, default, missing)
     else:
-        spelled = [(_key(k), _number(v) if type_ == "double" else v) for k, v in pairs]
-        result = c.make.table(x, spelled, _spelled(default, type_), _spelled(missing, type_), type_)
-    return c.make.compare("equal", result, c.make.constant(1.0)) if boolean else result
+        spelled = [(_key(k), v if text else exact(v)) for k, v in pairs]
+        otherwise, absent = (v if text else _number(v) for v in (default, missing))
+        result = c.make.table(x, spelled, otherwise, absent, "string" if text else "double", refuses)
+    return c.make.compare("equal", result, c.make.constant(1.0)) if a["values"].dtype == np.bool_ else result
+
+
+def _present(value: Any) -> Any:
+    """The value, or None for NaN and null."""
+    return None if value is None or value != value else value
+
+
+def _few_comparisons(c: Compiler, x: Expression, pairs: list[tuple[Any, Any]], default: Any, missing: Any) -> Expression:
+    """A lookup of a few numbers as a chain of comparisons."""
+    result = c.make.constant(exact(default))
+    for key, value in reversed(pairs):
+        result = c.make.choose(c.make.compare("equal", x, c.make.constant(exact(key))), c.make.constant(exact(value)), result)
+    if x.nullable and missing != default:
+        result = c.make.choose(c.make.is_missing(x), c.make.constant(exact(missing)), result)
+    return result
 
 
 def _boolean_lookup(c: Compiler, step: Step, x: Expression, pairs: dict[Any, Any], default: Any) -> Expression:
@@ -148,10 +155,6 @@ def _boolean_lookup(c: Compiler, step: Step, x: Expression, pairs: dict[Any, Any
 
 def _number(value: Any) -> float | None:
     return None if value is None else exact(value)
-
-
-def _spelled(value: Any, type_: str) -> Any:
-    return _number(value) if type_ == "double" else value
 
 
 def _key(key: Any) -> Any:
@@ -275,12 +278,11 @@ def take(c: Compiler, step: Step, j: int) -> Expression:
     if not _bounded(c, step.inputs[0], j if table.ndim == 1 else 0, len(entries), 0):
         raise no_form(step, "its indices come from the data, and PMML would not refuse one outside the table")
     if table.dtype == np.bool_:
-        hits = c.make.table(index, [(float(i), float(v)) for i, v in enumerate(entries)], None, None, "double")
+        hits = c.make.table(index, [(float(i), float(v)) for i, v in enumerate(entries)], None, None, "double", True)
         return c.make.compare("equal", hits, c.make.constant(1.0))
     type_ = "string" if table.dtype == object else "double"
-    return c.make.table(
-        index, [(float(i), v if type_ == "string" else exact(v)) for i, v in enumerate(entries)], None, None, type_
-    )
+    rows = [(float(i), v if type_ == "string" else exact(v)) for i, v in enumerate(entries)]
+    return c.make.table(index, rows, None, None, type_, True)
 
 
 def _chooses(index: Expression) -> bool:

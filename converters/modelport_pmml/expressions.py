@@ -157,10 +157,15 @@ class Expressions:
             return x
         return self._make("default", (x,), value, x.type, False)
 
-    def table(self, x: Expression, pairs: Iterable[tuple[Any, Any]], default: Any, missing: Any, type_: str) -> Expression:
-        """MapValues: the value beside the equal key; None as default or missing makes the result missing there."""
+    def table(
+        self, x: Expression, pairs: Iterable[tuple[Any, Any]], default: Any, missing: Any, type_: str, refuses: bool = False
+    ) -> Expression:
+        """MapValues: the value beside the equal key; None as default or missing makes the result missing there.
+
+        `refuses` says that the graph refuses such rows, so that a missing result need not be reckoned with.
+        """
         rows = tuple((label(k), label(v)) for k, v in pairs)
-        nullable = default is None or (x.nullable and missing is None)
+        nullable = not refuses and (default is None or (x.nullable and missing is None))
         data = (rows, None if default is None else label(default), None if missing is None or not x.nullable else label(missing))
         return self._make("map", (x,), data, type_, nullable)
 

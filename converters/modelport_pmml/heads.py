@@ -31,7 +31,8 @@ class Head:
     """The last model: what it reads, and which outputs it answers.
 
     classes are the values of the target, in the order of the graph. predicts and spreads name the outputs that are the predicted
-    value and the probabilities; `decides` names a label that is the second class where its probability is the larger one.
+    value and the probabilities; decides names the output that is the class of the largest probability (or, with by_inputs, of
+    the largest input). Scorers part where several are the largest, so that label is spelled out.
     """
 
     inputs: list[Expression] = field(default_factory=list)
@@ -39,6 +40,7 @@ class Head:
     predicts: str | None = None
     spreads: str | None = None
     decides: str | None = None
+    by_inputs: bool = False
 
     def model(self, scope: Scope) -> Model:
         """The model element; its inputs become fields of the scope."""
@@ -195,7 +197,7 @@ def _decision(c: Compiler, output: Output) -> Decision | None:
     classes = take.attributes["table"].tolist()
     if index is None or index.op != "reduce" or index.attributes["fn"] != "argmax":
         return None
-    plain = all(v is not None and v == v for v in classes) and len(set(map(label, classes))) == len(classes)
+    plain = all(v is not None and v == v for v in classes) and len(set(map(label, classes))) == len(classes) > 1
     if not plain or len(classes) != c.type(index.inputs[0]).width:
         return None
     return Decision(index.inputs[0], classes)
@@ -224,23 +226,23 @@ def _classifier(c: Compiler, spread: Output, labelled: Output | None) -> Head:
     classes = decision.classes if decision and len(decision.classes) == width else _classes(spread, width)
     named = labelled.name if labelled else None
     decided = decision.value if decision else None
-    if decision is None and labelled is None:
-        decided = spread.source
     score = _logit_score(c, spread.source)
     if score is not None:
         x = c.column(score, 0)
         follows = decided == spread.source or (decided is not None and _same(c, _zero_or(c, decided), score))
-        return LogitHead([x], classes, None, spread.name, named if follows else None, [(x, 1.0)])
+        return LogitHead([x], classes, None, spread.name, named if follows else None, terms=[(x, 1.0)])
     forest = _producer(c, spread.source, "tree_ensemble")
     if forest is not None and rows.averages(forest) and forest.attributes["acc"] == "f64" and _forest_fits(forest):
         columns = rows.tree_inputs(c, forest)
-        predicted = named if decided == spread.source else None
-        return ForestHead(list(columns.values()), classes, predicted, spread.name, None, rows.prepared_forest(c, forest), columns)
+        label_ = named if decided == spread.source else None
+        nodes = rows.prepared_forest(c, forest)
+        return ForestHead(list(columns.values()), classes, None, spread.name, label_, forest=nodes, columns=columns)
     soft = _producer(c, spread.source, "softmax")
     if soft is not None and not any(x.nullable for x in c.row(soft.inputs[0])):
-        follows = decided in (spread.source, soft.inputs[0])
-        return ShareHead(_below_largest(c, soft.inputs[0]), classes, named if follows else None, spread.name)
-    return ShareHead(c.row(spread.source), classes, None, None, None, "simplemax")
+        scores = decided == soft.inputs[0]
+        label_ = named if scores or decided == spread.source else None
+        return ShareHead(_below_largest(c, soft.inputs[0]), classes, None, spread.name, label_, scores)
+    return ShareHead(c.row(spread.source), classes, method="simplemax")
 
 
 def _forest_fits(step: Step) -> bool:
@@ -281,15 +283,9 @@ def _decider(c: Compiler, labelled: Output) -> Head | None:
     if score is not None:
         x = c.column(score, 0)
         return LogitHead([x], decision.classes, terms=[(x, 1.0)])
-    forest = _producer(c, decision.value, "tree_ensemble")
-    if forest is not None and rows.averages(forest) and forest.attributes["acc"] == "f64" and _forest_fits(forest):
-        columns = rows.tree_inputs(c, forest)
-        return ForestHead(
-            list(columns.values()), decision.classes, labelled.name, None, None, rows.prepared_forest(c, forest), columns
-        )
     if any(x.nullable for x in c.row(decision.value)):
         return None
-    return ShareHead(_below_largest(c, decision.value), decision.classes, labelled.name)
+    return ShareHead(_below_largest(c, decision.value), decision.classes, decides=labelled.name, by_inputs=True)
 
 
 def _clusters(c: Compiler, output: Output) -> Head | None:

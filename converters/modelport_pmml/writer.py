@@ -201,7 +201,7 @@ class _Writer:
                     for n, k in zip(names, self._classes, strict=True)
                 ]
             elif output.name == self.head.decides:
-                last.append(_output_field(names[0], "transformedValue", output.dtype, self._decision()))
+                last.append(_output_field(names[0], "transformedValue", output.dtype, self._decision(scope)))
             else:
                 for name, x in zip(names, self.sources[output.name], strict=True):
                     reference = element("FieldRef", field=scope.field(x))
@@ -213,14 +213,32 @@ class _Writer:
         assert self.head.classes is not None, "a classifier's head has classes"
         return self.head.classes
 
-    def _decision(self) -> str:
-        """The second class where its probability is larger: a tie goes to the first, however a scorer would break it."""
-        assert self.head.spreads is not None, "the decision reads the probabilities"
-        first, second = self.output_names[self.head.spreads]
-        larger = element("Apply", element("FieldRef", field=second), element("FieldRef", field=first), function="greaterThan")
+    def _decision(self, scope: Scope) -> str:
+        """The class of the largest number, ties to the first: halves of the classes against each other."""
+        if self.head.by_inputs:
+            fields = [scope.field(x) for x in self.head.inputs]
+        else:
+            assert self.head.spreads is not None, "the decision reads the probabilities"
+            fields = self.output_names[self.head.spreads]
+        references = [element("FieldRef", field=f) for f in fields]
         type_ = _class_type(self._classes)
-        options = [f'<Constant dataType="{type_}">{text(label(self._classes[k]))}</Constant>' for k in (1, 0)]
-        return element("Apply", larger, *options, function="if")
+        constants = [f'<Constant dataType="{type_}">{text(label(k))}</Constant>' for k in self._classes]
+        return _tournament(references, constants)
+
+
+def _tournament(numbers: Sequence[str], winners: Sequence[str]) -> str:
+    """The winner that stands beside the largest number, the first of equals."""
+    if len(winners) == 1:
+        return winners[0]
+    middle = (len(winners) + 1) // 2
+    first, second = (_largest(part) for part in (numbers[:middle], numbers[middle:]))
+    beaten = element("Apply", second, first, function="greaterThan")
+    halves = (_tournament(numbers[middle:], winners[middle:]), _tournament(numbers[:middle], winners[:middle]))
+    return element("Apply", beaten, *halves, function="if")
+
+
+def _largest(numbers: Sequence[str]) -> str:
+    return numbers[0] if len(numbers) == 1 else element("Apply", *numbers, function="max")
 
 
 def _class_type(classes: Sequence[Any]) -> str:

@@ -81,8 +81,8 @@ COLUMNS = [
 ]
 
 
-@pytest.mark.parametrize("columns", COLUMNS, ids=str)
-@pytest.mark.parametrize("remainder", ["drop", "passthrough", StandardScaler()], ids=str)
+@pytest.mark.parametrize("columns", COLUMNS, ids=lambda v: repr(v).partition(" at 0x")[0])
+@pytest.mark.parametrize("remainder", ["drop", "passthrough", StandardScaler()], ids=lambda v: repr(v).partition(" at 0x")[0])
 def test_ways_to_name_columns(columns, remainder):
     parts = [("s", MinMaxScaler(), columns), ("p", "passthrough", [1]), ("d", "drop", [0])]
     model = ColumnTransformer(parts, remainder=remainder)
@@ -237,7 +237,7 @@ ENCODERS = [
 ]
 
 
-@pytest.mark.parametrize("encoder", ENCODERS, ids=str)
+@pytest.mark.parametrize("encoder", ENCODERS, ids=lambda v: repr(v).partition(" at 0x")[0])
 def test_other_encoders(encoder):
     table = people(missing=NAN)
     pipeline = make_pipeline(columns(NAN, encoder), RandomForestClassifier(8, random_state=0)).fit(table, target(table))
