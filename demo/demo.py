@@ -102,6 +102,8 @@ def main() -> int:
             report = modelport.verify(path, model=model, sample=sample, with_=CONSUMERS[format_])
             reports.append({"model": name, "convert_seconds": spent, "bytes": len(artifact.data), **report.to_json()})
             for consumer in report.consumers:
+                if consumer.passed and consumer.consumer.endswith("carried rows"):
+                    continue
                 if consumer.problem is not None and consumer.exit_code == 3:
                     skipped[f"{consumer.consumer} on {format_}"] = consumer.problem
                     continue

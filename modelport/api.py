@@ -19,23 +19,17 @@ def load(artifact: str | os.PathLike[str] | Artifact | bytes, *, verify: bool = 
     Raises ArtifactError for a damaged file or one without vectors, Mismatch when the numbers are not the original's,
     Unsupported for a newer format. verify=False skips the replay. options go to the format (`threads` for ONNX).
     """
-    if isinstance(artifact, bytes):
-        from .artifact import format_of
-
-        opened, name = Artifact(format_of(artifact), artifact), "The artifact"
-    elif isinstance(artifact, Artifact):
-        opened, name = artifact, "The artifact"
-    else:
-        opened, name = Artifact.open(artifact), repr(os.fspath(artifact))
+    opened = Artifact.of(artifact)
+    name = repr(os.fspath(artifact)) if isinstance(artifact, (str, os.PathLike)) else "The artifact"
     loaded = registry.writer(opened.format).load(opened.data, options)
     if verify:
         require_match(replay(loaded), name)
     return Predictor(loaded)
 
 
-def inspect(artifact: str | os.PathLike[str] | Artifact) -> dict[str, Any]:
+def inspect(artifact: str | os.PathLike[str] | Artifact | bytes) -> dict[str, Any]:
     """What an artifact is: format, size, inputs, outputs, steps, vectors, provenance. Nothing is run."""
-    opened = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact)
+    opened = Artifact.of(artifact)
     loaded = registry.writer(opened.format).load(opened.data, None)
     graph = loaded.graph
     description: dict[str, Any] = {

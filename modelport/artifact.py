@@ -41,6 +41,15 @@ class Artifact:
         return loaded
 
     @classmethod
+    def of(cls, given: str | os.PathLike[str] | Artifact | bytes) -> Artifact:
+        """An artifact from a path, from bytes, or as it is."""
+        if isinstance(given, Artifact):
+            return given
+        if isinstance(given, (bytes, bytearray, memoryview)):
+            return cls(format_of(bytes(given)), bytes(given))
+        return cls.open(given)
+
+    @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Artifact:
         """Read an artifact from a file; the format is told by the content, and by the suffix where the content allows several."""
         data = read_bytes(path)
@@ -74,7 +83,7 @@ def format_of(data: bytes, path: str = "") -> str:
             f"{path!r} is called {by_suffix}, but its content is no {by_suffix} artifact: it is damaged or something else."
         )
     hint = ": it looks like a saved model, so convert it first" if data[:1] == b"\x80" or data[:2] == b"PK" else ""
-    raise ArtifactError(f"{path or 'This'!r} is no artifact of a known format ({known}){hint}.")
+    raise ArtifactError(f"{repr(path) if path else 'This'} is no artifact of a known format ({known}){hint}.")
 
 
 def _sniffs(module: ModuleType, head: bytes) -> bool:

@@ -170,7 +170,7 @@ def path_constraints(step: Step, node: int) -> dict[int, tuple[float, float]]:
     feature, start = a["feature"], a["start"]
     t = int(np.searchsorted(start, node, side="right")) - 1
     root = int(start[t])
-    place = int((feature[:root] >= 0).sum())
+    place = int(np.count_nonzero(feature[:root] >= 0))
     bounds: dict[int, tuple[float, float]] = {}
     i = root
     while i != node and feature[i] >= 0:
@@ -181,7 +181,7 @@ def path_constraints(step: Step, node: int) -> dict[int, tuple[float, float]]:
             i, place = i + 1, place + 1
         else:
             bounds[column] = (max(low, limit), high)
-            place += int((feature[i:right] >= 0).sum())
+            place += int(np.count_nonzero(feature[i:right] >= 0))
             i = right
     return bounds
 

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import registry
 from .artifact import Artifact
-from .compare import OutputReport
+from .compare import compare
 from .document import Document, Tolerance, Vectors
 from .errors import InputError, Mismatch, Unsupported, UsageError
 from .graph import Graph
 from .reading import Reading
 from .run import Evaluator
-from .sample import Sample
-from .vectors import carried, scale_of
-from .verify import ConsumerReport, Report, build_pool, compare_all, consumer_report, first_divergence
+from .sample import Column, Sample, is_missing
+from .vectors import carried
+from .verify import (
+    ConsumerReport,
+    Report,
+    Run,
+    answered_anyway,
+    answers,
+    check_declaration,
+    checked_sample,
+    consumer_report,
+    first_divergence,
+    split_pool,
+    widest,
+)
 from .version import __version__
 
 __all__ = ["convert"]
 
-#: Where the order of floating-point operations cannot be kept, an answer may lie this far from the original's, relative to
-#: the output's scale, before the export is refused; what was measured is what the artifact states.
-WIDEST = 1e-9
+Array = NDArray[Any]
 
 
 def convert(
@@ -65,10 +78,10 @@ def convert(
     if backend not in ("auto", "graph"):
         artifact = _delegate(backend, model, format_, sample, options)
     else:
-        rows = Sample.of(sample, getattr(model, "feature_names_in_", None))
-        if not len(rows):
-            raise InputError("The sample has no rows: hand over at least a few.")
-        reading = registry.reader_for(model)[1].read(model, rows, options)
+        rows = checked_sample(sample, model)
+        reader = registry.reader_for(model)[1]
+        _check_options(format_, reader, options)
+        reading = reader.read(model, rows, options)
         artifact = from_reading(
             reading, rows, format_, verify=verify, vectors=vectors, name=name, metadata=metadata, options=options
         )
@@ -86,6 +99,14 @@ def _target(to: str | os.PathLike[str]) -> tuple[str, str | None]:
         known = ", ".join(sorted(registry.plugins("writers")))
         raise UsageError(f"{text!r} is neither a format nor a path with a format's suffix; formats are: {known}.")
     return found, text
+
+
+def _check_options(format_: str, reader: ModuleType, options: Mapping[str, Any]) -> None:
+    """UsageError for an option that a writer with OPTIONS does not list, nor the reader: a misspelt one must not go unheard."""
+    known = getattr(registry.writer(format_), "OPTIONS", None)
+    unknown = sorted(set(options) - set(known or ()) - set(getattr(reader, "OPTIONS", ())))
+    if known is not None and unknown:
+        raise UsageError(f"{format_} has no option {unknown[0]!r}; it has: {', '.join(known) or 'none'}.")
 
 
 def _delegate(backend: str, model: Any, format_: str, sample: Any, options: Mapping[str, Any]) -> Artifact:
@@ -107,19 +128,23 @@ def from_reading(
     options: Mapping[str, Any] | None = None,
 ) -> Artifact:
     """Write a read model in a format, with vectors, and verify it."""
+    provenance = _provenance(reading.provenance, metadata)
+    _check_names(reading.graph, name)
     graph = reading.graph if name is None else Graph(reading.graph.inputs, reading.graph.steps, reading.graph.outputs, name)
     reading = replace(reading, graph=graph)
-    pool, carry = _recorded(reading, sample, vectors)
+    pool, carry, refused = _recorded(reading, sample, vectors)
     if verify:
-        pool = _settle(reading, pool, compare_all(Evaluator(graph).run, pool), "The graph read from the model")
+        _check_refused(Evaluator(graph).run, refused, "The graph read from the model")
+        pool = _settle(reading, pool, Evaluator(graph).run, "The graph read from the model")
     module = registry.writer(format_)
-    provenance = _provenance(reading.provenance, metadata)
     document = Document(graph, _same_tolerance(carry, pool), provenance)
     data = module.write(document, options or {})
     if not verify:
         return Artifact(format_, data)
     loaded = module.load(data, None)
-    settled = _settle(reading, pool, compare_all(loaded.run, pool), f"The {format_} artifact")
+    check_declaration(graph, loaded)
+    _check_refused(loaded.run, refused, f"The {format_} artifact")
+    settled = _settle(reading, pool, loaded.run, f"The {format_} artifact")
     if settled.tolerance != pool.tolerance:
         document = Document(graph, _same_tolerance(carry, settled), provenance)
         data = module.write(document, options or {})
@@ -139,56 +164,140 @@ def from_reading(
     return Artifact(format_, data, report)
 
 
-def _recorded(reading: Reading, sample: Sample, vectors: Any) -> tuple[Vectors, Vectors]:
-    """Many rows to verify with, and the rows to carry."""
+def _check_refused(run: Run, refused: Vectors, what: str) -> None:
+    problem = answered_anyway(run, refused)
+    if problem is not None:
+        raise Mismatch(f"{what} does not refuse what the model refuses; nothing was written: {problem}.")
+
+
+def _recorded(reading: Reading, sample: Sample, vectors: Any) -> tuple[Vectors, Vectors, Vectors]:
+    """Many rows to verify with, the rows to carry, and rows the original refuses."""
     if isinstance(vectors, str):
         if vectors not in ("synthetic", "sample"):
             raise UsageError(f"vectors={vectors!r} is not known: use 'synthetic', 'sample' or rows of your own.")
-        pool = build_pool(reading, sample, own_rows=vectors == "sample")
-        return pool, carried(pool)
-    own = Sample.of(vectors, sample.names if sample.named else None)
-    if reading.sample is not None and own.kind == "matrix":
-        own = replace(own, kind=reading.sample.kind)
+        pool, refused = split_pool(reading, sample, own_rows=vectors == "sample")
+        return pool, carried(pool), refused
+    own = _own_rows(vectors, reading.sample or sample)
     reading = replace(reading, sample=own)
-    pool = build_pool(reading, own, own_rows=True)
+    pool, refused = split_pool(reading, own, own_rows=True)
     given = [i for i, note in enumerate(pool.rows) if note == "sample"]
     if not given:
         raise InputError("The model answers none of the rows given as vectors.")
-    return pool, carried(pool.take(given))
+    return pool, carried(pool.take(given)), refused
 
 
 def _same_tolerance(vectors: Vectors, settled: Vectors) -> Vectors:
     return Vectors(vectors.inputs, vectors.outputs, settled.tolerance, vectors.source, vectors.rows)
 
 
-def _settle(reading: Reading, pool: Vectors, reports: tuple[OutputReport, ...], what: str) -> Vectors:
+def _own_rows(vectors: Any, sample: Sample) -> Sample:
+    """The rows a user wants carried, with the columns of the sample: by name where both have names, else by position."""
+    own = Sample.of(vectors, sample.names if sample.named else None)
+    if not len(own):
+        raise InputError("There are no rows in vectors=: hand over at least one.")
+    given = {column.name: column for column in own.columns}
+    if own.named and sample.named:
+        missing = [name for name in sample.names if name not in given]
+        if missing:
+            raise InputError(f"The rows in vectors= have no column {missing[0]!r}, which the sample has.")
+        columns = [given[name] for name in sample.names]
+    elif len(own.columns) == len(sample.columns):
+        columns = list(own.columns)
+    else:
+        raise InputError(f"The rows in vectors= have {len(own.columns)} columns, but the sample has {len(sample.columns)}.")
+    return replace(sample, columns=tuple(_like(column, model) for column, model in zip(columns, sample.columns, strict=True)))
+
+
+def _like(column: Column, model: Column) -> Column:
+    """A column under the name of the sample's, of the same dtype; one without any value can be of either."""
+    values = column.values
+    if column.dtype != model.dtype:
+        if not all(is_missing(v) for v in values.tolist()):
+            kinds = {"f64": "numbers", "str": "strings"}
+            raise InputError(
+                f"Column {model.name!r} holds {kinds[column.dtype]} in vectors=, but {kinds[model.dtype]} in the sample."
+            )
+        values = np.full(len(values), np.nan) if model.dtype == "f64" else np.full(len(values), None, dtype=object)
+    return replace(model, values=values)
+
+
+def _settle(reading: Reading, pool: Vectors, run: Run, what: str) -> Vectors:
     """The pool with the tolerance that was needed, at most WIDEST relative to the output's scale; else Mismatch.
 
     An exact output whose format has no operator of the same bits, and an ill-conditioned sum, get what was measured, ten
     times over. Labels, codes and strings are never tolerated.
     """
+    got = answers(run, pool)
     tolerance = dict(pool.tolerance)
-    for report in reports:
+    reports = {name: compare(name, expected, got[name], tolerance[name]) for name, expected in pool.outputs.items()}
+    shared = {o.name for o in reading.graph.outputs if o.role in ("probability", "score")}
+    for name, report in reports.items():
         if report.passed:
             continue
-        expected = pool.outputs[report.output]
-        unit = 1.0 if expected.dtype == np.float64 else 1e4
-        scale = scale_of(expected, pool.rows) if expected.dtype.kind == "f" else 0.0
-        if expected.dtype.kind != "f" or report.max_abs is None or not report.max_abs <= WIDEST * unit * scale:
+        stated = tolerance[name]
+        tolerable = report.max_abs is not None and _tolerable(pool.outputs[name], got[name], stated, pool.rows, name in shared)
+        if report.max_abs is None or not tolerable:
             divergence = first_divergence(None, reading, pool)
-            result = Report("graph", "the model", len(pool), (ConsumerReport(what, reports),), None, divergence)
+            result = Report("graph", "the model", len(pool), (ConsumerReport(what, tuple(reports.values())),), None, divergence)
             raise Mismatch(f"{what} does not answer as the model does; nothing was written.\n{result}", result)
-        widened = Tolerance(float(f"{10 * report.max_abs:.3g}"), 0.0)
-        stated = tolerance[report.output]
-        tolerance[report.output] = Tolerance(max(widened.atol, stated.atol), stated.rtol)
+        tolerance[name] = Tolerance(max(float(f"{10 * report.max_abs:.3g}"), stated.atol), stated.rtol)
     return Vectors(pool.inputs, pool.outputs, tolerance, pool.source, pool.rows)
 
 
+def _tolerable(expected: Array, got: Array, stated: Tolerance, notes: Sequence[str], shared: bool) -> bool:
+    """Whether what lies beyond the tolerance is within WIDEST of its scale.
+
+    The columns of a probability or score share one scale; any others have their own, so that a large column hides no small one.
+    """
+    if expected.dtype.kind != "f":
+        return False
+    limit = Tolerance(widest(expected, notes).atol)
+    if shared or expected.ndim == 1:
+        return compare("", expected, got, limit).passed
+    columns = zip(expected.reshape(len(expected), -1).T, got.reshape(len(got), -1).T, strict=True)
+    return all(compare("", e, g, stated).passed or compare("", e, g, Tolerance(widest(e, notes).atol)).passed for e, g in columns)
+
+
+def _check_names(graph: Graph, name: str | None) -> None:
+    if name is not None and (not isinstance(name, str) or not _is_text(name)):
+        raise UsageError(f"name={name!r} is no text that can be written down: give a string.")
+    seen: dict[bytes, str] = {}
+    for value in (v.name for v in graph.inputs):
+        other = seen.setdefault(value.encode("utf-8", "surrogatepass").lower(), value)  # lowers A-Z only
+        if other != value:
+            raise InputError(
+                f"The columns {other!r} and {value!r} differ in upper and lower case only, which artifacts cannot tell apart: "
+                "rename one and fit the model again."
+            )
+
+
+def _is_text(text: str) -> bool:
+    """Whether a string has a form in UTF-8 (halves of surrogate pairs have none)."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _provenance(provenance: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
-    created = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-    result = {"producer": f"modelport {__version__}", "created": created, **provenance}
+    result = {"producer": f"modelport {__version__}", "created": _moment(), **provenance}
     if metadata:
-        result["metadata"] = dict(metadata)
+        try:
+            result["metadata"] = dict(metadata)
+            json.dumps(result["metadata"], ensure_ascii=False, allow_nan=False).encode("utf-8")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UsageError(
+                f"The metadata cannot be written as JSON ({error}): use a dict of strings, numbers and lists."
+            ) from None
     return result
+
+
+def _moment() -> str:
+    """Now, or the time of SOURCE_DATE_EPOCH."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        moment = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}: it is a whole number of seconds since 1970.") from None
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

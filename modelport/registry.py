@@ -6,7 +6,8 @@ A plugin is a module. The group says what it offers:
   `read(model, sample, options) -> Reading`.
 * `modelport.writers`: the name is the format ("json"). The module has `FORMAT`, `SUFFIXES`, `sniff(head) -> bool`,
   `write(document, options) -> bytes` and `load(data, options) -> Loaded`; optionally `CONSUMERS`, a mapping name -> function
-  `(data) -> Loaded` of further independent engines that can run such a file.
+  `(data) -> Loaded` of further independent engines that can run such a file, and `OPTIONS`, the names of the options it takes
+  (then a misspelt one is refused).
 * `modelport.delegates`: the name is the delegate's ("skl2onnx"). The module has `ROOTS`, `FORMATS` and
   `convert(model, format, sample, options) -> bytes`.
 * `modelport.stubs`: the module has `FOLDERS`, a list of folders that hold a `stub.json`.
@@ -59,7 +60,7 @@ def load(group: str, name: str) -> ModuleType:
         ) from error
     except Exception as error:  # a stranger's module can raise anything
         raise PluginError(
-            f"The {group[:-1]} {name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}. Update or uninstall it."
+            f"The {group[:-1]} {name!r} ({entry.value}) cannot be loaded ({type(error).__name__}: {error}): uninstall it."
         ) from error
     lacking = [part for part in CONTRACTS[group] if not hasattr(module, part)]
     if lacking:

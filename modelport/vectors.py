@@ -79,39 +79,50 @@ class _Columns:
     def __init__(self, graph: Graph, feeds: Mapping[str, Array], rng: np.random.Generator) -> None:
         self.inputs = {v.name: v for v in graph.inputs}
         self.rng = rng
-        self.pools: dict[str, list[Array]] = {}
+        self.pools: dict[str, list[_Pool]] = {}
         for name in self.inputs:
             matrix = feeds[name].reshape(len(feeds[name]), -1)
-            self.pools[name] = [_pool(matrix[:, j]) for j in range(matrix.shape[1])]
+            self.pools[name] = [_Pool.of(matrix[:, j]) for j in range(matrix.shape[1])]
 
     def random(self) -> Feeds:
-        return {name: self._row(value, lambda pool: self.rng.random()) for name, value in self.inputs.items()}
+        return {name: self._row(value, self.rng.random) for name, value in self.inputs.items()}
 
     def at_quantile(self, q: float) -> Feeds:
-        return {name: self._row(value, lambda pool: q) for name, value in self.inputs.items()}
+        return {name: self._row(value, lambda: q) for name, value in self.inputs.items()}
 
-    def _row(self, value: Input, quantile: Callable[[Array], float]) -> Array:
-        cells = [_draw(pool, quantile(pool)) for pool in self.pools[value.name]]
+    def _row(self, value: Input, quantile: Callable[[], float]) -> Array:
+        cells = [pool.draw(quantile()) for pool in self.pools[value.name]]
         row = np.empty(len(cells), dtype=object if value.dtype == "str" else np.float64)
         row[:] = cells
         return row.reshape(value.shape)
 
 
-def _pool(column: Array) -> Array:
-    """A column's present values, ascending."""
-    if column.dtype == object:
-        return np.array(sorted({v for v in column.tolist() if v is not None}), dtype=object)
-    return np.asarray(np.sort(column[np.isfinite(column)]))
+@dataclass(frozen=True)
+class _Pool:
+    """A column's present values, ascending; `whole` when all of them are whole numbers."""
 
+    values: Array
+    whole: bool
 
-def _draw(pool: Array, q: float) -> Any:
-    if not len(pool):
-        return None if pool.dtype == object else 0.0
-    if pool.dtype == object:
-        return pool[min(int(q * len(pool)), len(pool) - 1)]
-    whole = bool(np.all(pool == np.trunc(pool)))
-    value = float(np.quantile(pool, q)) if len(pool) > 1 else float(pool[0])
-    return float(np.rint(value)) if whole else value
+    @classmethod
+    def of(cls, column: Array) -> _Pool:
+        if column.dtype == object:
+            return cls(np.array(sorted({v for v in column.tolist() if v is not None}), dtype=object), False)
+        values = np.sort(column[np.isfinite(column)])
+        return cls(values, bool(np.all(values == np.trunc(values))))
+
+    def draw(self, q: float) -> Any:
+        """The value at quantile q, between two neighbours by linear interpolation; whole numbers stay whole."""
+        last = len(self.values) - 1
+        if last < 0:
+            return None if self.values.dtype == object else 0.0
+        if self.values.dtype == object:
+            return self.values[min(int(q * len(self.values)), last)]
+        at = int(q * last)
+        share = q * last - at
+        low, high = float(self.values[at]), float(self.values[min(at + 1, last)])
+        value = low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
+        return float(np.rint(value)) if self.whole else value
 
 
 def _cells(graph: Graph) -> list[tuple[Input, int]]:

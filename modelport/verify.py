@@ -15,14 +15,18 @@ from . import registry
 from .artifact import Artifact
 from .compare import OutputReport, compare
 from .document import EXACT, Loaded, Tolerance, Vectors
-from .errors import ArtifactError, InputError, ModelportError, UsageError
-from .graph import FLOATS, Graph
+from .errors import ArtifactError, InputError, Mismatch, ModelportError, UsageError
+from .graph import Graph
 from .reading import Reading
 from .run import Evaluator
 from .sample import Sample
-from .vectors import choose_rows, default_tolerance, record, scale_of, without_ties
+from .vectors import EXTREME, choose_rows, default_tolerance, record, scale_of, without_ties
 
 __all__ = ["ConsumerReport", "Divergence", "Report", "build_pool", "first_divergence", "verify"]
+
+#: Where the order of floating-point operations cannot be kept, an answer may lie this far from the original's, relative to
+#: the output's scale, before it is refused; what was measured is what the artifact states, ten times over.
+WIDEST = 1e-9
 
 Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -132,9 +136,16 @@ def _short(value: float | None) -> str:
 def build_pool(
     reading: Reading, sample: Sample, *, seed: int = 0, plain: int = 64, boundary: int = 96, own_rows: bool = False
 ) -> Vectors:
+    """The answered rows of `split_pool`."""
+    return split_pool(reading, sample, seed=seed, plain=plain, boundary=boundary, own_rows=own_rows)[0]
+
+
+def split_pool(
+    reading: Reading, sample: Sample, *, seed: int = 0, plain: int = 64, boundary: int = 96, own_rows: bool = False
+) -> tuple[Vectors, Vectors]:
     """Many rows with the original's answers: boundary rows, and synthetic plain rows or (own_rows) the sample's.
 
-    Rows the original refuses are left out, and rows whose label hangs on less than the tolerance.
+    Rows whose label hangs on less than the tolerance are left out. Second: the rows the original refuses, without outputs.
     """
     sample = reading.sample or sample
     chosen = choose_rows(reading.graph, sample, seed=seed, plain=plain, boundary=boundary)
@@ -145,6 +156,7 @@ def build_pool(
         feeds = {k: np.concatenate([given[k], v[keep]]) for k, v in feeds.items()}
         notes = ["sample"] * len(next(iter(given.values()))) + [notes[i] for i in keep]
     outputs, index = record(reading.answer, feeds)
+    refused = Vectors(feeds, {}, {}, "synthetic", tuple(notes)).take(np.setdiff1d(np.arange(len(notes)), index))
     feeds = {k: v[index] for k, v in feeds.items()}
     notes = [notes[i] for i in index]
     tolerance = {**default_tolerance(reading.graph, outputs, notes), **reading.tolerance}
@@ -152,15 +164,53 @@ def build_pool(
     keep_rows = without_ties(reading.graph, outputs, tolerance)
     if not keep_rows.any():
         raise InputError("Every row of the sample is a tie between two classes: hand over rows the model can tell apart.")
-    return pool.take(np.flatnonzero(keep_rows))
+    return pool.take(np.flatnonzero(keep_rows)), refused
 
 
-def compare_all(run: Run, vectors: Vectors) -> tuple[OutputReport, ...]:
-    """Every output of a consumer against vectors."""
+def answered_anyway(run: Run, refused: Vectors, most: int = 24) -> str | None:
+    """A sentence about a row that a consumer answers and the original refuses, or None. At most `most` rows are tried.
+
+    Far outside the sample (`EXTREME`) the original may refuse a number only because it overflows on the way; these do not count.
+    """
+    rows = [i for i, note in enumerate(refused.rows) if note not in EXTREME]
+    spread = np.unique(np.linspace(0, len(rows) - 1, most).astype(int)) if rows else []
+    for i in (rows[k] for k in spread):
+        row = {name: array[i : i + 1] for name, array in refused.inputs.items()}
+        try:
+            run(row)
+        except ModelportError:
+            continue
+        cells = {name: array[0].tolist() for name, array in list(row.items())[:12]}
+        return f"it answers a row that the model refuses ({refused.rows[i]}): {cells}"
+    return None
+
+
+def checked_sample(sample: Any, model: Any) -> Sample:
+    """A user's sample, read; InputError when it has no rows."""
+    rows = Sample.of(sample, getattr(model, "feature_names_in_", None))
+    if not len(rows):
+        raise InputError("The sample has no rows: hand over at least a few.")
+    return rows
+
+
+def widest(expected: Array, notes: Sequence[str]) -> Tolerance:
+    """The widest tolerance there is for an output: WIDEST of its scale (ten thousand times that for f32)."""
+    unit = WIDEST if expected.dtype == np.float64 else 1e4 * WIDEST
+    return Tolerance(unit * scale_of(expected, notes), unit)
+
+
+def answers(run: Run, vectors: Vectors) -> dict[str, Array]:
+    """What a consumer answers; ArtifactError when an output is missing."""
     got = run(vectors.inputs)
     missing = sorted(set(vectors.outputs) - set(got))
     if missing:
         raise ArtifactError(f"The consumer gave no output {missing[0]!r}.")
+    return got
+
+
+def compare_all(run: Run, vectors: Vectors) -> tuple[OutputReport, ...]:
+    """Every output of a consumer against vectors."""
+    got = answers(run, vectors)
     return tuple(
         compare(name, expected, got[name], vectors.tolerance.get(name, EXACT)) for name, expected in vectors.outputs.items()
     )
@@ -230,7 +280,7 @@ def _cell(row: Any, other: Any) -> str:
 
 
 def verify(
-    artifact: str | os.PathLike[str] | Artifact,
+    artifact: str | os.PathLike[str] | Artifact | bytes,
     *,
     model: Any = None,
     sample: Any = None,
@@ -241,63 +291,85 @@ def verify(
     """Verify an artifact against the vectors it carries, or against the live model with boundary rows added.
 
     with_ names consumers beside our own: a stub ("javascript"), another engine for the format ("pypmml"), or any command that
-    speaks the stub protocol. vectors="carried" (default without a model) or "model". The report's `passed` tells the result;
-    damaged artifacts raise ArtifactError.
+    speaks the stub protocol. vectors="carried" (default without a model) or "model"; against the model, the carried vectors
+    are replayed as well. The report's `passed` tells the result; damaged artifacts raise ArtifactError.
     """
-    opened = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact)
-    name = None if isinstance(artifact, Artifact) else os.path.basename(os.fspath(artifact))
+    if vectors not in (None, "carried", "model"):
+        raise UsageError(f"vectors={vectors!r} is not known: use 'carried' or 'model'.")
+    if (model is None) != (sample is None) or (vectors == "model" and model is None):
+        raise UsageError(
+            "To verify against the model, hand over the model and a sample of what it is fed (model=model, sample=X)."
+        )
+    opened = Artifact.of(artifact)
+    name = os.path.basename(os.fspath(artifact)) if isinstance(artifact, (str, os.PathLike)) else None
     loaded = opened.load()
     reading: Reading | None = None
     if model is not None and vectors != "carried":
-        if sample is None:
-            raise UsageError("To verify against the model, hand over a sample of what the model is fed (sample=X).")
-        read_sample = Sample.of(sample, getattr(model, "feature_names_in_", None))
-        reading = registry.reader_for(model)[1].read(model, read_sample, None)
-        pool = _fit_declaration(build_pool(reading, read_sample, seed=seed, plain=256, boundary=256, own_rows=True), loaded)
-        pool = _with_tolerance(pool, loaded)
-        source = "the model"
+        rows = checked_sample(sample, model)
+        reading = registry.reader_for(model)[1].read(model, rows, None)
+        check_declaration(reading.graph, loaded)
+        pool, refused = split_pool(reading, rows, seed=seed, plain=256, boundary=256, own_rows=True)
+        pool, source = _with_tolerance(pool, loaded), "the model"
+    elif loaded.vectors is None:
+        raise ArtifactError(
+            f"{name or 'The artifact'} carries no vectors, so nothing proves it: convert the model again, "
+            "or verify it against the model."
+        )
     else:
-        if loaded.vectors is None:
-            raise ArtifactError(
-                f"{name or 'The artifact'} carries no vectors, so nothing proves it: convert the model again, "
-                "or verify it against the model."
-            )
         pool, source = loaded.vectors, "the vectors it carries"
     names = [with_] if isinstance(with_, str) else list(with_)
     reports = [consumer_report(loaded.engine, loaded.run, pool)]
     reports += [_other_consumer(each, opened, pool) for each in names]
     divergence = None
-    if reading is not None and not reports[0].passed and reports[0].problem is None:
-        divergence = first_divergence(loaded.graph, reading, pool)
+    if reading is not None:
+        if not reports[0].passed and reports[0].problem is None:
+            divergence = first_divergence(loaded.graph, reading, pool)
+        problem = answered_anyway(loaded.run, refused)
+        if problem is not None:
+            reports.append(ConsumerReport(f"{loaded.engine}, refused rows", (), problem, Mismatch.exit_code))
+        if loaded.vectors is not None:
+            reports.append(consumer_report(f"{loaded.engine}, carried rows", loaded.run, loaded.vectors))
     kinds: dict[str, int] = {}
     for note in pool.rows:
         kinds[note] = kinds.get(note, 0) + 1
     return Report(opened.format, source, len(pool), tuple(reports), name, divergence, (), kinds)
 
 
-def _fit_declaration(pool: Vectors, loaded: Loaded) -> Vectors:
-    """The pool under the artifact's own names, or ArtifactError when model and artifact have other inputs or outputs."""
-    for kind, mine, theirs in (
-        ("inputs", set(pool.inputs), {v.name for v in loaded.inputs}),
-        ("outputs", set(pool.outputs), {o.name for o in loaded.outputs}),
-    ):
-        if mine != theirs:
+def check_declaration(graph: Graph, loaded: Loaded) -> None:
+    """ArtifactError when an artifact names other inputs, outputs, features or classes than the model's graph.
+
+    Rows are fed by these names and answers are read by them: in another order they would be silently wrong.
+    """
+    mine, theirs = [v.name for v in graph.inputs], [v.name for v in loaded.inputs]
+    pairs: list[tuple[str, Any, Any]] = [
+        ("inputs", mine, theirs),
+        ("outputs", sorted(o.name for o in graph.outputs), sorted(o.name for o in loaded.outputs)),
+    ]
+    if mine == theirs:
+        pairs += [(f"features of {v.name!r}", v.features, w.features) for v, w in zip(graph.inputs, loaded.inputs, strict=True)]
+    outputs = {o.name: o for o in loaded.outputs}
+    pairs += [(f"classes of {o.name!r}", o.classes, outputs[o.name].classes) for o in graph.outputs if o.name in outputs]
+    for what, expected, found in pairs:
+        if expected != found and expected is not None and found is not None:
             raise ArtifactError(
-                f"The artifact's {kind} {sorted(theirs)} are not the model's {sorted(mine)}: it was made from another model."
+                f"The artifact's {what} {list(found)} are not the model's {list(expected)}: it was made from another model."
             )
-    return pool
 
 
 def _with_tolerance(pool: Vectors, loaded: Loaded) -> Vectors:
-    """The tolerance the artifact itself states, scaled to the pool's rows where it is not exact."""
+    """The tolerance the artifact states where it is wider than ours, but never wider than a conversion may state."""
     if loaded.vectors is None:
         return pool
     tolerance = dict(pool.tolerance)
     for output in loaded.outputs:
         stated = loaded.vectors.tolerance.get(output.name)
-        if stated is not None and output.dtype in FLOATS and not stated.exact:
-            mine = tolerance[output.name]
-            tolerance[output.name] = Tolerance(max(stated.atol, mine.atol), max(stated.rtol, mine.rtol), stated.ulp)
+        expected = pool.outputs[output.name]
+        if stated is not None and expected.dtype.kind == "f":
+            mine, most = tolerance[output.name], widest(expected, pool.rows)
+            rtol = stated.rtol if not stated.ulp else stated.ulp * float(np.finfo(expected.dtype).eps)
+            tolerance[output.name] = Tolerance(
+                max(mine.atol, min(stated.atol, 10 * most.atol)), max(mine.rtol, min(rtol, 10 * most.rtol)), mine.ulp
+            )
     return Vectors(pool.inputs, pool.outputs, tolerance, pool.source, pool.rows)
 
 

@@ -44,6 +44,7 @@ def sentence(err: str) -> str:
     lines = err.strip().splitlines()
     assert len(lines) == 1, err
     assert "Traceback" not in err
+    assert "unexpected" not in err
     return lines[0]
 
 
@@ -147,6 +148,41 @@ def test_several_formats_at_once(folder: Path, capsys: pytest.CaptureFixture[str
         (["inspect", "half.json"], 2, "not JSON"),
         (["verify", "model.json", "--model", "model.joblib"], 64, "go together"),
         (["stub", "cobol", "-o", "out"], 64, "no stub 'cobol'"),
+        (["stub", "javascript", "-o", "rows.csv"], 2, "rows.csv"),
+        (["convert", ".", "--to", "json", "--sample", "rows.csv", "--trust"], 64, "Is a directory"),
+        (["convert", "model.json", "--to", "onnx", "--sample", "rows.csv", "--trust"], 2, "looks like json"),
+        (["convert", "rows.parquet", "--to", "json", "--sample", "rows.csv", "--trust"], 2, "no model file"),
+        (["convert", "model.joblib", "--to", "json", "--sample", "semicolons.csv", "--trust"], 2, "by commas"),
+        (["convert", "model.joblib", "--to", "json", "--sample", "model.joblib", "--trust"], 2, "UTF-8"),
+        (
+            ["convert", "model.joblib", "--to", "json", "--sample", "rows.csv", "--trust", "-o", "nowhere/m"],
+            64,
+            "no folder 'nowhere'",
+        ),
+        (["convert", "model.joblib", "--to", "json", "--sample", "rows.csv", "--trust", "-o", "."], 64, "no name of a file"),
+        (["convert", "model.joblib", "--to", "json", "--sample", "rows.csv", "--trust", "-o", "-"], 64, "no name of a file"),
+        (["convert", "model.joblib", "--to", "json", "--sample", "rows.csv", "--trust", "-o", "m.onnx"], 64, "contradicts"),
+        (
+            ["convert", "model.joblib", "--to", "onnx", "--sample", "rows.csv", "--trust", "--compact"],
+            64,
+            "--compact is an option of json",
+        ),
+        (
+            ["convert", "model.joblib", "--to", "json", "--sample", "rows.csv", "--trust", "--target", "x"],
+            64,
+            "--target is an option of onnx",
+        ),
+        (["convert", "model.joblib", "--to", "json", "--sample", "rows.csv", "--trust", "--name", "\udcff"], 64, "no text"),
+        (
+            ["convert", "model.joblib", "--to", "json", "--to", "pmml", "--sample", "rows.csv", "--trust", "--name", "\x01"],
+            3,
+            "XML",
+        ),
+        (["verify", "model.joblib"], 2, "convert it first"),
+        (["inspect", "rows.csv"], 2, "no artifact"),
+        (["predict", "rows.csv", "model.json"], 2, "no artifact"),
+        (["predict", "model.json", "rows.csv", "-o", "nowhere/m"], 64, "no folder 'nowhere'"),
+        (["predict", "model.json", "rows.csv", "-o", "."], 64, "no name of a file"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -162,6 +198,7 @@ def test_bad_input_is_one_sentence(
     Path("half.joblib").write_bytes(Path("model.joblib").read_bytes()[:200])
     Path("number.pkl").write_bytes(pickle.dumps(3.5))
     Path("three.csv").write_text("a,b,c\n1,2,3\n")
+    Path("semicolons.csv").write_text("a;b;c\n1;2;3\n")
     Path("header.csv").write_text(Path("rows.csv").read_text().splitlines()[0] + "\n")
     Path("broken.parquet").write_bytes(Path("rows.parquet").read_bytes()[4:200])
     before = {p.name for p in folder.iterdir()}
@@ -204,10 +241,110 @@ def test_a_full_disk_leaves_nothing(folder: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "sys.exit(main(['convert', 'model.joblib', '--sample', 'rows.csv', '-o', 'model.json', '--trust']))\n"
     )
+    before = sorted(folder.iterdir())
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert "nothing was left behind" in sentence(done.stderr)
-    assert not [p for p in folder.iterdir() if "model.json" in p.name]
+    assert sorted(folder.iterdir()) == before
+
+
+def shell(line: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A shell line in which $modelport is the command line."""
+    environment = {**os.environ, "modelport": f"{sys.executable} -m modelport.cli", **variables}
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True, check=False, env=environment, encoding="utf-8"
+    )
+
+
+def test_standard_output_that_cannot_be_written_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "convert", "model.joblib", "--sample", "rows.csv", "-o", "model.json", "--trust")
+    for command in ("inspect model.json", "predict model.json rows.csv"):
+        done = shell(f"$modelport {command} > /dev/full")
+        assert done.returncode == 2
+        assert "No space left" in sentence(done.stderr)
+        done = shell(f"$modelport {command} | head -n 1")
+        assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
+        done = shell(f"$modelport {command} >&-")
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_rows_through_pipes(folder: Path, capsys: pytest.CaptureFixture[str], iris) -> None:  # type: ignore[no-untyped-def]
+    run(capsys, "convert", "model.joblib", "--sample", "rows.csv", "-o", "model.json", "--trust")
+    done = shell("gzip -c rows.csv | $modelport predict model.json /dev/stdin -o - | cut -d, -f1 | tail -n +2")
+    assert done.stdout.split() == iris[2].predict(iris[0]).tolist()
+
+
+def test_names_in_other_scripts_on_a_plain_terminal(folder: Path, capsys: pytest.CaptureFixture[str], iris) -> None:  # type: ignore[no-untyped-def]
+    """What the terminal cannot show is shown escaped; answers are data and stay UTF-8."""
+    from sklearn.linear_model import LogisticRegression
+
+    X, labels, _ = iris
+    joblib.dump(LogisticRegression(max_iter=500).fit(X, ["größe" if v == "setosa" else "模型" for v in labels]), "模型.joblib")
+    done = shell("$modelport convert 模型.joblib --trust --sample rows.csv -o größe.json", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"gr\xf6\xdfe.json" in done.stdout
+    done = shell("$modelport inspect größe.json --json", PYTHONIOENCODING="ascii")
+    assert json.loads(done.stdout)["outputs"][1]["classes"] == ["größe", "模型"]
+    done = shell("$modelport predict größe.json rows.csv", PYTHONIOENCODING="ascii")
+    assert done.stdout.splitlines()[0] == "label,probability[größe],probability[模型]"
+    done = shell("$modelport inspect $'\\xff.json'")
+    assert done.returncode == 64
+    assert sentence(done.stderr)
+
+
+def test_control_characters_of_an_artifact_do_not_reach_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "convert", "model.joblib", "--sample", "rows.csv", "-o", "model.json", "--trust")
+    document = json.loads(Path("model.json").read_text())
+    document["provenance"]["model"] = "\x1b[2Jharmless\u202e"
+    document["inputs"][0]["features"][0] = "\x1b]0;title\x07"
+    Path("model.json").write_text(json.dumps(document))
+    code, out, _ = run(capsys, "inspect", "model.json")
+    assert code == 0
+    assert r"\x1b[2Jharmless\u202e" in out
+    assert not [c for c in out if not c.isprintable() and c != "\n"]
+
+
+def test_strings_in_a_table_stay_strings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Codes like 01, and NA for Namibia: what the model was fitted on, not what a CSV reader guesses."""
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    import modelport
+
+    rows = pd.DataFrame({"code": ["01", "02", "1", "01", "02", "1"] * 4, "land": ["NA", "NO", None] * 8}, dtype=object)
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(rows, [0, 1, 2, 2, 1, 0] * 4)
+    modelport.convert(model, "codes.json", sample=rows)
+    rows.to_csv("codes.csv", index=False)
+    assert run(capsys, "predict", "codes.json", "codes.csv", "-o", "answers.csv")[0] == 0
+    answers = pd.read_csv("answers.csv", float_precision="round_trip")
+    np.testing.assert_allclose(answers.iloc[:, 1:], model.predict_proba(rows), rtol=1e-12)
+
+
+def test_an_interrupt_and_a_bug_are_one_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modelport import cli
+
+    def stop(a: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run_doctor", stop)
+    code, _, err = run(capsys, "doctor")
+    assert (code, sentence(err)) == (130, "modelport: interrupted; nothing was left half written.")
+
+    def fail(a: object) -> int:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(cli, "run_doctor", fail)
+    code, _, err = run(capsys, "doctor")
+    assert code == 2
+    assert err.startswith("modelport: an unexpected LookupError (a bug)")
+    assert "Traceback" not in err
+    monkeypatch.setenv("MODELPORT_DEBUG", "1")
+    with pytest.raises(LookupError):
+        main(["doctor"])
 
 
 def test_quiet_in_pipes_and_a_bar_on_a_terminal(folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import modelport
 from modelport import registry
 from modelport.convert import from_reading
-from modelport.errors import InputError, Mismatch, NotFitted, UnsupportedModel, UsageError, WriteError
+from modelport.errors import ArtifactError, InputError, Mismatch, NotFitted, UnsupportedModel, UsageError, WriteError
 from modelport.reading import Reading
 from modelport.sample import Sample
 
@@ -237,3 +237,111 @@ def test_no_warning_reaches_the_user(iris, recwarn: pytest.WarningsRecorder) -> 
     X, _, model = iris
     modelport.load(modelport.convert(model, "json", sample=X)).predict(X)
     assert not [w for w in recwarn if "modelport" in str(w.filename)]
+
+
+def test_a_large_column_hides_no_small_one() -> None:
+    """A column may be wrong by a part of its own scale only, not of that of the column beside it."""
+    from sklearn.linear_model import LinearRegression
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 2))
+    model = LinearRegression().fit(X, np.column_stack([1e9 * X[:, 0], X[:, 1]]))
+    sample = Sample.of(X)
+    reading = registry.load("readers", "sklearn").read(model, sample)
+
+    def answer(feeds: object) -> dict:
+        answers = {k: v.copy() for k, v in reading.answer(feeds).items()}
+        answers["prediction"][:, 1] *= 1.01
+        return answers
+
+    assert from_reading(reading, sample, "json").report.passed
+    with pytest.raises(Mismatch, match="nothing was written"):
+        from_reading(Reading(reading.graph, answer), sample, "json")
+
+
+def test_rows_of_your_own_are_matched_by_name(iris) -> None:
+    X, _, model = iris
+    own = X.iloc[:9]
+    carried = []
+    for rows in (own, own[own.columns[::-1]], own.assign(extra="x"), own.to_numpy(), own.to_dict("records")):
+        document = json.loads(modelport.convert(model, "json", sample=X, vectors=rows).data)
+        carried.append(sorted(map(tuple, document["verification"]["inputs"]["X"])))
+    assert carried == [sorted(map(tuple, own.to_numpy().tolist()))] * 5
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "words"),
+    [
+        (lambda X: X.iloc[:, :2], InputError, "no column 'petal length"),
+        (lambda X: X.set_axis(list("abcd"), axis=1), InputError, "no column 'sepal length"),
+        (lambda X: X.astype(str), InputError, "holds strings in vectors=, but numbers"),
+        (lambda X: X.iloc[:0], InputError, "no rows in vectors="),
+        (lambda X: X.to_numpy()[:, :3], InputError, "3 columns, but the sample has 4"),
+        (lambda X: "all", UsageError, "'all' is not known"),
+    ],
+)
+def test_rows_of_your_own_that_do_not_fit(iris, rows, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        modelport.convert(iris[2], "json", sample=iris[0], vectors=rows(iris[0]))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"style": "pretty"}, "style='pretty' is not known; styles are"),
+        ({"styel": "readable"}, "json has no option 'styel'; it has: style"),
+        ({"metadata": {"a": object()}}, "metadata cannot be written as JSON"),
+        ({"metadata": {"a": float("nan")}}, "metadata cannot be written as JSON"),
+        ({"metadata": {"a": "\udcff"}}, "metadata cannot be written as JSON"),
+        ({"metadata": [1]}, "metadata cannot be written as JSON"),
+        ({"name": 3}, "no text"),
+        ({"name": "\udcff"}, "no text"),
+    ],
+)
+def test_options_that_make_no_sense(iris, options: dict, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        modelport.convert(iris[2], "json", sample=iris[0], **options)
+
+
+@pytest.mark.parametrize("epoch", ["yesterday", "1.5", "99999999999999999"])
+def test_a_source_date_that_is_none(iris, monkeypatch: pytest.MonkeyPatch, epoch: str) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
+        modelport.convert(iris[2], "json", sample=iris[0])
+
+
+def test_columns_that_differ_in_case_only() -> None:
+    import pandas as pd
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    def converted(first: str, second: str) -> bool:
+        frame = pd.DataFrame({first: np.arange(12.0), second: ["a", "b", "c"] * 4})
+        prepare = make_column_transformer((OneHotEncoder(), [second]), remainder="passthrough")
+        model = make_pipeline(prepare, LogisticRegression()).fit(frame, [0, 1] * 6)
+        return modelport.convert(model, "json", sample=frame).report.passed
+
+    assert converted("Ä", "ä")
+    with pytest.raises(InputError, match="'Age' and 'age' differ in upper and lower case only"):
+        converted("Age", "age")
+
+
+def test_a_format_that_loses_a_name_is_refused(iris, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that keeps the numbers and moves the names would be silently wrong for rows fed by name."""
+    import dataclasses
+
+    import modelport_json
+
+    real = modelport_json.load
+
+    def moved(data: bytes, options: object = None) -> object:
+        loaded = real(data)
+        value = loaded.inputs[0]
+        loaded.inputs = (dataclasses.replace(value, features=value.features[::-1]),)
+        return loaded
+
+    monkeypatch.setattr(modelport_json, "load", moved)
+    with pytest.raises(ArtifactError, match="features of 'X'"):
+        modelport.convert(iris[2], "json", sample=iris[0])

@@ -11,7 +11,7 @@ import pytest
 
 import modelport
 from modelport.artifact import Artifact
-from modelport.errors import ArtifactError, Mismatch, UsageError
+from modelport.errors import ArtifactError, InputError, Mismatch, UsageError
 from modelport.verify import Report
 
 
@@ -117,6 +117,68 @@ def test_any_command_can_be_the_consumer(artifact: Artifact, tmp_path: Path) -> 
     nowhere = modelport.verify(artifact, with_="no-such-consumer")
     assert "no-such-consumer" in str(nowhere)
     assert not nowhere.passed
+
+
+def swap_features(document: dict) -> None:
+    features = document["inputs"][0]["features"]
+    features[0], features[1] = features[1], features[0]
+
+
+def swap_classes(document: dict) -> None:
+    classes = document["outputs"][1]["classes"]
+    classes[0], classes[1] = classes[1], classes[0]
+
+
+@pytest.mark.parametrize(("change", "words"), [(swap_features, "features of 'X'"), (swap_classes, "classes of 'probability'")])
+def test_names_in_another_order_are_found(iris, artifact: Artifact, change, words: str) -> None:  # type: ignore[no-untyped-def]
+    """Rows are fed, and probabilities read, by these names: the numbers alone do not show that they moved."""
+    with pytest.raises(ArtifactError, match=words):
+        modelport.verify(changed(artifact, change), model=iris[2], sample=iris[0])
+
+
+def test_inputs_in_another_order_are_found(mixed) -> None:  # type: ignore[no-untyped-def]
+    frame, model = mixed
+
+    def turn(document: dict) -> None:
+        document["inputs"].reverse()
+
+    with pytest.raises(ArtifactError, match="inputs"):
+        modelport.verify(changed(modelport.convert(model, "json", sample=frame), turn), model=model, sample=frame)
+
+
+@pytest.mark.parametrize("tolerance", [{"atol": 1e300, "rtol": 0.0}, {"atol": 0.0, "rtol": 1e300}, {"ulp": 2**62}])
+def test_an_artifact_cannot_excuse_itself_before_the_model(iris, artifact: Artifact, tolerance: dict) -> None:  # type: ignore[no-untyped-def]
+    def change(document: dict) -> None:
+        nudge_weight(document)
+        document["verification"]["tolerance"]["probability"] = tolerance
+
+    assert not modelport.verify(changed(artifact, change), model=iris[2], sample=iris[0]).passed
+
+
+def test_carried_rows_are_replayed_before_the_model_too(iris, artifact: Artifact) -> None:  # type: ignore[no-untyped-def]
+    """Else an artifact would pass here that cannot be loaded."""
+
+    def lie(document: dict) -> None:
+        labels = document["verification"]["outputs"]["label"]
+        labels[0] = next(label for label in labels if label != labels[0])
+
+    report = modelport.verify(changed(artifact, lie), model=iris[2], sample=iris[0])
+    assert [c.passed for c in report.consumers] == [True, False]
+    assert not report.passed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"vectors": "model"}, {"vectors": "all"}, {"sample": [[1.0, 2.0, 3.0, 4.0]]}],
+)
+def test_arguments_that_contradict_each_other(artifact: Artifact, arguments: dict) -> None:
+    with pytest.raises(UsageError):
+        modelport.verify(artifact, **arguments)
+
+
+def test_a_sample_without_rows_proves_nothing(iris, artifact: Artifact) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match="no rows"):
+        modelport.verify(artifact, model=iris[2], sample=iris[0].iloc[:0])
 
 
 def test_boundary_rows_catch_what_plain_rows_miss() -> None:

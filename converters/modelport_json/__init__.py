@@ -17,6 +17,7 @@ from .write import verification, write_document
 __all__ = [
     "CONSUMERS",
     "FORMAT",
+    "OPTIONS",
     "SUFFIXES",
     "JsonModel",
     "load",
@@ -29,6 +30,7 @@ __all__ = [
 
 FORMAT = "json"
 SUFFIXES = (".json",)
+OPTIONS = ("style",)
 CONSUMERS: dict[str, Any] = {}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from modelport.document import Document, Vectors
+from modelport.errors import UsageError
 from modelport.graph import Graph, Input, Output, Step
 from modelport.ops import OPS
 from modelport.ops.base import Attribute
@@ -16,14 +17,16 @@ from modelport.ops.base import Attribute
 from .tensors import DECIMAL_ELEMENTS, encode, number
 
 VERSION = "1.0"
-#: --readable writes every number in decimal, --compact only what fits on a line
-READABLE, COMPACT = 1 << 62, 16
+#: style -> how many elements a tensor may have to be written in decimal; compact writes so only what fits on a line
+STYLES = {"default": DECIMAL_ELEMENTS, "readable": 1 << 62, "compact": 16}
 
 
 def write_document(document: Document, options: Mapping[str, Any] | None = None) -> bytes:
     """A document as bytes. options: `style` is "default", "readable" (all decimal) or "compact" (mostly base64)."""
     style = (options or {}).get("style", "default")
-    decimal = {"default": DECIMAL_ELEMENTS, "readable": READABLE, "compact": COMPACT}[style]
+    if style not in STYLES:
+        raise UsageError(f"style={style!r} is not known; styles are: {', '.join(STYLES)}.")
+    decimal = STYLES[style]
     graph = document.graph
     parts = ['"format":"modelport"', f'"version":"{VERSION}"']
     if graph.name is not None:

@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .expressions import Expression
-from .text import attribute, element, number
+from .text import attribute, element, lines, number
 
 if TYPE_CHECKING:
     from .fields import Scope
     from .trees import Forest
 
-__all__ = ["Block", "LinearBlock", "Model", "NetworkBlock", "SvmBlock", "TreeBlock", "assemble", "regression_table", "schema"]
+__all__ = [
+    "Block",
+    "LinearBlock",
+    "Model",
+    "NetworkBlock",
+    "SvmBlock",
+    "TreeBlock",
+    "assemble",
+    "regression_table",
+    "schema",
+    "segmentation",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -179,6 +190,12 @@ def schema(active: Sequence[str], targets: Sequence[str] = (), treatments: dict[
     fields = [element("MiningField", name=name, **known.get(name, {})) for name in active]
     fields += [element("MiningField", name=name, usageType="target") for name in targets]
     return f"<MiningSchema>{''.join(fields)}</MiningSchema>"
+
+
+def segmentation(models: Sequence[str], method: str) -> str:
+    """A Segmentation of models that all hold."""
+    segments = [f'<Segment id="{i}"><True/>{model}</Segment>' for i, model in enumerate(models, 1)]
+    return f'<Segmentation multipleModelMethod="{method}">{lines(segments)}</Segmentation>'
 
 
 def assemble(model: Model, schema_: str, output: str, transformations: str, verification: str = "") -> str:

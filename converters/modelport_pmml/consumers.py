@@ -37,7 +37,7 @@ class Scorer:
     graph: Graph | None = None
 
     def __init__(self, data: bytes, engine: str) -> None:
-        declared = declared_in(parse(data), data)
+        declared = declared_in(parse(data))
         self.inputs: tuple[Input, ...] = declared.inputs
         self.outputs: tuple[Output, ...] = declared.outputs
         self.vectors: Vectors | None = declared.vectors
@@ -116,7 +116,7 @@ class _Pypmml(Scorer):
         _need_java("pypmml")
         super().__init__(data, f"pypmml {_version('pypmml')}")
         try:
-            self._model = Model.fromString(data.decode("utf-8"))
+            self._model = Model.fromBytes(data)
         except Exception as error:  # py4j raises classes of its own for whatever happens in Java
             raise ArtifactError(f"pypmml cannot read the file: {_sentence(error)}") from None
 

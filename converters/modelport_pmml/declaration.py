@@ -25,8 +25,6 @@ __all__ = ["Carried", "Declared", "declaration", "intact", "read_declaration", "
 EXTENDER = "modelport"
 _ZEROS = "0" * 64
 _SEAL = re.compile(rb'<Extension extender="modelport" name="sha256" value="([0-9a-f]{64})"/>')
-#: the hash stands at the start of the file
-_SEAL_WITHIN = 4096
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,8 @@ class Carried:
     vectors: Vectors | None
     provenance: Mapping[str, Any]
     name: str | None = None
+    #: read from a declaration, and not put together from a file of somebody else's
+    own: bool = False
 
 
 # --- writing ------------------------------------------------------------------------------------------------------------------
@@ -92,9 +92,13 @@ def _output(output: Output, shape: tuple[int, ...], declared: Declared) -> dict[
 def seal(data: bytes) -> bytes:
     """The file with its SHA-256 in place of the zeros; the hash is of the file with the zeros."""
     digest = hashlib.sha256(data).hexdigest().encode("ascii")
-    found = _SEAL.search(data, 0, _SEAL_WITHIN)
-    assert found is not None, "a declaration stands at the start of the header"
+    found = _SEAL.search(data, 0, _header_end(data))
+    assert found is not None, "a declaration stands in the header"
     return data[: found.start(1)] + digest + data[found.end(1) :]
+
+
+def _header_end(data: bytes) -> int:
+    return max(0, data.find(b"</Header>"))
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------------
@@ -102,7 +106,7 @@ def seal(data: bytes) -> bytes:
 
 def intact(data: bytes) -> bool | None:
     """Is every byte as it was written? None for a file without a hash."""
-    found = _SEAL.search(data, 0, _SEAL_WITHIN)
+    found = _SEAL.search(data, 0, _header_end(data))
     if found is None:
         return None
     digest = hashlib.sha256(data[: found.start(1)])
@@ -144,7 +148,7 @@ def _carried(value: Mapping[str, Any], limits: Limits) -> Carried:
         raise ArtifactError("The modelport declaration's provenance is no object.")
     vectors = _vectors(value["verification"], inputs, outputs, shapes, limits) if "verification" in value else None
     name = value.get("name")
-    return Carried(inputs, outputs, shapes, fields, vectors, provenance, name if isinstance(name, str) else None)
+    return Carried(inputs, outputs, shapes, fields, vectors, provenance, name if isinstance(name, str) else None, own=True)
 
 
 def _check_widths(inputs: Sequence[Input], shapes: Mapping[str, tuple[int, ...]], fields: Declared) -> None:

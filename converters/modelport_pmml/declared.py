@@ -13,6 +13,7 @@ from modelport.graph import LIMITS, Input, Limits, Output
 
 from .declaration import EXTENDER, Carried, Declared, read_declaration
 from .parse import Element
+from .reading.texts import number_text
 
 __all__ = ["DATA_TYPES", "declared_in", "final_model", "output_elements", "top_model"]
 
@@ -53,7 +54,7 @@ def output_elements(model: Element) -> list[Element]:
     return [f for f in fields if f.get("isFinalResult", "true") != "false"]
 
 
-def declared_in(root: Element, data: bytes, limits: Limits = LIMITS) -> Carried:
+def declared_in(root: Element, limits: Limits = LIMITS) -> Carried:
     """The declaration of a document."""
     header = root.find("Header")
     for extension in header.all("Extension") if header is not None else ():
@@ -184,7 +185,8 @@ def _foreign_vectors(model: Element, carried: Carried, limits: Limits) -> Vector
         name = f.need("field")
         columns[name] = (f.get("column") or name).rpartition(":")[2]
         if name in outputs and outputs[name].dtype == "f64":
-            precision, threshold = float(f.get("precision") or 1e-6), float(f.get("zeroThreshold") or 1e-16)
+            precision = number_text(f.get("precision", "1e-6"), "A precision")
+            threshold = number_text(f.get("zeroThreshold", "1e-16"), "A zeroThreshold")
             tolerance[name] = Tolerance(atol=threshold * (1 + precision), rtol=precision)
     names = [v.name for v in carried.inputs] + [o.name for o in carried.outputs]
     table = verification.find("InlineTable")
@@ -206,9 +208,5 @@ def _column(rows: list[dict[str, str]], column: str, dtype: str) -> Array:
         return array
     if dtype == "bool":
         return np.array([c == "true" for c in cells], dtype=bool)
-    try:
-        return np.array(
-            [float("nan") if c is None else float(c) for c in cells], dtype=np.float64 if dtype == "f64" else np.float32
-        )
-    except ValueError:
-        raise ArtifactError(f"The ModelVerification holds text in column {column!r}, where numbers belong.") from None
+    numbers = [float("nan") if c is None else number_text(c, f"Column {column!r} of the ModelVerification") for c in cells]
+    return np.array(numbers, dtype=np.float64 if dtype == "f64" else np.float32)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from itertools import pairwise
 
 from .compiler import unique
 from .expressions import Expression
-from .text import attribute, element, label, number, text
+from .text import attribute, element, label, lines, number, text
 
 __all__ = ["Names", "Scope", "count_uses"]
 
@@ -22,7 +22,8 @@ LEAVES = frozenset({"field", "raw", "constant"})
 class Names:
     """All field names of a document, and how often an expression is used."""
 
-    def __init__(self, taken: set[str], uses: Counter[int]) -> None:
+    def __init__(self, data_fields: Sequence[str], taken: set[str], uses: Counter[int]) -> None:
+        self.data_fields = data_fields
         self.taken = taken
         self.uses = uses
         #: (block, position) -> name of the field that holds what the segment answers
@@ -85,6 +86,14 @@ class Scope:
         """The name of the field that holds x; a DerivedField is written where there is none."""
         self.used.update(dict.fromkeys(sorted(self.names.bases(x))))
         return self._field(x)
+
+    def listed(self, names: Iterable[str]) -> list[str]:
+        """Names for a MiningSchema: it is never empty, though a model may read nothing."""
+        found = list(names)
+        if not found:
+            self.used.setdefault(self.names.data_fields[0])
+            found = [next(iter(self.used))]
+        return found
 
     def visible(self, x: Expression) -> list[str]:
         """What the MiningSchema of a model inside this one lists for x: data fields, or the field that this one derives."""
@@ -154,7 +163,7 @@ class Scope:
 
     def transformations(self, tag: str) -> str:
         """The DerivedFields as one element, or nothing."""
-        return f"<{tag}>{''.join(self.derived)}</{tag}>" if self.derived else ""
+        return f"<{tag}>{lines(self.derived)}</{tag}>" if self.derived else ""
 
 
 def _map_values(x: Expression, field: str) -> str:

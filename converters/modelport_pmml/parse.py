@@ -16,7 +16,7 @@ from modelport.graph import LIMITS, Limits
 __all__ = ["MODELS", "Element", "Node", "parse"]
 
 #: nesting of elements other than tree nodes, and of tree nodes
-MAX_DEPTH, MAX_TREE_DEPTH = 200, 5000
+MAX_DEPTH, MAX_TREE_DEPTH = 100, 5000
 PREDICATES = frozenset({"SimplePredicate", "CompoundPredicate", "SimpleSetPredicate", "True", "False"})
 CHUNK = 1 << 20
 #: every model element of PMML 4.4
@@ -211,6 +211,8 @@ def parse(data: bytes, limits: Limits = LIMITS) -> Element:
         parser.Parse(b"", True)
     except xml.parsers.expat.ExpatError as error:
         raise ArtifactError(f"The file is not well-formed XML: {error}.") from None
+    except LookupError:
+        raise ArtifactError("The file is in a character encoding that is not known: save it as UTF-8.") from None
     root = handler.root
     if root is None or root.tag != "PMML":
         raise ArtifactError(f"The file's root is {root.tag if root else 'nothing'}, not PMML.")

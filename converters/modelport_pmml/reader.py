@@ -54,9 +54,14 @@ def load_document(data: bytes, options: Mapping[str, Any] | None = None) -> Pmml
     chosen = options or {}
     limits: Limits = chosen.get("limits", LIMITS)
     root = parse(data, limits)
-    carried = declared_in(root, data, limits)
-    model = PmmlModel(to_graph(root, carried, limits), carried)
-    if intact(data) is False and not chosen.get("altered", False):
+    carried = declared_in(root, limits)
+    try:
+        graph = to_graph(root, carried, limits)
+    except RecursionError:
+        raise ArtifactError("The PMML document is nested too deeply, or a function of it calls itself.") from None
+    model = PmmlModel(graph, carried)
+    whole = intact(data)
+    if (whole is False or (carried.own and whole is None)) and not chosen.get("altered", False):
         _refuse_altered(model)
     return model
 
@@ -107,7 +112,7 @@ def to_graph(root: Element, carried: Carried, limits: Limits = LIMITS) -> Graph:
 def _target(f: Element) -> Target:
     """A field's dataType and valid values, as classes of a target."""
     valid = [v.need("value") for v in f.all("Value") if v.get("property", "valid") == "valid"]
-    return Target(f.get("dataType") or "string", tuple(valid))
+    return Target(f.get("dataType") or "string", tuple(dict.fromkeys(valid)))
 
 
 def _define_inputs(b: Builder, scope: Scope, carried: Carried, dictionary: Mapping[str, Element], model: Element) -> None:
@@ -132,7 +137,7 @@ def _treated(b: Builder, column: Column, data: Element, mining: Element) -> Colu
         raise Unsupported(f"The field {name!r} is of dataType {data.get('dataType')}, which this reader does not know.")
     column = _valid(b, column, data, mining)
     if mining.get("missingValueTreatment") == "returnInvalid":
-        return _present(b, column, name)
+        return Column(b.refusing(b.column(column), name))
     replacement = mining.get("missingValueReplacement")
     if replacement is None or column.kind == "bool" or not column.vector.nullable:
         return column
@@ -142,17 +147,6 @@ def _treated(b: Builder, column: Column, data: Element, mining: Element) -> Colu
     if x.kind == "number":
         filled = np.array([number_text(replacement, "A missingValueReplacement")])
     return Column(b.vector(b.add("impute", x.value, hint=name, values=filled), x.kind))
-
-
-def _present(b: Builder, column: Column, name: str) -> Column:
-    """The column, whose missing values are refused: true is the only key of a lookup without default."""
-    x = b.column(column)
-    present = b.present(x)
-    if present is None:
-        return column
-    sure = b.add("lookup", present, hint=f"{name}_present", keys=np.array([True]), values=np.array([True]))
-    nothing = b.constant([""] if x.kind == "string" else [0.0], x.kind)
-    return Column(b.choose(sure, Vector(x.value, x.width, x.kind), nothing, name))
 
 
 def _valid(b: Builder, column: Column, data: Element, mining: Element) -> Column:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from modelport.errors import Unsupported
 
-__all__ = ["NAMESPACE", "attribute", "element", "label", "number", "text"]
+__all__ = ["NAMESPACE", "attribute", "element", "label", "lines", "number", "text"]
 
 NAMESPACE = "http://www.dmg.org/PMML-4_4"
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -61,6 +62,11 @@ def label(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return number(value) if isinstance(value, float) else str(value)
+
+
+def lines(parts: Sequence[str]) -> str:
+    """Elements on lines of their own."""
+    return "".join(f"\n{part}" for part in parts) + "\n" if parts else ""
 
 
 def element(tag: str, /, *children: str, **attributes: Any) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from modelport.errors import Unsupported
 from modelport.graph import Step
 
-from .blocks import Model, TreeBlock, assemble, regression_table, schema
+from .blocks import Model, TreeBlock, assemble, regression_table, schema, segmentation
 from .expressions import Expression
 from .text import attribute, label, number
 
@@ -210,7 +210,7 @@ def _tree_models(
     models = []
     for tree in trees:
         active = dict.fromkeys(name for column in forest.columns_of(tree) for name in needs[column])
-        parts = [TREE_MODEL.format(kind), schema(list(active))]
+        parts = [TREE_MODEL.format(kind), schema(scope.listed(active))]
         forest.write(tree, names, leaves, parts)
         parts.append("</TreeModel>")
         models.append("".join(parts))
@@ -222,13 +222,6 @@ def _single(model: str, kind: str) -> Model:
     content = model.partition("</MiningSchema>")[2].removesuffix("</TreeModel>")
     attributes = {"functionName": kind, "missingValueStrategy": "none", "splitCharacteristic": "binarySplit"}
     return Model("TreeModel", attributes, [content])
-
-
-def _segmentation(models: Sequence[str], method: str) -> str:
-    parts = [f'<Segmentation multipleModelMethod="{method}">']
-    parts += [f'<Segment id="{i}"><True/>{model}</Segment>' for i, model in enumerate(models, 1)]
-    parts.append("</Segmentation>")
-    return "".join(parts)
 
 
 def regression(block: TreeBlock, scope: Scope) -> Model:
@@ -247,11 +240,11 @@ def regression(block: TreeBlock, scope: Scope) -> Model:
         return first
     if first is not None:
         needs = scope.visible(block.start) if isinstance(block.start, Expression) else []
-        models.insert(0, assemble(first, schema(needs), "", ""))
+        models.insert(0, assemble(first, schema(scope.listed(needs)), "", ""))
     if len(models) == 1:
         return _single(models[0], "regression")
     method = "average" if block.average else "sum"
-    return Model("MiningModel", {"functionName": "regression"}, [_segmentation(models, method)])
+    return Model("MiningModel", {"functionName": "regression"}, [segmentation(models, method)])
 
 
 def _start(block: TreeBlock, scope: Scope) -> Model | None:
@@ -277,7 +270,7 @@ def classification(forest: Forest, inputs: dict[int, Expression], scope: Scope, 
     models = _tree_models(forest, range(len(forest.starts)), inputs, scope, "classification", leaves)
     if len(models) == 1:
         return _single(models[0], "classification")
-    return Model("MiningModel", {"functionName": "classification"}, [_segmentation(models, "average")])
+    return Model("MiningModel", {"functionName": "classification"}, [segmentation(models, "average")])
 
 
 def _distribution(row: list[float], spelled: Sequence[str]) -> str:

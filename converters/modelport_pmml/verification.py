@@ -9,11 +9,13 @@ import numpy as np
 from modelport.document import EXACT, Document, Tolerance
 
 from .declaration import Declared
-from .text import element, label, text
+from .text import element, label, lines, text
 
 __all__ = ["model_verification"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+#: a row of an InlineTable has at least so many cells
+LEAST_CELLS = 2
 #: PMML's default precision: a relative tolerance
 PRECISION = 1e-6
 
@@ -37,13 +39,14 @@ def model_verification(document: Document, declared: Declared) -> str:
             bounds = {"precision": precision, "zeroThreshold": threshold} if matrix.dtype.kind == "f" else {}
             fields.append(element("VerificationField", field=name, column=f"c{len(fields)}", **bounds))
             cells.append(("output", matrix[:, j]))
-    rows = [_row(cells, i) for i in range(len(vectors)) if all(_can_be_spelled(kind, column[i]) for kind, column in cells)]
+    spelled = [i for i in range(len(vectors)) if all(_can_be_spelled(kind, column[i]) for kind, column in cells)]
+    rows = [row for i in spelled if len(row := _row(cells, i)) >= LEAST_CELLS]
     if not rows:
         return ""
     return element(
         "ModelVerification",
         element("VerificationFields", *fields),
-        element("InlineTable", *rows),
+        element("InlineTable", lines([f"<row>{''.join(row)}</row>" for row in rows])),
         recordCount=len(rows),
         fieldCount=len(fields),
     )
@@ -72,12 +75,12 @@ def _can_be_spelled(kind: str, value: Any) -> bool:
     return bool(np.isfinite(plain)) or (kind == "input" and plain != plain)
 
 
-def _row(cells: list[tuple[str, Array]], i: int) -> str:
-    parts = ["<row>"]
+def _row(cells: list[tuple[str, Array]], i: int) -> list[str]:
+    """The cells of a row that are not missing."""
+    parts = []
     for number, (_, column) in enumerate(cells):
         value = column[i]
         plain = value.item() if isinstance(value, np.generic) else value
         if plain is not None and plain == plain:
             parts.append(f"<c{number}>{text(label(plain))}</c{number}>")
-    parts.append("</row>")
-    return "".join(parts)
+    return parts

@@ -10,13 +10,13 @@ from modelport.errors import Unsupported
 from modelport.graph import Input, Output
 
 from . import columns, rows  # noqa: F401  (importing registers the ops)
-from .blocks import Block, Model, assemble, schema
+from .blocks import Block, Model, assemble, schema, segmentation
 from .compiler import Compiler, unique
 from .declaration import Declared, declaration, seal
 from .expressions import Expression
 from .fields import Names, Scope, count_uses
 from .heads import find_head
-from .text import NAMESPACE, element, label, text
+from .text import NAMESPACE, element, label, lines, text
 from .verification import model_verification
 
 __all__ = ["write_document"]
@@ -47,9 +47,11 @@ class _Writer:
         self.head.absorb(self.compiler, count_uses(self._roots()))
         self.blocks = self._needed()
         self.data_fields = [name for names in self.compiler.fields.values() for name in names]
+        if not self.data_fields:
+            raise Unsupported("The model reads no column, and a PMML model reads at least one: write JSON or ONNX.")
         taken = set(self.data_fields)
         self.output_names = {o.name: [unique(w, taken) for w in self._wishes(o)] for o in self.graph.outputs}
-        self.names = Names(taken, count_uses(self._roots()))
+        self.names = Names(self.data_fields, taken, count_uses(self._roots()))
         for block in self.blocks:
             for position, wish in enumerate(block.wishes):
                 self.names.raw[block.index, position] = self.names.unique(wish)
@@ -101,7 +103,9 @@ class _Writer:
         model = self._model(model_verification(self.document, declared))
         description = self.document.doc or self.graph.name
         header = element(
-            "Header", *declaration(self.document, declared), element("Application", name="modelport"), description=description
+            "Header",
+            lines([*declaration(self.document, declared), element("Application", name="modelport")]),
+            description=description,
         )
         parts = [
             '<?xml version="1.0" encoding="UTF-8"?>',
@@ -117,7 +121,7 @@ class _Writer:
     def _dictionary(self) -> str:
         fields = [self._data_field(value, name) for value in self.graph.inputs for name in self.compiler.fields[value.name]]
         fields += self.target_fields
-        return element("DataDictionary", *fields, numberOfFields=len(fields))
+        return element("DataDictionary", lines(fields), numberOfFields=len(fields))
 
     def _data_field(self, value: Input, name: str) -> str:
         allowed = self.compiler.accepted.get(name)
@@ -140,9 +144,8 @@ class _Writer:
         top = schema(self.data_fields, targets, self._treatments())
         if not segments:
             return assemble(crown, top, output, local, proof)
-        segments.append(assemble(crown, schema(list(scope.used), targets), output, local))
-        chain = "".join(f'<Segment id="{i}"><True/>{model}</Segment>' for i, model in enumerate(segments, 1))
-        content = f'<Segmentation multipleModelMethod="modelChain">{chain}</Segmentation>'
+        segments.append(assemble(crown, schema(scope.listed(scope.used), targets), output, local))
+        content = segmentation(segments, "modelChain")
         attributes = {"functionName": crown.attributes["functionName"]}
         return assemble(Model("MiningModel", attributes, [content]), top, "", "", proof)
 
@@ -156,7 +159,7 @@ class _Writer:
             target = model.targets[position] if len(model.targets) > 1 else None
             fields.append(_output_field(self.names.raw[block.index, position], "predictedValue", "f64", targetField=target))
         local = scope.transformations("LocalTransformations")
-        return assemble(model, schema(list(scope.used), model.targets), element("Output", *fields), local)
+        return assemble(model, schema(scope.listed(scope.used), model.targets), element("Output", *fields), local)
 
     def _declare_numbers(self, names: Sequence[str]) -> None:
         self.target_fields += [element("DataField", name=n, optype="continuous", dataType="double") for n in names]

@@ -3,6 +3,7 @@
  */
 #include "modelport.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,7 @@ static const char USAGE[] =
 typedef struct text { char *data; size_t size; } text;
 
 /* All bytes of a file, up to one more than a document may have; data is NULL if it cannot be read. */
-static text read_all(FILE *file)
-{
+static text read_all(FILE *file) {
     text t = {NULL, 0};
     size_t capacity = 0;
     for (;;) {
@@ -38,8 +38,7 @@ static text read_all(FILE *file)
     return (text){NULL, 0};
 }
 
-static text read_path(const char *path)
-{
+static text read_path(const char *path) {
     FILE *file = fopen(path, "rb");
     text t = {NULL, 0};
     if (file) {
@@ -50,14 +49,12 @@ static text read_path(const char *path)
     return t;
 }
 
-static void write_out(void *context, const char *data, size_t size)
-{
+static void write_out(void *context, const char *data, size_t size) {
     fwrite(data, 1, size, context);
 }
 
 /* The exit code for what the library says; a refusal goes to stderr. */
-static int finish(const char *path, mp_code code, const mp_error *error)
-{
+static int finish(const char *path, mp_code code, const mp_error *error) {
     if (code != MP_OK) fprintf(stderr, "%s: %s\n", path, error->message);
     if (code == MP_OK && (fflush(stdout) != 0 || ferror(stdout))) {
         fprintf(stderr, "The output cannot be written.\n");
@@ -66,8 +63,90 @@ static int finish(const char *path, mp_code code, const mp_error *error)
     return code == MP_NO_MEMORY ? MP_REFUSED : (int)code;
 }
 
-static int with_model(const char *command, const char *path, const char *vectors_path, bool no_verify)
-{
+/* -- info -- */
+
+static void print_string(mp_string s) {
+    putchar('"');
+    for (size_t i = 0; i < s.size; i++) {
+        unsigned char byte = (unsigned char)s.data[i];
+        if (byte == '"' || byte == '\\') printf("\\%c", byte);
+        else if (byte < 0x20) printf("\\u%04x", byte);
+        else putchar(byte);
+    }
+    putchar('"');
+}
+
+static void print_strings(const mp_string *strings, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (i) printf(", ");
+        print_string(strings[i]);
+    }
+}
+
+/* {"name", "dtype", "shape" */
+static void print_head(mp_string name, mp_dtype dtype, int rank, size_t width) {
+    printf("{\"name\": ");
+    print_string(name);
+    printf(", \"dtype\": \"%s\", \"shape\": [", mp_dtype_name(dtype));
+    if (rank) printf("%zu", width);
+    printf("]");
+}
+
+static void print_input(const mp_input *in) {
+    static const char *const missing[] = {"error", "nan", "null"};
+    print_head(in->name, in->dtype, in->rank, in->width);
+    printf(", \"missing\": \"%s\"", missing[in->missing]);
+    if (in->features) {
+        printf(", \"features\": [");
+        print_strings(in->features, in->width);
+        printf("]");
+    }
+    printf("}");
+}
+
+static void print_output(const mp_output *out) {
+    print_head(out->name, out->dtype, out->rank, out->width);
+    printf(", \"role\": ");
+    print_string(out->role);
+    if (out->n_classes) {
+        printf(", \"classes\": [");
+        if (out->class_strings) print_strings(out->class_strings, out->n_classes);
+        for (size_t i = 0; !out->class_strings && i < out->n_classes; i++) {
+            int64_t k = out->class_integers[i];
+            bool safe = k < INT64_C(1) << 53 && k > -(INT64_C(1) << 53); /* beyond, an integer is written as a string */
+            if (i) printf(", ");
+            if (out->class_booleans) printf("%s", k ? "true" : "false");
+            else printf(safe ? "%" PRId64 : "\"%" PRId64 "\"", k);
+        }
+        printf("]");
+    }
+    printf("}");
+}
+
+static void print_info(const mp_model *model) {
+    const char *comma = "";
+    printf("{\"inputs\": [");
+    for (size_t i = 0; i < mp_input_count(model); i++) {
+        if (i) printf(", ");
+        print_input(mp_input_at(model, i));
+    }
+    printf("], \"outputs\": [");
+    for (size_t i = 0; i < mp_output_count(model); i++) {
+        if (i) printf(", ");
+        print_output(mp_output_at(model, i));
+    }
+    printf("], \"ops\": [");
+    for (size_t i = 0; mp_op_name(i); i++) {
+        if (!mp_uses_op(model, i)) continue;
+        printf("%s\"%s\"", comma, mp_op_name(i));
+        comma = ", ";
+    }
+    printf("]}\n");
+}
+
+/* -- commands -- */
+
+static int with_model(const char *command, const char *path, const char *vectors_path, bool no_verify) {
     bool predict = strcmp(command, "predict") == 0, verify = strcmp(command, "verify") == 0;
     const mp_options options = {.no_verify = no_verify || !predict}; /* verify reports by itself, info only reads */
     mp_error error;
@@ -88,7 +167,7 @@ static int with_model(const char *command, const char *path, const char *vectors
     } else if (verify) {
         code = finish(path, mp_verify(model, NULL, 0, write_out, stdout, &error), &error);
     } else {
-        mp_info(model, write_out, stdout);
+        print_info(model);
         code = finish(path, MP_OK, &error);
     }
     free(other.data);
@@ -96,13 +175,11 @@ static int with_model(const char *command, const char *path, const char *vectors
     return (int)code;
 }
 
-static int by_name(const void *a, const void *b)
-{
+static int by_name(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int list_ops(void)
-{
+static int list_ops(void) {
     const char *names[256];
     size_t n = 0;
     while (n < sizeof names / sizeof *names && (names[n] = mp_op_name(n)) != NULL) n++;
@@ -111,8 +188,7 @@ static int list_ops(void)
     return finish("ops", MP_OK, NULL);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     const char *words[3] = {NULL, NULL, NULL}; /* command, artifact, vectors */
     int n = 0;
     bool no_verify = false, fits = true;

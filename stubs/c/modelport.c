@@ -40,49 +40,31 @@ typedef struct context {
     mp_error *error;
     char      where[160]; /* what is being read or run: the beginning of the sentence */
 } context;
-
 PRINTF_LIKE(3, 4)
 static _Noreturn void fail(context *c, mp_code code, const char *format, ...) {
-    char *message = c->error->message;
-    size_t capacity = sizeof c->error->message, used = 0;
-    va_list arguments;
+    char *message = c->error->message; size_t capacity = sizeof c->error->message, used = 0; va_list arguments;
     if (c->where[0]) used = (size_t)snprintf(message, capacity, "%s: ", c->where);
-    va_start(arguments, format);
-    vsnprintf(message + used, capacity - used, format, arguments);
-    va_end(arguments);
+    va_start(arguments, format); vsnprintf(message + used, capacity - used, format, arguments); va_end(arguments);
     used = strlen(message);
     if (used == capacity - 1) /* cut off: end between two characters */
         while (used > 0 && (message[used - 1] & 0x80)) message[--used] = '\0';
-    c->error->code = code;
-    longjmp(c->escape, 1);
+    c->error->code = code; longjmp(c->escape, 1);
 }
 
 #define refuse(c, ...) fail((c), MP_REFUSED, __VA_ARGS__)
-
-PRINTF_LIKE(2, 3)
-static void locate(context *c, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(c->where, sizeof c->where, format, arguments);
-    va_end(arguments);
-}
+/* Says what is being read, for the sentences of fail(). */
+#define locate(c, ...) snprintf((c)->where, sizeof (c)->where, __VA_ARGS__)
 
 /* Runs body; the code is MP_OK unless it ended in fail(). */
 static mp_code attempt(context *c, mp_error *error, void (*body)(context *, void *), void *argument) {
-    c->error = error;
-    c->where[0] = error->message[0] = '\0';
-    error->code = MP_OK;
+    c->error = error; c->where[0] = error->message[0] = '\0'; error->code = MP_OK;
     if (setjmp(c->escape)) return error->code;
-    body(c, argument);
-    return MP_OK;
+    body(c, argument); return MP_OK;
 }
-
 typedef struct quoted { char text[64]; } quoted;
-
 /* A name from a document, printable and short. */
 static quoted quote(mp_string s) {
-    quoted q;
-    size_t n = 0;
+    quoted q; size_t n = 0;
     q.text[n++] = '"';
     while (n < 56 && n - 1 < s.size) {
         unsigned char byte = (unsigned char)s.data[n - 1];
@@ -90,61 +72,37 @@ static quoted quote(mp_string s) {
     }
     bool cut = n - 1 < s.size;
     while (cut && n > 1 && ((unsigned char)s.data[n - 1] & 0xc0) == 0x80) n--; /* not within a character */
-    strcpy(q.text + n, cut ? "...\"" : "\"");
-    return q;
+    strcpy(q.text + n, cut ? "...\"" : "\""); return q;
 }
 
 /* -- arenas: blocks that are freed together -- */
-
 enum { FIRST_BLOCK = 8 << 10, LARGEST_BLOCK = 1 << 20, CACHE_LINE = 64 };
-
-typedef struct block {
-    struct block *next;
-    size_t        size, used; /* of the bytes that follow */
-    max_align_t   bytes[];
-} block;
-
-typedef struct arena {
-    mp_allocator allocator;
-    size_t       left; /* bytes that it may still ask for */
-    block       *top;
-} arena;
+typedef struct block { struct block *next; size_t size, used; max_align_t bytes[]; } block; /* size, used: of the bytes */
+typedef struct arena { mp_allocator allocator; size_t left; block *top; } arena;            /* left: what it may still ask for */
 
 typedef struct mark { block *top; size_t used; } mark;
-
 static void *default_allocate(void *unused, size_t size) { (void)unused; return malloc(size); }
 static void default_release(void *unused, void *memory) { (void)unused; free(memory); }
-
 static arena new_arena(const mp_allocator *allocator, size_t limit) {
     arena a = {{default_allocate, default_release, NULL}, limit, NULL};
     if (allocator->allocate && allocator->release) a.allocator = *allocator;
     return a;
 }
-
 static mark mark_arena(const arena *a) { return (mark){a->top, a->top ? a->top->used : 0}; }
-
 /* Frees what was taken since the mark. */
 static void reset_arena(arena *a, mark m) {
     while (a->top != m.top) {
         block *b = a->top;
-        a->top = b->next;
-        a->left += b->size;
+        a->top = b->next; a->left += b->size;
         a->allocator.release(a->allocator.context, b);
     }
     if (a->top) a->top->used = m.used;
 }
-
 static void free_arena(arena *a) { reset_arena(a, (mark){NULL, 0}); }
-
-static size_t padding(const block *b, size_t align) {
-    uintptr_t at = (uintptr_t)b->bytes + b->used;
-    return (align - at % align) % align;
-}
-
+static size_t padding(const block *b, size_t align) { uintptr_t at = (uintptr_t)b->bytes + b->used; return (align - at % align) % align; }
 static void *take_aligned(context *c, arena *a, size_t count, size_t size, size_t align) {
     if (count > (SIZE_MAX / 2) / size) fail(c, MP_NO_MEMORY, "%zu elements of %zu bytes do not fit into memory.", count, size);
-    size_t bytes = count * size;
-    block *b = a->top;
+    size_t bytes = count * size; block *b = a->top;
     if (!b || b->size - b->used < align || b->size - b->used - align < bytes) {
         size_t grown = b ? 2 * b->size : FIRST_BLOCK, want = bytes + align;
         if (grown > LARGEST_BLOCK) grown = LARGEST_BLOCK;
@@ -152,76 +110,52 @@ static void *take_aligned(context *c, arena *a, size_t count, size_t size, size_
         if (want > a->left) fail(c, MP_NO_MEMORY, "More memory is needed than the limit allows.");
         b = a->allocator.allocate(a->allocator.context, sizeof *b + want);
         if (!b) fail(c, MP_NO_MEMORY, "The allocator has no %zu bytes.", want);
-        *b = (block){a->top, want, 0};
-        a->left -= want;
-        a->top = b;
+        *b = (block){a->top, want, 0}; a->left -= want; a->top = b;
     }
     b->used += padding(b, align);
     void *memory = (char *)b->bytes + b->used;
-    b->used += bytes;
-    return memory;
+    b->used += bytes; return memory;
 }
-
 static void *take(context *c, arena *a, size_t count, size_t size) { return take_aligned(c, a, count, size, _Alignof(max_align_t)); }
-
 static void *take_zeroed(context *c, arena *a, size_t count, size_t size) { return memset(take(c, a, count, size), 0, count * size); }
-
 /* A copy that ends with a NUL. */
 static mp_string keep_string(context *c, arena *a, mp_string s) {
     if (!s.data) return s;
     char *copy = take(c, a, s.size + 1, 1);
-    memcpy(copy, s.data, s.size);
-    copy[s.size] = '\0';
-    return (mp_string){copy, s.size};
+    memcpy(copy, s.data, s.size); copy[s.size] = '\0'; return (mp_string){copy, s.size};
 }
-
 static mp_string literal(const char *text) { return (mp_string){text, strlen(text)}; }
-
 /* By code point (which is the order of UTF-8 bytes); missing comes first and equals missing. */
 static int compare_strings(mp_string a, mp_string b) {
     if (!a.data || !b.data) return (a.data != NULL) - (b.data != NULL);
     int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
     return order ? order : (a.size > b.size) - (a.size < b.size);
 }
-
 static bool same_string(mp_string a, mp_string b) { return a.size == b.size && compare_strings(a, b) == 0; }
 
 /* ==== 2 JSON ====================================================================================================== */
 
 /* -- numbers: correctly rounded both ways, whatever the locale -- */
-
 enum { POWER_STEP = 28, LEAST_POWER = -364, DIGITS_KEPT = 800 };
-
 static const double TENS[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-
 /* The first 64 bits of 10^-364, 10^-336, ... 10^308. */
 static const uint64_t POWERS[25] = {
-    0xe1afa13afbd14d6d, 0xe3e27a444d8d98b7, 0xe61acf033d1a45df, 0xe858ad248f5c22c9, 0xea9c227723ee8bcb,
-    0xece53cec4a314ebd, 0xef340a98172aace4, 0xf18899b1bc3f8ca1, 0xf3e2f893dec3f126, 0xf64335bcf065d37d,
-    0xf8a95fcf88747d94, 0xfb158592be068d2e, 0xfd87b5f28300ca0d, 0x8000000000000000, 0x813f3978f8940984,
-    0x82818f1281ed449f, 0x83c7088e1aab65db, 0x850fadc09923329e, 0x865b86925b9bc5c2, 0x87aa9aff79042286,
-    0x88fcf317f22241e2, 0x8a5296ffe33cc92f, 0x8bab8eefb6409c1a, 0x8d07e33455637eb2, 0x8e679c2f5e44ff8f};
-
+    0xe1afa13afbd14d6d, 0xe3e27a444d8d98b7, 0xe61acf033d1a45df, 0xe858ad248f5c22c9, 0xea9c227723ee8bcb, 0xece53cec4a314ebd,
+    0xef340a98172aace4, 0xf18899b1bc3f8ca1, 0xf3e2f893dec3f126, 0xf64335bcf065d37d, 0xf8a95fcf88747d94, 0xfb158592be068d2e,
+    0xfd87b5f28300ca0d, 0x8000000000000000, 0x813f3978f8940984, 0x82818f1281ed449f, 0x83c7088e1aab65db, 0x850fadc09923329e,
+    0x865b86925b9bc5c2, 0x87aa9aff79042286, 0x88fcf317f22241e2, 0x8a5296ffe33cc92f, 0x8bab8eefb6409c1a, 0x8d07e33455637eb2,
+    0x8e679c2f5e44ff8f};
 static uint64_t bits_of(double x) { uint64_t bits; memcpy(&bits, &x, sizeof bits); return bits; }
-
-static double double_of(uint64_t bits) {
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
+static double double_of(uint64_t bits) { double x; memcpy(&x, &bits, sizeof x); return x; }
 static double to_f32(double x) { return (double)(float)x; }
-
 static bool is_nan(double x) { return x != x; }
-
 static int leading_zeros(uint64_t x) {
     int n = 0;
     for (int step = 32; step; step /= 2)
         if (!(x >> (64 - step))) { n += step; x <<= step; }
     return n;
 }
-
 /* The upper 64 bits of a * b, normalised (one bit may have to be shifted in); *exponent follows. */
 static uint64_t multiply(uint64_t a, uint64_t b, int *exponent) {
     uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
@@ -229,58 +163,39 @@ static uint64_t multiply(uint64_t a, uint64_t b, int *exponent) {
     uint64_t high = a1 * b1 + (middle >> 32) + (other >> 32), low = (other << 32) | (uint32_t)(a0 * b0);
     *exponent += 64;
     if (high >> 63) return high;
-    *exponent -= 1;
-    return high << 1 | low >> 63;
+    *exponent -= 1; return high << 1 | low >> 63;
 }
 
 /* -- natural numbers of up to 5,120 bits, least limb first, for the few decimals that 64 bits leave open -- */
-
 typedef struct natural { uint32_t limb[160]; int n; } natural;
-
 static void multiply_add(natural *a, uint32_t factor, uint32_t add) {
     uint64_t carry = add;
     for (int i = 0; i < a->n; i++, carry >>= 32) a->limb[i] = (uint32_t)(carry += (uint64_t)a->limb[i] * factor);
     if (carry) a->limb[a->n++] = (uint32_t)carry;
 }
-
 static void multiply_by_power(natural *a, uint32_t base, int power) {
     for (; power >= 8; power -= 8) multiply_add(a, base * base * base * base * base * base * base * base, 0);
     for (; power > 0; power--) multiply_add(a, base, 0);
 }
-
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 /* The digits in [at, end), a point among them, times 10^power, against odd * 2^exponent: below 0, 0, or above 0. */
 static int compare_decimal(const char *at, const char *end, int64_t power, uint64_t odd, int exponent) {
-    natural a = {{0}, 0}, b = {{(uint32_t)odd, (uint32_t)(odd >> 32)}, 2};
-    int digits = 0;
-    bool dropped = false, after_point = false;
+    natural a = {{0}, 0}, b = {{(uint32_t)odd, (uint32_t)(odd >> 32)}, 2}; int digits = 0; bool dropped = false, after_point = false;
     for (; at < end; at++) {
-        if (!is_digit(*at)) {
-            after_point = true;
-        } else if (digits < DIGITS_KEPT) {
-            multiply_add(&a, 10, (uint32_t)(*at - '0'));
-            digits += a.n > 0;
-            power -= after_point;
-        } else {
-            dropped |= *at != '0';
-            power += !after_point;
-        }
+        if (!is_digit(*at)) after_point = true;
+        else if (digits < DIGITS_KEPT) { multiply_add(&a, 10, (uint32_t)(*at - '0')); digits += a.n > 0; power -= after_point; }
+        else { dropped |= *at != '0'; power += !after_point; }
     }
     if (dropped) { /* no halfway case is that long: any digit that is not 0 stands for the rest */
-        multiply_add(&a, 10, 1);
-        power--;
+        multiply_add(&a, 10, 1); power--;
     }
-    multiply_by_power(power < 0 ? &b : &a, 5, (int)(power < 0 ? -power : power));
-    exponent -= (int)power;
+    multiply_by_power(power < 0 ? &b : &a, 5, (int)(power < 0 ? -power : power)); exponent -= (int)power;
     multiply_by_power(exponent < 0 ? &a : &b, 2, exponent < 0 ? -exponent : exponent);
     while (b.limb[b.n - 1] == 0) b.n--;
     if (a.n != b.n) return a.n < b.n ? -1 : 1;
-    for (int i = a.n - 1; i >= 0; i--)
-        if (a.limb[i] != b.limb[i]) return a.limb[i] < b.limb[i] ? -1 : 1;
+    for (int i = a.n - 1; i >= 0; i--) if (a.limb[i] != b.limb[i]) return a.limb[i] < b.limb[i] ? -1 : 1;
     return 0;
 }
-
 /* w * 10^power, rounded to the nearest double, ties to even; if `more`, digits in [at, end) times 10^shift, of which w holds the
  * first 19. 64-bit arithmetic leaves an error below 6 units in the last place (32 with more digits); when that leaves the
  * rounding open, the digits are compared with the halfway point. */
@@ -288,14 +203,9 @@ static double round_decimal(uint64_t w, int power, bool more, const char *at, co
     int zeros = leading_zeros(w), exponent = -zeros, step = (power - LEAST_POWER) / POWER_STEP, small = (power - LEAST_POWER) % POWER_STEP;
     uint64_t m = w << zeros, five = 1;
     for (int i = 0; i < small; i++) five *= 5; /* 5^27 < 2^63 */
-    if (small) {
-        zeros = leading_zeros(five);
-        exponent += small - zeros;
-        m = multiply(m, five << zeros, &exponent);
-    }
+    if (small) { zeros = leading_zeros(five); exponent += small - zeros; m = multiply(m, five << zeros, &exponent); }
     int ten = LEAST_POWER + step * POWER_STEP, bits = ten * 217706; /* floor(log2(10^ten)) = floor(ten * 3.32193) */
-    exponent += (bits < 0 ? bits - 65535 : bits) / 65536 - 63;
-    m = multiply(m, POWERS[step], &exponent);
+    exponent += (bits < 0 ? bits - 65535 : bits) / 65536 - 63; m = multiply(m, POWERS[step], &exponent);
     int top = exponent + 63, drop = top < -1022 ? 11 - 1022 - top : 11; /* how many of the 64 bits do not fit */
     if (top > 1023) return INFINITY;
     if (drop > 64) return 0.0;
@@ -305,24 +215,14 @@ static double round_decimal(uint64_t w, int power, bool more, const char *at, co
     kept += side > 0 || (side == 0 && (kept & 1));
     return double_of(top < -1022 ? kept : kept + ((uint64_t)(top + 1022) << 52)); /* a carry moves into the exponent */
 }
-
 /* A number of well-formed JSON that begins at `at`; *stop is what follows it. Correctly rounded; infinite if it overflows. */
 static double read_number(const char *at, const char *end, const char **stop) {
-    const uint64_t full = UINT64_C(1000000000000000000);
-    bool negative = *at == '-', more = false, point = false;
-    const char *first = at += negative;
-    uint64_t w = 0;
-    int64_t power = 0, exponent = 0;
+    const uint64_t full = UINT64_C(1000000000000000000); bool negative = *at == '-', more = false, point = false;
+    const char *first = at += negative; uint64_t w = 0; int64_t power = 0, exponent = 0;
     for (; at < end && (is_digit(*at) || *at == '.'); at++) {
-        if (*at == '.') {
-            point = true;
-        } else if (w < full) {
-            w = w * 10 + (uint64_t)(*at - '0');
-            power -= point;
-        } else {
-            more |= *at != '0';
-            power += !point;
-        }
+        if (*at == '.') point = true;
+        else if (w < full) { w = w * 10 + (uint64_t)(*at - '0'); power -= point; }
+        else { more |= *at != '0'; power += !point; }
     }
     const char *digits_end = at;
     if (at < end && (*at == 'e' || *at == 'E')) {
@@ -332,8 +232,7 @@ static double read_number(const char *at, const char *end, const char **stop) {
             if (exponent < INT64_C(1) << 40) exponent = exponent * 10 + (*at - '0');
         if (minus) exponent = -exponent;
     }
-    *stop = at;
-    power += exponent;
+    *stop = at; power += exponent;
     double x;
     if (w == 0 || power < -345) x = 0.0;
     else if (power > 308) x = INFINITY;
@@ -341,11 +240,9 @@ static double read_number(const char *at, const char *end, const char **stop) {
     else x = round_decimal(w, (int)power, more, first, digits_end, exponent);
     return negative ? -x : x;
 }
-
 /* A JSON integer at `at`; false if it has a fraction or an exponent, or leaves int64. */
 static bool read_integer(const char *at, const char *end, const char **stop, int64_t *value) {
-    bool negative = at < end && *at == '-';
-    uint64_t x = 0, most = negative ? UINT64_C(1) << 63 : INT64_MAX;
+    bool negative = at < end && *at == '-'; uint64_t x = 0, most = negative ? UINT64_C(1) << 63 : INT64_MAX;
     const char *first = at += negative;
     for (; at < end && is_digit(*at); at++) {
         uint64_t digit = (uint64_t)(*at - '0');
@@ -353,26 +250,20 @@ static bool read_integer(const char *at, const char *end, const char **stop, int
         x = x * 10 + digit;
     }
     if (at == first || (at < end && (*at == '.' || *at == 'e' || *at == 'E'))) return false;
-    *stop = at;
-    *value = negative ? (int64_t)(0 - x) : (int64_t)x;
-    return true;
+    *stop = at; *value = negative ? (int64_t)(0 - x) : (int64_t)x; return true;
 }
-
 enum { NUMBER_TEXT = 40 };
-
 /* A decimal of a finite x that reads back as x, as short as 15 to 17 (f32: 6 to 9) digits allow. Returns its length. */
 static size_t format_number(char text[NUMBER_TEXT], double x, bool f32) {
     for (int digits = f32 ? 6 : 15;; digits++) {
-        char raw[NUMBER_TEXT];
-        size_t n = 0;
+        char raw[NUMBER_TEXT]; size_t n = 0;
         snprintf(raw, sizeof raw, "%.*g", digits, x);
         for (const char *from = raw; *from; from++) { /* a locale writes its own point, perhaps in several bytes */
             if (is_digit(*from) || *from == '-' || *from == '+' || *from == 'e') text[n++] = *from;
             else if (n == 0 || text[n - 1] != '.') text[n++] = '.';
         }
         text[n] = '\0';
-        const char *stop;
-        double back = read_number(text, text + n, &stop);
+        const char *stop; double back = read_number(text, text + n, &stop);
         if (back == x || (f32 && to_f32(back) == x) || digits == 17) {
             if (x == 0 && text[0] == '-') strcpy(text, "-0.0"), n = 4; /* some readers take -0 for an integer */
             return n;
@@ -381,38 +272,22 @@ static size_t format_number(char text[NUMBER_TEXT], double x, bool f32) {
 }
 
 /* -- documents: one strict pass builds a tree of objects; arrays stay text and are read when their dtype is known -- */
-
 enum { J_NULL = 1, J_FALSE = 2, J_TRUE = 4, J_NUMBER = 8, J_STRING = 16, J_ARRAY = 32, J_OBJECT = 64, J_BOOL = J_FALSE | J_TRUE };
-
+/* A value: its text (a string with its quotes), and for objects their members, for arrays the objects in them. */
 typedef struct json {
-    unsigned     kind;
-    const char  *text, *end; /* the value; a string with its quotes */
-    size_t       count;      /* members, or elements */
-    unsigned     kinds;      /* array: of its elements, a bit each */
-    unsigned     inner_kinds;
-    size_t       inner;      /* array: the elements of all arrays in it */
-    bool         ragged;     /* array: the arrays in it differ in length */
-    bool         used;       /* member: something has read it */
+    const char  *text, *end;
+    size_t       count, inner;             /* members or elements; the elements of all arrays in an array */
+    unsigned     kind, kinds, inner_kinds; /* kinds: a bit for each that an array, or an array in it, holds */
+    bool         ragged, used;             /* the arrays in an array differ in length; a member has been read */
     mp_string    key;
-    struct json *child;      /* members sorted by key; array: the objects in it, in order */
-    struct json *next;
+    struct json *child, *next;             /* members are sorted by key */
 } json;
-
-typedef struct parser {
-    context    *c;
-    arena      *a;
-    const char *begin, *at, *end;
-    size_t      depth; /* limit */
-} parser;
+typedef struct parser { context *c; arena *a; const char *begin, *at, *end; size_t depth; } parser; /* depth: the limit */
 
 static _Noreturn void malformed(parser *p, const char *what) {
     refuse(p->c, "It is not JSON as RFC 8259 has it: %s at byte %zu.", what, (size_t)(p->at - p->begin));
 }
-
-static void skip_space(parser *p) {
-    while (p->at < p->end && (*p->at == ' ' || *p->at == '\n' || *p->at == '\r' || *p->at == '\t')) p->at++;
-}
-
+static void skip_space(parser *p) { while (p->at < p->end && (*p->at == ' ' || *p->at == '\n' || *p->at == '\r' || *p->at == '\t')) p->at++; }
 /* Four hex digits, or -1. */
 static long read_hex(const char *at, const char *end) {
     long code = 0;
@@ -425,13 +300,11 @@ static long read_hex(const char *at, const char *end) {
     }
     return code;
 }
-
 static void scan_escape(parser *p) {
     char c = p->end - p->at > 1 ? p->at[1] : '\0';
     if (c != 'u') {
         if (!c || !strchr("\"\\/bfnrt", c)) malformed(p, "an unknown escape stands");
-        p->at += 2;
-        return;
+        p->at += 2; return;
     }
     long code = read_hex(p->at + 2, p->end);
     if (code < 0) malformed(p, "\\u without four hex digits stands");
@@ -444,7 +317,6 @@ static void scan_escape(parser *p) {
         p->at += 6;
     }
 }
-
 static void scan_utf8(parser *p) {
     const unsigned char *s = (const unsigned char *)p->at;
     size_t left = (size_t)(p->end - p->at), n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
@@ -455,17 +327,12 @@ static void scan_utf8(parser *p) {
     if (!good) malformed(p, "bytes that are not UTF-8 stand");
     p->at += n;
 }
-
 /* Whether one of eight bytes is a quote, a backslash, a control character or not ASCII. */
 static bool is_special(const char *at) {
-    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
-    uint64_t w, quote, slash;
-    memcpy(&w, at, sizeof w);
-    quote = w ^ ones * '"';
-    slash = w ^ ones * '\\';
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7; uint64_t w, quote, slash;
+    memcpy(&w, at, sizeof w); quote = w ^ ones * '"'; slash = w ^ ones * '\\';
     return (w | (w - ones * 0x20) | (quote - ones) | (slash - ones)) & tops;
 }
-
 static void scan_string(parser *p) {
     p->at++;
     for (;;) {
@@ -479,51 +346,42 @@ static void scan_string(parser *p) {
     }
     p->at++;
 }
-
 static size_t scan_digits(parser *p) {
     const char *first = p->at;
     while (p->at < p->end && is_digit(*p->at)) p->at++;
     if (p->at == first) malformed(p, "a digit is missing");
     return (size_t)(p->at - first);
 }
-
 static void scan_number(parser *p) {
     const char *first = p->at, *stop;
     p->at += *p->at == '-';
-    bool zero = p->at < p->end && *p->at == '0';
-    size_t digits = scan_digits(p);
+    bool zero = p->at < p->end && *p->at == '0'; size_t digits = scan_digits(p);
     if (zero && digits > 1) malformed(p, "a number begins with 0");
     if (p->at < p->end && *p->at == '.') { p->at++; scan_digits(p); }
     bool large = digits > 300;
     if (p->at < p->end && (*p->at == 'e' || *p->at == 'E')) {
         p->at++;
         bool signed_exponent = p->at < p->end && (*p->at == '-' || *p->at == '+');
-        large |= !(signed_exponent && *p->at == '-');
-        p->at += signed_exponent;
-        scan_digits(p);
+        large |= !(signed_exponent && *p->at == '-'); p->at += signed_exponent; scan_digits(p);
     }
     if (large && isinf(read_number(first, p->at, &stop))) malformed(p, "a number that overflows f64 stands");
 }
-
 /* The bytes of a well-formed string between its quotes; a view of the text itself if it has no escapes. */
 static mp_string unescape(context *c, arena *a, const char *at, const char *end) {
     static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
     static const unsigned char lead[] = {0, 0xc0, 0xe0, 0xf0};
     if (at == end || !memchr(at, '\\', (size_t)(end - at))) return (mp_string){at, (size_t)(end - at)};
-    char *out = take(c, a, (size_t)(end - at), 1);
-    size_t n = 0;
+    char *out = take(c, a, (size_t)(end - at), 1); size_t n = 0;
     while (at < end) {
         if (*at != '\\') {
             out[n++] = *at++;
         } else if (at[1] != 'u') {
-            out[n++] = meanings[strchr(letters, at[1]) - letters];
-            at += 2;
+            out[n++] = meanings[strchr(letters, at[1]) - letters]; at += 2;
         } else {
             unsigned long code = (unsigned long)read_hex(at + 2, end);
             at += 6;
             if (code >= 0xd800 && code <= 0xdbff) {
-                code = 0x10000 + ((code - 0xd800) << 10) + (unsigned long)read_hex(at + 2, end) - 0xdc00;
-                at += 6;
+                code = 0x10000 + ((code - 0xd800) << 10) + (unsigned long)read_hex(at + 2, end) - 0xdc00; at += 6;
             }
             int tail = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
             out[n++] = (char)(unsigned char)(lead[tail] | code >> (6 * tail));
@@ -532,19 +390,14 @@ static mp_string unescape(context *c, arena *a, const char *at, const char *end)
     }
     return (mp_string){out, n};
 }
-
 /* The string of an array that begins at `text`; *stop is what follows it. */
 static mp_string read_string(context *c, arena *a, const char *text, const char **stop) {
     const char *end = text + 1;
     while (*end != '"') end += *end == '\\' ? 2 : 1;
-    *stop = end + 1;
-    return unescape(c, a, text + 1, end);
+    *stop = end + 1; return unescape(c, a, text + 1, end);
 }
-
 static mp_string string_of(context *c, arena *a, const json *value) { return unescape(c, a, value->text + 1, value->end - 1); }
-
 static unsigned char lower(char c) { return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); }
-
 static int key_order(mp_string a, mp_string b) {
     for (size_t i = 0; i < a.size && i < b.size; i++) {
         int order = lower(a.data[i]) - lower(b.data[i]);
@@ -552,42 +405,26 @@ static int key_order(mp_string a, mp_string b) {
     }
     return (a.size > b.size) - (a.size < b.size);
 }
-
 /* Sorts the first n of a list of members by key; *rest is what followed them. */
 static json *sort_members(json *first, size_t n, json **rest) {
-    if (n == 1) {
-        *rest = first->next;
-        first->next = NULL;
-        return first;
-    }
+    if (n == 1) { *rest = first->next; first->next = NULL; return first; }
     json *b, *a = sort_members(first, n / 2, &b), *sorted, **tail = &sorted;
     b = sort_members(b, n - n / 2, rest);
     while (a && b) {
         json **least = key_order(a->key, b->key) <= 0 ? &a : &b;
-        *tail = *least;
-        tail = &(*tail)->next;
-        *least = *tail;
+        *tail = *least; tail = &(*tail)->next; *least = *tail;
     }
-    *tail = a ? a : b;
-    return sorted;
+    *tail = a ? a : b; return sorted;
 }
-
 static void parse_value(parser *p, size_t depth, json *value);
-
 static void parse_object(parser *p, size_t depth, json *object) {
     json **tail = &object->child, *rest;
     for (p->at++, skip_space(p); p->at == p->end || *p->at != '}' || object->count > 0; skip_space(p)) {
         if (p->at == p->end || *p->at != '"') malformed(p, "a key is missing");
-        json *member = take_zeroed(p->c, p->a, 1, sizeof *member);
-        const char *key = p->at, *stop;
-        scan_string(p);
-        member->key = read_string(p->c, p->a, key, &stop);
-        skip_space(p);
+        json *member = take_zeroed(p->c, p->a, 1, sizeof *member); const char *key = p->at, *stop;
+        scan_string(p); member->key = read_string(p->c, p->a, key, &stop); skip_space(p);
         if (p->at == p->end || *p->at != ':') malformed(p, "':' is missing");
-        p->at++;
-        parse_value(p, depth + 1, member);
-        *tail = member;
-        tail = &member->next;
+        p->at++; parse_value(p, depth + 1, member); *tail = member; tail = &member->next;
         object->count++;
         if (p->at == p->end || (*p->at != ',' && *p->at != '}')) malformed(p, "',' or '}' is missing");
         if (*p->at == '}') break;
@@ -600,28 +437,19 @@ static void parse_object(parser *p, size_t depth, json *object) {
             refuse(p->c, "The keys %s and %s of one object are the same (upper and lower case are not told apart).",
                    quote(m->key).text, quote(m->next->key).text);
 }
-
 static void parse_array(parser *p, size_t depth, json *array) {
-    json **tail = &array->child;
-    size_t length = 0;
+    json **tail = &array->child; size_t length = 0;
     for (p->at++, skip_space(p); p->at == p->end || *p->at != ']' || array->count > 0; p->at++, skip_space(p)) {
         if (p->at < p->end && (*p->at == '-' || is_digit(*p->at))) { /* most of a large document is this */
-            scan_number(p);
-            array->kinds |= J_NUMBER;
-            skip_space(p);
+            scan_number(p); array->kinds |= J_NUMBER; skip_space(p);
         } else {
             json element = {0};
-            parse_value(p, depth + 1, &element);
-            array->kinds |= element.kind;
+            parse_value(p, depth + 1, &element); array->kinds |= element.kind;
             if (element.kind == J_ARRAY) {
                 if (array->count == 0) length = element.count;
-                array->ragged |= element.count != length;
-                array->inner += element.count;
-                array->inner_kinds |= element.kinds;
+                array->ragged |= element.count != length; array->inner += element.count; array->inner_kinds |= element.kinds;
             } else if (element.kind == J_OBJECT) {
-                *tail = take(p->c, p->a, 1, sizeof element);
-                **tail = element;
-                tail = &(*tail)->next;
+                *tail = take(p->c, p->a, 1, sizeof element); **tail = element; tail = &(*tail)->next;
             }
         }
         array->count++;
@@ -630,14 +458,11 @@ static void parse_array(parser *p, size_t depth, json *array) {
     }
     p->at++;
 }
-
 static bool scan_word(parser *p, const char *word) {
     size_t n = strlen(word);
     if ((size_t)(p->end - p->at) < n || memcmp(p->at, word, n) != 0) return false;
-    p->at += n;
-    return true;
+    p->at += n; return true;
 }
-
 /* Reads one value and the space around it. */
 static void parse_value(parser *p, size_t depth, json *value) {
     skip_space(p);
@@ -648,48 +473,31 @@ static void parse_value(parser *p, size_t depth, json *value) {
         if (depth > p->depth) refuse(p->c, "It is nested deeper than the limit of %zu.", p->depth);
         value->kind = c == '{' ? J_OBJECT : J_ARRAY;
         (c == '{' ? parse_object : parse_array)(p, depth, value);
-    } else if (c == '"') {
-        value->kind = J_STRING;
-        scan_string(p);
-    } else if (c == '-' || is_digit(c)) {
-        value->kind = J_NUMBER;
-        scan_number(p);
-    } else if (scan_word(p, "true")) {
-        value->kind = J_TRUE;
-    } else if (scan_word(p, "false")) {
-        value->kind = J_FALSE;
-    } else if (scan_word(p, "null")) {
-        value->kind = J_NULL;
-    } else {
-        malformed(p, "something that is no value (NaN and infinities are written as strings) stands");
-    }
-    value->end = p->at;
-    skip_space(p);
+    } else if (c == '"') { value->kind = J_STRING; scan_string(p); }
+    else if (c == '-' || is_digit(c)) { value->kind = J_NUMBER; scan_number(p); }
+    else value->kind = scan_word(p, "true") ? J_TRUE : scan_word(p, "false") ? J_FALSE : scan_word(p, "null") ? J_NULL : 0;
+    if (!value->kind) malformed(p, "something that is no value (NaN and infinities are written as strings) stands");
+    value->end = p->at; skip_space(p);
 }
-
 /* The document as a tree that points into `data`; objects and unescaped keys live on the arena. */
 static json *parse_document(context *c, arena *a, const char *data, size_t size, const mp_limits *limits) {
     if (size > limits->bytes) refuse(c, "It has %zu bytes, more than the limit of %zu.", size, limits->bytes);
-    parser p = {c, a, data, data, data + size, limits->depth};
-    json *root = take_zeroed(c, a, 1, sizeof *root);
+    parser p = {c, a, data, data, data + size, limits->depth}; json *root = take_zeroed(c, a, 1, sizeof *root);
     parse_value(&p, 1, root);
     if (p.at != p.end) malformed(&p, "something follows the document");
     if (root->kind != J_OBJECT) refuse(c, "It is a JSON value, but not an object.");
     return root;
 }
-
 /* The member of an object, marked as read; NULL if there is none. */
 static const json *member(const json *object, const char *key) {
     for (json *m = object->child; m; m = m->next)
         if (same_string(m->key, literal(key))) { m->used = true; return m; }
     return NULL;
 }
-
 static bool is_comment(mp_string key) {
     return (key.size >= 2 && memcmp(key.data, "x-", 2) == 0) || same_string(key, literal("name")) ||
            same_string(key, literal("doc")) || same_string(key, literal("provenance"));
 }
-
 /* Refuses a member that nothing has read, as it may change the meaning. */
 static void refuse_unread(context *c, const json *object) {
     for (const json *m = object->child; m; m = m->next)
@@ -700,53 +508,32 @@ static void refuse_unread(context *c, const json *object) {
 
 /* How elements are held: f64 and f32 as double, integers and bool as int64_t, str as mp_string. */
 typedef union column { void *any; double *f; int64_t *i; mp_string *s; } column;
-
 enum { MAX_RANK = 6, ANY_DTYPE = -1 /* by the elements of a bare array: str or f64 */ };
-
-typedef struct tensor {
-    mp_dtype dtype;
-    int      rank;
-    size_t   dims[MAX_RANK], count;
-    column   data; /* row-major */
-} tensor;
+typedef struct tensor { mp_dtype dtype; int rank; size_t dims[MAX_RANK], count; column data; } tensor; /* row-major */
 
 static const struct { const char *name; size_t bytes; int64_t least, most; } DTYPES[] = {
-    [MP_F64] = {"f64", 8, 0, 0},
-    [MP_F32] = {"f32", 4, 0, 0},
-    [MP_I64] = {"i64", 8, INT64_MIN, INT64_MAX},
-    [MP_I32] = {"i32", 4, INT32_MIN, INT32_MAX},
-    [MP_I16] = {"i16", 2, INT16_MIN, INT16_MAX},
-    [MP_I8] = {"i8", 1, INT8_MIN, INT8_MAX},
-    [MP_U32] = {"u32", 4, 0, UINT32_MAX},
-    [MP_U16] = {"u16", 2, 0, UINT16_MAX},
+    [MP_F64] = {"f64", 8, 0, 0}, [MP_F32] = {"f32", 4, 0, 0}, [MP_BOOL] = {"bool", 1, 0, 1}, [MP_STR] = {"str", 0, 0, 0},
+    [MP_I64] = {"i64", 8, INT64_MIN, INT64_MAX}, [MP_I32] = {"i32", 4, INT32_MIN, INT32_MAX}, [MP_I16] = {"i16", 2, INT16_MIN, INT16_MAX},
+    [MP_I8] = {"i8", 1, INT8_MIN, INT8_MAX}, [MP_U32] = {"u32", 4, 0, UINT32_MAX}, [MP_U16] = {"u16", 2, 0, UINT16_MAX},
     [MP_U8] = {"u8", 1, 0, UINT8_MAX},
-    [MP_BOOL] = {"bool", 1, 0, 1},
-    [MP_STR] = {"str", 0, 0, 0},
 };
-
 static bool is_float(mp_dtype t) { return t == MP_F64 || t == MP_F32; }
 static bool is_integer(mp_dtype t) { return t >= MP_I64 && t <= MP_U8; }
 static size_t element_size(mp_dtype t) { return t == MP_STR ? sizeof(mp_string) : 8; }
-
 static void copy_elements(mp_dtype t, column to, size_t at, column from, size_t first, size_t n) {
     size_t size = element_size(t);
     if (n) memcpy((char *)to.any + at * size, (const char *)from.any + first * size, n * size);
 }
-
 static int compare_doubles(double a, double b) { return is_nan(a) || is_nan(b) ? is_nan(a) - is_nan(b) : (a > b) - (a < b); }
-
 /* The order in which NaN is last and equals NaN, missing is first and equals missing, -0.0 equals 0.0. */
 static int compare_elements(mp_dtype t, column a, size_t i, column b, size_t j) {
     if (is_float(t)) return compare_doubles(a.f[i], b.f[j]);
     if (t == MP_STR) return compare_strings(a.s[i], b.s[j]);
     return (a.i[i] > b.i[j]) - (a.i[i] < b.i[j]);
 }
-
 /* Elements with their positions sorted, to be found by halving. A merge sort: n log n whatever a hostile document holds. */
 typedef struct directory { mp_dtype dtype; column keys; size_t n, *order; } directory;
-
 enum { NOT_FOUND = -1 };
-
 static directory new_directory(context *c, arena *a, mp_dtype dtype, column keys, size_t n) {
     size_t *from = take(c, a, n, sizeof *from), *to = take(c, a, n, sizeof *to);
     for (size_t i = 0; i < n; i++) from[i] = i;
@@ -756,94 +543,76 @@ static directory new_directory(context *c, arena *a, mp_dtype dtype, column keys
             for (size_t k = low; k < high; k++)
                 to[k] = i < middle && (j == high || compare_elements(dtype, keys, from[i], keys, from[j]) <= 0) ? from[i++] : from[j++];
         }
-        size_t *swap = from;
-        from = to;
-        to = swap;
+        size_t *swap = from; from = to; to = swap;
     }
     return (directory){dtype, keys, n, from};
 }
-
 /* The position of the key that equals element i of x, or NOT_FOUND. */
 static ptrdiff_t find(const directory *d, column x, size_t i) {
     size_t low = 0, high = d->n;
     while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = compare_elements(d->dtype, d->keys, d->order[middle], x, i);
+        size_t middle = low + (high - low) / 2; int order = compare_elements(d->dtype, d->keys, d->order[middle], x, i);
         if (order == 0) return (ptrdiff_t)d->order[middle];
         if (order < 0) low = middle + 1;
         else high = middle;
     }
     return NOT_FOUND;
 }
-
 static ptrdiff_t find_name(const directory *d, mp_string name) { return find(d, (column){.s = &name}, 0); }
-
 /* The position of a key that occurs twice, or NOT_FOUND. */
 static ptrdiff_t find_twice(const directory *d) {
     for (size_t i = 1; i < d->n; i++)
         if (compare_elements(d->dtype, d->keys, d->order[i - 1], d->keys, d->order[i]) == 0) return (ptrdiff_t)d->order[i];
     return NOT_FOUND;
 }
-
 /* What reading a document, vectors or rows needs. */
 typedef struct loader {
-    context         *c;
-    arena           *keep;    /* what outlives the reading */
-    arena           *scratch; /* the tree of the document, and what only the reading needs */
-    const char      *end;     /* of the text */
+    context     *c;
+    arena       *keep, *scratch; /* for what outlives the reading, and for what does not */
+    const char  *end, *what;     /* of the text; the attribute or member being read, for sentences */
     const mp_limits *limits;
-    mp_model        *model;
-    const json      *json;    /* the step being checked */
-    struct step     *step;
-    const char      *what;    /* the attribute or member being read, for sentences */
+    mp_model    *model;
+    struct step *step;           /* the step being checked */
+    const json  *json;
 } loader;
-
 static const json *need(loader *l, const json *object, const char *key) {
     const json *value = member(object, key);
     if (!value) refuse(l->c, "The key \"%s\" is missing.", key);
     return value;
 }
-
 static const json *need_kind(loader *l, const json *object, const char *key, unsigned kind, const char *wanted) {
     const json *value = need(l, object, key);
     if (value->kind != kind) refuse(l->c, "The key \"%s\" is not %s.", key, wanted);
     return value;
 }
-
 static mp_string need_string(loader *l, const json *object, const char *key) {
     return string_of(l->c, l->scratch, need_kind(l, object, key, J_STRING, "a string"));
 }
-
 /* The position of a string member among words, which spaces part. */
 static int need_word(loader *l, const json *object, const char *key, const char *words) {
-    mp_string word = need_string(l, object, key);
-    const char *at = words, *end;
+    mp_string word = need_string(l, object, key); const char *at = words, *end;
     for (int i = 0; *at; at = end + (*end == ' '), i++)
         if (same_string(word, (mp_string){at, (size_t)((end = at + strcspn(at, " ")) - at)})) return i;
     refuse(l->c, "The key \"%s\" is %s; it is one of: %s.", key, quote(word).text, words);
 }
-
 static mp_dtype dtype_named(loader *l, mp_string name) {
     for (size_t t = 0; t < LENGTH(DTYPES); t++)
         if (same_string(name, literal(DTYPES[t].name))) return (mp_dtype)t;
     refuse(l->c, "%s is not a dtype.", quote(name).text);
 }
-
-/* The strings of an array that holds nothing else. */
-static mp_string *read_strings(loader *l, const json *array, size_t *n) {
+/* The strings of an array that holds nothing else, on the arena `to`. */
+static mp_string *read_strings(loader *l, arena *to, const json *array, size_t *n) {
     if (array->kind != J_ARRAY || (array->kinds & ~(unsigned)J_STRING))
         refuse(l->c, "The key %s is not an array of strings.", quote(array->key).text);
-    mp_string *strings = take(l->c, l->keep, array->count, sizeof *strings);
-    const char *at = array->text + 1;
+    mp_string *strings = take(l->c, to, array->count, sizeof *strings); const char *at = array->text + 1;
     for (*n = 0; *n < array->count; ++*n) {
         while (*at != '"') at++;
-        strings[*n] = keep_string(l->c, l->keep, read_string(l->c, l->scratch, at, &at));
+        strings[*n] = keep_string(l->c, to, read_string(l->c, l->scratch, at, &at));
     }
     return strings;
 }
 
 /* -- elements -- */
-
 static double read_float(loader *l, mp_dtype t, const char *at, const char **stop) {
     if (*at == '"') {
         mp_string word = read_string(l->c, l->scratch, at, stop);
@@ -857,11 +626,9 @@ static double read_float(loader *l, mp_dtype t, const char *at, const char **sto
     if (t == MP_F32 && isinf(x = to_f32(x))) refuse(l->c, "%s: a number overflows f32.", l->what);
     return x;
 }
-
 static int64_t read_whole(loader *l, mp_dtype t, const char *at, const char **stop) {
     enum { SAFE_BITS = 53 };
-    int64_t x = 0;
-    bool good;
+    int64_t x = 0; bool good;
     if (*at == '"') { /* allowed only where a double could not hold the number */
         mp_string digits = read_string(l->c, l->scratch, at, stop);
         const char *rest, *end = digits.data + digits.size, *first = digits.data + (digits.size && *digits.data == '-');
@@ -874,26 +641,15 @@ static int64_t read_whole(loader *l, mp_dtype t, const char *at, const char **st
         refuse(l->c, "%s: something stands where an integer of dtype %s is expected.", l->what, DTYPES[t].name);
     return x;
 }
-
 /* The single element at `at` to to[i]. */
 static void read_element(loader *l, mp_dtype t, const char *at, const char **stop, column to, size_t i) {
-    if (is_float(t)) {
-        to.f[i] = read_float(l, t, at, stop);
-    } else if (is_integer(t)) {
-        to.i[i] = read_whole(l, t, at, stop);
-    } else if (t == MP_BOOL) {
-        if (*at != 't' && *at != 'f') refuse(l->c, "%s: something stands where true or false is expected.", l->what);
-        to.i[i] = *at == 't';
-        *stop = at + (*at == 't' ? 4 : 5);
-    } else if (*at == '"') {
-        to.s[i] = keep_string(l->c, l->keep, read_string(l->c, l->scratch, at, stop));
-    } else {
-        if (*at != 'n') refuse(l->c, "%s: something stands where a string is expected.", l->what);
-        to.s[i] = (mp_string){NULL, 0};
-        *stop = at + 4;
-    }
+    if (is_float(t)) to.f[i] = read_float(l, t, at, stop);
+    else if (is_integer(t)) to.i[i] = read_whole(l, t, at, stop);
+    else if (t == MP_STR && *at == '"') to.s[i] = keep_string(l->c, l->keep, read_string(l->c, l->scratch, at, stop));
+    else if (t == MP_STR && *at == 'n') { to.s[i] = (mp_string){NULL, 0}; *stop = at + 4; }
+    else if (t == MP_BOOL && (*at == 't' || *at == 'f')) { to.i[i] = *at == 't'; *stop = at + (*at == 't' ? 4 : 5); }
+    else refuse(l->c, "%s: something stands where %s is expected.", l->what, t == MP_STR ? "a string" : "true or false");
 }
-
 /* The elements of an array of scalars, or of all arrays in it, one after the other. */
 static void read_elements(loader *l, const json *array, tensor *t) {
     const char *at = array->text;
@@ -904,49 +660,35 @@ static void read_elements(loader *l, const json *array, tensor *t) {
 }
 
 /* -- base64 -- */
-
-static int sextet(char c) {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *found = c ? strchr(alphabet, c) : NULL;
-    return found ? (int)(found - alphabet) : -1;
-}
-
 /* Standard base64 with padding; the unused bits of the last group are 0. */
 static uint8_t *decode_base64(loader *l, mp_string text, size_t *size) {
-    uint8_t value[256];
-    for (int c = 0; c < 256; c++) value[c] = (uint8_t)sextet((char)c); /* 255 if it is none */
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint8_t value[256]; /* 255 for what is not in the alphabet */
+    memset(value, 255, sizeof value);
+    for (unsigned k = 0; k < 64; k++) value[(unsigned char)alphabet[k]] = (uint8_t)k;
     size_t n = 0, pad = 0;
     while (pad < 2 && pad < text.size && text.data[text.size - 1 - pad] == '=') pad++;
-    uint8_t *bytes = take(l->c, l->scratch, text.size / 4 + 1, 3);
-    bool good = text.size % 4 == 0;
+    uint8_t *bytes = take(l->c, l->scratch, text.size / 4 + 1, 3); bool good = text.size % 4 == 0;
     for (size_t i = 0; i + 4 <= text.size; i += 4) {
         unsigned char group[4];
         memcpy(group, text.data + i, 4);
         for (size_t k = 0; i + 4 == text.size && k < pad; k++) group[3 - k] = 'A'; /* which stands for 0 */
-        unsigned a = value[group[0]], b = value[group[1]], c = value[group[2]], d = value[group[3]];
-        good &= (a | b | c | d) < 64;
-        bytes[n++] = (uint8_t)(a << 2 | b >> 4);
-        bytes[n++] = (uint8_t)(b << 4 | c >> 2);
-        bytes[n++] = (uint8_t)(c << 6 | d);
+        unsigned a = value[group[0]], b = value[group[1]], c = value[group[2]], d = value[group[3]]; good &= (a | b | c | d) < 64;
+        bytes[n++] = (uint8_t)(a << 2 | b >> 4); bytes[n++] = (uint8_t)(b << 4 | c >> 2); bytes[n++] = (uint8_t)(c << 6 | d);
     }
     for (size_t k = 0; good && k < pad; k++) good = bytes[--n] == 0;
     if (!good) refuse(l->c, "%s: its data is not standard base64 with padding.", l->what);
-    *size = n;
-    return bytes;
+    *size = n; return bytes;
 }
-
 /* One little-endian element. */
 static void unpack(loader *l, mp_dtype t, const uint8_t *bytes, column to, size_t i) {
-    uint64_t bits = 0;
-    size_t size = DTYPES[t].bytes;
+    uint64_t bits = 0; size_t size = DTYPES[t].bytes;
     for (size_t k = size; k-- > 0;) bits = bits << 8 | bytes[k];
     if (t == MP_F64) {
         to.f[i] = double_of(bits);
     } else if (t == MP_F32) {
-        uint32_t half = (uint32_t)bits;
-        float x;
-        memcpy(&x, &half, sizeof x);
-        to.f[i] = (double)x;
+        uint32_t half = (uint32_t)bits; float x;
+        memcpy(&x, &half, sizeof x); to.f[i] = (double)x;
     } else {
         uint64_t sign = DTYPES[t].least < 0 ? UINT64_C(1) << (8 * size - 1) : 0;
         bits = (bits ^ sign) - sign; /* extends the sign */
@@ -954,63 +696,48 @@ static void unpack(loader *l, mp_dtype t, const uint8_t *bytes, column to, size_
         if (t == MP_BOOL && bits > 1) refuse(l->c, "%s: a bool is neither 0 nor 1.", l->what);
     }
 }
-
 static void read_base64(loader *l, const json *data, tensor *t) {
     if (t->count > (size_t)(data->end - data->text)) refuse(l->c, "%s: its shape has more elements than its data.", l->what);
     t->data.any = take(l->c, l->keep, t->count, 8); /* first, as keep may be scratch */
-    mark before = mark_arena(l->scratch);
-    mp_string text = string_of(l->c, l->scratch, data);
-    size_t size, each = DTYPES[t->dtype].bytes;
-    uint8_t *bytes = decode_base64(l, text, &size);
+    mark before = mark_arena(l->scratch); mp_string text = string_of(l->c, l->scratch, data);
+    size_t size, each = DTYPES[t->dtype].bytes; uint8_t *bytes = decode_base64(l, text, &size);
     if (size % each || size / each != t->count) refuse(l->c, "%s: its shape and its %zu bytes do not agree.", l->what, size);
     for (size_t i = 0; i < t->count; i++) unpack(l, t->dtype, bytes + i * each, t->data, i);
     reset_arena(l->scratch, before);
 }
 
 /* -- the forms of a tensor -- */
-
 static void check_elements(loader *l, size_t count) {
-    if (count > l->limits->elements)
-        refuse(l->c, "%s: it has %zu elements, more than the limit of %zu.", l->what, count, l->limits->elements);
+    if (count > l->limits->elements) refuse(l->c, "%s: it has %zu elements, more than the limit of %zu.", l->what, count, l->limits->elements);
 }
-
+static tensor read_tensor(loader *l, const json *value, int bare, const char *what);
 /* {"dtype", "shape", "data", "enc"?} */
 static void read_object_tensor(loader *l, const json *object, tensor *t) {
     t->dtype = dtype_named(l, need_string(l, object, "dtype"));
-    const json *shape = need_kind(l, object, "shape", J_ARRAY, "an array"), *data = need(l, object, "data");
-    const json *enc = member(object, "enc");
-    if (shape->count > MAX_RANK) refuse(l->c, "%s: its rank is above %d.", l->what, MAX_RANK);
-    const char *at = shape->text + 1;
+    const json *data = need(l, object, "data"), *enc = member(object, "enc");
+    tensor shape = read_tensor(l, need_kind(l, object, "shape", J_ARRAY, "an array"), MP_I64, l->what);
     bool empty = false;
-    t->rank = (int)shape->count;
-    t->count = 1;
-    for (int k = 0; k < t->rank; k++) {
-        while (*at == ',' || *at == ' ' || *at == '\n' || *at == '\r' || *at == '\t') at++;
-        int64_t size;
-        if ((*at != '-' && !is_digit(*at)) || !read_integer(at, l->end, &at, &size) || size < 0)
-            refuse(l->c, "%s: its shape is not made of non-negative integers.", l->what);
-        if ((uint64_t)size > SIZE_MAX / 2) refuse(l->c, "%s: a size in its shape is above every limit.", l->what);
-        t->dims[k] = (size_t)size;
-        empty |= size == 0;
-        if (size && t->count > SIZE_MAX / (size_t)size) refuse(l->c, "%s: its shape has more elements than its data.", l->what);
-        t->count *= size ? (size_t)size : 1;
+    if (shape.rank != 1 || shape.count > MAX_RANK) refuse(l->c, "%s: its rank is above %d.", l->what, MAX_RANK);
+    t->rank = (int)shape.count; t->count = 1;
+    for (size_t k = 0; k < shape.count; k++) {
+        uint64_t size = (uint64_t)shape.data.i[k];
+        if (size > SIZE_MAX / 2) refuse(l->c, "%s: its shape is not made of non-negative integers.", l->what);
+        t->dims[k] = (size_t)size; empty |= size == 0;
+        if (size && t->count > SIZE_MAX / t->dims[k]) refuse(l->c, "%s: its shape has more elements than its data.", l->what);
+        t->count *= size ? t->dims[k] : 1;
     }
     if (empty) t->count = 0;
-    check_elements(l, t->count);
-    refuse_unread(l->c, object);
+    check_elements(l, t->count); refuse_unread(l->c, object);
     if (enc) {
         bool b64 = enc->kind == J_STRING && same_string(string_of(l->c, l->scratch, enc), literal("b64"));
         if (!b64 || data->kind != J_STRING || t->dtype == MP_STR)
             refuse(l->c, "%s: its key \"enc\" is \"b64\", with data a string and any dtype but str, or absent.", l->what);
-        read_base64(l, data, t);
-        return;
+        read_base64(l, data, t); return;
     }
     if (data->kind != J_ARRAY || (data->kinds & (J_ARRAY | J_OBJECT))) refuse(l->c, "%s: its data is not a flat array.", l->what);
     if (data->count != t->count) refuse(l->c, "%s: its shape has %zu elements, its data %zu.", l->what, t->count, data->count);
-    t->data.any = take(l->c, l->keep, t->count, element_size(t->dtype));
-    read_elements(l, data, t);
+    t->data.any = take(l->c, l->keep, t->count, element_size(t->dtype)); read_elements(l, data, t);
 }
-
 /* A tensor in any form; a bare array has dtype `bare`. */
 static tensor read_tensor(loader *l, const json *value, int bare, const char *what) {
     tensor t = {0};
@@ -1022,46 +749,29 @@ static tensor read_tensor(loader *l, const json *value, int bare, const char *wh
         refuse(l->c, "%s: it is ragged, or an array of rank above 2.", what);
     unsigned kinds = matrix ? value->inner_kinds : value->kinds;
     if (bare == ANY_DTYPE) bare = (kinds & J_STRING) && !(kinds & ~(unsigned)(J_STRING | J_NULL)) ? MP_STR : MP_F64;
-    t.dtype = (mp_dtype)bare;
-    t.rank = matrix ? 2 : 1;
-    t.dims[0] = value->count;
-    t.dims[1] = matrix ? value->inner / value->count : 0;
-    t.count = matrix ? value->inner : value->count;
-    check_elements(l, t.count);
-    t.data.any = take(l->c, l->keep, t.count, element_size(t.dtype));
-    read_elements(l, value, &t);
-    return t;
+    t.dtype = (mp_dtype)bare; t.rank = matrix ? 2 : 1; t.dims[0] = value->count; t.dims[1] = matrix ? value->inner / value->count : 0;
+    t.count = matrix ? value->inner : value->count; check_elements(l, t.count);
+    t.data.any = take(l->c, l->keep, t.count, element_size(t.dtype)); read_elements(l, value, &t); return t;
 }
 
 /* -- writing -- */
-
 typedef struct sink { mp_writer write; void *context; size_t used; char buffer[4096]; } sink;
-
 static void flush(sink *k) {
     if (k->used && k->write) k->write(k->context, k->buffer, k->used);
     k->used = 0;
 }
-
 static void put(sink *k, const char *text, size_t size) {
     if (size > sizeof k->buffer - k->used) flush(k);
-    if (size > sizeof k->buffer) {
-        if (k->write) k->write(k->context, text, size);
-        return;
-    }
-    memcpy(k->buffer + k->used, text, size);
-    k->used += size;
+    if (size > sizeof k->buffer) { if (k->write) k->write(k->context, text, size); }
+    else { memcpy(k->buffer + k->used, text, size); k->used += size; }
 }
-
 PRINTF_LIKE(2, 3)
 static void put_format(sink *k, const char *format, ...) {
-    char text[256];
-    va_list arguments;
+    char text[256]; va_list arguments;
     va_start(arguments, format);
     int n = vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    put(k, text, (size_t)n);
+    va_end(arguments); put(k, text, (size_t)n);
 }
-
 static void put_string(sink *k, mp_string s) {
     put(k, "\"", 1);
     for (size_t i = 0; i < s.size; i++) {
@@ -1072,7 +782,6 @@ static void put_string(sink *k, mp_string s) {
     }
     put(k, "\"", 1);
 }
-
 static void put_element(sink *k, mp_dtype t, column x, size_t i) {
     char text[NUMBER_TEXT];
     if (is_float(t) && isfinite(x.f[i])) put(k, text, format_number(text, x.f[i], t == MP_F32));
@@ -1083,7 +792,6 @@ static void put_element(sink *k, mp_dtype t, column x, size_t i) {
     else if (x.i[i] < INT64_C(1) << 53 && x.i[i] > -(INT64_C(1) << 53)) put_format(k, "%" PRId64, x.i[i]);
     else put_format(k, "\"%" PRId64 "\"", x.i[i]);
 }
-
 /* key, then n elements as an array */
 static void put_list(sink *k, const char *key, mp_dtype dtype, column x, size_t n) {
     put_format(k, "%s[", key);
@@ -1093,16 +801,13 @@ static void put_list(sink *k, const char *key, mp_dtype dtype, column x, size_t 
     }
     put(k, "]", 1);
 }
-
 /* One element, short enough for a sentence. */
 static quoted element_text(mp_dtype dtype, column x, size_t i) {
     if (dtype == MP_STR && x.s[i].data) return quote(x.s[i]);
-    sink k = {0};
-    quoted q;
+    sink k = {0}; quoted q;
     put_element(&k, dtype, x, i);
     memcpy(q.text, k.buffer, k.used); /* a number: below NUMBER_TEXT */
-    q.text[k.used] = '\0';
-    return q;
+    q.text[k.used] = '\0'; return q;
 }
 
 /* ==== 4 Special functions ========================================================================================= */
@@ -1126,24 +831,17 @@ static double chain(double last, const double *a, int n, double z) {
     for (int i = 0; i < n - 1; i++) sum = (sum + a[i]) * z;
     return sum + a[n - 1];
 }
-
 static double f_erf(double x) {
     double y = fabs(x), z = y * y;
     if (is_nan(x)) return x;
     if (y <= 0.46875) return x * chain(ERF_A[4], ERF_A, 4, z) / chain(1.0, ERF_B, 4, z);
     if (y > 26.6) return x < 0 ? -1.0 : 1.0;
     double r;
-    if (y <= 4.0) {
-        r = chain(ERF_C[8], ERF_C, 8, y) / chain(1.0, ERF_D, 8, y);
-    } else {
-        z = 1.0 / z;
-        r = (5.6418958354775628695e-1 - z * chain(ERF_P[5], ERF_P, 5, z) / chain(1.0, ERF_Q, 5, z)) / y;
-    }
+    if (y <= 4.0) r = chain(ERF_C[8], ERF_C, 8, y) / chain(1.0, ERF_D, 8, y);
+    else { z = 1.0 / z; r = (5.6418958354775628695e-1 - z * chain(ERF_P[5], ERF_P, 5, z) / chain(1.0, ERF_Q, 5, z)) / y; }
     double whole = trunc(y * 16.0) / 16.0; /* exp(-y^2) in two exact parts */
-    r = 1.0 - exp(-whole * whole) * exp(-(y - whole) * (y + whole)) * r;
-    return x < 0 ? -r : r;
+    r = 1.0 - exp(-whole * whole) * exp(-(y - whole) * (y + whole)) * r; return x < 0 ? -r : r;
 }
-
 /* M. J. Wichura, Algorithm AS 241, Applied Statistics 37 (1988): PPND16. Numerators, then denominators, of three ranges. */
 static const double PPF[6][8] = {
     {3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
@@ -1161,135 +859,102 @@ static const double PPF[6][8] = {
 
 static double ppf_ratio(int range, double r) {
     double top = PPF[2 * range][7], bottom = PPF[2 * range + 1][7];
-    for (int i = 6; i >= 0; i--) {
-        top = top * r + PPF[2 * range][i];
-        bottom = bottom * r + PPF[2 * range + 1][i];
-    }
+    for (int i = 6; i >= 0; i--) { top = top * r + PPF[2 * range][i]; bottom = bottom * r + PPF[2 * range + 1][i]; }
     return top / bottom;
 }
-
 static double f_norm_ppf(double p) {
     if (!(p >= 0 && p <= 1)) return NAN;
     if (p == 0 || p == 1) return p == 0 ? -INFINITY : INFINITY;
     double q = p - 0.5;
     if (fabs(q) <= 0.425) return q * ppf_ratio(0, 0.180625 - q * q);
     double r = sqrt(-log(q < 0 ? p : 1.0 - p));
-    r = r <= 5.0 ? ppf_ratio(1, r - 1.6) : ppf_ratio(2, r - 5.0);
-    return q < 0 ? -r : r;
+    r = r <= 5.0 ? ppf_ratio(1, r - 1.6) : ppf_ratio(2, r - 5.0); return q < 0 ? -r : r;
 }
 
 /* ==== 5 Ops ======================================================================================================= */
 
 typedef struct value { mp_string name; mp_dtype dtype; int rank; size_t width; } value; /* an input, or what a step defines */
-typedef struct step step;
-typedef struct runner runner;
-
+typedef struct step step; typedef struct runner runner;
 /* One row on its way through an op that maps a row of floats to a row: x [n], rounded to the step's dtype, to y [out]. */
 typedef struct row { runner *r; const step *s; bool f32; const double *x; size_t n; column y; size_t out; } row;
-
 /* An op: check reads the attributes of a step and says dtype and row shape of what it defines; run computes a block of rows,
  * or map a single one (elements of y that are floats are rounded to the step's dtype afterwards). */
 typedef struct op {
     const char *name;
     void (*check)(loader *), (*run)(runner *, const step *), (*map)(const row *);
 } op;
-
 struct step {
     const op *op;
-    size_t   *in, n_in, out;      /* values */
-    bool      f32;                /* ops with `dtype`: it is f32 */
-    tensor    t[3];               /* attributes, as each op's check says */
-    column    per[4];             /* attributes with one element per column, or NULL */
+    size_t   *in, n_in, out;        /* values */
+    bool      f32;                  /* ops with `dtype`: it is f32 */
+    int       word;                 /* from here on attributes, as the check of each op says; a word is held as its position, */
+    tensor    t[2];
+    column    per[4];               /* and what is given per column as an array that long, or NULL */
     double    number[4], *table;
-    int       word;               /* an attribute that is a word: its position */
     size_t    size;
     directory keys;
     const struct forest *forest;
 };
-
 typedef struct tolerance { enum { EXACT, BOUND, ULPS } kind; double atol, rtol; uint64_t ulps; } tolerance;
 typedef struct vectors { size_t rows; tensor *inputs, *expected; tolerance *tolerances; } vectors;
-
 struct mp_model {
     arena      arena;
     mp_limits  limits;
     mp_input  *inputs;
     mp_output *outputs;
-    value     *values;  /* the inputs, then one per step */
+    value     *values;                          /* the inputs, then one per step */
     step      *steps;
-    size_t     n_inputs, n_outputs, n_values, n_steps, block_rows;
-    size_t    *sources; /* [n_outputs] the value each comes from */
+    size_t     n_inputs, n_outputs, n_values, n_steps, block_rows, *sources; /* sources: the value of each output */
     directory  by_name, by_output;
-    vectors   *vectors; /* NULL: none are carried */
+    vectors   *vectors;                         /* NULL: none are carried */
 };
-
 /* One block of rows on its way through the steps: values[i] is [rows, width]; the first row has the number `first`. */
 struct runner { context *c; arena *a; const mp_model *m; column *values; size_t rows, first; };
 
 /* -- what checks use -- */
-
 static const value *in_value(const loader *l, size_t k) { return &l->model->values[l->step->in[k]]; }
-
 static void arity(loader *l, size_t least, size_t most) {
     if (l->step->n_in < least || l->step->n_in > most) refuse(l->c, "It has %zu inputs, which its op does not take.", l->step->n_in);
 }
-
 /* Refuses a dtype that an input may not have. */
 static void need_dtype(loader *l, size_t k, bool fits, const char *wanted) {
     if (!fits) refuse(l->c, "Its input %zu is %s; it takes %s.", k, DTYPES[in_value(l, k)->dtype].name, wanted);
 }
-
 /* The dtype of the one input. */
 static mp_dtype only_input(loader *l) { arity(l, 1, 1); return in_value(l, 0)->dtype; }
-
 static void define(loader *l, mp_dtype dtype, int rank, size_t width) {
     value *v = &l->model->values[l->step->out];
     if (width > l->limits->row) refuse(l->c, "Its rows have %zu elements, more than the limit of %zu.", width, l->limits->row);
     *v = (value){v->name, dtype, rank, width};
 }
-
 /* For elementwise ops: the row shape of the first input. */
 static void define_alike(loader *l, mp_dtype dtype) { define(l, dtype, in_value(l, 0)->rank, in_value(l, 0)->width); }
-
 static size_t product(loader *l, size_t a, size_t b) {
     if (b && a > SIZE_MAX / b) refuse(l->c, "Its rows have more elements than the limit of %zu.", l->limits->row);
     return a * b;
 }
-
 /* An attribute; NULL if it is absent. */
 static const json *attribute(loader *l, const char *name) { return member(l->json, name); }
-
 enum { REQUIRED = -1 };
-
 /* The position of a string attribute among words; `otherwise` if it is absent. */
 static int choice(loader *l, const char *name, const char *words, int otherwise) {
     return otherwise != REQUIRED && !attribute(l, name) ? otherwise : need_word(l, l->json, name, words);
 }
-
 static int64_t whole(loader *l, const char *name, int64_t least, int64_t most) {
-    const json *given = need_kind(l, l->json, name, J_NUMBER, "an integer");
-    const char *stop;
-    int64_t x;
+    const json *given = need_kind(l, l->json, name, J_NUMBER, "an integer"); const char *stop; int64_t x;
     if (!read_integer(given->text, given->end, &stop, &x) || x < least || x > most)
         refuse(l->c, "Its attribute \"%s\" is not an integer from %" PRId64 " to %" PRId64 ".", name, least, most);
     return x;
 }
-
 static double number(loader *l, const char *name, mp_dtype dtype, double otherwise) {
-    const json *given = attribute(l, name);
-    const char *stop;
-    l->what = name;
-    return given ? read_float(l, dtype, given->text, &stop) : otherwise;
+    const json *given = attribute(l, name); const char *stop;
+    l->what = name; return given ? read_float(l, dtype, given->text, &stop) : otherwise;
 }
-
 /* Reads `dtype` of an op that has it, and returns it. */
 static mp_dtype step_dtype(loader *l) { return (l->step->f32 = choice(l, "dtype", "f64 f32", 0)) ? MP_F32 : MP_F64; }
-
 static void need_float(loader *l, size_t k) { need_dtype(l, k, is_float(in_value(l, k)->dtype), "floats: put a cast before it"); }
-
 /* For most ops: one float input, `dtype`. Returns dtype. */
 static mp_dtype one_float(loader *l) { only_input(l); need_float(l, 0); return step_dtype(l); }
-
 /* A tensor attribute of a dtype (or ANY_DTYPE) and a rank; false if it is absent and may be. */
 static bool tensor_attribute(loader *l, const char *name, int dtype, int rank, bool required, tensor *t) {
     if (!required && !attribute(l, name)) return false;
@@ -1298,7 +963,6 @@ static bool tensor_attribute(loader *l, const char *name, int dtype, int rank, b
     if (t->rank != rank) refuse(l->c, "Its attribute \"%s\" has rank %d; %d is needed.", name, t->rank, rank);
     return true;
 }
-
 /* A tensor of any integer dtype with elements from least to most. */
 static tensor integers_attribute(loader *l, const char *name, int rank, int64_t least, int64_t most) {
     tensor t = read_tensor(l, need(l, l->json, name), MP_I64, name);
@@ -1308,21 +972,26 @@ static tensor integers_attribute(loader *l, const char *name, int rank, int64_t 
             refuse(l->c, "Its attribute \"%s\" holds %" PRId64 ", outside %" PRId64 "..%" PRId64 ".", name, t.data.i[i], least, most);
     return t;
 }
-
 static void need_count(loader *l, const char *name, const tensor *t, size_t count) {
     if (t->count != count) refuse(l->c, "Its attribute \"%s\" has %zu elements; %zu are needed.", name, t->count, count);
 }
-
+/* A vector of the dtype, or of integers, with exactly so many elements. */
+static tensor counted(loader *l, const char *name, mp_dtype dtype, size_t count) {
+    tensor t;
+    tensor_attribute(l, name, (int)dtype, 1, true, &t); need_count(l, name, &t, count); return t;
+}
+static tensor counted_integers(loader *l, const char *name, int64_t least, int64_t most, size_t count) {
+    tensor t = integers_attribute(l, name, 1, least, most);
+    need_count(l, name, &t, count); return t;
+}
 /* Refuses a matrix that has not one column per element of the first input's rows. */
 static void need_columns(loader *l, const char *name, const tensor *t) {
     size_t width = in_value(l, 0)->width;
     if (t->dims[1] != width) refuse(l->c, "Its attribute \"%s\" has %zu columns, its input %zu.", name, t->dims[1], width);
 }
-
 /* A tensor with one element per column of the first input, or one for all; spread to one per column. NULL if it is absent. */
 static column per_column(loader *l, const char *name, mp_dtype dtype, bool required) {
-    tensor t;
-    size_t width = in_value(l, 0)->width;
+    tensor t; size_t width = in_value(l, 0)->width;
     if (!tensor_attribute(l, name, (int)dtype, 1, required, &t)) return (column){NULL};
     if (t.count == width) return t.data;
     need_count(l, name, &t, 1);
@@ -1330,11 +999,9 @@ static column per_column(loader *l, const char *name, mp_dtype dtype, bool requi
     for (size_t j = 0; j < width; j++) copy_elements(dtype, spread, j, t.data, 0, 1);
     return spread;
 }
-
 /* Defines a value with the row shape of inputs that broadcast. */
 static void define_broadcast(loader *l, mp_dtype dtype) {
-    int rank = 0;
-    size_t width = 1;
+    int rank = 0; size_t width = 1;
     for (size_t k = 0; k < l->step->n_in; k++) {
         const value *v = in_value(l, k);
         if (v->width != 1 && width != 1 && v->width != width)
@@ -1346,15 +1013,12 @@ static void define_broadcast(loader *l, mp_dtype dtype) {
 }
 
 /* -- what runs use -- */
-
 static double rounded(bool f32, double x) { return f32 ? to_f32(x) : x; }
 static column in_column(const runner *r, const step *s, size_t k) { return r->values[s->in[k]]; }
 static size_t in_width(const runner *r, const step *s, size_t k) { return r->m->values[s->in[k]].width; }
 static quoted step_name(const runner *r, const step *s) { return quote(r->m->values[s->out].name); }
-
 /* The first input x and the output y of a block: dtypes, widths, and how many elements y has. */
 typedef struct io { column x, y; mp_dtype from, to; size_t in, out, n; } io;
-
 static io io_of(const runner *r, const step *s) {
     const value *x = &r->m->values[s->n_in ? s->in[0] : s->out], *y = &r->m->values[s->out];
     return (io){s->n_in ? in_column(r, s, 0) : (column){NULL}, r->values[s->out], x->dtype, y->dtype, x->width, y->width, r->rows * y->width};
@@ -1365,17 +1029,13 @@ static io io_of(const runner *r, const step *s) {
 
 /* A row of the first input, rounded to the step's dtype: the row itself, or a copy in `buffer`. */
 static const double *rounded_row(const runner *r, const step *s, size_t i, double *buffer) {
-    size_t width = in_width(r, s, 0);
-    const double *x = in_column(r, s, 0).f + i * width;
+    size_t width = in_width(r, s, 0); const double *x = in_column(r, s, 0).f + i * width;
     for (size_t j = 0; s->f32 && j < width; j++) buffer[j] = to_f32(x[j]);
     return s->f32 ? buffer : x;
 }
-
 /* Runs an op that maps rows. */
 static void map_rows(runner *r, const step *s) {
-    io b = io_of(r, s);
-    double *buffer = take(r->c, r->a, b.in, sizeof *buffer);
-    mark before = mark_arena(r->a);
+    io b = io_of(r, s); double *buffer = take(r->c, r->a, b.in, sizeof *buffer); mark before = mark_arena(r->a);
     for (size_t i = 0; i < r->rows; i++, b.y.f += b.out) {
         s->op->map(&(row){r, s, s->f32, rounded_row(r, s, i, buffer), b.in, b.y, b.out});
         for (size_t j = 0; s->f32 && is_float(b.to) && j < b.out; j++) b.y.f[j] = to_f32(b.y.f[j]);
@@ -1384,7 +1044,6 @@ static void map_rows(runner *r, const step *s) {
 }
 
 /* -- concat, select -- */
-
 static void concat_check(loader *l) {
     size_t width = 0;
     arity(l, 1, SIZE_MAX);
@@ -1392,7 +1051,6 @@ static void concat_check(loader *l) {
         need_dtype(l, k, in_value(l, k)->dtype == in_value(l, 0)->dtype, "the dtype of the first");
     define(l, in_value(l, 0)->dtype, 1, width);
 }
-
 static void concat_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t k = 0, at = 0, part; k < s->n_in; k++, at += part) {
@@ -1400,27 +1058,21 @@ static void concat_run(runner *r, const step *s) {
         for (size_t i = 0; i < r->rows; i++) copy_elements(b.to, b.y, i * b.out + at, in_column(r, s, k), i * part, part);
     }
 }
-
 static void select_check(loader *l) { /* t[0] index */
     mp_dtype dtype = only_input(l);
     l->step->t[0] = integers_attribute(l, "index", 1, 0, (int64_t)in_value(l, 0)->width - 1);
     define(l, dtype, 1, l->step->t[0].count);
 }
-
 static void select_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < r->rows; i++)
         for (size_t k = 0; k < b.out; k++) copy_elements(b.to, b.y, i * b.out + k, b.x, i * b.in + (size_t)s->t[0].data.i[k], 1);
 }
-
 /* -- cast, constant -- */
-
 static void cast_check(loader *l) {
     mp_dtype from = only_input(l), to = dtype_named(l, need_string(l, l->json, "to"));
-    need_dtype(l, 0, to != MP_STR && from != MP_STR, "and gives any dtype but str: use lookup");
-    define_alike(l, to);
+    need_dtype(l, 0, to != MP_STR && from != MP_STR, "and gives any dtype but str: use lookup"); define_alike(l, to);
 }
-
 static void cast_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < b.n; i++) {
@@ -1428,30 +1080,24 @@ static void cast_run(runner *r, const step *s) {
         else if (is_float(b.to)) b.y.f[i] = b.to == MP_F32 ? (double)(float)b.x.i[i] : (double)b.x.i[i]; /* one rounding */
         else if (b.to == MP_BOOL) b.y.i[i] = is_float(b.from) ? b.x.f[i] != 0 : b.x.i[i] != 0;
         else {
-            double x = is_float(b.from) ? trunc(b.x.f[i]) : 0;
-            bool fits = x >= -0x1p63 && x < 0x1p63;
+            double x = is_float(b.from) ? trunc(b.x.f[i]) : 0; bool fits = x >= -0x1p63 && x < 0x1p63;
             b.y.i[i] = !is_float(b.from) ? b.x.i[i] : fits ? (int64_t)x : 0;
             if (!fits || b.y.i[i] < DTYPES[b.to].least || b.y.i[i] > DTYPES[b.to].most)
                 refuse_row(r, s, i / b.out, "a value does not fit into %s.", DTYPES[b.to].name);
         }
     }
 }
-
 static void constant_check(loader *l) { /* t[0] value */
     arity(l, 0, 0);
     tensor t = read_tensor(l, need_kind(l, l->json, "value", J_OBJECT, "a tensor in the object form"), ANY_DTYPE, "value");
     if (t.rank > 1) refuse(l->c, "Its value has rank %d; 0 or 1 is needed.", t.rank);
-    l->step->t[0] = t;
-    define(l, t.dtype, t.rank, t.count);
+    l->step->t[0] = t; define(l, t.dtype, t.rank, t.count);
 }
-
 static void constant_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < r->rows; i++) copy_elements(b.to, b.y, i * b.out, s->t[0].data, 0, b.out);
 }
-
 /* -- impute, is_missing -- */
-
 static void is_missing_check(loader *l) { /* number[0] match, or per[1] the string (missing by default) */
     mp_dtype dtype = only_input(l);
     bool text = dtype == MP_STR && attribute(l, "match");
@@ -1461,23 +1107,19 @@ static void is_missing_check(loader *l) { /* number[0] match, or per[1] the stri
     if (text) *l->step->per[1].s = keep_string(l->c, l->keep, need_string(l, l->json, "match"));
     define_alike(l, MP_F64);
 }
-
 static bool matches(const step *s, const io *b, size_t i) {
     if (b->from == MP_STR) return same_string(b->x.s[i], *s->per[1].s);
     return is_nan(s->number[0]) ? is_nan(b->x.f[i]) : b->x.f[i] == s->number[0];
 }
-
 static void is_missing_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < b.n; i++) b.y.f[i] = matches(s, &b, i);
 }
-
 static void impute_check(loader *l) { /* and per[0] values */
     is_missing_check(l);
     l->step->per[0] = per_column(l, "values", in_value(l, 0)->dtype, true);
     define_alike(l, in_value(l, 0)->dtype);
 }
-
 static void impute_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < b.n; i++) {
@@ -1485,20 +1127,16 @@ static void impute_run(runner *r, const step *s) {
         copy_elements(b.to, b.y, i, match ? s->per[0] : b.x, match ? i % b.out : i, 1);
     }
 }
-
 /* -- lookup -- */
-
 static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] default */
-    step *s = l->step;
-    mp_dtype dtype = only_input(l);
+    step *s = l->step; mp_dtype dtype = only_input(l);
     need_dtype(l, 0, is_float(dtype) || dtype == MP_I64 || dtype == MP_BOOL || dtype == MP_STR, "f64, f32, i64, bool or str");
     tensor_attribute(l, "keys", (int)dtype, 1, true, &s->t[0]);
     tensor_attribute(l, "values", ANY_DTYPE, 1, true, &s->t[1]);
     need_count(l, "values", &s->t[1], s->t[0].count);
     s->keys = new_directory(l->c, l->keep, dtype, s->t[0].data, s->t[0].count);
     if (find_twice(&s->keys) != NOT_FOUND) refuse(l->c, "Its attribute \"keys\" holds the same key twice.");
-    const json *otherwise = attribute(l, "default");
-    const char *stop;
+    const json *otherwise = attribute(l, "default"); const char *stop;
     if (otherwise) {
         l->what = "default";
         if (otherwise->kind == J_NULL) refuse(l->c, "Its attribute \"default\" is null.");
@@ -1507,7 +1145,6 @@ static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] de
     }
     define_alike(l, s->t[1].dtype);
 }
-
 static void lookup_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < b.n; i++) {
@@ -1516,15 +1153,11 @@ static void lookup_run(runner *r, const step *s) {
         copy_elements(b.to, b.y, i, k == NOT_FOUND ? s->per[0] : s->t[1].data, k == NOT_FOUND ? 0 : (size_t)k, 1);
     }
 }
-
 /* -- onehot -- */
-
 static void onehot_check(loader *l) {
-    need_dtype(l, 0, is_integer(only_input(l)), "integers");
-    l->step->size = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
+    need_dtype(l, 0, is_integer(only_input(l)), "integers"); l->step->size = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
     define(l, MP_F64, 1, product(l, in_value(l, 0)->width, l->step->size));
 }
-
 static void onehot_run(runner *r, const step *s) {
     io b = io_of(r, s);
     memset(b.y.f, 0, b.n * sizeof *b.y.f);
@@ -1534,16 +1167,13 @@ static void onehot_run(runner *r, const step *s) {
         if (code >= 0) b.y.f[i * s->size + (size_t)code] = 1.0;
     }
 }
-
 /* -- bucketize -- */
-
 static void bucketize_check(loader *l) { /* t[0] edges, t[1] sizes; word: right */
     tensor *edges = &l->step->t[0], *sizes = &l->step->t[1];
     mp_dtype dtype = only_input(l);
     need_float(l, 0);
     tensor_attribute(l, "edges", (int)dtype, 1, true, edges);
-    *sizes = integers_attribute(l, "sizes", 1, 0, (int64_t)edges->count);
-    need_count(l, "sizes", sizes, in_value(l, 0)->width);
+    *sizes = counted_integers(l, "sizes", 0, (int64_t)edges->count, in_value(l, 0)->width);
     l->step->word = choice(l, "side", "left right", REQUIRED);
     size_t at = 0;
     for (size_t j = 0, end; j < sizes->count; j++, at = end) {
@@ -1554,7 +1184,6 @@ static void bucketize_check(loader *l) { /* t[0] edges, t[1] sizes; word: right 
     need_count(l, "edges", edges, at);
     define_alike(l, MP_I64);
 }
-
 /* How many of n ascending edges lie below x (right: not above x). NaN lies above all. */
 static size_t count_edges(const double *edges, size_t n, double x, bool right) {
     size_t low = 0;
@@ -1565,48 +1194,36 @@ static size_t count_edges(const double *edges, size_t n, double x, bool right) {
     }
     return low;
 }
-
 static void bucketize_run(runner *r, const step *s) {
-    io b = io_of(r, s);
-    const double *edges = s->t[0].data.f;
-    const int64_t *sizes = s->t[1].data.i;
+    io b = io_of(r, s); const double *edges = s->t[0].data.f; const int64_t *sizes = s->t[1].data.i;
     for (size_t j = 0; j < b.out; edges += sizes[j], j++)
         for (size_t i = j; i < b.n; i += b.out) b.y.i[i] = (int64_t)count_edges(edges, (size_t)sizes[j], b.x.f[i], s->word);
 }
-
 /* -- scale, clip -- */
-
 static void scale_check(loader *l) { /* per: sub, div, mul, add */
     static const char *const names[] = {"sub", "div", "mul", "add"};
     mp_dtype dtype = one_float(l);
     for (size_t k = 0; k < 4; k++) l->step->per[k] = per_column(l, names[k], dtype, false);
     define_alike(l, dtype);
 }
-
 static void scale_map(const row *w) {
-    const double *sub = w->s->per[0].f, *div = w->s->per[1].f, *mul = w->s->per[2].f, *add = w->s->per[3].f;
-    double *y = w->y.f;
+    const double *sub = w->s->per[0].f, *div = w->s->per[1].f, *mul = w->s->per[2].f, *add = w->s->per[3].f; double *y = w->y.f;
     for (size_t j = 0; j < w->n; j++) y[j] = w->x[j];
     for (size_t j = 0; sub && j < w->n; j++) y[j] = rounded(w->f32, y[j] - sub[j]);
     for (size_t j = 0; div && j < w->n; j++) y[j] = rounded(w->f32, y[j] / div[j]);
     for (size_t j = 0; mul && j < w->n; j++) y[j] = rounded(w->f32, y[j] * mul[j]);
     for (size_t j = 0; add && j < w->n; j++) y[j] = rounded(w->f32, y[j] + add[j]);
 }
-
 static void clip_check(loader *l) { /* per: min, max */
     mp_dtype dtype = one_float(l);
-    l->step->per[0] = per_column(l, "min", dtype, false);
-    l->step->per[1] = per_column(l, "max", dtype, false);
+    l->step->per[0] = per_column(l, "min", dtype, false); l->step->per[1] = per_column(l, "max", dtype, false);
     define_alike(l, dtype);
 }
-
 static void clip_map(const row *w) {
     const double *x = w->x, *min = w->s->per[0].f, *max = w->s->per[1].f;
     for (size_t j = 0; j < w->n; j++) w->y.f[j] = min && x[j] < min[j] ? min[j] : max && x[j] > max[j] ? max[j] : x[j];
 }
-
 /* -- unary -- */
-
 static double f_neg(double x) { return -x; }
 static double f_sign(double x) { return is_nan(x) ? x : (double)((x > 0) - (x < 0)); }
 static double f_square(double x) { return x * x; }
@@ -1615,7 +1232,6 @@ static double f_relu(double x) { return x > 0 || is_nan(x) ? x : 0.0; }
 static double f_sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
 static double f_log_sigmoid(double x) { return x >= 0 ? -log1p(exp(-x)) : x - log1p(exp(x)); }
 static double f_softplus(double x) { return f_relu(x) + log1p(exp(-fabs(x))); }
-
 typedef double function(double);
 static const char UNARY_WORDS[] =
     "neg abs sign sqrt square reciprocal floor ceil round trunc relu exp expm1 log log1p log2 log10 sin cos tan arcsin arccos arctan "
@@ -1623,25 +1239,19 @@ static const char UNARY_WORDS[] =
 static function *const UNARY[] = {
     f_neg, fabs, f_sign, sqrt, f_square, f_reciprocal, floor, ceil, rint, trunc, f_relu, exp, expm1, log, log1p, log2, log10, sin, cos,
     tan, asin, acos, atan, sinh, cosh, tanh, f_sigmoid, f_log_sigmoid, f_softplus, f_erf, f_norm_ppf, NULL};
-
 static void unary_check(loader *l) { /* word: fn */
     mp_dtype x = only_input(l), dtype = step_dtype(l);
     bool not = !UNARY[l->step->word = choice(l, "fn", UNARY_WORDS, REQUIRED)];
     need_dtype(l, 0, not ? x == MP_BOOL : is_float(x), not ? "bool" : "floats: put a cast before it");
     define_alike(l, not ? MP_BOOL : dtype);
 }
-
 static void unary_run(runner *r, const step *s) {
-    io b = io_of(r, s);
-    function *fn = UNARY[s->word];
+    io b = io_of(r, s); function *fn = UNARY[s->word];
     for (size_t i = 0; fn && i < b.n; i++) b.y.f[i] = rounded(s->f32, fn(rounded(s->f32, b.x.f[i])));
     for (size_t i = 0; !fn && i < b.n; i++) b.y.i[i] = !b.x.i[i];
 }
-
 /* -- binary, where -- */
-
 enum { ADD, SUB, MUL, DIV, MIN, MAX, POW, EQ, NE, LT, LE, GT, GE, AND, OR, XOR };
-
 static void binary_check(loader *l) { /* word: fn */
     arity(l, 2, 2);
     mp_dtype dtype = step_dtype(l), x = in_value(l, 0)->dtype, z = in_value(l, 1)->dtype;
@@ -1652,7 +1262,6 @@ static void binary_check(loader *l) { /* word: fn */
     if (!fits) refuse(l->c, "Its fn does not take %s and %s.", DTYPES[x].name, DTYPES[z].name);
     define_broadcast(l, fn < EQ ? dtype : MP_BOOL);
 }
-
 static double arithmetic(int fn, double a, double b) {
     switch (fn) {
     case ADD: return a + b;
@@ -1664,24 +1273,13 @@ static double arithmetic(int fn, double a, double b) {
     default: return pow(a, b);
     }
 }
-
 static bool compare(int fn, bool less, bool equal, bool greater) {
-    switch (fn) {
-    case EQ: return equal;
-    case NE: return !equal;
-    case LT: return less;
-    case LE: return less || equal;
-    case GT: return greater;
-    default: return greater || equal;
-    }
+    if (fn == EQ || fn == NE) return equal == (fn == EQ);
+    return (fn == LT || fn == LE ? less : greater) || (equal && (fn == LE || fn == GE));
 }
-
 static bool logic(int fn, bool a, bool b) { return fn == AND ? a && b : fn == OR ? a || b : a != b; }
-
 static void binary_run(runner *r, const step *s) {
-    io b = io_of(r, s);
-    column z = in_column(r, s, 1);
-    bool wide_x = b.in == b.out, wide_z = in_width(r, s, 1) == b.out;
+    io b = io_of(r, s); column z = in_column(r, s, 1); bool wide_x = b.in == b.out, wide_z = in_width(r, s, 1) == b.out;
     for (size_t i = 0; i < b.n; i++) {
         size_t p = wide_x ? i : i / b.out, q = wide_z ? i : i / b.out;
         if (is_float(b.from)) {
@@ -1694,14 +1292,11 @@ static void binary_run(runner *r, const step *s) {
         }
     }
 }
-
 static void where_check(loader *l) {
-    arity(l, 3, 3);
-    need_dtype(l, 0, in_value(l, 0)->dtype == MP_BOOL, "bool");
+    arity(l, 3, 3); need_dtype(l, 0, in_value(l, 0)->dtype == MP_BOOL, "bool");
     need_dtype(l, 2, in_value(l, 1)->dtype == in_value(l, 2)->dtype, "the dtype of input 1");
     define_broadcast(l, in_value(l, 1)->dtype);
 }
-
 static void where_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < b.n; i++) {
@@ -1709,12 +1304,9 @@ static void where_run(runner *r, const step *s) {
         copy_elements(b.to, b.y, i, in_column(r, s, k), in_width(r, s, k) == b.out ? i : i / b.out, 1);
     }
 }
-
 /* -- linear; sums over columns that pairwise shares -- */
-
 enum { PANEL = 8 };
 enum { DOT, SQUARES, ABSOLUTES, LARGEST, POWERED }; /* what is summed: x p, (x-p)^2, |x-p|, (max of) |x-p|, |x-p|^e */
-
 /* Eight sums over the columns in ascending order, from 0.0, each in f64; written out so that compilers keep them in registers. */
 #define EIGHT(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
 #define ZERO(k) double s##k = 0;
@@ -1734,16 +1326,11 @@ static void sum_columns(int kind, double exponent, const double *x, size_t width
     else COLUMNS(ADD_POWER)
     EIGHT(STORE)
 }
-
 /* A matrix attribute [n, width of the input], for an output [n]. Its rows stay in `table`, in panels of 8: element (k, j) at
  * [k / 8][j][k % 8], so that eight sums run side by side. */
 static tensor packed_matrix(loader *l, const char *name, mp_dtype dtype) {
-    tensor t;
-    arena *keep = l->keep;
-    l->keep = l->scratch;
-    tensor_attribute(l, name, (int)dtype, 2, true, &t);
-    l->keep = keep;
-    need_columns(l, name, &t);
+    tensor t; arena *keep = l->keep;
+    l->keep = l->scratch; tensor_attribute(l, name, (int)dtype, 2, true, &t); l->keep = keep; need_columns(l, name, &t);
     define(l, dtype, 1, t.dims[0]);
     size_t width = t.dims[1];
     double *packed = l->step->table = take_zeroed(l->c, keep, product(l, (t.dims[0] + PANEL - 1) / PANEL, width), PANEL * sizeof *packed);
@@ -1751,17 +1338,13 @@ static tensor packed_matrix(loader *l, const char *name, mp_dtype dtype) {
         for (size_t j = 0; j < width; j++) packed[(k / PANEL * width + j) * PANEL + k % PANEL] = t.data.f[k * width + j];
     return t;
 }
-
 static void linear_check(loader *l) { /* t[0] bias; table: weight */
     mp_dtype dtype = one_float(l);
     size_t out = packed_matrix(l, "weight", dtype).dims[0];
     if (tensor_attribute(l, "bias", (int)dtype, 1, false, &l->step->t[0])) need_count(l, "bias", &l->step->t[0], out);
 }
-
 static void linear_run(runner *r, const step *s) {
-    io b = io_of(r, s);
-    const double *bias = s->t[0].data.f;
-    double *buffer = take(r->c, r->a, b.in, sizeof *buffer), sums[PANEL];
+    io b = io_of(r, s); const double *bias = s->t[0].data.f; double *buffer = take(r->c, r->a, b.in, sizeof *buffer), sums[PANEL];
     for (size_t first = 0; first < b.out; first += PANEL)
         for (size_t i = 0; i < r->rows; i++) { /* a panel stays in the cache */
             sum_columns(DOT, 0, rounded_row(r, s, i, buffer), b.in, s->table + first * b.in, sums);
@@ -1769,11 +1352,9 @@ static void linear_run(runner *r, const step *s) {
                 b.y.f[i * b.out + first + k] = rounded(s->f32, bias ? sums[k] + bias[first + k] : sums[k]);
         }
 }
-
 /* -- softmax, log_softmax, normalize -- */
-
 static void softmax_check(loader *l) { define_alike(l, one_float(l)); }
-
+static void log_softmax_check(loader *l) { define_alike(l, one_float(l)); }
 /* The position of the largest or least element; the first NaN wins. */
 static size_t find_extreme(const double *x, size_t n, bool least) {
     size_t best = 0;
@@ -1781,31 +1362,23 @@ static size_t find_extreme(const double *x, size_t n, bool least) {
         if (is_nan(x[j]) || (least ? x[j] < x[best] : x[j] > x[best])) best = j;
     return best;
 }
-
 /* y_j = x_j - max; returns the sum of exp(y_j). */
 static double shift_row(const row *w) {
     double sum = 0, most = w->n ? w->x[find_extreme(w->x, w->n, false)] : 0;
     for (size_t j = 0; j < w->n; j++) sum += rounded(w->f32, exp(w->y.f[j] = rounded(w->f32, w->x[j] - most)));
     return rounded(w->f32, sum);
 }
-
 static void softmax_map(const row *w) {
     double sum = shift_row(w);
     for (size_t j = 0; j < w->n; j++) w->y.f[j] = rounded(w->f32, exp(w->y.f[j])) / sum;
 }
-
 static void log_softmax_map(const row *w) {
     double logarithm = rounded(w->f32, log(shift_row(w)));
     for (size_t j = 0; j < w->n; j++) w->y.f[j] -= logarithm;
 }
-
 enum { L1, L2, LARGEST_NORM };
-
-static void normalize_check(loader *l) { /* word: norm */
-    softmax_check(l);
-    l->step->word = choice(l, "norm", "l1 l2 max", REQUIRED);
-}
-
+/* word: norm */
+static void normalize_check(loader *l) { softmax_check(l); l->step->word = choice(l, "norm", "l1 l2 max", REQUIRED); }
 static double norm_of(int norm, const double *x, size_t n) {
     double sum = 0;
     for (size_t j = 0; j < n; j++) {
@@ -1815,16 +1388,12 @@ static double norm_of(int norm, const double *x, size_t n) {
     }
     return norm == L2 ? sqrt(sum) : sum;
 }
-
 static void normalize_map(const row *w) {
     double norm = rounded(w->f32, norm_of(w->s->word, w->x, w->n));
     for (size_t j = 0; j < w->n; j++) w->y.f[j] = norm == 0 ? w->x[j] : w->x[j] / norm;
 }
-
 /* -- reduce, two_class -- */
-
 enum { R_SUM, R_PROD, R_MEAN, R_MIN, R_MAX, R_L2, R_LOGSUMEXP, R_ARGMAX, R_ARGMIN };
-
 static void reduce_check(loader *l) { /* word: fn */
     mp_dtype dtype = one_float(l);
     int fn = l->step->word = choice(l, "fn", "sum prod mean min max l2 logsumexp argmax argmin", REQUIRED);
@@ -1833,10 +1402,8 @@ static void reduce_check(loader *l) { /* word: fn */
     if (in_value(l, 0)->width == 0) refuse(l->c, "It reduces rows without elements.");
     define(l, fn >= R_ARGMAX ? MP_I64 : dtype, keep && keep->kind == J_TRUE, 1);
 }
-
 static void reduce_map(const row *w) {
-    int fn = w->s->word;
-    size_t best = find_extreme(w->x, w->n, fn == R_MIN || fn == R_ARGMIN);
+    int fn = w->s->word; size_t best = find_extreme(w->x, w->n, fn == R_MIN || fn == R_ARGMIN);
     double sum = fn == R_PROD, m = w->x[best];
     for (size_t j = 0; j < w->n; j++) {
         double x = w->x[j];
@@ -1847,17 +1414,13 @@ static void reduce_map(const row *w) {
     else if (fn == R_MIN || fn == R_MAX || (fn == R_LOGSUMEXP && isinf(m))) *w->y.f = m;
     else *w->y.f = fn == R_MEAN ? sum / (double)w->n : fn == R_L2 ? sqrt(sum) : fn == R_LOGSUMEXP ? m + log(sum) : sum;
 }
-
 static void two_class_check(loader *l) {
     mp_dtype dtype = one_float(l);
     if (in_value(l, 0)->width != 1) refuse(l->c, "Its input has rows of %zu elements; 1 is needed.", in_value(l, 0)->width);
     define(l, dtype, 1, 2);
 }
-
 static void two_class_map(const row *w) { w->y.f[0] = 1 - *w->x; w->y.f[1] = *w->x; }
-
 /* -- take -- */
-
 static void take_check(loader *l) { /* t[0] table; size: elements per index */
     need_dtype(l, 0, is_integer(only_input(l)), "integers");
     tensor t = l->step->t[0] = read_tensor(l, need(l, l->json, "table"), ANY_DTYPE, "table");
@@ -1867,7 +1430,6 @@ static void take_check(loader *l) { /* t[0] table; size: elements per index */
     if (t.rank == 1) define_alike(l, t.dtype);
     else define(l, t.dtype, 1, t.dims[1]);
 }
-
 static void take_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < r->rows * b.in; i++) {
@@ -1876,36 +1438,28 @@ static void take_run(runner *r, const step *s) {
         copy_elements(b.to, b.y, i * s->size, s->t[0].data, (size_t)k * s->size, s->size);
     }
 }
-
 /* -- poly -- */
-
 static void poly_check(loader *l) { /* t[0] powers */
     mp_dtype dtype = one_float(l);
     l->step->t[0] = integers_attribute(l, "powers", 2, 0, 255);
     need_columns(l, "powers", &l->step->t[0]);
     define(l, dtype, 1, l->step->t[0].dims[0]);
 }
-
 static void poly_map(const row *w) {
     const int64_t *power = w->s->t[0].data.i;
     for (size_t k = 0; k < w->out; k++, power += w->n) {
         double y = 1.0; /* times the last factor is that factor */
-        for (size_t j = w->n; j-- > 0;)
-            for (int64_t n = power[j]; n > 0; n--) y = rounded(w->f32, w->x[j] * y);
+        for (size_t j = w->n; j-- > 0;) for (int64_t n = power[j]; n > 0; n--) y = rounded(w->f32, w->x[j] * y);
         w->y.f[k] = y;
     }
 }
-
 /* -- interp -- */
-
 enum { OUTSIDE_CLIP, OUTSIDE_NAN, OUTSIDE_EXTEND };
-
 static void interp_check(loader *l) { /* t[0] x, t[1] y; word: outside */
     mp_dtype dtype = one_float(l);
     tensor *x = &l->step->t[0], *y = &l->step->t[1];
     tensor_attribute(l, "x", (int)dtype, 1, true, x);
-    tensor_attribute(l, "y", (int)dtype, 1, true, y);
-    need_count(l, "y", y, x->count);
+    *y = counted(l, "y", dtype, x->count);
     l->step->word = choice(l, "outside", "clip nan extend", REQUIRED);
     if (x->count < (l->step->word == OUTSIDE_EXTEND ? 2 : 1)) refuse(l->c, "It has %zu knots, too few.", x->count);
     for (size_t k = 0; k < x->count; k++) {
@@ -1914,10 +1468,8 @@ static void interp_check(loader *l) { /* t[0] x, t[1] y; word: outside */
     }
     define_alike(l, dtype);
 }
-
 static double interpolate(const step *s, double v) {
-    const double *x = s->t[0].data.f, *y = s->t[1].data.f;
-    size_t last = s->t[0].count - 1;
+    const double *x = s->t[0].data.f, *y = s->t[1].data.f; size_t last = s->t[0].count - 1;
     bool f32 = s->f32, outside = v < x[0] || v > x[last];
     if (is_nan(v)) return v;
     if (v == x[last]) return y[last];
@@ -1927,19 +1479,12 @@ static double interpolate(const step *s, double v) {
     double slope = rounded(f32, rounded(f32, y[i + 1] - y[i]) / rounded(f32, x[i + 1] - x[i]));
     return rounded(f32, slope * rounded(f32, v - x[i])) + y[i];
 }
-
-static void interp_map(const row *w) {
-    for (size_t j = 0; j < w->n; j++) w->y.f[j] = interpolate(w->s, w->x[j]);
-}
-
+static void interp_map(const row *w) { for (size_t j = 0; j < w->n; j++) w->y.f[j] = interpolate(w->s, w->x[j]); }
 /* -- pairwise -- */
-
 enum { P_DOT, P_SQEUCLIDEAN, P_EUCLIDEAN, P_MANHATTAN, P_CHEBYSHEV, P_MINKOWSKI, P_COSINE, P_RBF, P_LAPLACIAN, P_POLY, P_SIGMOID };
 enum { GAMMA, COEF0, DEGREE, EXPONENT };
-
 static void pairwise_check(loader *l) { /* table: points; per[0] their norms; word: metric; number: gamma, coef0, degree, p */
-    static const char *const names[] = {"gamma", "coef0", "degree", "p"};
-    static const double defaults[] = {1, 0, 3, 2};
+    static const char *const names[] = {"gamma", "coef0", "degree", "p"}; static const double defaults[] = {1, 0, 3, 2};
     mp_dtype dtype = one_float(l);
     tensor points = packed_matrix(l, "points", dtype);
     l->step->word = choice(l, "metric", "dot sqeuclidean euclidean manhattan chebyshev minkowski cosine rbf laplacian poly sigmoid", REQUIRED);
@@ -1948,7 +1493,6 @@ static void pairwise_check(loader *l) { /* table: points; per[0] their norms; wo
     l->step->per[0].f = take(l->c, l->keep, points.dims[0], sizeof(double));
     for (size_t k = 0; k < points.dims[0]; k++) l->step->per[0].f[k] = norm_of(L2, points.data.f + k * points.dims[1], points.dims[1]);
 }
-
 /* The distance or kernel that a sum over the columns stands for; x_norm and norm are for cosine. */
 static double finish_pair(const step *s, double sum, double x_norm, double norm) {
     const double *n = s->number;
@@ -1963,26 +1507,21 @@ static double finish_pair(const step *s, double sum, double x_norm, double norm)
     default: return sum;
     }
 }
-
 static void pairwise_map(const row *w) {
     static const int kinds[] = {DOT, SQUARES, SQUARES, ABSOLUTES, LARGEST, POWERED, DOT, SQUARES, ABSOLUTES, DOT, DOT};
-    const step *s = w->s;
-    double sums[PANEL], x_norm = s->word == P_COSINE ? norm_of(L2, w->x, w->n) : 0;
+    const step *s = w->s; double sums[PANEL], x_norm = s->word == P_COSINE ? norm_of(L2, w->x, w->n) : 0;
     for (size_t k = 0; k < w->out; k++) {
         if (k % PANEL == 0) sum_columns(kinds[s->word], s->number[EXPONENT], w->x, w->n, s->table + k * w->n, sums);
         w->y.f[k] = finish_pair(s, sums[k % PANEL], x_norm, s->per[0].f[k]);
     }
 }
-
 /* -- gaussian_ll -- */
-
 static void gaussian_ll_check(loader *l) { /* t[0] mean, t[1] var; table: log_prior - sum log(2 pi var) / 2 */
     tensor *mean = &l->step->t[0], *var = &l->step->t[1], prior;
     mp_dtype dtype = one_float(l);
     tensor_attribute(l, "mean", (int)dtype, 2, true, mean);
     tensor_attribute(l, "var", (int)dtype, 2, true, var);
-    need_columns(l, "mean", mean);
-    need_columns(l, "var", var);
+    need_columns(l, "mean", mean); need_columns(l, "var", var);
     size_t k = mean->dims[0], n = mean->dims[1];
     if (var->dims[0] != k) refuse(l->c, "Its mean has %zu rows, its var %zu.", k, var->dims[0]);
     bool has_prior = tensor_attribute(l, "log_prior", (int)dtype, 1, false, &prior);
@@ -1995,7 +1534,6 @@ static void gaussian_ll_check(loader *l) { /* t[0] mean, t[1] var; table: log_pr
         l->step->table[i] = (has_prior ? prior.data.f[i] : 0.0) - 0.5 * sum;
     }
 }
-
 static void gaussian_ll_map(const row *w) {
     const double *mean = w->s->t[0].data.f, *var = w->s->t[1].data.f;
     for (size_t k = 0; k < w->out; k++, mean += w->n, var += w->n) {
@@ -2004,33 +1542,22 @@ static void gaussian_ll_map(const row *w) {
         w->y.f[k] = w->s->table[k] - 0.5 * sum;
     }
 }
-
 /* -- knn -- */
-
 static void knn_check(loader *l) { /* t[0] targets, of rank 1: classes; size: k; word: by distance */
     step *s = l->step;
     need_dtype(l, 0, only_input(l) == MP_F64, "f64");
     size_t points = in_value(l, 0)->width, width = 0;
     s->size = (size_t)whole(l, "k", 1, (int64_t)points);
     s->word = choice(l, "weights", "uniform distance", REQUIRED);
-    if (attribute(l, "classes")) {
-        width = (size_t)whole(l, "classes", 1, (int64_t)l->limits->row);
-        s->t[0] = integers_attribute(l, "targets", 1, 0, (int64_t)width - 1);
-    } else {
-        tensor_attribute(l, "targets", MP_F64, 2, true, &s->t[0]);
-        width = s->t[0].dims[1];
-    }
+    bool classes = attribute(l, "classes") != NULL;
+    if (classes) width = (size_t)whole(l, "classes", 1, (int64_t)l->limits->row);
+    if (classes) s->t[0] = integers_attribute(l, "targets", 1, 0, (int64_t)width - 1);
+    else { tensor_attribute(l, "targets", MP_F64, 2, true, &s->t[0]); width = s->t[0].dims[1]; }
     if (s->t[0].dims[0] != points) refuse(l->c, "Its targets have %zu rows, its input %zu columns.", s->t[0].dims[0], points);
     define(l, MP_F64, 1, width);
 }
-
-static bool farther(const double *d, size_t a, size_t b) {
-    int order = compare_doubles(d[a], d[b]);
-    return order > 0 || (order == 0 && a > b);
-}
-
+static bool farther(const double *d, size_t a, size_t b) { int order = compare_doubles(d[a], d[b]); return order > 0 || (order == 0 && a > b); }
 static void swap(size_t *a, size_t *b) { size_t c = *a; *a = *b; *b = c; }
-
 /* Restores a heap of n, the farthest on top, below position i. */
 static void sink_down(const double *d, size_t *heap, size_t n, size_t i) {
     for (size_t child; (child = 2 * i + 1) < n; i = child) {
@@ -2039,7 +1566,6 @@ static void sink_down(const double *d, size_t *heap, size_t n, size_t i) {
         swap(&heap[i], &heap[child]);
     }
 }
-
 /* The k nearest of n, in ascending order. */
 static void find_nearest(const double *d, size_t n, size_t *nearest, size_t k) {
     for (size_t i = 0; i < k; i++) nearest[i] = i;
@@ -2048,12 +1574,9 @@ static void find_nearest(const double *d, size_t n, size_t *nearest, size_t k) {
         if (farther(d, nearest[0], i)) { nearest[0] = i; sink_down(d, nearest, k, 0); }
     for (size_t end = k; end-- > 1;) { swap(&nearest[0], &nearest[end]); sink_down(d, nearest, end, 0); }
 }
-
 static void knn_map(const row *w) {
-    const step *s = w->s;
-    double total = 0, *y = w->y.f;
+    const step *s = w->s; double total = 0, *y = w->y.f; bool zeros = false;
     size_t *nearest = take(w->r->c, w->r->a, s->size, sizeof *nearest);
-    bool zeros = false;
     find_nearest(w->x, w->n, nearest, s->size);
     for (size_t k = 0; k < s->size; k++) zeros |= w->x[nearest[k]] == 0;
     memset(y, 0, w->out * sizeof *y);
@@ -2065,49 +1588,36 @@ static void knn_map(const row *w) {
     }
     for (size_t j = 0; j < w->out; j++) y[j] /= total;
 }
-
 /* -- ovo_vote -- */
-
 enum { VOTES, OVR, COUPLING };
-
 static void ovo_vote_check(loader *l) { /* word: mode; t[0] prob_a, t[1] prob_b */
     static const char *const names[] = {"prob_a", "prob_b"};
     mp_dtype dtype = one_float(l);
     size_t classes = (size_t)whole(l, "classes", 2, 1 << 15), pairs = classes * (classes - 1) / 2, width = in_value(l, 0)->width;
     if (width != pairs) refuse(l->c, "Its input has rows of %zu elements; %zu classes need %zu.", width, classes, pairs);
     l->step->word = choice(l, "mode", "votes ovr coupling", REQUIRED);
-    for (size_t k = 0; l->step->word == COUPLING && k < 2; k++) {
-        tensor_attribute(l, names[k], (int)dtype, 1, true, &l->step->t[k]);
-        need_count(l, names[k], &l->step->t[k], pairs);
-    }
+    for (size_t k = 0; l->step->word == COUPLING && k < 2; k++) l->step->t[k] = counted(l, names[k], dtype, pairs);
     define(l, dtype, 1, classes);
 }
-
 static void count_votes(const row *w, bool ovr, double *sums) {
-    const double *d = w->x;
-    double *y = w->y.f;
+    const double *d = w->x; double *y = w->y.f;
     for (size_t i = 0; i < w->out; i++) y[i] = sums[i] = 0;
     for (size_t i = 0; i < w->out; i++)
         for (size_t j = i + 1; j < w->out; j++, d++) {
             y[(ovr ? !(*d < 0) : *d > 0) ? i : j] += 1; /* they part at 0, and so do libsvm and scikit-learn */
-            sums[i] += *d;
-            sums[j] -= *d;
+            sums[i] += *d; sums[j] -= *d;
         }
     for (size_t i = 0; ovr && i < w->out; i++) y[i] += sums[i] / (3 * (fabs(sums[i]) + 1));
 }
-
 /* Q of Wu, Lin and Weng (2004) from r: [n, n] each. */
 static void coupling_matrix(const double *r, double *q, size_t n) {
     for (size_t t = 0; t < n; t++) {
         double sum = 0;
-        for (size_t j = 0; j < n; j++) {
-            if (j != t) sum += r[j * n + t] * r[j * n + t];
-            q[t * n + j] = -r[j * n + t] * r[t * n + j];
-        }
+        for (size_t j = 0; j < n; j++) q[t * n + j] = -r[j * n + t] * r[t * n + j];
+        for (size_t j = 0; j < n; j++) sum += j == t ? 0 : r[j * n + t] * r[j * n + t];
         q[t * n + t] = sum;
     }
 }
-
 /* Their second method, as libsvm iterates it (docs/format.md, section 9): p [n] from q; qp is [n]. */
 static void couple(const double *q, double *p, double *qp, size_t n) {
     for (size_t t = 0; t < n; t++) p[t] = 1.0 / (double)n;
@@ -2122,26 +1632,19 @@ static void couple(const double *q, double *p, double *qp, size_t n) {
         if (!(error >= 0.005 / (double)n)) return;
         for (size_t t = 0; t < n; t++) {
             double diff = (pqp - qp[t]) / q[t * n + t];
-            p[t] += diff;
-            pqp = (pqp + diff * (diff * q[t * n + t] + 2 * qp[t])) / (1 + diff) / (1 + diff);
-            for (size_t j = 0; j < n; j++) {
-                qp[j] = (qp[j] + diff * q[t * n + j]) / (1 + diff);
-                p[j] /= 1 + diff;
-            }
+            p[t] += diff; pqp = (pqp + diff * (diff * q[t * n + t] + 2 * qp[t])) / (1 + diff) / (1 + diff);
+            for (size_t j = 0; j < n; j++) { qp[j] = (qp[j] + diff * q[t * n + j]) / (1 + diff); p[j] /= 1 + diff; }
         }
     }
 }
-
 static void ovo_vote_map(const row *w) {
-    const double *a = w->s->t[0].data.f, *b = w->s->t[1].data.f;
-    size_t n = w->out, pair = 0;
+    const double *a = w->s->t[0].data.f, *b = w->s->t[1].data.f; size_t n = w->out, pair = 0;
     double *r = take_zeroed(w->r->c, w->r->a, n * (2 * n + 1), sizeof *r), *q = r + n * n, *qp = q + n * n;
     if (w->s->word != COUPLING) { count_votes(w, w->s->word == OVR, r); return; }
     for (size_t i = 0; i < n; i++)
         for (size_t j = i + 1; j < n; j++, pair++) {
             double x = f_sigmoid(-(a[pair] * w->x[pair] + b[pair]));
-            r[i * n + j] = x < 1e-7 ? 1e-7 : x > 1 - 1e-7 ? 1 - 1e-7 : x;
-            r[j * n + i] = 1 - r[i * n + j];
+            r[i * n + j] = x < 1e-7 ? 1e-7 : x > 1 - 1e-7 ? 1 - 1e-7 : x; r[j * n + i] = 1 - r[i * n + j];
         }
     coupling_matrix(r, q, n);
     if (n > 2) couple(q, w->y.f, qp, n);
@@ -2157,11 +1660,9 @@ static void ovo_vote_map(const row *w) {
  * goes left. Places are chosen so that a pair shares a cache line with the pairs below it. */
 typedef struct small_node { float threshold; uint32_t link; } small_node; /* link: delta << 10 | column */
 typedef struct large_node { double threshold; uint32_t column, delta; } large_node;
-
 enum { LANES = 8, COLUMN_BITS = 10, SMALL_COLUMNS = 1 << COLUMN_BITS, SMALL_PLACES = 1 << (32 - COLUMN_BITS) };
 enum { NAN_ERROR, NAN_LEFT, NAN_RIGHT, NAN_NODE };
 #define CATEGORICAL UINT32_C(0x80000000) /* a flag of large_node.column; the threshold is the number of a set */
-
 typedef struct forest {
     bool              f32, lt, acc32, mean, by_value; /* x rounded to f32; cmp; dtype of the sum; walk node by node, see below */
     int               missing;
@@ -2172,45 +1673,36 @@ typedef struct forest {
     const double     *table, *init;          /* [k, leaf_width]; [width] */
     const int64_t    *set_start, *set;       /* set s is set[set_start[s]] .. set[set_start[s + 1] - 1] */
 } forest;
-
 /* The attributes while a forest is packed. Nodes are numbered in preorder: the left child of i is i + 1. */
 typedef struct planting {
     loader  *l;
     forest  *f;
     tensor   start, feature, threshold, right, missing_left, category;
     size_t   nodes, inner, leaves;
-    uint32_t *number;    /* [nodes] the number of an inner node among the inner ones, of a leaf among the leaves */
-    uint32_t *place;     /* [nodes of the largest tree] */
-    uint32_t *stack;     /* [2 x nodes of the largest tree + 4] */
-    const int64_t *leaf; /* [leaves] row of the table; NULL: the leaf's own number */
+    uint32_t *number;         /* [nodes] the number of an inner node among the inner ones, of a leaf among the leaves */
+    uint32_t *place, *stack;  /* [nodes of the largest tree]; [2 x as many + 4] */
+    const int64_t *leaf;      /* [leaves] row of the table; NULL: the leaf's own number */
 } planting;
-
 static size_t tree_start(const planting *p, size_t t) { return t < p->f->trees ? (size_t)p->start.data.i[t] : p->nodes; }
 static bool is_leaf(const planting *p, size_t node) { return p->feature.data.i[node] < 0; }
-
 /* Checks that a tree is one preorder, and finds the least depth of its leaves. */
 static uint32_t check_tree(planting *p, size_t t) {
     size_t first = tree_start(p, t), end = tree_start(p, t + 1), open = 1;
     uint32_t least = UINT32_MAX, *ends = p->stack; /* of the subtrees that are open: where they end, and how deep they begin */
-    ends[0] = (uint32_t)(end - first);
-    ends[1] = 0;
+    ends[0] = (uint32_t)(end - first); ends[1] = 0;
     for (size_t i = first; i < end; i++) {
         uint32_t *top = ends + 2 * (open - 1), here = (uint32_t)(i - first), level = top[1];
         if (is_leaf(p, i)) {
             if (top[0] != here + 1) refuse(p->l->c, "Node %u of tree %zu is a leaf where its subtree has to go on.", here, t);
             if (level < least) least = level;
-            open--;
-            continue;
+            open--; continue;
         }
         int64_t right = p->right.data.i[p->number[i]];
         if (right <= (int64_t)here + 1 || right >= (int64_t)top[0]) refuse(p->l->c, "Node %u of tree %zu has no right child in its subtree.", here, t);
-        top[1] = top[3] = level + 1;
-        top[2] = (uint32_t)right;
-        open++;
+        top[1] = top[3] = level + 1; top[2] = (uint32_t)right; open++;
     }
     return least;
 }
-
 /* Chooses the places of a tree's nodes: the root at 0, and pairs of children behind it, as many generations in one line of
  * `line` pairs as fit. Returns the number of places. */
 static size_t lay_out(planting *p, size_t t, size_t line) {
@@ -2225,32 +1717,25 @@ static size_t lay_out(planting *p, size_t t, size_t line) {
         for (; head < tail && room; head++) {
             if (is_leaf(p, first + near[head])) continue;
             uint32_t left = near[head] + 1, right = (uint32_t)p->right.data.i[p->number[first + near[head]]];
-            p->place[near[tail++] = left] = (uint32_t)next++;
-            p->place[near[tail++] = right] = (uint32_t)next++;
-            room--;
+            p->place[near[tail++] = left] = (uint32_t)next++; p->place[near[tail++] = right] = (uint32_t)next++; room--;
         }
         while (head < tail) p->stack[waiting++] = near[--tail];
     }
     return next;
 }
-
 /* The column an inner node reads, which says where NaN goes, and its threshold for `x <= threshold`. */
 static large_node inner_node(planting *p, size_t node) {
-    forest *f = p->f;
-    size_t k = p->number[node], column = (size_t)p->feature.data.i[node];
-    bool left = f->missing == NAN_LEFT || (f->missing == NAN_NODE && p->missing_left.data.i[k]);
-    double t = p->threshold.data.f[k];
+    forest *f = p->f; size_t k = p->number[node], column = (size_t)p->feature.data.i[node];
+    bool left = f->missing == NAN_LEFT || (f->missing == NAN_NODE && p->missing_left.data.i[k]); double t = p->threshold.data.f[k];
     if (f->lt) t = t == -INFINITY ? NAN : f->f32 ? (double)nextafterf((float)t, -INFINITY) : nextafter(t, -INFINITY);
     f->by_value |= left && is_nan(t); /* only then the column of -infinity would go right */
     large_node packed = {t, (uint32_t)(left ? f->d + 1 + column : column), 0};
     if (p->category.data.i && p->category.data.i[k] >= 0) {
         if (p->threshold.data.f[k] != 0) refuse(p->l->c, "Its inner node %zu has a category and a threshold that is not 0.", k);
-        packed = (large_node){(double)p->category.data.i[k], packed.column | CATEGORICAL, 0};
-        f->by_value = true;
+        packed = (large_node){(double)p->category.data.i[k], packed.column | CATEGORICAL, 0}; f->by_value = true;
     }
     return packed;
 }
-
 /* Writes the nodes of a tree to one of two arrays. */
 static void pack_tree(planting *p, size_t t, small_node *small, large_node *large) {
     size_t first = tree_start(p, t), end = tree_start(p, t + 1);
@@ -2264,16 +1749,11 @@ static void pack_tree(planting *p, size_t t, small_node *small, large_node *larg
         if (is_leaf(p, i)) memcpy(&small[place].threshold, &leaf, sizeof leaf); /* the bits of a tiny number */
     }
 }
-
 static void pack_forest(planting *p) {
-    context *c = p->l->c;
-    forest *f = p->f;
-    bool small = f->f32 && f->columns <= SMALL_COLUMNS && !p->category.data.i;
-    uint32_t *root = take(c, p->l->keep, f->trees, sizeof *root);
-    size_t places = 0, largest = SIZE_MAX, node = 0;
+    context *c = p->l->c; forest *f = p->f; bool small = f->f32 && f->columns <= SMALL_COLUMNS && !p->category.data.i;
+    uint32_t *root = take(c, p->l->keep, f->trees, sizeof *root); size_t places = 0, largest = SIZE_MAX, node = 0;
     while (largest > SMALL_PLACES) { /* once more for large nodes if a tree is too large for small ones */
-        node = small ? sizeof(small_node) : sizeof(large_node);
-        places = largest = 0;
+        node = small ? sizeof(small_node) : sizeof(large_node); places = largest = 0;
         for (size_t t = 0; t < f->trees; t++) {
             size_t n = lay_out(p, t, CACHE_LINE / node / 2), line = CACHE_LINE / node;
             root[t] = (uint32_t)places;
@@ -2290,35 +1770,24 @@ static void pack_forest(planting *p) {
         lay_out(p, t, CACHE_LINE / node / 2);
         pack_tree(p, t, small ? (small_node *)nodes + root[t] : NULL, small ? NULL : (large_node *)nodes + root[t]);
     }
-    f->small = small ? nodes : NULL;
-    f->large = small ? NULL : nodes;
-    f->root = root;
+    f->small = small ? nodes : NULL; f->large = small ? NULL : nodes; f->root = root;
 }
-
 static void read_nodes(planting *p, mp_dtype dtype) {
-    loader *l = p->l;
-    forest *f = p->f;
-    p->feature = integers_attribute(l, "feature", 1, -1, (int64_t)f->d - 1);
-    p->nodes = p->feature.count;
+    loader *l = p->l; forest *f = p->f;
+    p->feature = integers_attribute(l, "feature", 1, -1, (int64_t)f->d - 1); p->nodes = p->feature.count;
     if (p->nodes > UINT32_MAX / 4) refuse(l->c, "It has more nodes than this reader counts.");
-    p->start = integers_attribute(l, "start", 1, 0, (int64_t)p->nodes - 1);
-    f->trees = p->start.count;
+    p->start = integers_attribute(l, "start", 1, 0, (int64_t)p->nodes - 1); f->trees = p->start.count;
     if (f->trees == 0 || p->start.data.i[0] != 0) refuse(l->c, "Its attribute \"start\" does not begin with 0.");
     for (size_t t = 1; t < f->trees; t++)
         if (p->start.data.i[t] <= p->start.data.i[t - 1]) refuse(l->c, "Its attribute \"start\" does not ascend strictly at %zu.", t);
     p->number = take(l->c, l->scratch, p->nodes, sizeof *p->number);
     for (size_t i = 0; i < p->nodes; i++) p->number[i] = (uint32_t)(is_leaf(p, i) ? p->leaves++ : p->inner++);
-    tensor_attribute(l, "threshold", (int)dtype, 1, true, &p->threshold);
-    need_count(l, "threshold", &p->threshold, p->inner);
+    p->threshold = counted(l, "threshold", dtype, p->inner);
     for (size_t k = 0; k < p->inner; k++)
         if (is_nan(p->threshold.data.f[k])) refuse(l->c, "Its threshold %zu is NaN.", k);
-    p->right = integers_attribute(l, "right", 1, 0, (int64_t)p->nodes);
-    need_count(l, "right", &p->right, p->inner);
-    if (f->missing != NAN_NODE) return;
-    p->missing_left = integers_attribute(l, "missing_left", 1, 0, 1);
-    need_count(l, "missing_left", &p->missing_left, p->inner);
+    p->right = counted_integers(l, "right", 0, (int64_t)p->nodes, p->inner);
+    if (f->missing == NAN_NODE) p->missing_left = counted_integers(l, "missing_left", 0, 1, p->inner);
 }
-
 /* Ascending sets of categories. set_start gets the end of the last set behind it. */
 static void read_sets(planting *p, arena *keep) {
     loader *l = p->l;
@@ -2327,8 +1796,7 @@ static void read_sets(planting *p, arena *keep) {
     tensor set = integers_attribute(l, "set", 1, 0, INT64_MAX);
     l->keep = l->scratch;
     tensor start = integers_attribute(l, "set_start", 1, 0, (int64_t)set.count);
-    p->category = integers_attribute(l, "category", 1, -1, (int64_t)start.count - 1);
-    need_count(l, "category", &p->category, p->inner);
+    p->category = counted_integers(l, "category", -1, (int64_t)start.count - 1, p->inner);
     int64_t *starts = take(l->c, keep, start.count + 1, sizeof *starts);
     for (size_t s = 0; s <= start.count; s++) starts[s] = s < start.count ? start.data.i[s] : (int64_t)set.count;
     if (starts[0] != 0) refuse(l->c, "Its category sets do not begin at 0.");
@@ -2337,27 +1805,19 @@ static void read_sets(planting *p, arena *keep) {
         for (int64_t k = starts[s] + 1; k < starts[s + 1]; k++)
             if (set.data.i[k] <= set.data.i[k - 1]) refuse(l->c, "Its category set %zu does not ascend.", s);
     }
-    p->f->set = set.data.i;
-    p->f->set_start = starts;
+    p->f->set = set.data.i; p->f->set_start = starts;
 }
-
 static void read_leaves(planting *p, arena *keep) {
-    loader *l = p->l;
-    forest *f = p->f;
-    mp_dtype acc = f->acc32 ? MP_F32 : MP_F64;
-    tensor table;
+    loader *l = p->l; forest *f = p->f; mp_dtype acc = f->acc32 ? MP_F32 : MP_F64; tensor table;
     f->width = f->leaf_width = attribute(l, "leaf_width") ? (size_t)whole(l, "leaf_width", 1, (int64_t)l->limits->row) : 1;
     l->keep = keep;
     bool by_row = tensor_attribute(l, "leaf_table", (int)acc, 1, false, &table);
     if (!by_row) tensor_attribute(l, "leaf", (int)acc, 1, true, &table);
-    l->keep = l->scratch;
-    f->table = table.data.f;
+    l->keep = l->scratch; f->table = table.data.f;
     if (by_row) {
         size_t rows = table.count / f->leaf_width;
         if (rows * f->leaf_width != table.count || rows > UINT32_MAX / 4) refuse(l->c, "Its leaf_table is not made of rows of %zu.", f->leaf_width);
-        tensor leaf = integers_attribute(l, "leaf", 1, 0, (int64_t)rows - 1);
-        need_count(l, "leaf", &leaf, p->leaves);
-        p->leaf = leaf.data.i;
+        p->leaf = counted_integers(l, "leaf", 0, (int64_t)rows - 1, p->leaves).data.i;
     } else {
         need_count(l, "leaf", &table, product(l, p->leaves, f->leaf_width));
     }
@@ -2366,33 +1826,21 @@ static void read_leaves(planting *p, arena *keep) {
     if (!attribute(l, "class")) return;
     if (f->leaf_width != 1) refuse(l->c, "It has the attribute \"class\" and leaves of %zu elements; 1 is needed.", f->leaf_width);
     f->width = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
-    tensor target = integers_attribute(l, "class", 1, 0, (int64_t)f->width - 1);
-    need_count(l, "class", &target, f->trees);
+    tensor target = counted_integers(l, "class", 0, (int64_t)f->width - 1, f->trees);
     for (size_t t = 0; t < f->trees; t++) targets[t] = (uint32_t)target.data.i[t];
 }
-
 static void tree_ensemble_check(loader *l) {
-    arena *keep = l->keep;
-    mark before = mark_arena(l->scratch);
-    forest *f = take_zeroed(l->c, keep, 1, sizeof *f);
+    arena *keep = l->keep; mark before = mark_arena(l->scratch); forest *f = take_zeroed(l->c, keep, 1, sizeof *f);
     planting p = {.l = l, .f = f};
-    arity(l, 1, 2);
-    need_float(l, 0);
+    arity(l, 1, 2); need_float(l, 0);
     mp_dtype dtype = step_dtype(l);
-    l->step->forest = f;
-    f->f32 = dtype == MP_F32;
-    f->lt = choice(l, "cmp", "le lt", 0);
-    f->missing = choice(l, "missing", "error left right node", NAN_ERROR);
-    f->acc32 = choice(l, "acc", "f64 f32", 0);
-    f->mean = choice(l, "aggregate", "sum mean", 0);
-    f->d = in_value(l, 0)->width;
+    l->step->forest = f; f->f32 = dtype == MP_F32; f->lt = choice(l, "cmp", "le lt", 0);
+    f->missing = choice(l, "missing", "error left right node", NAN_ERROR); f->acc32 = choice(l, "acc", "f64 f32", 0);
+    f->mean = choice(l, "aggregate", "sum mean", 0); f->d = in_value(l, 0)->width;
     f->columns = f->missing == NAN_LEFT || f->missing == NAN_NODE ? 2 * f->d + 1 : f->d + 1;
     mp_dtype acc = f->acc32 ? MP_F32 : MP_F64;
     l->keep = l->scratch; /* the arrays only pass through */
-    read_nodes(&p, dtype);
-    read_sets(&p, keep);
-    read_leaves(&p, keep);
-    l->keep = keep;
+    read_nodes(&p, dtype); read_sets(&p, keep); read_leaves(&p, keep); l->keep = keep;
     tensor init = {.count = 0};
     if (tensor_attribute(l, "init", (int)acc, 1, false, &init)) need_count(l, "init", &init, f->width);
     f->init = init.data.f;
@@ -2403,17 +1851,13 @@ static void tree_ensemble_check(loader *l) {
     size_t largest = 0;
     for (size_t t = 0; t < f->trees; t++)
         if (tree_start(&p, t + 1) - tree_start(&p, t) > largest) largest = tree_start(&p, t + 1) - tree_start(&p, t);
-    p.place = take(l->c, l->scratch, largest, sizeof *p.place);
-    p.stack = take(l->c, l->scratch, 2 * largest + 4, sizeof *p.stack);
+    p.place = take(l->c, l->scratch, largest, sizeof *p.place); p.stack = take(l->c, l->scratch, 2 * largest + 4, sizeof *p.stack);
     uint32_t *depth = take(l->c, keep, f->trees, sizeof *depth);
     for (size_t t = 0; t < f->trees; t++) depth[t] = check_tree(&p, t);
-    f->depth = depth;
-    pack_forest(&p);
-    reset_arena(l->scratch, before);
+    f->depth = depth; pack_forest(&p); reset_arena(l->scratch, before);
 }
 
 /* -- walking -- */
-
 /* Eight walks at once: lane k begins at node[k], and finds column j of its row at x[8 j + k]. node[k] becomes the leaf it
  * reaches. No leaf is nearer than `sure` steps. */
 #define BEGIN(k) uint32_t i##k = node[k];
@@ -2439,17 +1883,14 @@ static void walk_large(const large_node *nodes, const double *x, uint32_t sure, 
     do { going = 0; EIGHT(LARGE_WATCHED) } while (going);
     EIGHT(FINISH)
 }
-
 static void walk(const forest *f, const void *group, uint32_t sure, uint32_t node[LANES]) {
     if (f->small) walk_small(f->small, group, sure, node);
     else walk_large(f->large, group, sure, node);
 }
-
 static large_node node_at(const forest *f, size_t i) {
     if (f->large) return f->large[i];
     return (large_node){(double)f->small[i].threshold, f->small[i].link & (SMALL_COLUMNS - 1), f->small[i].link >> COLUMN_BITS};
 }
-
 static bool in_set(const forest *f, size_t s, double x) {
     if (!(x >= 0 && x < 0x1p63) || trunc(x) != x) return false;
     int64_t wanted = (int64_t)x, low = f->set_start[s], end = f->set_start[s + 1];
@@ -2460,21 +1901,17 @@ static bool in_set(const forest *f, size_t s, double x) {
     }
     return low < end && f->set[low] == wanted;
 }
-
 /* One walk that looks at every value: for categories, and to find a NaN that a tree does not accept. */
 static uint32_t walk_by_value(runner *r, const step *s, uint32_t i, const double *x, size_t row) {
     const forest *f = s->forest;
     for (large_node n; (n = node_at(f, i)).delta;) {
-        size_t at = n.column & ~CATEGORICAL;
-        bool left = at > f->d;
-        double v = rounded(f->f32, x[left ? at - f->d - 1 : at]);
+        size_t at = n.column & ~CATEGORICAL; bool left = at > f->d; double v = rounded(f->f32, x[left ? at - f->d - 1 : at]);
         if (!is_nan(v)) left = n.column & CATEGORICAL ? in_set(f, (size_t)n.threshold, v) : v <= n.threshold;
         else if (f->missing == NAN_ERROR) refuse_row(r, s, row, "%s", "a tree reads NaN, which this model does not accept.");
         i += n.delta + !left;
     }
     return i;
 }
-
 static void add_leaf(const forest *f, size_t tree, uint32_t node, double *sum) {
     uint32_t number;
     if (f->small) memcpy(&number, &f->small[node].threshold, sizeof number);
@@ -2483,11 +1920,9 @@ static void add_leaf(const forest *f, size_t tree, uint32_t node, double *sum) {
     if (f->leaf_width == 1) sum += f->target[tree];
     for (size_t k = 0; k < f->leaf_width; k++) sum[k] = rounded(f->acc32, sum[k] + leaf[k]);
 }
-
 /* A group of eight lanes: [columns][8] of float or double. Lane k gets the row x[k]. */
 static void fill_lanes(const forest *f, void *group, const double *const x[LANES]) {
-    float *small = group;
-    double *large = group;
+    float *small = group; double *large = group;
     for (size_t j = 0; j < f->columns; j++)
         for (size_t k = 0; k < LANES; k++) {
             double v = j == f->d ? -INFINITY : x[k][j > f->d ? j - f->d - 1 : j];
@@ -2496,7 +1931,6 @@ static void fill_lanes(const forest *f, void *group, const double *const x[LANES
             else large[j * LANES + k] = rounded(f->f32, v);
         }
 }
-
 /* One row, eight trees at once. */
 static void run_row(const forest *f, const double *x, double *y, void *group) {
     const double *const lanes[LANES] = {x, x, x, x, x, x, x, x};
@@ -2512,12 +1946,8 @@ static void run_row(const forest *f, const double *x, double *y, void *group) {
         for (size_t k = 0; k < LANES && t + k < f->trees; k++) add_leaf(f, t + k, node[k], y);
     }
 }
-
 static void tree_ensemble_run(runner *r, const step *s) {
-    const forest *f = s->forest;
-    io b = io_of(r, s);
-    const double *x = b.x.f;
-    double *y = b.y.f;
+    const forest *f = s->forest; io b = io_of(r, s); const double *x = b.x.f; double *y = b.y.f;
     size_t d = f->d, stride = f->columns * LANES * (f->small ? sizeof(float) : sizeof(double)), groups = f->by_value ? 0 : r->rows / LANES;
     for (size_t i = 0; i < b.n; i++) y[i] = s->n_in == 2 ? in_column(r, s, 1).f[i] : f->init ? f->init[i % f->width] : 0.0;
     for (size_t i = 0; i < r->rows; i++) {
@@ -2547,77 +1977,40 @@ static void tree_ensemble_run(runner *r, const step *s) {
 
 /* ==== 7 Model ===================================================================================================== */
 
+#define RUN(op) {#op, op##_check, op##_run, NULL}
+#define MAP(op) {#op, op##_check, map_rows, op##_map}
 static const op OPS[] = {
-    {"concat", concat_check, concat_run, NULL},
-    {"select", select_check, select_run, NULL},
-    {"cast", cast_check, cast_run, NULL},
-    {"constant", constant_check, constant_run, NULL},
-    {"impute", impute_check, impute_run, NULL},
-    {"is_missing", is_missing_check, is_missing_run, NULL},
-    {"lookup", lookup_check, lookup_run, NULL},
-    {"onehot", onehot_check, onehot_run, NULL},
-    {"bucketize", bucketize_check, bucketize_run, NULL},
-    {"scale", scale_check, map_rows, scale_map},
-    {"clip", clip_check, map_rows, clip_map},
-    {"unary", unary_check, unary_run, NULL},
-    {"binary", binary_check, binary_run, NULL},
-    {"where", where_check, where_run, NULL},
-    {"linear", linear_check, linear_run, NULL},
-    {"softmax", softmax_check, map_rows, softmax_map},
-    {"log_softmax", softmax_check, map_rows, log_softmax_map},
-    {"normalize", normalize_check, map_rows, normalize_map},
-    {"reduce", reduce_check, map_rows, reduce_map},
-    {"two_class", two_class_check, map_rows, two_class_map},
-    {"take", take_check, take_run, NULL},
-    {"poly", poly_check, map_rows, poly_map},
-    {"interp", interp_check, map_rows, interp_map},
-    {"pairwise", pairwise_check, map_rows, pairwise_map},
-    {"tree_ensemble", tree_ensemble_check, tree_ensemble_run, NULL},
-    {"gaussian_ll", gaussian_ll_check, map_rows, gaussian_ll_map},
-    {"knn", knn_check, map_rows, knn_map},
-    {"ovo_vote", ovo_vote_check, map_rows, ovo_vote_map},
-};
-
+    RUN(concat), RUN(select), RUN(cast), RUN(constant), RUN(impute), RUN(is_missing), RUN(lookup), RUN(onehot), RUN(bucketize),
+    MAP(scale), MAP(clip), RUN(unary), RUN(binary), RUN(where), RUN(linear), MAP(softmax), MAP(log_softmax), MAP(normalize),
+    MAP(reduce), MAP(two_class), RUN(take), MAP(poly), MAP(interp), MAP(pairwise), RUN(tree_ensemble), MAP(gaussian_ll), MAP(knn),
+    MAP(ovo_vote)};
 enum { BLOCK_ELEMENTS = 1 << 22, LARGEST_BLOCK_ROWS = 2048, DEEPEST = 512 };
-
 static const op *find_op(mp_string name) {
-    for (size_t i = 0; i < LENGTH(OPS); i++)
-        if (same_string(name, literal(OPS[i].name))) return &OPS[i];
+    for (size_t i = 0; i < LENGTH(OPS); i++) if (same_string(name, literal(OPS[i].name))) return &OPS[i];
     return NULL;
 }
 
 /* -- loading -- */
-
 /* The objects of an array, which holds nothing else. */
 static const json *need_objects(loader *l, const json *root, const char *key) {
     const json *array = need_kind(l, root, key, J_ARRAY, "an array");
     if (array->kinds & ~(unsigned)J_OBJECT) refuse(l->c, "The key \"%s\" holds something that is not an object.", key);
     return array;
 }
-
 static void check_header(loader *l, const json *root) {
     if (!same_string(need_string(l, root, "format"), literal("modelport"))) refuse(l->c, "Its format is not \"modelport\".");
-    mp_string version = need_string(l, root, "version");
-    size_t major = 0, i;
+    mp_string version = need_string(l, root, "version"); size_t major = 0, i;
     while (major < version.size && is_digit(version.data[major])) major++;
     bool well_formed = major > 0 && major + 1 < version.size && version.data[major] == '.';
     for (i = major + 1; well_formed && i < version.size; i++) well_formed = is_digit(version.data[i]);
     if (!well_formed) refuse(l->c, "Its version %s is not \"1.\" and a number.", quote(version).text);
-    if (major != 1 || version.data[0] != '1')
-        fail(l->c, MP_UNSUPPORTED, "Its version is %s; this reader knows version 1.", quote(version).text);
+    if (major != 1 || version.data[0] != '1') fail(l->c, MP_UNSUPPORTED, "Its version is %s; this reader knows version 1.", quote(version).text);
 }
-
-/* Fills listed[] with how often `requires` names each op; names all that are not implemented. */
+/* Fills listed[] with what `requires` names; names all that are not implemented. */
 static void check_requires(loader *l, const json *root, bool listed[LENGTH(OPS)]) {
-    size_t n, used = 0;
-    arena *keep = l->keep;
-    l->keep = l->scratch;
-    const mp_string *names = read_strings(l, need(l, root, "requires"), &n);
-    l->keep = keep;
-    char unknown[320] = "";
+    size_t n, used = 0; const mp_string *names = read_strings(l, l->scratch, need(l, root, "requires"), &n); char unknown[320] = "";
     for (size_t i = 0; i < n; i++)
-        if (!find_op(names[i]) && used < sizeof unknown - 70)
-            used += (size_t)sprintf(unknown + used, "%s%s", used ? ", " : "", quote(names[i]).text);
+        if (!find_op(names[i]) && used < sizeof unknown - 70) used += (size_t)sprintf(unknown + used, "%s%s", used ? ", " : "", quote(names[i]).text);
     if (used) fail(l->c, MP_UNSUPPORTED, "It requires what this reader does not implement: %s.", unknown);
     for (size_t i = 0; i < n; i++) {
         bool *entry = &listed[find_op(names[i]) - OPS];
@@ -2625,59 +2018,43 @@ static void check_requires(loader *l, const json *root, bool listed[LENGTH(OPS)]
         *entry = true;
     }
 }
-
 static void load_features(loader *l, const json *features, mp_input *in) {
     size_t n;
-    in->features = read_strings(l, features, &n);
+    in->features = read_strings(l, l->keep, features, &n);
     if (in->rank != 1 || n != in->width) refuse(l->c, "It has %zu features for rows of %zu elements.", n, in->width);
     directory d = new_directory(l->c, l->scratch, MP_STR, (column){(void *)in->features}, n);
     if (find_twice(&d) != NOT_FOUND) refuse(l->c, "Two of its features are %s.", quote(in->features[find_twice(&d)]).text);
 }
-
 static void load_input(loader *l, const json *object, mp_input *in) {
-    in->name = keep_string(l->c, l->keep, need_string(l, object, "name"));
-    locate(l->c, "input %s", quote(in->name).text);
+    in->name = keep_string(l->c, l->keep, need_string(l, object, "name")); locate(l->c, "input %s", quote(in->name).text);
     if (in->name.size == 0) refuse(l->c, "Its name is empty.");
     in->dtype = dtype_named(l, need_string(l, object, "dtype"));
-    if (is_integer(in->dtype) && in->dtype != MP_I64)
-        refuse(l->c, "Its dtype is %s; f64, f32, i64, bool or str is needed.", DTYPES[in->dtype].name);
-    const json *shape = need_kind(l, object, "shape", J_ARRAY, "an array"), *features = member(object, "features");
-    if (shape->count > 1 || (shape->kinds & ~(unsigned)J_NUMBER)) refuse(l->c, "Its shape is not [] or [w].");
-    in->rank = (int)shape->count;
-    in->width = 1;
-    if (in->rank) {
-        const char *at = shape->text + 1;
-        int64_t width;
-        while (*at != '-' && !is_digit(*at)) at++;
-        if (!read_integer(at, l->end, &at, &width) || width < 0) refuse(l->c, "Its shape is not [] or [w].");
-        if ((uint64_t)width > l->limits->row)
-            refuse(l->c, "Its rows have %" PRId64 " elements, more than the limit of %zu.", width, l->limits->row);
-        in->width = (size_t)width;
-    }
+    if (is_integer(in->dtype) && in->dtype != MP_I64) refuse(l->c, "Its dtype is %s; f64, f32, i64, bool or str is needed.", DTYPES[in->dtype].name);
+    tensor shape = read_tensor(l, need_kind(l, object, "shape", J_ARRAY, "an array"), MP_I64, "shape");
+    const json *features = member(object, "features");
+    in->rank = (int)shape.count; in->width = 1;
+    if (shape.rank != 1 || shape.count > 1 || (shape.count == 1 && shape.data.i[0] < 0)) refuse(l->c, "Its shape is not [] or [w].");
+    if (in->rank) in->width = (size_t)shape.data.i[0];
+    if (in->width > l->limits->row) refuse(l->c, "Its rows have %zu elements, more than the limit of %zu.", in->width, l->limits->row);
     in->missing = member(object, "missing") ? (mp_missing)need_word(l, object, "missing", "error nan null") : MP_MISSING_ERROR;
     if ((in->missing == MP_MISSING_NAN && !is_float(in->dtype)) || (in->missing == MP_MISSING_NULL && in->dtype != MP_STR))
         refuse(l->c, "Its dtype %s cannot be missing as \"%s\".", DTYPES[in->dtype].name, in->missing == MP_MISSING_NAN ? "nan" : "null");
     if (features) load_features(l, features, in);
     refuse_unread(l->c, object);
 }
-
 /* Inputs, and the names of all values. */
 static void load_names(loader *l, const json *inputs, const json *steps) {
     mp_model *m = l->model;
-    m->n_inputs = inputs->count;
-    m->n_steps = steps->count;
-    m->n_values = m->n_inputs + m->n_steps;
+    m->n_inputs = inputs->count; m->n_steps = steps->count; m->n_values = m->n_inputs + m->n_steps;
     if (m->n_inputs == 0) refuse(l->c, "It has no input.");
     if (m->n_steps > l->limits->steps) refuse(l->c, "It has %zu steps, more than the limit of %zu.", m->n_steps, l->limits->steps);
     m->inputs = take_zeroed(l->c, l->keep, m->n_inputs, sizeof *m->inputs);
     m->steps = take_zeroed(l->c, l->keep, m->n_steps, sizeof *m->steps);
     m->values = take_zeroed(l->c, l->keep, m->n_values, sizeof *m->values);
-    mp_string *names = take(l->c, l->keep, m->n_values, sizeof *names);
-    const json *object = inputs->child;
+    mp_string *names = take(l->c, l->keep, m->n_values, sizeof *names); const json *object = inputs->child;
     for (size_t i = 0; i < m->n_inputs; i++, object = object->next) {
         mp_input *in = &m->inputs[i];
-        load_input(l, object, in);
-        m->values[i] = (value){in->name, in->dtype, in->rank, in->width};
+        load_input(l, object, in); m->values[i] = (value){in->name, in->dtype, in->rank, in->width};
     }
     object = steps->child;
     for (size_t i = 0; i < m->n_steps; i++, object = object->next) {
@@ -2691,47 +2068,33 @@ static void load_names(loader *l, const json *inputs, const json *steps) {
     m->by_name = new_directory(l->c, l->keep, MP_STR, (column){names}, m->n_values);
     if (find_twice(&m->by_name) != NOT_FOUND) refuse(l->c, "The name %s is defined twice.", quote(names[find_twice(&m->by_name)]).text);
 }
-
 static void add_to_total(loader *l, size_t *total, size_t width) {
     *total += width;
     if (*total > l->limits->total) refuse(l->c, "The values of one row have more than %zu elements together.", l->limits->total);
 }
-
 static void load_step(loader *l, const json *object, size_t index, bool used[LENGTH(OPS)]) {
-    mp_model *m = l->model;
-    step *s = &m->steps[index];
-    l->step = s;
-    l->json = object;
-    s->out = m->n_inputs + index;
+    mp_model *m = l->model; step *s = &m->steps[index];
+    l->step = s; l->json = object; s->out = m->n_inputs + index;
     mp_string name = need_string(l, object, "op");
-    locate(l->c, "step %s (%s)", quote(m->values[s->out].name).text, quote(name).text);
-    s->op = find_op(name);
+    locate(l->c, "step %s (%s)", quote(m->values[s->out].name).text, quote(name).text); s->op = find_op(name);
     if (!s->op) refuse(l->c, "Its op is not listed in \"requires\".");
     used[s->op - OPS] = true;
-    arena *keep = l->keep;
-    l->keep = l->scratch;
-    const mp_string *names = read_strings(l, need(l, object, "in"), &s->n_in);
-    l->keep = keep;
+    const mp_string *names = read_strings(l, l->scratch, need(l, object, "in"), &s->n_in);
     s->in = take(l->c, l->keep, s->n_in, sizeof *s->in);
     for (size_t k = 0; k < s->n_in; k++) {
         ptrdiff_t found = find_name(&m->by_name, names[k]);
-        if (found == NOT_FOUND || (size_t)found >= s->out)
-            refuse(l->c, "It reads %s, which nothing before it defines.", quote(names[k]).text);
+        if (found == NOT_FOUND || (size_t)found >= s->out) refuse(l->c, "It reads %s, which nothing before it defines.", quote(names[k]).text);
         s->in[k] = (size_t)found;
     }
     s->op->check(l);
     refuse_unread(l->c, object);
 }
-
 static void load_steps(loader *l, const json *steps, const bool listed[LENGTH(OPS)]) {
-    mp_model *m = l->model;
-    bool used[LENGTH(OPS)] = {false};
-    size_t total = 0;
+    mp_model *m = l->model; bool used[LENGTH(OPS)] = {false}; size_t total = 0;
     for (size_t i = 0; i < m->n_inputs; i++) add_to_total(l, &total, m->inputs[i].width);
     const json *object = steps->child;
     for (size_t i = 0; i < m->n_steps; i++, object = object->next) {
-        load_step(l, object, i, used);
-        add_to_total(l, &total, m->values[m->n_inputs + i].width);
+        load_step(l, object, i, used); add_to_total(l, &total, m->values[m->n_inputs + i].width);
     }
     locate(l->c, "%s", "");
     for (size_t i = 0; i < LENGTH(OPS); i++)
@@ -2741,64 +2104,46 @@ static void load_steps(loader *l, const json *steps, const bool listed[LENGTH(OP
     if (m->block_rows > LARGEST_BLOCK_ROWS) m->block_rows = LARGEST_BLOCK_ROWS;
     if (m->block_rows == 0) m->block_rows = 1;
 }
-
 static void load_classes(loader *l, const json *classes, mp_output *out) {
     if (classes->kind != J_ARRAY) refuse(l->c, "Its classes are not an array.");
     bool strings = !(classes->kinds & ~(unsigned)J_STRING), numbers = classes->kinds == J_NUMBER;
     bool booleans = classes->kinds && !(classes->kinds & ~(unsigned)J_BOOL);
     if (!strings && !numbers && !booleans) refuse(l->c, "Its classes are not all strings, all integers or all booleans.");
-    if (out->rank == 1 && classes->count != out->width)
-        refuse(l->c, "It has %zu classes for rows of %zu elements.", classes->count, out->width);
+    if (out->rank == 1 && classes->count != out->width) refuse(l->c, "It has %zu classes for rows of %zu elements.", classes->count, out->width);
     tensor t = read_tensor(l, classes, strings ? MP_STR : numbers ? MP_I64 : MP_BOOL, "classes");
-    out->n_classes = t.count;
-    out->class_booleans = booleans;
+    out->n_classes = t.count; out->class_booleans = booleans;
     if (strings) out->class_strings = t.data.s;
     else out->class_integers = t.data.i;
 }
-
 static void load_output(loader *l, const json *object, size_t index) {
-    mp_model *m = l->model;
-    mp_output *out = &m->outputs[index];
-    out->name = keep_string(l->c, l->keep, need_string(l, object, "name"));
-    locate(l->c, "output %s", quote(out->name).text);
+    mp_model *m = l->model; mp_output *out = &m->outputs[index];
+    out->name = keep_string(l->c, l->keep, need_string(l, object, "name")); locate(l->c, "output %s", quote(out->name).text);
     if (out->name.size == 0) refuse(l->c, "Its name is empty.");
-    mp_string from = need_string(l, object, "from");
-    ptrdiff_t found = find_name(&m->by_name, from);
+    mp_string from = need_string(l, object, "from"); ptrdiff_t found = find_name(&m->by_name, from);
     if (found == NOT_FOUND) refuse(l->c, "It comes from %s, which nothing defines.", quote(from).text);
     const value *v = &m->values[found];
-    m->sources[index] = (size_t)found;
-    out->dtype = dtype_named(l, need_string(l, object, "dtype"));
-    out->rank = v->rank;
+    m->sources[index] = (size_t)found; out->dtype = dtype_named(l, need_string(l, object, "dtype")); out->rank = v->rank;
     out->width = v->width;
-    if (v->dtype != out->dtype)
-        refuse(l->c, "It is declared %s, but %s is %s.", DTYPES[out->dtype].name, quote(from).text, DTYPES[v->dtype].name);
+    if (v->dtype != out->dtype) refuse(l->c, "It is declared %s, but %s is %s.", DTYPES[out->dtype].name, quote(from).text, DTYPES[v->dtype].name);
     need_word(l, object, "role", "prediction probability score transform cluster anomaly");
     out->role = keep_string(l->c, l->keep, need_string(l, object, "role"));
     const json *classes = member(object, "classes");
     if (classes) load_classes(l, classes, out);
     refuse_unread(l->c, object);
 }
-
 static void load_outputs(loader *l, const json *outputs) {
     mp_model *m = l->model;
     m->n_outputs = outputs->count;
     if (m->n_outputs == 0) refuse(l->c, "It has no output.");
     m->outputs = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *m->outputs);
     m->sources = take(l->c, l->keep, m->n_outputs, sizeof *m->sources);
-    mp_string *names = take(l->c, l->keep, m->n_outputs, sizeof *names);
-    const json *object = outputs->child;
-    for (size_t i = 0; i < m->n_outputs; i++, object = object->next) {
-        load_output(l, object, i);
-        names[i] = m->outputs[i].name;
-    }
-    locate(l->c, "%s", "");
-    m->by_output = new_directory(l->c, l->keep, MP_STR, (column){names}, m->n_outputs);
-    if (find_twice(&m->by_output) != NOT_FOUND)
-        refuse(l->c, "Two outputs are named %s.", quote(names[find_twice(&m->by_output)]).text);
+    mp_string *names = take(l->c, l->keep, m->n_outputs, sizeof *names); const json *object = outputs->child;
+    for (size_t i = 0; i < m->n_outputs; i++, object = object->next) { load_output(l, object, i); names[i] = m->outputs[i].name; }
+    locate(l->c, "%s", ""); m->by_output = new_directory(l->c, l->keep, MP_STR, (column){names}, m->n_outputs);
+    if (find_twice(&m->by_output) != NOT_FOUND) refuse(l->c, "Two outputs are named %s.", quote(names[find_twice(&m->by_output)]).text);
 }
 
 /* -- vectors -- */
-
 /* The rows of an input or output of a declared dtype and row shape; all have the same number (*rows, SIZE_MAX before the first). */
 static tensor read_rows(loader *l, const json *given, mp_dtype dtype, int rank, size_t width, size_t *rows) {
     locate(l->c, "the vectors of %s", quote(given->key).text);
@@ -2806,18 +2151,14 @@ static tensor read_rows(loader *l, const json *given, mp_dtype dtype, int rank, 
     if (t.dtype != dtype) refuse(l->c, "They are %s; %s is needed.", DTYPES[t.dtype].name, DTYPES[dtype].name);
     if (t.rank != 1 + rank || (rank && t.dims[1] != width)) refuse(l->c, "They have not one row shape of %zu elements per row.", width);
     if (*rows != SIZE_MAX && t.dims[0] != *rows) refuse(l->c, "There are %zu rows, elsewhere %zu.", t.dims[0], *rows);
-    *rows = t.dims[0];
-    locate(l->c, "verification");
-    return t;
+    *rows = t.dims[0]; locate(l->c, "verification"); return t;
 }
-
 static void read_tolerance(loader *l, const json *given, tolerance *t) {
     const char *stop;
     l->what = "tolerance";
     if (given->kind == J_STRING && same_string(string_of(l->c, l->scratch, given), literal("exact"))) return;
     const json *atol = member(given, "atol"), *rtol = member(given, "rtol"), *ulp = member(given, "ulp"); /* of a string: none */
-    int64_t ulps = 0;
-    bool bound = atol && rtol && !ulp && atol->kind == J_NUMBER && rtol->kind == J_NUMBER;
+    int64_t ulps = 0; bool bound = atol && rtol && !ulp && atol->kind == J_NUMBER && rtol->kind == J_NUMBER;
     bool units = ulp && !atol && !rtol && ulp->kind == J_NUMBER && read_integer(ulp->text, ulp->end, &stop, &ulps) && ulps >= 0;
     if (bound) *t = (tolerance){BOUND, read_number(atol->text, atol->end, &stop), read_number(rtol->text, rtol->end, &stop), 0};
     else if (units) *t = (tolerance){ULPS, 0, 0, (uint64_t)ulps};
@@ -2825,19 +2166,16 @@ static void read_tolerance(loader *l, const json *given, tolerance *t) {
         refuse(l->c, "A tolerance is not \"exact\", {\"atol\", \"rtol\"} or {\"ulp\"} with numbers from 0.");
     refuse_unread(l->c, given);
 }
-
 /* A `verification` object. limit is that of carried rows. */
 static vectors *read_vectors(loader *l, const json *object, size_t limit) {
-    const mp_model *m = l->model;
-    vectors *v = take_zeroed(l->c, l->keep, 1, sizeof *v);
+    const mp_model *m = l->model; vectors *v = take_zeroed(l->c, l->keep, 1, sizeof *v);
     locate(l->c, "verification");
     if (object->kind != J_OBJECT) refuse(l->c, "It is not an object.");
     need_word(l, object, "source", "synthetic sample");
     const json *inputs = need_kind(l, object, "inputs", J_OBJECT, "an object");
     const json *outputs = need_kind(l, object, "outputs", J_OBJECT, "an object");
     const json *tolerances = need_kind(l, object, "tolerance", J_OBJECT, "an object"), *reasons = member(object, "rows");
-    v->rows = SIZE_MAX;
-    v->inputs = take_zeroed(l->c, l->keep, m->n_inputs, sizeof *v->inputs);
+    v->rows = SIZE_MAX; v->inputs = take_zeroed(l->c, l->keep, m->n_inputs, sizeof *v->inputs);
     v->expected = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *v->expected);
     v->tolerances = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *v->tolerances);
     for (const json *t = inputs->child; t; t = t->next) {
@@ -2860,18 +2198,13 @@ static vectors *read_vectors(loader *l, const json *object, size_t limit) {
     if (v->rows == 0 || v->rows > limit) refuse(l->c, "It has %zu rows; 1 to %zu are needed.", v->rows, limit);
     if (reasons && (reasons->kind != J_ARRAY || (reasons->kinds & ~(unsigned)J_STRING) || reasons->count != v->rows))
         refuse(l->c, "Its key \"rows\" is not one string per row.");
-    refuse_unread(l->c, object);
-    locate(l->c, "%s", "");
-    return v;
+    refuse_unread(l->c, object); locate(l->c, "%s", ""); return v;
 }
 
 /* -- predicting -- */
-
 /* Where the rows of one input come from: one feed, or one per column. */
 typedef struct source { const mp_feed *all, **columns; } source;
-
 static mp_string feed_name(const mp_feed *f) { return f->name_size || !f->name ? (mp_string){f->name, f->name_size} : literal(f->name); }
-
 /* Rows of tensors as a feed. */
 static mp_feed feed_of(mp_string name, const tensor *t) {
     mp_feed f = {.name = name.size ? name.data : "", .name_size = name.size, .rows = t->dims[0], .width = t->rank == 2 ? t->dims[1] : 1};
@@ -2880,7 +2213,6 @@ static mp_feed feed_of(mp_string name, const tensor *t) {
     else f.integers = t->data.i;
     return f;
 }
-
 /* Elements first..first + n of a feed, to every stride-th place of `to`. */
 static void load_elements(context *c, const mp_input *in, const mp_feed *f, size_t first, size_t n, column to, size_t stride) {
     for (size_t i = 0; i < n; i++) {
@@ -2890,20 +2222,16 @@ static void load_elements(context *c, const mp_input *in, const mp_feed *f, size
         } else if (is_float(in->dtype)) {
             to.f[k] = rounded(in->dtype == MP_F32, f->numbers[first + i]);
         } else {
-            double x = f->numbers ? f->numbers[first + i] : 0;
-            bool fits = x >= -0x1p63 && x < 0x1p63 && trunc(x) == x;
+            double x = f->numbers ? f->numbers[first + i] : 0; bool fits = x >= -0x1p63 && x < 0x1p63 && trunc(x) == x;
             to.i[k] = f->integers ? f->integers[first + i] : fits ? (int64_t)x : 0;
             if (!fits || (in->dtype == MP_BOOL && (to.i[k] < 0 || to.i[k] > 1)))
                 refuse(c, "Input %s, row %zu: a number is not of dtype %s.", quote(in->name).text, (first + i) / f->width, DTYPES[in->dtype].name);
         }
     }
 }
-
 /* The rows of an input for this block: a view of the caller's own, or a copy. */
 static void load_rows(runner *r, size_t input, const source *from) {
-    const mp_input *in = &r->m->inputs[input];
-    column *x = &r->values[input];
-    size_t n = r->rows * in->width;
+    const mp_input *in = &r->m->inputs[input]; column *x = &r->values[input]; size_t n = r->rows * in->width;
     if (from->all && from->all->numbers && in->dtype == MP_F64) {
         x->f = (double *)(from->all->numbers + r->first * in->width); /* steps write to what they define alone */
     } else {
@@ -2917,11 +2245,9 @@ static void load_rows(runner *r, size_t input, const source *from) {
         if (in->dtype == MP_STR ? !x->s[i].data : is_nan(x->f[i]))
             refuse(r->c, "Input %s, row %zu: a value is missing, which this model does not accept.", quote(in->name).text, r->first + i / in->width);
 }
-
 /* Computes the rows of every output: column k is [rows, width of output k]. */
 static column *run_model(context *c, arena *a, const mp_model *m, const source *sources, size_t rows) {
-    runner r = {c, a, m, take(c, a, m->n_values, sizeof(column)), 0, 0};
-    column *out = take(c, a, m->n_outputs, sizeof *out);
+    runner r = {c, a, m, take(c, a, m->n_values, sizeof(column)), 0, 0}; column *out = take(c, a, m->n_outputs, sizeof *out);
     for (size_t k = 0; k < m->n_outputs; k++) {
         size_t width = m->outputs[k].width;
         if (width && rows > SIZE_MAX / width) fail(c, MP_NO_MEMORY, "The outputs do not fit into memory.");
@@ -2932,8 +2258,7 @@ static column *run_model(context *c, arena *a, const mp_model *m, const source *
         r.rows = rows - r.first < m->block_rows ? rows - r.first : m->block_rows;
         for (size_t i = 0; i < m->n_inputs; i++) load_rows(&r, i, &sources[i]);
         for (size_t i = 0; i < m->n_steps; i++) {
-            const step *s = &m->steps[i];
-            const value *v = &m->values[s->out];
+            const step *s = &m->steps[i]; const value *v = &m->values[s->out];
             r.values[s->out].any = take_aligned(c, a, r.rows * v->width, element_size(v->dtype), CACHE_LINE);
             mark inner = mark_arena(a);
             s->op->run(&r, s);
@@ -2947,23 +2272,19 @@ static column *run_model(context *c, arena *a, const mp_model *m, const source *
     }
     return out;
 }
-
 /* Finds the feed, or the feeds of the columns, for every input; each feed is used. Returns the number of rows. */
 static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, source *sources) {
-    mp_string *names = take(c, a, n, sizeof *names);
-    bool *used = take_zeroed(c, a, n, sizeof *used);
+    mp_string *names = take(c, a, n, sizeof *names); bool *used = take_zeroed(c, a, n, sizeof *used);
     for (size_t i = 0; i < n; i++) names[i] = feed_name(&feeds[i]);
     directory d = new_directory(c, a, MP_STR, (column){names}, n);
     if (find_twice(&d) != NOT_FOUND) refuse(c, "The input %s is given twice.", quote(names[find_twice(&d)]).text);
     for (size_t i = 0; i < m->n_inputs; i++) {
-        const mp_input *in = &m->inputs[i];
-        ptrdiff_t at = find_name(&d, in->name);
+        const mp_input *in = &m->inputs[i]; ptrdiff_t at = find_name(&d, in->name);
         bool by_column = at == NOT_FOUND && in->features && in->width;
         size_t parts = by_column ? in->width : 1, width = by_column ? 1 : in->width;
         sources[i].columns = take(c, a, parts, sizeof *sources[i].columns);
         for (size_t j = 0; j < parts; j++) {
-            const mp_string *name = by_column ? &in->features[j] : &in->name;
-            ptrdiff_t k = find_name(&d, *name);
+            const mp_string *name = by_column ? &in->features[j] : &in->name; ptrdiff_t k = find_name(&d, *name);
             if (k == NOT_FOUND && j > 0) refuse(c, "The column %s of the input %s is missing.", quote(*name).text, quote(in->name).text);
             if (k == NOT_FOUND) refuse(c, "The input %s is missing.", quote(in->name).text);
             const mp_feed *f = sources[i].columns[j] = &feeds[k];
@@ -2983,32 +2304,19 @@ static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed
     }
     return n ? feeds[0].rows : 0;
 }
-
 static column *answer(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, size_t *rows) {
     source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources);
-    *rows = match_feeds(c, a, m, feeds, n, sources);
-    return run_model(c, a, m, sources, *rows);
+    *rows = match_feeds(c, a, m, feeds, n, sources); return run_model(c, a, m, sources, *rows);
 }
-
-struct mp_result {
-    arena      arena;
-    size_t     n;
-    mp_values *values;
-};
+struct mp_result { arena arena; size_t n; mp_values *values; };
 
 typedef struct prediction { const mp_model *model; const mp_feed *feeds; size_t n_feeds; mp_result *result; } prediction;
-
 static void predict(context *c, void *argument) {
-    prediction *p = argument;
-    const mp_model *m = p->model;
-    mp_result *result = p->result;
-    size_t rows;
+    prediction *p = argument; const mp_model *m = p->model; mp_result *result = p->result; size_t rows;
     column *out = answer(c, &result->arena, m, p->feeds, p->n_feeds, &rows);
-    result->n = m->n_outputs;
-    result->values = take_zeroed(c, &result->arena, m->n_outputs, sizeof *result->values);
+    result->n = m->n_outputs; result->values = take_zeroed(c, &result->arena, m->n_outputs, sizeof *result->values);
     for (size_t k = 0; k < m->n_outputs; k++) {
-        const mp_output *o = &m->outputs[k];
-        mp_values *v = &result->values[k];
+        const mp_output *o = &m->outputs[k]; mp_values *v = &result->values[k];
         *v = (mp_values){.output = o, .rows = rows};
         if (is_float(o->dtype)) v->numbers = out[k].f;
         else if (o->dtype != MP_STR) v->integers = out[k].i;
@@ -3016,31 +2324,25 @@ static void predict(context *c, void *argument) {
         for (size_t i = 0; v->strings && i < rows * o->width; i++) out[k].s[i] = keep_string(c, &result->arena, out[k].s[i]);
     }
 }
-
 mp_code mp_predict(const mp_model *model, const mp_feed *feeds, size_t n_feeds, mp_result **result, mp_error *error) {
-    context c;
-    mp_error unseen;
+    context c; mp_error unseen;
     if (!error) error = &unseen;
     arena a = new_arena(&model->arena.allocator, SIZE_MAX);
     prediction p = {model, feeds, n_feeds, a.allocator.allocate(a.allocator.context, sizeof **result)};
-    *result = NULL;
-    *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a result."};
+    *result = NULL; *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a result."};
     if (!p.result) return error->code;
     *p.result = (mp_result){a, 0, NULL};
     if (attempt(&c, error, predict, &p) == MP_OK) *result = p.result;
     else mp_result_free(p.result);
     return error->code;
 }
-
 size_t mp_result_count(const mp_result *result) { return result->n; }
 const mp_values *mp_result_at(const mp_result *result, size_t index) { return &result->values[index]; }
-
 const mp_values *mp_result_find(const mp_result *result, const char *output_name) {
     for (size_t k = 0; k < result->n; k++)
         if (same_string(result->values[k].output->name, literal(output_name))) return &result->values[k];
     return NULL;
 }
-
 void mp_result_free(mp_result *result) {
     if (!result) return;
     mp_allocator allocator = result->arena.allocator;
@@ -3049,54 +2351,28 @@ void mp_result_free(mp_result *result) {
 }
 
 /* -- rows and vectors as JSON -- */
-
 /* A call that reads a text and writes what it finds. */
 typedef struct reading { const mp_model *model; arena a; const char *text; size_t size; sink sink; } reading;
-
 static mp_code attempt_reading(void (*body)(context *, void *), const mp_model *m, const char *text, size_t size, sink to, mp_error *error) {
-    context c;
-    mp_error unseen;
-    reading p = {m, new_arena(&m->arena.allocator, SIZE_MAX), text, size, to};
+    context c; mp_error unseen; reading p = {m, new_arena(&m->arena.allocator, SIZE_MAX), text, size, to};
     mp_code code = attempt(&c, error ? error : &unseen, body, &p);
-    free_arena(&p.a);
-    return code;
+    free_arena(&p.a); return code;
 }
-
-/* The names of the columns of all matrix inputs, and whose they are. */
-static directory list_columns(context *c, arena *a, const mp_model *m, const mp_input ***owners) {
-    size_t n = 0, total = 0;
-    for (size_t i = 0; i < m->n_inputs; i++) total += m->inputs[i].features ? m->inputs[i].width : 0;
-    mp_string *names = take(c, a, total, sizeof *names);
-    *owners = take(c, a, total, sizeof **owners);
-    for (size_t i = 0; i < m->n_inputs; i++)
-        for (size_t j = 0; m->inputs[i].features && j < m->inputs[i].width; j++, n++) {
-            names[n] = m->inputs[i].features[j];
-            (*owners)[n] = &m->inputs[i];
-        }
-    return new_directory(c, a, MP_STR, (column){names}, n);
-}
-
 static void predict_json(context *c, void *argument) {
-    reading *p = argument;
-    const mp_model *m = p->model;
-    const mp_input **owners;
-    directory columns = list_columns(c, &p->a, m, &owners);
+    reading *p = argument; const mp_model *m = p->model;
     loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .end = p->text + p->size, .limits = &m->limits};
     locate(c, "the rows");
     json *root = parse_document(c, &p->a, p->text, p->size, &m->limits);
     const json *inputs = need_kind(&l, root, "inputs", J_OBJECT, "an object");
     refuse_unread(c, root);
-    mp_feed *feeds = take_zeroed(c, &p->a, inputs->count, sizeof *feeds);
-    size_t n = 0, rows;
+    mp_feed *feeds = take_zeroed(c, &p->a, inputs->count, sizeof *feeds); size_t n = 0, rows;
     for (const json *given = inputs->child; given; given = given->next) {
-        ptrdiff_t i = find_name(&m->by_name, given->key), j = find_name(&columns, given->key);
-        bool all = i != NOT_FOUND && (size_t)i < m->n_inputs;
+        ptrdiff_t i = find_name(&m->by_name, given->key);
         locate(c, "the input %s", quote(given->key).text);
-        if (!all && j == NOT_FOUND) refuse(c, "It is not one of the model's.");
-        const mp_input *in = all ? &m->inputs[i] : owners[j];
-        tensor t = read_tensor(&l, given, (int)in->dtype, "its rows");
+        if (i == NOT_FOUND || (size_t)i >= m->n_inputs) refuse(c, "It is not one of the model's.");
+        const mp_input *in = &m->inputs[i]; tensor t = read_tensor(&l, given, (int)in->dtype, "its rows");
         if (t.dtype != in->dtype) refuse(c, "It is %s; %s is needed.", DTYPES[t.dtype].name, DTYPES[in->dtype].name);
-        if (t.rank != 1 + (all ? in->rank : 0)) refuse(c, "It has rank %d; %d is needed.", t.rank, 1 + (all ? in->rank : 0));
+        if (t.rank != 1 + in->rank) refuse(c, "It has rank %d; %d is needed.", t.rank, 1 + in->rank);
         feeds[n++] = feed_of(given->key, &t);
     }
     locate(c, "%s", "");
@@ -3113,50 +2389,34 @@ static void predict_json(context *c, void *argument) {
     put_format(&p->sink, "}}\n");
     flush(&p->sink);
 }
-
 mp_code mp_predict_json(const mp_model *model, const char *text, size_t size, mp_writer write, void *context, mp_error *error) {
     return attempt_reading(predict_json, model, text, size, (sink){.write = write, .context = context}, error);
 }
-
-/* How many doubles (f32: floats) lie between two finite numbers, one of them counted. */
-static uint64_t ulps_between(double a, double b, bool f32) {
-    int64_t at[2];
-    for (int i = 0; i < 2; i++) {
-        double x = i ? b : a;
-        float narrow = (float)x;
-        uint32_t bits;
-        memcpy(&bits, &narrow, sizeof bits);
-        at[i] = f32 ? (int64_t)(bits & INT32_MAX) : (int64_t)(bits_of(x) & INT64_MAX);
-        if (x < 0) at[i] = -at[i];
-    }
-    return at[0] > at[1] ? (uint64_t)at[0] - (uint64_t)at[1] : (uint64_t)at[1] - (uint64_t)at[0];
+/* The position of a finite number among all doubles (f32: floats): neighbours are one apart. */
+static int64_t position(double x, bool f32) {
+    float narrow = (float)x; uint32_t bits;
+    memcpy(&bits, &narrow, sizeof bits);
+    int64_t magnitude = f32 ? (int64_t)(bits & INT32_MAX) : (int64_t)(bits_of(x) & INT64_MAX);
+    return x < 0 ? -magnitude : magnitude;
 }
-
 /* Written so that an unexpected NaN or infinity fails. */
 static bool agrees(mp_dtype dtype, const tolerance *t, column got, column expected, size_t i) {
     if (compare_elements(dtype, got, i, expected, i) == 0) return true;
     if (!is_float(dtype) || !isfinite(got.f[i]) || !isfinite(expected.f[i])) return false;
-    if (t->kind == ULPS) return ulps_between(got.f[i], expected.f[i], dtype == MP_F32) <= t->ulps;
+    uint64_t apart = (uint64_t)position(got.f[i], dtype == MP_F32) - (uint64_t)position(expected.f[i], dtype == MP_F32);
+    if (t->kind == ULPS) return apart <= t->ulps || 0 - apart <= t->ulps;
     return t->kind == BOUND && fabs(got.f[i] - expected.f[i]) <= t->atol + t->rtol * fabs(expected.f[i]);
 }
-
 /* Replays vectors: a line per output, then MP_MISMATCH for the first element that does not agree. */
 static void replay(context *c, arena *a, const mp_model *m, const vectors *v, sink *lines) {
-    source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources);
-    mp_feed *feeds = take(c, a, m->n_inputs, sizeof *feeds);
-    for (size_t i = 0; i < m->n_inputs; i++) {
-        feeds[i] = feed_of(m->inputs[i].name, &v->inputs[i]);
-        sources[i].all = &feeds[i];
-    }
-    column *out = run_model(c, a, m, sources, v->rows);
-    size_t bad_output = SIZE_MAX, bad_element = 0;
+    source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources); mp_feed *feeds = take(c, a, m->n_inputs, sizeof *feeds);
+    for (size_t i = 0; i < m->n_inputs; i++) { feeds[i] = feed_of(m->inputs[i].name, &v->inputs[i]); sources[i].all = &feeds[i]; }
+    column *out = run_model(c, a, m, sources, v->rows); size_t bad_output = SIZE_MAX, bad_element = 0;
     for (size_t k = 0; k < m->n_outputs; k++) {
-        const mp_output *o = &m->outputs[k];
-        size_t n = v->rows * o->width, bad = 0;
+        const mp_output *o = &m->outputs[k]; size_t n = v->rows * o->width, bad = 0;
         for (size_t i = 0; i < n; i++) {
             if (agrees(o->dtype, &v->tolerances[k], out[k], v->expected[k].data, i)) continue;
-            if (bad_output == SIZE_MAX) bad_output = k, bad_element = i;
-            bad++;
+            if (bad++ == 0 && bad_output == SIZE_MAX) { bad_output = k; bad_element = i; }
         }
         put_string(lines, o->name);
         if (bad) put_format(lines, ": mismatch in %zu of %zu elements\n", bad, n);
@@ -3164,135 +2424,75 @@ static void replay(context *c, arena *a, const mp_model *m, const vectors *v, si
     }
     flush(lines);
     if (bad_output == SIZE_MAX) return;
-    const mp_output *o = &m->outputs[bad_output];
-    quoted got = element_text(o->dtype, out[bad_output], bad_element);
+    const mp_output *o = &m->outputs[bad_output]; quoted got = element_text(o->dtype, out[bad_output], bad_element);
     quoted expected = element_text(o->dtype, v->expected[bad_output].data, bad_element);
     fail(c, MP_MISMATCH, "Output %s, row %zu, element %zu is %s, but the original model answered %s.", quote(o->name).text,
          bad_element / o->width, bad_element % o->width, got.text, expected.text);
 }
-
 static void verify(context *c, void *argument) {
-    reading *p = argument;
-    const mp_model *m = p->model;
-    const vectors *v = m->vectors;
+    reading *p = argument; const mp_model *m = p->model; const vectors *v = m->vectors;
     loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .end = p->text + p->size, .limits = &m->limits, .model = (mp_model *)m};
     locate(c, "the vectors");
     if (p->text) v = read_vectors(&l, parse_document(c, &p->a, p->text, p->size, &m->limits), SIZE_MAX);
     if (!v) refuse(c, "The artifact carries none, so nothing proves it.");
-    locate(c, "%s", "");
-    replay(c, &p->a, m, v, &p->sink);
+    locate(c, "%s", ""); replay(c, &p->a, m, v, &p->sink);
 }
-
 mp_code mp_verify(const mp_model *model, const char *vectors, size_t size, mp_writer write, void *context, mp_error *error) {
     return attempt_reading(verify, model, vectors, vectors ? size : 0, (sink){.write = write, .context = context}, error);
 }
 
-/* -- mp_load, mp_free, mp_info -- */
-
+/* -- mp_load, mp_free, what a model says of itself -- */
 typedef struct loading { const char *data; size_t size; const mp_options *options; mp_model *model; arena scratch; } loading;
-
 static void load(context *c, void *argument) {
-    loading *p = argument;
-    mp_model *m = p->model;
+    loading *p = argument; mp_model *m = p->model;
     loader l = {.c = c, .keep = &m->arena, .scratch = &p->scratch, .end = p->data + p->size, .limits = &m->limits, .model = m};
-    bool listed[LENGTH(OPS)] = {false};
-    const json *root = parse_document(c, &p->scratch, p->data, p->size, &m->limits);
-    check_header(&l, root);
-    check_requires(&l, root, listed);
+    bool listed[LENGTH(OPS)] = {false}; const json *root = parse_document(c, &p->scratch, p->data, p->size, &m->limits);
+    check_header(&l, root); check_requires(&l, root, listed);
     const json *inputs = need_objects(&l, root, "inputs"), *steps = need_objects(&l, root, "steps");
     const json *outputs = need_objects(&l, root, "outputs"), *verification = member(root, "verification");
-    refuse_unread(c, root);
-    load_names(&l, inputs, steps);
-    load_steps(&l, steps, listed);
-    load_outputs(&l, outputs);
+    refuse_unread(c, root); load_names(&l, inputs, steps); load_steps(&l, steps, listed); load_outputs(&l, outputs);
     if (verification) m->vectors = read_vectors(&l, verification, m->limits.rows);
     if (p->options->no_verify) return;
-    if (!verification)
-        refuse(c, "It carries no vectors (\"verification\"), so nothing proves it: load it without verifying if you trust it.");
+    if (!verification) refuse(c, "It carries no vectors (\"verification\"), so nothing proves it: load it without verifying if you trust it.");
     replay(c, &p->scratch, m, m->vectors, &(sink){.write = NULL});
 }
-
-static mp_limits with_defaults(mp_limits l) {
-    if (!l.bytes) l.bytes = (size_t)512 << 20;
-    if (!l.depth) l.depth = 16;
-    if (!l.steps) l.steps = 10000;
-    if (!l.elements) l.elements = (size_t)1 << 28;
-    if (!l.row) l.row = (size_t)1 << 20;
-    if (!l.rows) l.rows = 4096;
-    if (!l.total) l.total = (size_t)1 << 22;
-    if (!l.memory) l.memory = (size_t)(SIZE_MAX < UINT64_C(1) << 32 ? SIZE_MAX / 2 : UINT64_C(1) << 32);
-    if (l.depth > DEEPEST) l.depth = DEEPEST;
-    return l;
+static mp_limits with_defaults(mp_limits given) {
+    size_t memory = (size_t)(SIZE_MAX < UINT64_C(1) << 32 ? SIZE_MAX / 2 : UINT64_C(1) << 32);
+    size_t limits[] = {(size_t)512 << 20, 16, 10000, (size_t)1 << 28, (size_t)1 << 20, 4096, (size_t)1 << 22, memory}, chosen[LENGTH(limits)];
+    _Static_assert(sizeof limits == sizeof given, "a default for every limit, in their order"); memcpy(chosen, &given, sizeof given);
+    for (size_t k = 0; k < LENGTH(limits); k++) if (chosen[k]) limits[k] = chosen[k];
+    memcpy(&given, limits, sizeof given);
+    if (given.depth > DEEPEST) given.depth = DEEPEST;
+    return given;
 }
-
 mp_code mp_load(const char *data, size_t size, const mp_options *options, mp_model **model, mp_error *error) {
-    context c;
-    mp_error unseen;
+    static const mp_options defaults = {.no_verify = false};
+    context c; mp_error unseen;
     if (!error) error = &unseen;
-    if (!options) options = &(mp_options){.no_verify = false};
-    mp_limits limits = with_defaults(options->limits);
-    arena a = new_arena(&options->allocator, limits.memory);
+    if (!options) options = &defaults;
+    mp_limits limits = with_defaults(options->limits); arena a = new_arena(&options->allocator, limits.memory);
     loading p = {data, size, options, a.allocator.allocate(a.allocator.context, sizeof **model), a};
-    *model = NULL;
-    *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a model."};
+    *model = NULL; *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a model."};
     if (!p.model) return error->code;
     *p.model = (mp_model){.arena = a, .limits = limits};
     if (attempt(&c, error, load, &p) == MP_OK) *model = p.model;
     else mp_free(p.model);
-    free_arena(&p.scratch);
-    return error->code;
+    free_arena(&p.scratch); return error->code;
 }
-
 void mp_free(mp_model *model) {
     if (!model) return;
     mp_allocator allocator = model->arena.allocator;
     free_arena(&model->arena);
     allocator.release(allocator.context, model);
 }
-
 size_t mp_input_count(const mp_model *model) { return model->n_inputs; }
 size_t mp_output_count(const mp_model *model) { return model->n_outputs; }
 const mp_input *mp_input_at(const mp_model *model, size_t index) { return &model->inputs[index]; }
 const mp_output *mp_output_at(const mp_model *model, size_t index) { return &model->outputs[index]; }
 size_t mp_carried_rows(const mp_model *model) { return model->vectors ? model->vectors->rows : 0; }
+bool mp_uses_op(const mp_model *model, size_t index) {
+    for (size_t s = 0; s < model->n_steps; s++) if (model->steps[s].op == &OPS[index]) return true;
+    return false;
+}
+const char *mp_dtype_name(mp_dtype dtype) { return DTYPES[dtype].name; }
 const char *mp_op_name(size_t index) { return index < LENGTH(OPS) ? OPS[index].name : NULL; }
-
-/* {"name", "dtype", "shape" */
-static void put_head(sink *k, size_t index, mp_string name, mp_dtype dtype, int rank, size_t width) {
-    put_format(k, index ? ", {\"name\": " : "{\"name\": ");
-    put_string(k, name);
-    put_format(k, ", \"dtype\": \"%s\", \"shape\": [", DTYPES[dtype].name);
-    put_format(k, rank ? "%zu]" : "]", width);
-}
-
-void mp_info(const mp_model *model, mp_writer write, void *context) {
-    static const char *const missing[] = {"error", "nan", "null"};
-    sink k = {.write = write, .context = context};
-    put_format(&k, "{\"inputs\": [");
-    for (size_t i = 0; i < model->n_inputs; i++) {
-        const mp_input *in = &model->inputs[i];
-        put_head(&k, i, in->name, in->dtype, in->rank, in->width);
-        put_format(&k, ", \"missing\": \"%s\"", missing[in->missing]);
-        if (in->features) put_list(&k, ", \"features\": ", MP_STR, (column){(void *)in->features}, in->width);
-        put_format(&k, "}");
-    }
-    put_format(&k, "], \"outputs\": [");
-    for (size_t i = 0; i < model->n_outputs; i++) {
-        const mp_output *o = &model->outputs[i];
-        const void *classes = o->class_strings ? (const void *)o->class_strings : o->class_integers;
-        put_head(&k, i, o->name, o->dtype, o->rank, o->width);
-        put_format(&k, ", \"role\": \"%s\"", o->role.data);
-        mp_dtype of = o->class_strings ? MP_STR : o->class_booleans ? MP_BOOL : MP_I64;
-        if (classes) put_list(&k, ", \"classes\": ", of, (column){(void *)classes}, o->n_classes);
-        put_format(&k, "}");
-    }
-    bool first = true;
-    for (size_t i = 0; i < LENGTH(OPS); i++) {
-        bool used = false;
-        for (size_t s = 0; s < model->n_steps; s++) used |= model->steps[s].op == &OPS[i];
-        if (used) put_format(&k, first ? "], \"ops\": [\"%s\"" : ", \"%s\"", OPS[i].name);
-        first &= !used;
-    }
-    put_format(&k, first ? "], \"ops\": []}\n" : "]}\n");
-    flush(&k);
-}

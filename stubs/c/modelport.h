@@ -120,6 +120,8 @@ size_t           mp_carried_rows(const mp_model *model); /* 0: the artifact carr
 
 /* The ops that this reader implements, in the order of docs/format.md; NULL beyond the last. */
 const char *mp_op_name(size_t index);
+bool        mp_uses_op(const mp_model *model, size_t index);
+const char *mp_dtype_name(mp_dtype dtype); /* "f64", "f32", "i64", ... */
 
 /* ---- prediction -------------------------------------------------------------------------------------------------- */
 
@@ -164,9 +166,6 @@ mp_code mp_predict_json(const mp_model *model, const char *text, size_t size, mp
  * given. MP_OK or MP_MISMATCH when the rows could be compared. */
 mp_code mp_verify(const mp_model *model, const char *vectors, size_t size, mp_writer write, void *context,
                   mp_error *error);
-
-/* Inputs, outputs and ops as JSON. */
-void mp_info(const mp_model *model, mp_writer write, void *context);
 
 #ifdef __cplusplus
 }

@@ -19,6 +19,8 @@ from modelport.ops import check
 __all__ = ["Builder", "Column", "Vector"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+#: before those that no output needs are dropped
+MAX_STEPS = 40_000
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Builder:
         self.inputs = list(inputs)
         self.steps: list[Step] = []
         self.types: dict[str, ValueType] = {v.name: v.type for v in inputs}
+        self._numbers: dict[str, int] = {}
         self._constants: dict[Any, str] = {}
         self._gathered: dict[Any, Vector] = {}
         #: value that only moves columns -> where each of them comes from
@@ -63,9 +66,12 @@ class Builder:
 
     def add(self, op: str, *inputs: str, hint: str, **attributes: Any) -> str:
         """Add a step and return the name it defines."""
-        name, number = hint, 2
+        if len(self.steps) >= MAX_STEPS:
+            raise ArtifactError(f"The PMML document needs more than {MAX_STEPS} computations.")
+        name = hint
         while name in self.types:
-            name, number = f"{hint}_{number}", number + 1
+            self._numbers[hint] = self._numbers.get(hint, 1) + 1
+            name = f"{hint}_{self._numbers[hint]}"
         step = Step(op, inputs, name, {k: v for k, v in attributes.items() if v is not None})
         checked, self.types[name] = check(step, [self.types[i] for i in inputs])
         self.steps.append(checked)
@@ -173,6 +179,15 @@ class Builder:
             return None
         missing = self.add("is_missing", x.value, hint="missing")
         return self.add("unary", self.add("cast", missing, hint="is_missing", to="bool"), hint="present", fn="not")
+
+    def refusing(self, x: Vector, hint: str) -> Vector:
+        """x, where rows with a missing element are refused: true is the only key of a lookup without default."""
+        present = self.present(x)
+        if present is None:
+            return x
+        sure = self.add("lookup", present, hint=f"{hint}_present", keys=np.array([True]), values=np.array([True]))
+        nothing = self.constant(["" if x.kind == "string" else False if x.kind == "bool" else 0.0], x.kind)
+        return self.choose(sure, Vector(x.value, x.width, x.kind), nothing, hint)
 
     def choose(self, condition: str, yes: Vector, no: Vector, hint: str = "choice") -> Vector:
         """yes where a known condition holds, else no."""

@@ -210,10 +210,11 @@ class Formulas:
             values = [number_text(v, "A NormDiscrete's value") for v in values]
         equal = b.add("binary", x.value, b.constant(values, x.kind).value, hint=hint, fn="eq")
         result = b.vector(b.add("cast", equal, hint=hint, to="f64"), "number")
-        missing = group[0].get("mapMissingTo")
-        if not x.nullable or (missing is not None and float(missing) == 0.0):
+        spelled = group[0].get("mapMissingTo")
+        missing = None if spelled is None else number_text(spelled, "mapMissingTo")
+        if not x.nullable or missing == 0.0:
             return result
-        absent = b.constant([None if missing is None else float(missing)], "number")
+        absent = b.constant([missing], "number")
         return b.choose(str(b.present(x)), result, absent, hint)
 
     # --- functions ------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from .texts import number_text
 
 __all__ = ["network"]
 
+#: a layer is a dense matrix: of at most so many elements, or so many per connection
+DENSE, SPARSE = 1 << 20, 16
 ACTIVATIONS = {"identity": "", "logistic": "sigmoid", "tanh": "tanh", "rectifier": "relu", "exponential": "exp"}
 MORE_ACTIVATIONS = ("reciprocal", "square", "sine", "cosine")
 
@@ -55,6 +57,8 @@ def _layer(f: Formulas, model: Element, layer: Element, neurons: dict[str, Colum
                 raise ArtifactError(f"A Neuron is connected from {name!r}, which no layer before it has.")
             places.setdefault(name, len(places))
         links.append(connections)
+    if len(cells) * len(places) > DENSE + SPARSE * sum(map(len, links)):
+        raise ArtifactError("A NeuralLayer connects too few of its neurons to be computed as a whole.")
     weight = np.zeros((len(cells), len(places)))
     for i, connections in enumerate(links):
         for name, value in connections:

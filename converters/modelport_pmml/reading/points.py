@@ -73,19 +73,26 @@ def _machine(f: Formulas, kernel: Element, machine: Element, row: Vector, vector
 def _machine_classes(
     f: Formulas, model: Element, scope: Scope, machines: Sequence[Element], scores: Sequence[Vector]
 ) -> Prediction:
-    """One machine for two classes: below the threshold the target category wins, else the alternate one."""
+    """Every machine votes for its target category where its score is below the threshold, else for the alternate one."""
     b = f.builder
-    if len(machines) != 1 or machines[0].get("alternateTargetCategory") is None:
-        raise Unsupported("A SupportVectorMachineModel votes among several machines, which this reader does not know.")
-    first, second = machines[0].need("targetCategory"), machines[0].need("alternateTargetCategory")
-    classes, data_type = classes_of(model, scope, lambda: [first, second])
-    if {first, second} != set(classes) or len(classes) != 2:
+    pairs = [(m.get("targetCategory"), m.get("alternateTargetCategory")) for m in machines]
+    one_against_one = len(machines) == 1 or model.get("classificationMethod") == "OneAgainstOne"
+    if not one_against_one or model.get("maxWins") == "true" or any(p is None or q is None for p, q in pairs):
+        raise Unsupported("A SupportVectorMachineModel sets classes against all others, which this reader does not know.")
+    named = [str(k) for pair in pairs for k in pair]
+    classes, data_type = classes_of(model, scope, lambda: named)
+    if set(named) - set(classes):
         raise ArtifactError("A SupportVectorMachine decides between categories that are not the target's values.")
-    limit = number_text(machines[0].get("threshold") or model.get("threshold") or "0", "A threshold")
-    above = b.number(f.compare("gt", scores[0], b.constant([limit], "number"), "above"))
-    if second != classes[1]:
-        above = b.binary("sub", b.constant([1.0], "number"), above, "index")
-    return Prediction(classes=classes, data_type=data_type, index=above)
+    votes = b.constant([0.0], "number")
+    for machine, score, (first, second) in zip(machines, scores, pairs, strict=True):
+        limit = number_text(machine.get("threshold") or model.get("threshold") or "0", "A threshold")
+        below = f.compare("lt", score, b.constant([limit], "number"), "below")
+        won, lost = ([1.0 if c == k else 0.0 for c in classes] for k in (first, second))
+        vote = b.choose(below.value, b.constant(won, "number"), b.constant(lost, "number"), "vote")
+        votes = b.binary("add", votes, vote, "votes")
+    index = b.add("cast", b.add("reduce", votes.value, hint="winner", fn="argmax"), hint="index", to="f64")
+    known = b.all_of(*(b.present(score) for score in scores))
+    return Prediction(classes=classes, data_type=data_type, index=b.where_known(known, b.vector(index, "number")))
 
 
 def _numbers(e: Element) -> list[float]:
@@ -114,7 +121,7 @@ DISTANCES = {"squaredEuclidean": "sqeuclidean", "euclidean": "euclidean", "cityB
 
 
 def clustering(f: Formulas, model: Element, scope: Scope) -> Prediction:
-    """Centre-based ClusteringModel."""
+    """Centre-based ClusteringModel; rows with missing values are refused, though PMML has rules for them."""
     b = f.builder
     measure = model.require("ComparisonMeasure")
     kind = next((c.tag for c in measure.content()), "nothing")
@@ -126,13 +133,12 @@ def clustering(f: Formulas, model: Element, scope: Scope) -> Prediction:
     for c in fields:
         if (c.get("compareFunction") or measure.get("compareFunction", "absDiff")) != "absDiff":
             raise Unsupported("A ClusteringField has a compareFunction other than absDiff, which this reader does not know.")
-    row = b.number(b.gather([scope.column(c.need("field")) for c in fields], "point"))
-    if row.nullable or model.find("MissingValueWeights") is not None:
-        raise Unsupported("A ClusteringModel reads fields that may be missing, which this reader does not know.")
+    row = b.refusing(b.number(b.gather([scope.column(c.need("field")) for c in fields], "point")), "point")
     weights = np.array([number_text(c.get("fieldWeight", "1"), "A fieldWeight") for c in fields])
-    points = np.array([_numbers(c) for c in model.all("Cluster")])
-    if points.ndim != 2 or points.shape[1] != row.width:
+    centres = [_numbers(c) for c in model.all("Cluster")]
+    if not centres or any(len(c) != row.width for c in centres):
         raise ArtifactError("The Clusters' arrays are not one number per ClusteringField.")
+    points = np.array(centres)
     if (weights != 1.0).any():
         raise Unsupported("A ClusteringModel weights its fields, which this reader does not know.")
     far = b.add("pairwise", row.value, hint="distance", points=points, metric=DISTANCES[kind])
@@ -145,7 +151,7 @@ def clustering(f: Formulas, model: Element, scope: Scope) -> Prediction:
 
 
 def naive_bayes(f: Formulas, model: Element, scope: Scope) -> Prediction:
-    """NaiveBayesModel of Gaussian inputs."""
+    """NaiveBayesModel of Gaussian inputs; rows with missing values are refused, though PMML leaves them out of the product."""
     b = f.builder
     output = model.require("BayesOutput").require("TargetValueCounts")
     counts = {c.need("value"): number_text(c.need("count"), "A count") for c in output.all("TargetValueCount")}
@@ -165,9 +171,7 @@ def naive_bayes(f: Formulas, model: Element, scope: Scope) -> Prediction:
         columns.append(scope.column(given.need("fieldName")))
         means.append([number_text(found[c].need("mean"), "A mean") for c in classes])  # type: ignore[union-attr]
         variances.append([number_text(found[c].need("variance"), "A variance") for c in classes])  # type: ignore[union-attr]
-    row = b.number(b.gather(columns, "inputs"))
-    if row.nullable:
-        raise Unsupported("A NaiveBayesModel reads fields that may be missing, which this reader does not know.")
+    row = b.refusing(b.number(b.gather(columns, "inputs")), "inputs")
     prior = np.log(np.array([counts[c] for c in classes]) / sum(counts.values()))
     score = b.add(
         "gaussian_ll",

@@ -17,6 +17,8 @@ def number_text(text: str | None, where: str) -> float:
     """
     spelled = (text or "").strip()
     try:
+        if "_" in spelled:
+            raise ValueError
         return float({"INF": "inf", "-INF": "-inf"}.get(spelled, spelled))
     except ValueError:
         raise ArtifactError(f"{where} is {spelled[:40]!r}, which is no number.") from None

@@ -29,7 +29,8 @@ COMPLEMENT = {
     "lessThan": "greaterOrEqual",
     "greaterOrEqual": "lessThan",
 }
-MAX_NODES = 1 << 22
+#: binary nodes per PMML node, and for every tree
+GROWTH, SPARE = 16, 1000
 LARGEST_INTEGER = 2**53
 
 # What is left to be done at a place of a tree: a tuple whose first element says what.
@@ -144,6 +145,7 @@ class Forest:
         self.category: list[int] = []
         self.sets: dict[tuple[int, ...], int] = {}
         self.leaf: list[int] = []
+        self._budget = 0
         self._columns: dict[str, int] = {}
         self._sources: list[Column] = []
         #: feature number -> the code of each of its strings
@@ -165,6 +167,7 @@ class Forest:
         if len(roots) != 1:
             raise ArtifactError(f"A TreeModel has {len(roots)} root nodes; it has one.")
         self.start.append(len(self.feature))
+        self._budget += SPARE + GROWTH * _count(roots[0])
         self._grow(roots[0])
 
     def constant(self, value: float) -> None:
@@ -188,8 +191,8 @@ class Forest:
                 self._split(task, stack)
             else:
                 self._put_leaf(self.leaves.null() if task[0] == "null" else self.leaves.of(task[1]))
-            if len(self.feature) > MAX_NODES:
-                raise ArtifactError(f"The trees have more than {MAX_NODES} nodes together.")
+            if len(self.feature) > self._budget:
+                raise ArtifactError("The predicates of a tree are combined in too many ways.")
 
     def _put_leaf(self, row: int) -> None:
         self.feature.append(-1)
@@ -412,6 +415,16 @@ class Forest:
         return Column(
             b.vector(b.add("lookup", x.value, hint="code", keys=keys, values=values, default=-1.0), "number", x.nullable)
         )
+
+
+def _count(root: Node) -> int:
+    """The number of nodes of a tree."""
+    total, queue = 0, [root]
+    while queue:
+        node = queue.pop()
+        total += 1
+        queue.extend(node.children)
+    return total
 
 
 def _complements(one: Any, other: Any) -> bool:

@@ -1,0 +1,52 @@
+"""Every case of fixtures/ops: written as PMML and computed from its elements as the case expects, or refused by name."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import modelport_pmml
+import pytest
+from modelport_json import read_document
+from suite import document_of_case, op_cases
+
+from modelport.document import EXACT, Document
+from modelport.errors import Unsupported
+from tests.converters.modelport_pmml.common import agree
+
+CASES = [(op, case) for op, case in op_cases() if "expected" in case]
+
+#: why a case is refused, by a word of the sentence
+WHY = re.compile(
+    "finite|missing|64-bit integers|as the double|f32|infinite|iterates|single knot|cannot carry|from the data|no form for it"
+)
+
+
+def written(case: dict[str, Any]) -> tuple[Document, bytes, str]:
+    """A case as a document, its PMML, and the sentence that refuses it; one of the two is empty."""
+    document = read_document(json.dumps(document_of_case(case)).encode())
+    try:
+        return document, modelport_pmml.write(document), ""
+    except Unsupported as error:
+        return document, b"", str(error)
+
+
+@pytest.mark.parametrize(("op", "case"), [pytest.param(op, c, id=f"{op}: {c['name']}") for op, c in CASES])
+def test_case(op: str, case: dict[str, Any]) -> None:
+    document, data, refused = written(case)
+    if refused:
+        assert WHY.search(refused), refused
+        assert "JSON" in refused
+        return
+    assert document.vectors is not None
+    tolerance = {"y": document.vectors.tolerance.get("y", EXACT)}
+    agree(modelport_pmml.load(data), document.vectors.inputs, document.vectors.outputs, tolerance)
+
+
+def test_most_cases_are_written() -> None:
+    kept = {op: 0 for op, _ in CASES}
+    for op, case in CASES:
+        kept[op] += not written(case)[2]
+    assert [op for op, count in kept.items() if not count] == ["knn"]
+    assert sum(kept.values()) > 0.85 * len(CASES)
