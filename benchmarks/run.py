@@ -1,6 +1,6 @@
 """Measures modelport beside skl2onnx and sklearn2pmml in one run: converting, size, memory, loading, one row, 10,000 rows.
 
-Usage: python benchmarks/run.py [--quick] [--models logreg,rf100] [--only "json, c stub;skl2onnx"] [--repeats 5] [--output DIR]
+Usage: python benchmarks/run.py [--quick] [--models logreg,rf100] [--only "json, c stub;skl2onnx"] [--repeats 3] [--output DIR]
 
 Prints two tables per model. A whole run writes results.md and results.json beside this file; a partial one writes only where
 --output says. What is not installed is printed as absent.
@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,9 @@ from models import MODELS, Case, fitted
 from report import markdown, model_tables
 
 #: once a contender has spent so many seconds on one figure, its repetitions end
-BUDGET = 6.0
+BUDGET = 4.0
+#: what a converter needs less than is not told from nothing, in bytes
+MEMORY_FLOOR = 1_000_000
 QUICK = ("columns",)
 RIVALS = {"modelport json": "skl2onnx", "modelport onnx": "skl2onnx", "modelport pmml": "sklearn2pmml"}
 CONVERTERS = [*RIVALS, "skl2onnx", "sklearn2pmml"]
@@ -113,10 +116,11 @@ class Bench:
         """Seconds and peak memory of every converter, and the size of what it writes."""
         names = [name for name in CONVERTERS if self.settings.wants_artifact(name)]
         results: dict[str, dict[str, Any]] = {name: {"rival": RIVALS.get(name)} for name in names}
-        with Workers(results, {n: lambda n=n: converter_command(n, self.model, self.path(n)) for n in names}) as workers:
+        with Workers(results, {n: partial(converter_command, n, self.model, self.path(n)) for n in names}) as workers:
             for name, replies in workers.race("convert", self.settings.repeats).items():
-                results[name]["convert"] = [reply["seconds"] for reply in replies]
-                results[name]["memory"] = [reply["bytes"] for reply in replies if reply["bytes"] is not None]
+                results[name]["convert"] = settled([reply["seconds"] for reply in replies])
+                peaks = [reply["bytes"] for reply in replies if reply["bytes"] is not None]
+                results[name]["memory"] = [max(MEMORY_FLOOR, *peaks)] if peaks else []  # only the first one starts from nothing
                 results[name]["size"] = [self.path(name).stat().st_size]
         return results
 
@@ -127,10 +131,10 @@ class Bench:
         for c in wanted:
             if c.artifact is not None and "problem" in artifacts[c.artifact]:
                 results[c.name]["problem"] = f"no artifact: {c.artifact}"
-        with Workers(results, {c.name: lambda c=c: self._command(c) for c in wanted}) as workers:
+        with Workers(results, {c.name: partial(self._command, c) for c in wanted}) as workers:
             for key, command in (("load", "load"), ("one", "one 0.05"), ("batch", "batch 0.1")):
                 for name, replies in workers.race(command, self.settings.repeats).items():
-                    results[name][key] = replies
+                    results[name][key] = settled(replies)
             for name, file in workers.answers(self.folder).items():
                 results[name].update(self._compared(file))
         return results
@@ -175,7 +179,7 @@ class Workers:
             self._results[name]["problem"] = f"failed: {why}"
 
     def race(self, command: str, repeats: int) -> dict[str, list[Any]]:
-        """Replies to a command per contender, all asked in turn; the first is warm-up unless it is slow or the only one."""
+        """Replies to a command per contender, all of them asked in turn, once more than `repeats` for the warm-up."""
         replies: dict[str, list[Any]] = {name: [] for name in self._workers}
         spent = dict.fromkeys(self._workers, 0.0)
         for _ in range(repeats + (repeats > 1)):
@@ -185,8 +189,7 @@ class Workers:
                     with self._problems(name):
                         replies[name].append(worker.ask(command))
                     spent[name] += time.perf_counter() - begun
-        sound = {name: found for name, found in replies.items() if "problem" not in self._results[name]}
-        return {name: found[1:] if len(found) > 1 and spent[name] < BUDGET else found for name, found in sound.items()}
+        return {name: found for name, found in replies.items() if "problem" not in self._results[name]}
 
     def answers(self, folder: Path) -> dict[str, Path]:
         """The file of every contender's answers to the batch."""
@@ -198,6 +201,11 @@ class Workers:
                     worker.ask(f"answers {file}")
                     files[name] = file
         return files
+
+
+def settled(replies: list[Any]) -> list[Any]:
+    """Without the first one, the warm-up, unless it is the only one."""
+    return replies[1:] or replies
 
 
 def write_cells(rows: Any, path: Path) -> None:
@@ -290,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help=f"small models, one repetition; {' and '.join(QUICK)} unless told")
     parser.add_argument("--models", help=f"of {', '.join(MODELS)}; all of them unless told")
     parser.add_argument("--only", default="", help="names of artifacts or consumers as the tables show them, separated by ;")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, help="a folder for results.md and results.json")
     said = parser.parse_args(arguments)
     only = tuple(name.strip() for name in said.only.split(";") if name.strip())

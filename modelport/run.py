@@ -48,10 +48,12 @@ def _checked(value: Input, array: Array) -> Array:
     if (array.dtype == object) != (value.dtype == "str") or array.dtype.kind not in "fiubO":
         raise InputError(f"Input {value.name!r} holds {array.dtype}; {value.dtype} is needed.")
     if value.dtype == "str":
-        wrong = np.array([not (v is None or isinstance(v, str)) for v in array.ravel()], dtype=bool)
-        if wrong.any():
-            raise InputError(f"Input {value.name!r} holds {array.ravel()[wrong][0]!r}, which is neither a string nor missing.")
-        missing = np.array([v is None for v in array.ravel()], dtype=bool)
+        cells = array.ravel().tolist()
+        if not set(map(type, cells)) <= {str, type(None)}:
+            wrong = [v for v in cells if not (v is None or isinstance(v, str))]
+            if wrong:
+                raise InputError(f"Input {value.name!r} holds {wrong[0]!r}, which is neither a string nor missing.")
+        missing = np.array([v is None for v in cells] if value.missing == "error" else [], dtype=bool)
     else:
         target = DTYPES[value.dtype]
         if target.kind in "ib" and array.dtype.kind != target.kind and not (target.kind == "i" and array.dtype.kind in "ub"):

@@ -173,7 +173,7 @@ def answered_anyway(run: Run, refused: Vectors, most: int = 24) -> str | None:
     Far outside the sample (`EXTREME`) the original may refuse a number only because it overflows on the way; these do not count.
     """
     rows = [i for i, note in enumerate(refused.rows) if note not in EXTREME]
-    spread = np.unique(np.linspace(0, len(rows) - 1, most).astype(int)) if rows else []
+    spread = sorted({k * len(rows) // most for k in range(most)} if len(rows) > most else range(len(rows)))
     for i in (rows[k] for k in spread):
         row = {name: array[i : i + 1] for name, array in refused.inputs.items()}
         try:

@@ -222,6 +222,51 @@ def test_a_flipped_label_is_never_tolerated(iris) -> None:
         from_reading(Reading(reading.graph, answer), sample, "json")
 
 
+def test_rows_the_model_refuses_must_be_refused(iris) -> None:
+    """Rows without an answer cannot be compared; an artifact that answers them all the same is silently wrong."""
+    X, _, model = iris
+    sample = Sample.of(X)
+    reading = registry.load("readers", "sklearn").read(model, sample)
+
+    def refusing(limit: float) -> Reading:
+        def answer(feeds: dict) -> dict:
+            if (feeds["X"][:, 0] > limit).any():
+                raise ValueError("too long")
+            return reading.answer(feeds)
+
+        return Reading(reading.graph, answer)
+
+    with pytest.raises(Mismatch, match="does not refuse what the model refuses"):
+        from_reading(refusing(6.0), sample, "json")
+    assert from_reading(refusing(1e5), sample, "json").report.passed  # only extremes, where a number may overflow on the way
+
+
+def test_an_unknown_category_is_refused_as_the_model_refuses_it() -> None:
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    frame = pd.DataFrame({"town": ["Oslo", "Bergen", "Moss"] * 8, "road": ["E6", "E18"] * 12}, dtype=object)
+    model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(frame, [0, 1, 1] * 8)
+    artifact = modelport.convert(model, "json", sample=frame)
+    with pytest.raises(InputError, match="Paris"):
+        modelport.load(artifact).predict([{"town": "Paris", "road": "E6"}])
+
+    def lenient(document: dict) -> None:
+        for step in document["steps"]:
+            if step["op"] == "lookup":
+                step["default"] = -1
+
+    document = json.loads(artifact.data)
+    lenient(document)
+    changed = json.dumps(document).encode()
+    assert modelport.verify(changed).passed  # the carried rows are all answered
+    report = modelport.verify(changed, model=model, sample=frame)
+    assert not report.passed
+    assert "answers a row that the model refuses" in str(report)
+
+
 def test_the_users_model_is_left_as_it_was(iris) -> None:
     from sklearn.linear_model import LogisticRegression
 

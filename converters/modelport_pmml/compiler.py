@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from modelport.errors import Unsupported
 from modelport.graph import FLOATS, Graph, Step, ValueType
 
@@ -16,7 +14,6 @@ from .trees import Forest
 
 __all__ = ["COLUMNS", "Compiler", "columns"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Column = Callable[["Compiler", Step, int], Expression]
 #: op -> function that gives column j of a step's value
 COLUMNS: dict[str, Column] = {}

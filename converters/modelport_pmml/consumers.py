@@ -51,7 +51,7 @@ class Scorer:
         checked = check_inputs(self.inputs, feeds)
         names, cells = [], []
         for value in self.inputs:
-            matrix = checked[value.name].reshape(len(checked[value.name]), -1)
+            matrix = checked[value.name].reshape(len(checked[value.name]), value.type.width)
             for j, name in enumerate(self._fields.inputs[value.name]):
                 names.append(name)
                 cells.append([None if v is None or v != v else v for v in matrix[:, j].tolist()])

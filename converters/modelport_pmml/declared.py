@@ -131,7 +131,9 @@ def _foreign(root: Element, limits: Limits) -> Carried:
         raise Unsupported("The model reads no field; this reader knows models with at least one.")
     outputs = tuple(_foreign_outputs(model, dictionary))
     fields = Declared({v.name: [v.name] for v in inputs}, {o.name: [o.name] for o in outputs})
-    shapes: dict[str, tuple[int, ...]] = {o.name: () for o in outputs}
+    # a string that an expression gives has row shape [1]: no step makes it a single one
+    handed = {f.get("name") for f in output_elements(model) if f.get("feature") == "transformedValue"}
+    shapes: dict[str, tuple[int, ...]] = {o.name: (1,) if o.dtype == "str" and o.name in handed else () for o in outputs}
     carried = Carried(tuple(inputs), outputs, shapes, fields, None, {}, model.get("modelName"))
     vectors = _foreign_vectors(model, carried, limits)
     return Carried(carried.inputs, outputs, shapes, fields, vectors, _provenance(root), carried.name)
@@ -196,7 +198,7 @@ def _foreign_vectors(model: Element, carried: Carried, limits: Limits) -> Vector
     if not rows:
         return None
     given = {v.name: _column(rows, columns[v.name], v.dtype)[:, None] for v in carried.inputs}
-    wanted = {o.name: _column(rows, columns[o.name], o.dtype) for o in carried.outputs}
+    wanted = {o.name: _column(rows, columns[o.name], o.dtype).reshape(-1, *carried.shapes[o.name]) for o in carried.outputs}
     return Vectors(given, wanted, tolerance, "sample")
 
 

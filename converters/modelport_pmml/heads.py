@@ -197,6 +197,8 @@ def _decision(c: Compiler, output: Output) -> Decision | None:
     classes = take.attributes["table"].tolist()
     if index is None or index.op != "reduce" or index.attributes["fn"] != "argmax":
         return None
+    if index.attributes["dtype"] != c.type(index.inputs[0]).dtype == "f64":
+        return None  # what it compares is rounded first
     plain = all(v is not None and v == v for v in classes) and len(set(map(label, classes))) == len(classes) > 1
     if not plain or len(classes) != c.type(index.inputs[0]).width:
         return None

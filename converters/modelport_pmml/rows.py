@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any
 
 import numpy as np
 
@@ -15,9 +14,6 @@ from .columns import sigmoid
 from .compiler import Compiler, columns, no_form
 from .expressions import Expression
 from .trees import Forest
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
 
 # --- reductions ---------------------------------------------------------------------------------------------------------------
 

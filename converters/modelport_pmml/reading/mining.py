@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -19,8 +18,6 @@ from .texts import number_text
 from .trees import Forest
 
 __all__ = ["ModelTree"]
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class ModelTree:

@@ -21,7 +21,6 @@ __all__ = ["network"]
 #: a layer is a dense matrix: of at most so many elements, or so many per connection
 DENSE, SPARSE = 1 << 20, 16
 ACTIVATIONS = {"identity": "", "logistic": "sigmoid", "tanh": "tanh", "rectifier": "relu", "exponential": "exp"}
-MORE_ACTIVATIONS = ("reciprocal", "square", "sine", "cosine")
 
 
 def network(f: Formulas, model: Element, scope: Scope) -> Prediction:

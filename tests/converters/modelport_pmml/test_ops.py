@@ -48,5 +48,6 @@ def test_most_cases_are_written() -> None:
     kept = {op: 0 for op, _ in CASES}
     for op, case in CASES:
         kept[op] += not written(case)[2]
-    assert [op for op, count in kept.items() if not count] == ["knn"]
+    # codes and indices straight from the data are refused; behind a lookup or a position they are written
+    assert [op for op, count in kept.items() if not count] == ["knn", "onehot", "take"]
     assert sum(kept.values()) > 0.85 * len(CASES)

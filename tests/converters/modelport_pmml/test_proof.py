@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from modelport.compare import compare
 from modelport.document import Document, Tolerance, Vectors
-from modelport.errors import ArtifactError, Mismatch
+from modelport.errors import ArtifactError, Mismatch, ModelportError
 from modelport.graph import Graph, Input, Output, Step
 from modelport.sample import Sample
 from tests.converters.modelport_pmml.common import CLOSE, strings
@@ -101,7 +101,7 @@ def test_every_byte_counts(logistic: tuple[Document, bytes]) -> None:
     data = logistic[1]
     for place in range(200, len(data), 997):
         changed = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
-        with pytest.raises((ArtifactError, Mismatch)):
+        with pytest.raises(ModelportError):
             modelport_pmml.load(changed)
 
 

@@ -16,12 +16,12 @@ NAN = float("nan")
 
 def answer(data: bytes, **columns: object) -> list:  # type: ignore[type-arg]
     """The first output for columns of numbers, or of strings where the name begins with s."""
-    return _answer(modelport_pmml.load(data), columns)
+    return answer_of(modelport_pmml.load(data), columns)
 
 
-def _answer(loaded, columns) -> list:  # type: ignore[type-arg,no-untyped-def]
+def answer_of(loaded, columns) -> list:  # type: ignore[type-arg,no-untyped-def]
     feeds = {k: strings(*v)[:, None] if k.startswith("s") else np.array(v, dtype=float)[:, None] for k, v in columns.items()}
-    got = loaded.run(feeds)[loaded.outputs[0].name].tolist()
+    got = loaded.run(feeds)[loaded.outputs[0].name].ravel().tolist()
     return [None if v is None or v != v else v for v in got]
 
 
@@ -41,6 +41,7 @@ def constant(value: object, kind: str = "double") -> str:
 X, Z, S = ref("x"), ref("z"), ref("s")
 TRUE, FALSE = constant("true", "boolean"), constant("false", "boolean")
 GREATER = apply("greaterThan", X, constant(1))
+KNOTS = '<LinearNorm orig="0" norm="0"/><LinearNorm orig="3" norm="6"/>'
 FUNCTIONS = [
     (apply("+", X, Z), [5.0, None, None]),
     (apply("/", X, Z), [1.5, None, None]),
@@ -67,10 +68,9 @@ FUNCTIONS = [
     (apply("if", apply("isIn", X, constant(3), constant(5)), constant(1), constant(0)), [1.0, None, 0.0]),
     (apply("if", apply("isNotIn", X, constant(3), constant(5)), constant(1), constant(0)), [0.0, None, 1.0]),
     ('<FieldRef field="x" mapMissingTo="8"/>', [3.0, 8.0, 4.0]),
-    ('<NormContinuous field="x"><LinearNorm orig="0" norm="0"/><LinearNorm orig="3" norm="6"/></NormContinuous>', [6.0, None, 8.0]),
+    (f'<NormContinuous field="x">{KNOTS}</NormContinuous>', [6.0, None, 8.0]),
     (
-        '<NormContinuous field="x" outliers="asExtremeValues" mapMissingTo="9">'
-        '<LinearNorm orig="0" norm="0"/><LinearNorm orig="3" norm="6"/></NormContinuous>',
+        f'<NormContinuous field="x" outliers="asExtremeValues" mapMissingTo="9">{KNOTS}</NormContinuous>',
         [6.0, 9.0, 6.0],
     ),
     (
@@ -131,7 +131,8 @@ def test_functions_of_the_document() -> None:
 def field_file(data: str, mining: str, predictor: str = "x") -> bytes:
     model = (
         f'<RegressionModel functionName="regression"><MiningSchema>{mining}</MiningSchema>'
-        f'<RegressionTable intercept="1"><NumericPredictor name="{predictor}" coefficient="2"/></RegressionTable></RegressionModel>'
+        f'<RegressionTable intercept="1"><NumericPredictor name="{predictor}" coefficient="2"/></RegressionTable>'
+        "</RegressionModel>"
     )
     return document(data, model)
 
@@ -185,41 +186,39 @@ def node(score: float, predicate: str, inside: str = "", **attributes: str) -> s
     return f'<Node score="{score}"{said}>{predicate}{inside}</Node>'
 
 
-def test(operator: str, value: object = None, field: str = "x") -> str:
+def holds(operator: str, value: object = None, field: str = "x") -> str:
     said = "" if value is None else f' value="{value}"'
     return f'<SimplePredicate field="{field}" operator="{operator}"{said}/>'
-
-
-test.__test__ = False  # type: ignore[attr-defined]
 
 
 def compound(operator: str, *parts: str) -> str:
     return f'<CompoundPredicate booleanOperator="{operator}">{"".join(parts)}</CompoundPredicate>'
 
 
-SPLIT = node(1, test("lessOrEqual", 2), id="a") + node(2, test("greaterThan", 2), id="b")
+def instead(value: str) -> str:
+    """x < 2, or, where x is missing, s = value."""
+    return compound("surrogate", holds("lessThan", 2), holds("equal", value, "s"))
+
+
+SPLIT = node(1, holds("lessOrEqual", 2), id="a") + node(2, holds("greaterThan", 2), id="b")
+DEFAULT_CHILD = tree_file(SPLIT, missingValueStrategy="defaultChild").replace(b'score="9">', b'score="9" defaultChild="b">')
+AMONG = '<SimpleSetPredicate field="s" booleanOperator="{}"><Array type="string">"a" c</Array></SimpleSetPredicate>'
 TREES = [
     (tree_file(SPLIT), [1, 1, 2, None]),
     (tree_file(SPLIT, noTrueChildStrategy="returnLastPrediction"), [1, 1, 2, 9]),
     (tree_file(SPLIT, missingValueStrategy="lastPrediction"), [1, 1, 2, 9]),
     (tree_file(SPLIT, missingValueStrategy="nullPrediction"), [1, 1, 2, None]),
-    (tree_file(SPLIT, missingValueStrategy="defaultChild").replace(b'<Node score="9">', b'<Node score="9" defaultChild="b">'), [1, 1, 2, 2]),
-    (tree_file(node(1, test("lessThan", 2)) + node(2, "<True/>")), [1, 2, 2, 2]),
-    (tree_file(node(1, test("equal", 2)) + node(2, test("notEqual", 2))), [2, 1, 2, None]),
-    (tree_file(node(1, test("equal", 1.5)) + node(2, "<True/>")), [1, 2, 2, 2]),
-    (tree_file(node(1, test("isMissing")) + node(2, test("isNotMissing"))), [2, 2, 2, 1]),
-    (tree_file(node(1, compound("or", test("isMissing"), test("lessThan", 2))) + node(2, "<True/>")), [1, 2, 2, 1]),
-    (tree_file(node(1, compound("and", test("greaterThan", 1), test("lessThan", 2.5))) + node(2, "<True/>")), [1, 1, 2, 2]),
-    (tree_file(node(1, compound("surrogate", test("lessThan", 2), test("equal", "a", "s"))) + node(2, "<True/>")), [1, 2, 2, 2]),
-    (tree_file(node(1, compound("surrogate", test("lessThan", 2), test("equal", "b", "s"))) + node(2, "<True/>")), [1, 2, 2, 1]),
-    (tree_file(node(1, test("equal", "a", "s")) + node(2, test("equal", "b", "s")) + node(3, "<True/>")), [1, 2, 3, 2]),
-    (
-        tree_file(
-            node(1, '<SimpleSetPredicate field="s" booleanOperator="isIn"><Array type="string">"a" c</Array></SimpleSetPredicate>')
-            + node(2, '<SimpleSetPredicate field="s" booleanOperator="isNotIn"><Array type="string">"a" c</Array></SimpleSetPredicate>')
-        ),
-        [1, 2, 1, 2],
-    ),
+    (DEFAULT_CHILD, [1, 1, 2, 2]),
+    (tree_file(node(1, holds("lessThan", 2)) + node(2, "<True/>")), [1, 2, 2, 2]),
+    (tree_file(node(1, holds("equal", 2)) + node(2, holds("notEqual", 2))), [2, 1, 2, None]),
+    (tree_file(node(1, holds("equal", 1.5)) + node(2, "<True/>")), [1, 2, 2, 2]),
+    (tree_file(node(1, holds("isMissing")) + node(2, holds("isNotMissing"))), [2, 2, 2, 1]),
+    (tree_file(node(1, compound("or", holds("isMissing"), holds("lessThan", 2))) + node(2, "<True/>")), [1, 2, 2, 1]),
+    (tree_file(node(1, compound("and", holds("greaterThan", 1), holds("lessThan", 2.5))) + node(2, "<True/>")), [1, 1, 2, 2]),
+    (tree_file(node(1, instead("a")) + node(2, "<True/>")), [1, 2, 2, 2]),
+    (tree_file(node(1, instead("b")) + node(2, "<True/>")), [1, 2, 2, 1]),
+    (tree_file(node(1, holds("equal", "a", "s")) + node(2, holds("equal", "b", "s")) + node(3, "<True/>")), [1, 2, 3, 2]),
+    (tree_file(node(1, AMONG.format("isIn")) + node(2, AMONG.format("isNotIn"))), [1, 2, 1, 2]),
 ]  # fmt: skip
 
 
@@ -239,7 +238,7 @@ def test_public_scorers_walk_trees_alike(number: int, kind: str, need) -> None: 
     loaded = engine(kind, data, need)
     if kind == "pypmml":
         loaded._fields.outputs["y"] = ["predicted_y"]  # type: ignore[attr-defined]
-    assert _answer(loaded, {"x": [1.5, 2.0, 3.0, NAN], "s": ["a", "b", "c", "b"]}) == expected
+    assert answer_of(loaded, {"x": [1.5, 2.0, 3.0, NAN], "s": ["a", "b", "c", "b"]}) == expected
 
 
 def classifier(model: str, values: str = "ab", data_type: str = "string") -> bytes:
@@ -296,7 +295,7 @@ def test_predictors_of_other_kinds() -> None:
     table = (
         '<RegressionTable intercept="1"><NumericPredictor name="x" exponent="2" coefficient="3"/>'
         '<CategoricalPredictor name="s" value="a" coefficient="10"/>'
-        '<PredictorTerm coefficient="100"><FieldRef field="x"/><FieldRef field="x"/><FieldRef field="x"/></PredictorTerm></RegressionTable>'
+        f'<PredictorTerm coefficient="100">{X * 3}</PredictorTerm></RegressionTable>'
     )
     model = f'<RegressionModel functionName="regression">{schema("x", "s")}{table}</RegressionModel>'
     data = document(number_field("x") + '<DataField name="s" optype="categorical" dataType="string"/>', model)
@@ -316,6 +315,11 @@ def segment(model: str, **attributes: str) -> str:
     return f"<Segment{said}><True/>{model}</Segment>"
 
 
+def mining(method: str, segments: str) -> str:
+    inside = f'<Segmentation multipleModelMethod="{method}">{segments}</Segmentation>'
+    return f'<MiningModel functionName="regression">{schema("x")}{inside}</MiningModel>'
+
+
 def line(weight: float) -> str:
     return (
         f'<RegressionModel functionName="regression">{schema("x")}<RegressionTable intercept="0">'
@@ -328,14 +332,13 @@ def line(weight: float) -> str:
 )
 def test_models_of_models(method: str, expected: float) -> None:
     parts = segment(line(1), weight="1") + segment(line(2), weight="3")
-    model = f'<MiningModel functionName="regression">{schema("x")}<Segmentation multipleModelMethod="{method}">{parts}</Segmentation></MiningModel>'
-    assert answer(document(number_field("x"), model), x=[2.0, NAN]) == [expected, None]
+    assert answer(document(number_field("x"), mining(method, parts)), x=[2.0, NAN]) == [expected, None]
 
 
 def vote(score: str, limit: float) -> str:
     return (
-        f'<TreeModel functionName="classification">{schema("x")}<Node><True/><Node score="{score}">{test("lessOrEqual", limit)}</Node>'
-        f'<Node score="b"><True/></Node></Node></TreeModel>'
+        f'<TreeModel functionName="classification">{schema("x")}<Node><True/>'
+        f'<Node score="{score}">{holds("lessOrEqual", limit)}</Node><Node score="b"><True/></Node></Node></TreeModel>'
     )
 
 
@@ -360,19 +363,21 @@ def test_a_naive_bayes_model() -> None:
     model = (
         f'<NaiveBayesModel functionName="classification" threshold="0">{schema("x", target="y")}'
         f'<Output><OutputField name="p" feature="probability" value="a" dataType="double"/></Output>'
-        f"<BayesInputs>{stats(0.0, 1.0)}</BayesInputs><BayesOutput fieldName='y'><TargetValueCounts>{counts}</TargetValueCounts></BayesOutput></NaiveBayesModel>"
+        f"<BayesInputs>{stats(0.0, 1.0)}</BayesInputs><BayesOutput fieldName='y'><TargetValueCounts>{counts}"
+        "</TargetValueCounts></BayesOutput></NaiveBayesModel>"
     )
     loaded = modelport_pmml.load(classifier(model))
     x = np.array([[-1.0], [0.5], [9.0]])
     a, b = 0.75 * np.exp(-(x[:, 0] ** 2) / 8), 0.25 * np.exp(-((x[:, 0] - 1) ** 2) / 8)
     assert loaded.run({"x": x})["p"] == pytest.approx(a / (a + b), rel=1e-14)
-    assert loaded.run({"x": x})["y"].tolist() == ["a", "a", "b"] if (a > b).tolist() == [True, True, False] else True
+    assert loaded.run({"x": x})["y"].tolist() == np.where(a > b, "a", "b").tolist()
 
 
 def test_networks() -> None:
     layers = (
         '<NeuralInputs><NeuralInput id="i"><DerivedField optype="continuous" dataType="double"><NormContinuous field="x">'
-        '<LinearNorm orig="0" norm="-1"/><LinearNorm orig="4" norm="1"/></NormContinuous></DerivedField></NeuralInput></NeuralInputs>'
+        '<LinearNorm orig="0" norm="-1"/><LinearNorm orig="4" norm="1"/></NormContinuous></DerivedField></NeuralInput>'
+        "</NeuralInputs>"
         '<NeuralLayer activationFunction="tanh"><Neuron id="1" bias="0.5"><Con from="i" weight="2"/></Neuron>'
         '<Neuron id="2"><Con from="i" weight="-1"/></Neuron></NeuralLayer>'
         '<NeuralLayer activationFunction="Elliott"><Neuron id="3"><Con from="2" weight="3"/></Neuron></NeuralLayer>'
@@ -381,7 +386,8 @@ def test_networks() -> None:
         '<NormContinuous field="y"><LinearNorm orig="10" norm="0"/><LinearNorm orig="30" norm="1"/></NormContinuous>'
         "</DerivedField></NeuralOutput></NeuralOutputs>"
     )
-    model = f'<NeuralNetwork functionName="regression" activationFunction="identity">{schema("x", target="y")}{layers}</NeuralNetwork>'
+    said = 'functionName="regression" activationFunction="identity"'
+    model = f"<NeuralNetwork {said}>{schema('x', target='y')}{layers}</NeuralNetwork>"
     z = 3 * math.tanh(-((3 / 4) * 2 - 1))
     expected = 10 + 20 * (1 + z / (1 + abs(z)))
     assert answer(document(number_field("x") + number_field("y"), model), x=[3.0]) == [pytest.approx(expected, rel=1e-14)]
@@ -411,7 +417,7 @@ UNKNOWN = [
     (tree_file(SPLIT, missingValueStrategy="weightedConfidence"), "weightedConfidence"),
     (field_file(number_field("x"), '<MiningField name="x" outliers="asExtremeValues"/>'), "outliers"),
     (field_file(number_field("x").replace("double", "dateTime"), '<MiningField name="x"/>'), "dateTime"),
-    (document(number_field("x"), f'<MiningModel functionName="regression">{schema("x")}<Segmentation multipleModelMethod="median">{segment(line(1))}</Segmentation></MiningModel>'), "median"),
+    (document(number_field("x"), mining("median", segment(line(1)))), "median"),
     (document(number_field("x"), line(1).replace("<NumericPredictor", "<Odd/><NumericPredictor")), "Odd"),
 ]  # fmt: skip
 
@@ -422,6 +428,7 @@ def test_what_is_not_known_is_named(data: bytes, name: str) -> None:
         modelport_pmml.load(data)
 
 
+OTHER_CLASSES = f'<RegressionModel functionName="classification">{schema("x", target="y")}{tables(("z", 1, 1))}</RegressionModel>'
 BROKEN = [
     (field_file(number_field("x"), '<MiningField name="x"/>', "other"), "'other', which nothing"),
     (field_file(number_field("x"), '<MiningField name="gone"/>'), "'gone', which the DataDictionary"),
@@ -430,8 +437,8 @@ BROKEN = [
     (derived(constant("one"), "x"), "no number"),
     (tree_file(node(1, "")), "no predicate"),
     (tree_file(node(1, '<SimplePredicate operator="equal"/>')), "lacks its field"),
-    (tree_file(node("high", test("equal", 1))), "no number"),  # type: ignore[arg-type]
-    (classifier(f'<RegressionModel functionName="classification">{schema("x", target="y")}{tables(("z", 1, 1))}</RegressionModel>'), "target's values"),
+    (tree_file(node("high", holds("equal", 1))), "no number"),  # type: ignore[arg-type]
+    (classifier(OTHER_CLASSES), "target's values"),
     (document(number_field("x"), ""), "no model"),
 ]  # fmt: skip
 

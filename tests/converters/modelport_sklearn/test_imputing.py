@@ -26,7 +26,9 @@ def spread(column: np.ndarray) -> float:
     return float(column.max() - column.min()) if len(column) else NAN
 
 
-@pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent", "constant", spread], ids=lambda s: s if isinstance(s, str) else s.__name__)
+@pytest.mark.parametrize(
+    "strategy", ["mean", "median", "most_frequent", "constant", spread], ids=lambda s: s if isinstance(s, str) else s.__name__
+)
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("indicator", [True, False])
 def test_numbers(strategy, keep, indicator):
