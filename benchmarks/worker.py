@@ -17,6 +17,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def consuming(name: str, pickled: str, artifact: str) -> dict[str, Callable[...,
         np.savez(path, labels=np.asarray(labels).astype(np.int64), probabilities=np.asarray(probabilities, dtype=np.float64))
 
     def calls(rows: list[Any]) -> list[Callable[[], Any]]:
-        return [lambda row=row: engine.predict(row) for row in rows]
+        return [partial(engine.predict, row) for row in rows]
 
     return {
         "load": load,

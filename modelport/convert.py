@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from . import registry
 from .artifact import Artifact
 from .compare import compare
-from .document import Document, Tolerance, Vectors
+from .document import EXACT, Document, Tolerance, Vectors
 from .errors import InputError, Mismatch, Unsupported, UsageError
 from .graph import Graph
 from .reading import Reading
 from .run import Evaluator
 from .sample import Column, Sample, is_missing
-from .vectors import carried
+from .vectors import carried, scale_of
 from .verify import (
     ConsumerReport,
     Report,
@@ -82,6 +82,8 @@ def convert(
         reader = registry.reader_for(model)[1]
         _check_options(format_, reader, options)
         reading = reader.read(model, rows, options)
+        if verify:
+            _check_number_types(reading, sample, rows)
         artifact = from_reading(
             reading, rows, format_, verify=verify, vectors=vectors, name=name, metadata=metadata, options=options
         )
@@ -107,6 +109,34 @@ def _check_options(format_: str, reader: ModuleType, options: Mapping[str, Any])
     unknown = sorted(set(options) - set(known or ()) - set(getattr(reader, "OPTIONS", ())))
     if known is not None and unknown:
         raise UsageError(f"{format_} has no option {unknown[0]!r}; it has: {', '.join(known) or 'none'}.")
+
+
+#: how far the original may part from itself between the sample's own number types and float64, relative to the scale
+NARROW = 1e-4
+
+
+def _check_number_types(reading: Reading, data: Any, sample: Sample) -> None:
+    """InputError when the original answers the sample's narrow numbers (int8, float32, ...) differently from the same float64.
+
+    An artifact answers what the original answers on float64 rows; arithmetic that wraps round or overflows in a narrow type
+    would make that another model.
+    """
+    narrow = [c for c in sample.columns if c.dtype == "f64" and getattr(c.original, "itemsize", 8) < 8 and c.original != bool]
+    if not narrow or reading.as_given is None or not (isinstance(data, np.ndarray) or hasattr(data, "iloc")):
+        return
+    feeds = {name: array[:512] for name, array in (reading.sample or sample).feeds().items()}
+    try:
+        given, widened = reading.as_given(data[:512]), reading.answer(feeds)
+    except (ValueError, TypeError):
+        return  # rows the original refuses are dealt with where the vectors are recorded
+    for name, expected in given.items():
+        got = widened[name]
+        scale = scale_of(expected, ()) if expected.dtype.kind == "f" else 0.0
+        if not compare(name, expected, got, Tolerance(NARROW * scale, NARROW) if scale else EXACT).passed:
+            raise InputError(
+                f"The model answers {narrow[0].original} rows differently from the same rows in float64 (output {name!r}), and an "
+                "artifact computes in float64: fit and feed the model float64, and hand over such a sample."
+            )
 
 
 def _delegate(backend: str, model: Any, format_: str, sample: Any, options: Mapping[str, Any]) -> Artifact:

@@ -25,7 +25,8 @@ class Reading:
     answer(feeds) asks the original model (n_jobs=1, eval mode) for all outputs of the graph; probes maps names of values to
     functions (feeds) -> array that ask the original for that intermediate value, so that a report can say which step diverges
     first; tolerance holds hints per output, where the reader knows better than the op. sample is the sample as the graph's inputs
-    take it, where the reader changed its shape (None: as it was handed over).
+    take it, where the reader changed its shape (None: as it was handed over). as_given(rows) asks the original on rows in the
+    container and number types the user has them in.
     """
 
     graph: Graph
@@ -34,3 +35,4 @@ class Reading:
     probes: Mapping[str, Callable[[Mapping[str, Array]], Array]] = field(default_factory=dict)
     tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
     sample: Sample | None = None
+    as_given: Callable[[Any], dict[str, Array]] | None = None

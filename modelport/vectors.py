@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from .boundaries import Tracer, boundaries, categories, crossings, neighbours, path_constraints
 from .document import EXACT, Tolerance, Vectors
 from .errors import InputError, ModelportError
-from .graph import FLOATS, Graph, Input
+from .graph import FLOATS, Graph, Input, Step
 from .ops import OPS
+from .run import Evaluator
 from .sample import Sample
 
-__all__ = ["Rows", "carried", "choose_rows", "default_tolerance", "record", "scale_of", "without_ties"]
+__all__ = ["Rows", "cancelling", "carried", "choose_rows", "default_tolerance", "record", "scale_of", "without_ties"]
 
 Array = NDArray[Any]
 Feeds = dict[str, Array]
@@ -309,6 +310,36 @@ def without_ties(graph: Graph, outputs: Mapping[str, Array], tolerance: Mapping[
             top = np.sort(values, axis=1)
             keep &= ~(top[:, -1] - top[:, -2] <= margin)
     return keep
+
+
+def cancelling(graph: Graph, feeds: Mapping[str, Array], notes: Sequence[str]) -> Array:
+    """Extreme rows of which a `linear` step keeps fewer than twelve digits: |sum w x| below 1e-4 of sum |w x|.
+
+    Far outside the sample large terms may cancel, and then the order of a sum decides the digits that are left, in the original
+    too. Ordinary rows are never left out for this.
+    """
+    found = np.array([note in EXTREME for note in notes], dtype=bool)
+    rows = np.flatnonzero(found)
+    steps = [step for step in graph.steps if step.op == "linear"]
+    if not steps or not rows.size:
+        return np.zeros(len(notes), dtype=bool)
+    evaluator = Evaluator(graph)
+    for i in rows:
+        try:
+            values = evaluator.values({name: array[i : i + 1] for name, array in feeds.items()})
+        except ModelportError:
+            found[i] = False  # a row that only the graph refuses is for the comparison to find
+            continue
+        found[i] = any(_cancels(step, values) for step in steps)
+    return found
+
+
+def _cancels(step: Step, values: Mapping[str, Array]) -> bool:
+    x = np.abs(values[step.inputs[0]].reshape(1, -1).astype(np.float64))
+    with np.errstate(all="ignore"):
+        terms = x @ np.abs(step.attributes["weight"].astype(np.float64)).T
+        result = np.abs(values[step.output].astype(np.float64))
+        return bool((result < 1e-4 * terms).any())
 
 
 # --- what an artifact carries -------------------------------------------------------------------------------------------------

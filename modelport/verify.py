@@ -20,7 +20,7 @@ from .graph import Graph
 from .reading import Reading
 from .run import Evaluator
 from .sample import Sample
-from .vectors import EXTREME, choose_rows, default_tolerance, record, scale_of, without_ties
+from .vectors import EXTREME, cancelling, choose_rows, default_tolerance, record, scale_of, without_ties
 
 __all__ = ["ConsumerReport", "Divergence", "Report", "build_pool", "first_divergence", "verify"]
 
@@ -145,7 +145,7 @@ def split_pool(
 ) -> tuple[Vectors, Vectors]:
     """Many rows with the original's answers: boundary rows, and synthetic plain rows or (own_rows) the sample's.
 
-    Rows whose label hangs on less than the tolerance are left out. Second: the rows the original refuses, without outputs.
+    Rows whose label hangs on less than the tolerance are left out, and extreme rows that cancel. Second: the rows the original refuses, without outputs.
     """
     sample = reading.sample or sample
     chosen = choose_rows(reading.graph, sample, seed=seed, plain=plain, boundary=boundary)
@@ -161,7 +161,7 @@ def split_pool(
     notes = [notes[i] for i in index]
     tolerance = {**default_tolerance(reading.graph, outputs, notes), **reading.tolerance}
     pool = Vectors(feeds, outputs, tolerance, "sample" if own_rows else "synthetic", tuple(notes))
-    keep_rows = without_ties(reading.graph, outputs, tolerance)
+    keep_rows = without_ties(reading.graph, outputs, tolerance) & ~cancelling(reading.graph, feeds, notes)
     if not keep_rows.any():
         raise InputError("Every row of the sample is a tie between two classes: hand over rows the model can tell apart.")
     return pool.take(np.flatnonzero(keep_rows)), refused

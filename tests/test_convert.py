@@ -390,3 +390,24 @@ def test_a_format_that_loses_a_name_is_refused(iris, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(modelport_json, "load", moved)
     with pytest.raises(ArtifactError, match="features of 'X'"):
         modelport.convert(iris[2], "json", sample=iris[0])
+
+
+def test_a_model_that_lives_on_narrow_numbers_is_refused() -> None:
+    """np.square wraps round in int8: on float64 rows this is another model."""
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    X = np.arange(-60, 60, dtype=np.int8).reshape(-1, 2)
+    model = make_pipeline(FunctionTransformer(np.square), LinearRegression()).fit(X, X[:, 0])
+    with pytest.raises(InputError, match="int8 rows differently from the same rows in float64"):
+        modelport.convert(model, "json", sample=X)
+    wide = X.astype(np.float64)
+    assert modelport.convert(model.fit(wide, wide[:, 0]), "json", sample=wide).report.passed
+
+
+def test_float32_samples_of_ordinary_models_pass(iris) -> None:
+    X, labels, model = iris
+    single = X.astype(np.float32)
+    assert modelport.convert(model.fit(single, labels), "json", sample=single).report.passed
+    model.fit(X, labels)

@@ -12,7 +12,7 @@ from modelport.errors import InputError
 from modelport.graph import Graph, Input, Output, Step
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from modelport.vectors import MAX_ROWS, carried, choose_rows, record, scale_of, without_ties
+from modelport.vectors import MAX_ROWS, cancelling, carried, choose_rows, record, scale_of, without_ties
 from modelport.verify import build_pool
 
 RNG = np.random.default_rng(0)
@@ -173,3 +173,14 @@ def test_what_is_carried_is_bounded_and_mixed() -> None:
     assert set(chosen.outputs["label"]) == set(pool.outputs["label"])
     wide = Vectors({"x": np.zeros((n, 20_000))}, {"y": np.zeros(n)}, {"y": EXACT}, "synthetic", ["plain"] * n)
     assert 8 <= len(carried(wide)) < 16
+
+
+def test_extreme_rows_that_cancel_are_left_out_and_others_stay() -> None:
+    """coef (1, -1): two equal huge cells leave nothing but rounding; one huge cell is as good as any."""
+    graph = Graph(
+        [Input("x", "f64", (2,))],
+        [Step("linear", ["x"], "y", {"weight": np.array([[1.0, -1.0]])})],
+        [Output("prediction", "y", "f64", "prediction")],
+    )
+    feeds = {"x": np.array([[1e6, 1e6], [1e30, 1.0], [2.0, 2.0]])}
+    assert cancelling(graph, feeds, ["large", "extreme", "plain"]).tolist() == [True, False, False]

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelport.document import Document, Loaded
 
-__all__ = ["CONSUMERS", "FORMAT", "SUFFIXES", "describe", "load", "sniff", "write"]
+__all__ = ["CONSUMERS", "FORMAT", "OPTIONS", "SUFFIXES", "describe", "load", "sniff", "write"]
 
 FORMAT = "onnx"
 SUFFIXES = (".onnx",)
+OPTIONS = ("target",)
 CONSUMERS: Mapping[str, Callable[[bytes], Loaded]] = {}
 
 

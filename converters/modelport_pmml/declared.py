@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modelport.document import Tolerance, Vectors
+from modelport.document import EXACT, Tolerance, Vectors
 from modelport.errors import ArtifactError, Unsupported
 from modelport.graph import LIMITS, Input, Limits, Output
 
@@ -181,8 +181,8 @@ def _foreign_vectors(model: Element, carried: Carried, limits: Limits) -> Vector
     verification = model.find("ModelVerification")
     if verification is None:
         return None
-    columns, tolerance = {}, {}
     outputs = {o.name: o for o in carried.outputs}
+    columns, tolerance = {}, dict.fromkeys(outputs, EXACT)
     for f in verification.require("VerificationFields").all("VerificationField"):
         name = f.need("field")
         columns[name] = (f.get("column") or name).rpartition(":")[2]

@@ -230,14 +230,30 @@ KERNELS = ("rbf", "poly", "sigmoid", "dot")
 
 @columns("linear")
 def linear(c: Compiler, step: Step, j: int) -> Expression:
-    """Output j of a network, of a support vector machine, or of a linear model."""
+    """Output j of a network, of a support vector machine, or of a linear model.
+
+    On columns that may be missing it is an expression: not every scorer lets a segment of a chain be without an answer.
+    """
     layers = network_layers(c, step)
+    source = c.producers.get(step.inputs[0])
+    kernel = source if source is not None and source.op == "pairwise" and source.attributes["metric"] in KERNELS else None
+    first = layers[0][0] if layers else kernel or step
+    if any(x.nullable for x in c.row(first.inputs[0])):
+        return c.in_dtype(step, _weighted_sum(c, step, j))
     if layers:
         return c.in_dtype(step, c.raw((step.output, "network"), lambda: _network(c, layers), j))
-    source = c.producers.get(step.inputs[0])
-    if source is not None and source.op == "pairwise" and source.attributes["metric"] in KERNELS:
-        return c.in_dtype(step, c.raw((step.output, j), lambda: _svm(c, step, source, j)))
+    if kernel is not None:
+        return c.in_dtype(step, c.raw((step.output, j), lambda: _svm(c, step, kernel, j)))
     return c.in_dtype(step, c.raw((step.output, j), lambda: linear_block(c, step, j)))
+
+
+def _weighted_sum(c: Compiler, step: Step, j: int) -> Expression:
+    weights = step.attributes["weight"][j].astype(float).tolist()
+    terms = [c.make.apply("*", x, c.make.constant(w)) for x, w in zip(_row(c, step), weights, strict=True)]
+    total = c.make.total(terms)
+    if "bias" in step.attributes:
+        total = c.make.apply("+", total, c.make.constant(float(step.attributes["bias"][j])))
+    return total
 
 
 def linear_block(c: Compiler, step: Step, j: int) -> LinearBlock:

@@ -42,11 +42,14 @@ def read_model(model: Any, sample: Sample) -> Reading:
         builder.inputs = declared(builder.inputs, fed, accepting_columns(model, fed))
     graph = builder.graph(outputs)
 
-    def answer(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def as_given(rows: Any) -> dict[str, Array]:
         with one_job(model), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            given = _answers(model, fed.restore(feeds), [o.name for o in outputs])
+            given = _answers(model, rows, [o.name for o in outputs])
         return {o.name: _as_dtype(o.dtype, given[o.name]) for o in outputs}
+
+    def answer(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return as_given(fed.restore(feeds))
 
     def ask(dtype: str, probe: Callable[[Any], Array]) -> Callable[[Mapping[str, Array]], Array]:
         def asked(feeds: Mapping[str, Array]) -> Array:
@@ -57,7 +60,7 @@ def read_model(model: Any, sample: Sample) -> Reading:
         return asked
 
     probes = {name: ask(graph.types[name].dtype, probe) for name, probe in builder.probes.items() if name in graph.types}
-    return Reading(graph, answer, provenance(model), probes, sample=fed)
+    return Reading(graph, answer, provenance(model), probes, sample=fed, as_given=as_given)
 
 
 def final_estimator(model: Any) -> Any:
