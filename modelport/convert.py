@@ -121,7 +121,7 @@ def _check_number_types(reading: Reading, data: Any, sample: Sample) -> None:
     An artifact answers what the original answers on float64 rows; arithmetic that wraps round or overflows in a narrow type
     would make that another model.
     """
-    narrow = [c for c in sample.columns if c.dtype == "f64" and getattr(c.original, "itemsize", 8) < 8 and c.original != bool]
+    narrow = [c for c in sample.columns if getattr(c.original, "kind", "O") in "iuf" and c.original.itemsize < 8]
     if not narrow or reading.as_given is None or not (isinstance(data, np.ndarray) or hasattr(data, "iloc")):
         return
     feeds = {name: array[:512] for name, array in (reading.sample or sample).feeds().items()}
@@ -134,8 +134,8 @@ def _check_number_types(reading: Reading, data: Any, sample: Sample) -> None:
         scale = scale_of(expected, ()) if expected.dtype.kind == "f" else 0.0
         if not compare(name, expected, got, Tolerance(NARROW * scale, NARROW) if scale else EXACT).passed:
             raise InputError(
-                f"The model answers {narrow[0].original} rows differently from the same rows in float64 (output {name!r}), and an "
-                "artifact computes in float64: fit and feed the model float64, and hand over such a sample."
+                f"The model answers {narrow[0].original} rows differently from the same rows in float64 (output {name!r}), "
+                "and an artifact computes in float64: fit and feed the model float64, and hand over such a sample."
             )
 
 

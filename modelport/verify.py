@@ -145,7 +145,8 @@ def split_pool(
 ) -> tuple[Vectors, Vectors]:
     """Many rows with the original's answers: boundary rows, and synthetic plain rows or (own_rows) the sample's.
 
-    Rows whose label hangs on less than the tolerance are left out, and extreme rows that cancel. Second: the rows the original refuses, without outputs.
+    Rows whose label hangs on less than the tolerance are left out, and extreme rows that cancel. Second: the rows the original
+    refuses, without outputs.
     """
     sample = reading.sample or sample
     chosen = choose_rows(reading.graph, sample, seed=seed, plain=plain, boundary=boundary)
