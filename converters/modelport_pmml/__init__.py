@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelport.document import Document, Loaded
 
-__all__ = ["CONSUMERS", "FORMAT", "SUFFIXES", "load", "sniff", "write"]
+__all__ = ["CONSUMERS", "FORMAT", "OPTIONS", "SUFFIXES", "load", "sniff", "write"]
 
 FORMAT = "pmml"
 SUFFIXES = (".pmml",)
+OPTIONS = ()
 
 
 def sniff(head: bytes) -> bool:

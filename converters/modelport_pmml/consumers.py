@@ -60,7 +60,7 @@ class Scorer:
         return {o.name: self._gather(o, results) for o in self.outputs}
 
     def score(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Mapping[str, Any]]:
-        """Result field -> value, per row; NotImplemented here."""
+        """Result field -> value, per row; each scorer has its own."""
         raise NotImplementedError
 
     def _gather(self, output: Output, results: Sequence[Mapping[str, Any]]) -> Array:
