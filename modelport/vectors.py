@@ -296,7 +296,7 @@ def without_ties(graph: Graph, outputs: Mapping[str, Array], tolerance: Mapping[
     """
     n = len(next(iter(outputs.values())))
     keep = np.ones(n, dtype=bool)
-    if all(o.dtype in FLOATS for o in graph.outputs):
+    if not any(o.role in ("prediction", "anomaly") for o in graph.outputs):
         return keep
     for output in graph.outputs:
         limit = tolerance[output.name]

@@ -144,6 +144,19 @@ def test_ties_are_left_out_only_where_there_is_a_tolerance() -> None:
     assert without_ties(graph, outputs, {"label": EXACT, "probability": EXACT}).tolist() == [True, True, True]
 
 
+def test_float_labels_can_hang_on_a_tie_too() -> None:
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+
+    X, y = load_iris(return_X_y=True)
+    model = LogisticRegression(max_iter=500).fit(X, y.astype(float))
+    reading, sample = read(model, X)
+    pool = build_pool(reading, sample)
+    assert pool.outputs["label"].dtype == np.float64
+    top = np.sort(pool.outputs["probability"], axis=1)
+    assert (top[:, -1] - top[:, -2] > 1e3 * pool.tolerance["probability"].atol).all()
+
+
 def test_extreme_rows_do_not_widen_the_tolerance() -> None:
     values = np.array([1.0, -3.0, 1e30])
     assert scale_of(values, ["plain", "grid", "extreme"]) == 3.0
