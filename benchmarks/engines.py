@@ -16,19 +16,21 @@ Array = np.ndarray[Any, np.dtype[Any]]
 ROOT = Path(__file__).resolve().parent.parent
 
 
-# --- converters: (model, sample) -> the artifact's bytes ----------------------------------------------------------------------
+# --- converters: (model, sample, path) -> the artifact's bytes, or None for what writes the file itself ------------------------
+
+Converter = Callable[[Any, Any, str], "bytes | None"]
 
 
-def _modelport(format_: str) -> Callable[[Any, Any, str], None]:
-    def convert(model: Any, sample: Any, path: str) -> None:
+def _modelport(format_: str) -> Converter:
+    def convert(model: Any, sample: Any, path: str) -> bytes:
         import modelport
 
-        modelport.convert(model, format_, sample=sample).save(path)
+        return modelport.convert(model, format_, sample=sample).data
 
     return convert
 
 
-def _skl2onnx(model: Any, sample: Any, path: str) -> None:
+def _skl2onnx(model: Any, sample: Any, path: str) -> bytes:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
@@ -37,7 +39,7 @@ def _skl2onnx(model: Any, sample: Any, path: str) -> None:
         types = [(name, (FloatTensorType if name in numeric else StringTensorType)([None, 1])) for name in sample.columns]
     else:
         types = [("X", FloatTensorType([None, sample.shape[1]]))]
-    Path(path).write_bytes(to_onnx(model, initial_types=types, options={"zipmap": False}).SerializeToString())
+    return bytes(to_onnx(model, initial_types=types, options={"zipmap": False}).SerializeToString())
 
 
 def _sklearn2pmml(model: Any, sample: Any, path: str) -> None:
@@ -51,7 +53,7 @@ def fields(sample: Any) -> list[str]:
     return list(sample.columns) if hasattr(sample, "columns") else [f"x{j}" for j in range(sample.shape[1])]
 
 
-CONVERTERS: dict[str, Callable[[Any, Any, str], None]] = {
+CONVERTERS: dict[str, Converter] = {
     "modelport json": _modelport("json"),
     "modelport onnx": _modelport("onnx"),
     "modelport pmml": _modelport("pmml"),
@@ -73,6 +75,10 @@ class Engine:
     def rows(self, data: Any) -> Any:
         """The form of rows that this consumer takes; not timed."""
         return data
+
+    def row(self, data: Any) -> Any:
+        """The form of one row, where that is another."""
+        return self.rows(data)
 
     def predict(self, rows: Any) -> Any:
         """The consumer's own answer."""
@@ -164,12 +170,16 @@ class OnnxRuntime(Engine):
 
 
 class Pmml(Engine):
-    """What the two scorers share: a frame goes in, and a frame with fields of probabilities comes out."""
+    """What the two scorers share: a frame goes in, and a frame with fields of probabilities comes out; one row is a dict."""
 
     def rows(self, data: Any) -> Any:
         import pandas
 
         return data if hasattr(data, "columns") else pandas.DataFrame(data, columns=fields(data))
+
+    def row(self, data: Any) -> Any:
+        (record,) = self.rows(data).to_dict("records")
+        return {name: None if cell != cell else cell for name, cell in record.items()}
 
     def answers(self, answer: Any) -> tuple[Any, Any]:
         probabilities = answer[[name for name in answer.columns if "probability" in name]].to_numpy(dtype=np.float64)
@@ -186,7 +196,7 @@ class Jpmml(Pmml):
         self.model = make_evaluator(path)
 
     def predict(self, rows: Any) -> Any:
-        return self.model.evaluateAll(rows, parallelism=1)
+        return self.model.evaluate(rows) if isinstance(rows, dict) else self.model.evaluateAll(rows, parallelism=1)
 
 
 class Pypmml(Pmml):

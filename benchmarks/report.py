@@ -15,15 +15,18 @@ ANSWER_COLUMNS = ("largest error", "labels that differ")
 
 
 def model_tables(result: Mapping[str, Any]) -> str:
-    """Both tables of one model."""
+    """Both tables of one model, and below them why a contender is not in them."""
     artifacts, consumers = result["artifacts"], result["consumers"]
     first = [_row(name, artifacts, ARTIFACT_COLUMNS) for name in artifacts]
     second = [_row(name, consumers, CONSUMER_COLUMNS, ANSWER_COLUMNS) for name in consumers]
-    head = (
-        f"## {result['model']}: {result['about']}\n\nA batch is {result['rows']} rows; fitted in {result['fit_seconds']:.1f} s.\n"
-    )
-    artifact_table = table(["artifact", *ARTIFACT_COLUMNS], first)
-    return f"{head}\n{artifact_table}\n\n{table(['consumer', *CONSUMER_COLUMNS, *ANSWER_COLUMNS], second)}\n"
+    parts = [
+        f"## {result['model']}: {result['about']}",
+        f"A batch is {result['rows']} rows; fitted in {result['fit_seconds']:.1f} s.",
+        table(["artifact", *ARTIFACT_COLUMNS], first),
+        table(["consumer", *CONSUMER_COLUMNS, *ANSWER_COLUMNS], second),
+        "\n".join(f"* {name}: {e['problem']}" for name, e in (artifacts | consumers).items() if "problem" in e),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _row(
@@ -31,7 +34,7 @@ def _row(
 ) -> list[str]:
     entry = entries[name]
     if "problem" in entry:
-        return [name, entry["problem"], *[""] * (len(columns) + len(further) - 1)]
+        return [name, entry["problem"].partition(":")[0], *["-"] * (len(columns) + len(further) - 1)]
     rival = entries.get(entry.get("rival") or "", {})
     figures = [_figure(entry.get(key), rival.get(key), factor) for key, factor in columns.values()]
     return [name, *figures, *([f"{entry['largest_error']:.1g}", str(entry["flips"])] if further else [])]

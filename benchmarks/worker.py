@@ -3,8 +3,8 @@
     worker.py convert CONVERTER MODEL.pkl ARTIFACT
     worker.py consume ENGINE ROWS.pkl ARTIFACT
 
-Commands: convert (seconds, and bytes at the peak); load, one SECONDS, batch SECONDS, answers FILE. `one` and `batch` repeat
-for at least SECONDS and give the mean; times are in seconds. The programs in drivers/ take the same commands.
+Commands: ready; convert (seconds, and bytes at the peak); load, one SECONDS, batch SECONDS, answers FILE. The last two measures
+repeat for at least SECONDS and give the mean; times are in seconds. The programs in drivers/ take the same commands.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from engines import CONVERTERS, ENGINES
 SINGLES = 64
 
 
-def timed(call: Callable[[], Any]) -> float:
-    """Seconds of one call."""
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of one call, and what it gave."""
     started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+    result = call()
+    return time.perf_counter() - started, result
 
 
 def repeated(calls: list[Callable[[], Any]], least: float) -> float:
@@ -57,16 +57,17 @@ def status(key: str) -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(key + ":")), None)
 
 
-def measured(call: Callable[[], Any]) -> dict[str, Any]:
-    """Seconds of a call, and bytes: what this process grows by at its peak, plus a child's peak; None where /proc is absent."""
+def measured(call: Callable[[], Any]) -> tuple[dict[str, Any], Any]:
+    """Seconds of a call, and bytes: what this process grows by at its peak, plus a child's peak (None where /proc is absent);
+    and what the call gave."""
     before = status("VmRSS")
     if before is not None:
         Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
-    seconds = timed(call)
+    seconds, result = timed(call)
     peak = status("VmHWM")
     if before is None or peak is None:
-        return {"seconds": seconds, "bytes": None}
-    return {"seconds": seconds, "bytes": peak - before + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024}
+        return {"seconds": seconds, "bytes": None}, result
+    return {"seconds": seconds, "bytes": peak - before + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024}, result
 
 
 # --- the two kinds of worker --------------------------------------------------------------------------------------------------
@@ -79,7 +80,14 @@ def converting(name: str, pickled: str, artifact: str) -> dict[str, Callable[...
     given = pickle.loads(Path(pickled).read_bytes())
     X = np.array([[0.0], [1.0]])
     CONVERTERS[name](LogisticRegression().fit(X, [0, 1]), X, artifact)
-    return {"convert": lambda: measured(lambda: CONVERTERS[name](given["model"], given["sample"], artifact))}
+
+    def convert() -> dict[str, Any]:
+        found, data = measured(lambda: CONVERTERS[name](given["model"], given["sample"], artifact))
+        if data is not None:
+            Path(artifact).write_bytes(data)
+        return found
+
+    return {"convert": convert}
 
 
 def consuming(name: str, pickled: str, artifact: str) -> dict[str, Callable[..., Any]]:
@@ -90,10 +98,10 @@ def consuming(name: str, pickled: str, artifact: str) -> dict[str, Callable[...,
     prepared: dict[str, Any] = {}
 
     def load() -> float:
-        spent = timed(lambda: engine.load(artifact))
+        spent, _ = timed(lambda: engine.load(artifact))
         if not prepared:
             prepared["batch"] = engine.rows(data)
-            prepared["one"] = [engine.rows(row) for row in singles]
+            prepared["one"] = [engine.row(row) for row in singles]
         return spent
 
     def answers(path: str) -> None:
@@ -117,13 +125,13 @@ def main() -> None:
     kind, name, pickled, artifact = sys.argv[1:]
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints is no reply
-    commands = {"convert": converting, "consume": consuming}[kind](name, pickled, artifact)
+    commands = {"convert": converting, "consume": consuming}[kind](name, pickled, artifact) | {"ready": lambda: None}
     for line in sys.stdin:
         verb, *arguments = line.split()
         try:
             reply: Any = commands[verb](*arguments)
         except Exception as error:  # every library raises its own; the sentence is what the table shows
-            reply = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:200]}
+            reply = {"error": " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__}
         print(json.dumps(reply), file=replies, flush=True)
 
 

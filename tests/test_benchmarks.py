@@ -68,7 +68,8 @@ def test_what_is_absent_or_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     entries = {"own": own, "rival": {"convert": [4.0], "size": [2500], "memory": [1e6]}, "third": {"problem": "absent: it"}}
     shown = report.model_tables({"model": "m", "about": "a", "rows": 1, "fit_seconds": 0, "artifacts": entries, "consumers": {}})
     assert "| 2 (2x)     | 5 (0.5x) | -" in shown
-    assert "| absent: it |" in shown
+    assert "| third    | absent " in shown
+    assert "* third: absent: it" in shown
 
 
 def test_unknown_names_are_refused() -> None:

@@ -1,5 +1,5 @@
 // Measures stubs/java/Modelport.java inside one process: java Bench ROWS ARTIFACT
-// Commands on standard input, one answer per line: load | one SECONDS | batch SECONDS | answers FILE (see ../worker.py).
+// Commands on standard input, one answer per line: ready | load | one SECONDS | batch SECONDS | answers FILE (see ../worker.py).
 
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
@@ -81,6 +81,7 @@ public final class Bench {
 
     private String reply(String[] words) throws Exception {
         switch (words[0]) {
+            case "ready": return "null";
             case "load": return load();
             case "one": return repeated(singles, Double.parseDouble(words[1]));
             case "batch": return repeated(batch, Double.parseDouble(words[1]));

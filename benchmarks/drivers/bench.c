@@ -1,5 +1,5 @@
 /* Measures stubs/c/modelport.c inside one process: bench ROWS ARTIFACT
- * Commands on standard input, one answer per line: load | one SECONDS | batch SECONDS | answers FILE (see ../worker.py).
+ * Commands on standard input, one answer per line: ready | load | one SECONDS | batch SECONDS | answers FILE (see ../worker.py).
  */
 #define _POSIX_C_SOURCE 200809L
 #include "modelport.h"
@@ -144,7 +144,8 @@ int main(int argc, char **argv) {
         line[strcspn(line, "\n")] = 0;
         char *argument = strchr(line, ' ');
         if (argument) *argument++ = 0;
-        if (strcmp(line, "load") == 0) load(argv[2]);
+        if (strcmp(line, "ready") == 0) printf("null\n");
+        else if (strcmp(line, "load") == 0) load(argv[2]);
         else if (!model || !argument) printf("{\"error\": \"There is no model, or no argument.\"}\n");
         else if (strcmp(line, "answers") == 0) answers(argument);
         else repeated(strcmp(line, "batch") == 0, strtod(argument, NULL));

@@ -1,5 +1,5 @@
 // Measures stubs/javascript/modelport.js inside one process: node bench.mjs LIBRARY ROWS ARTIFACT
-// Commands on standard input, one answer per line: load | one SECONDS | batch SECONDS | answers FILE (see ../worker.py).
+// Commands on standard input, one answer per line: ready | load | one SECONDS | batch SECONDS | answers FILE (see ../worker.py).
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -44,6 +44,7 @@ const singles = Array.from({ length: Math.min(SINGLES, count) }, (_, i) => slice
 let model;
 
 const commands = {
+  ready: () => null,
   load() {
     const started = process.hrtime.bigint();
     model = modelport.load(readFileSync(artifact));

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from modelport.graph import Input
 from modelport.sample import Column, Sample
 
@@ -79,6 +81,8 @@ def declared(inputs: Sequence[Input], sample: Sample, accepted: Sequence[bool]) 
 
 
 def _shows_missing(column: Column) -> bool:
+    if column.dtype == "f64":
+        return bool(np.isnan(column.values).any())
     return any(is_missing(v) for v in column.values.tolist())
 
 
