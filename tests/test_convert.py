@@ -411,3 +411,20 @@ def test_float32_samples_of_ordinary_models_pass(iris) -> None:
     single = X.astype(np.float32)
     assert modelport.convert(model.fit(single, labels), "json", sample=single).report.passed
     model.fit(X, labels)
+
+
+def test_errors_of_extreme_rows_do_not_widen_what_is_stated() -> None:
+    """rtol covers an error of 1e17 at 1e30; an ordinary error beyond the tolerance must not borrow it."""
+    from sklearn.linear_model import LinearRegression
+
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    sample = Sample.of(X)
+    reading = registry.load("readers", "sklearn").read(LinearRegression().fit(X, X @ [[1.0, 2.0], [3.0, -1.0]]), sample)
+
+    def answer(feeds: dict) -> dict:
+        given = reading.answer(feeds)["prediction"] * (1 + 3e-13)
+        return {"prediction": given + np.array([0.0, 2e-11])}
+
+    artifact = from_reading(Reading(reading.graph, answer, sample=sample), sample, "json")
+    assert artifact.report.consumers[0].outputs[0].max_abs > 1e10  # the extreme rows
+    assert 1e-11 < json.loads(artifact.data)["verification"]["tolerance"]["prediction"]["atol"] < 1e-9
