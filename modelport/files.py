@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import pickletools
+import re
 import zipfile
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from . import registry
 from .artifact import format_of, read_bytes
 from .errors import ArtifactError, InputError, MissingDependency, ModelportError, Refused, UntrustedFile
 
@@ -22,7 +29,8 @@ PACKED_PICKLES = (b"\x1f\x8b", b"BZ", b"\xfd7", b"\x5d\x00", b"\x04\x22", b"\x78
 
 
 def kind_of_model(path: str | os.PathLike[str]) -> str:
-    """What a model file is, told by its content: "pickle" (joblib files too), "skops", "keras", "torch", "torchscript" or "hdf5".
+    """What a model file is, told by its content: "pickle" (joblib files too), "skops", "keras", "torch", "torchscript", "hdf5", or
+    the kind of file that an installed reader owns ("xgboost", "lightgbm", "catboost").
 
     Raises ArtifactError for an empty, damaged or unknown file.
     """
@@ -36,7 +44,22 @@ def kind_of_model(path: str | os.PathLike[str]) -> str:
         return "pickle"
     if data.startswith(PACKED_PICKLES):
         return "pickle"
+    owner = _owner(data)
+    if owner is not None:
+        return str(owner.FILE_KIND)
     raise ArtifactError(f"{name!r} is no model file of a known kind (joblib, pickle or skops): it may be truncated.")
+
+
+def _owner(data: bytes) -> ModuleType | None:
+    """The reader whose framework saves files that begin so, or None."""
+    for name in sorted(registry.plugins("readers")):
+        try:
+            reader = registry.load("readers", name)
+        except ModelportError:
+            continue
+        if hasattr(reader, "owns_file") and reader.owns_file(data[:4096]):
+            return reader
+    return None
 
 
 def _kind_of_zip(name: str) -> str:
@@ -59,7 +82,8 @@ def _kind_of_zip(name: str) -> str:
 def load_model(path: str | os.PathLike[str], *, trust: bool = False) -> Any:
     """The model in a file. Pickles (and joblib files) run code when opened: they need trust=True.
 
-    A skops file needs no trust for the types skops knows to be safe.
+    A skops file needs no trust for the types skops knows to be safe, nor does a file of a boosting library (XGBoost's .json and
+    .ubj, LightGBM's .txt, CatBoost's .cbm and .json): it holds numbers and names.
     """
     try:
         kind = kind_of_model(path)
@@ -67,6 +91,10 @@ def load_model(path: str | os.PathLike[str], *, trust: bool = False) -> Any:
         raise _not_a_model(path, error) from None
     if kind == "skops":
         return _load_skops(path, trust)
+    data = read_bytes(path)
+    owner = _owner(data) if kind != "pickle" else None
+    if owner is not None:
+        return _load_owned(path, owner, data)
     if kind != "pickle":
         raise Refused(f"{os.fspath(path)!r} is a {kind} file, which this version does not open: hand over the model from Python.")
     if not trust:
@@ -75,6 +103,17 @@ def load_model(path: str | os.PathLike[str], *, trust: bool = False) -> Any:
             "say --trust (trust=True); a skops file needs no trust."
         )
     return _load_pickle(path)
+
+
+def _load_owned(path: str | os.PathLike[str], reader: ModuleType, data: bytes) -> Any:
+    try:
+        return reader.load_file(data)
+    except ArtifactError as error:
+        raise ArtifactError(f"{os.fspath(path)!r}: {error}") from None
+    except ImportError as error:
+        raise MissingDependency(
+            f"Opening {os.fspath(path)!r} needs {error.name}: pip install 'modelport[{reader.FILE_KIND}]'."
+        ) from None
 
 
 def _not_a_model(path: str | os.PathLike[str], error: ArtifactError) -> ArtifactError:
@@ -91,32 +130,69 @@ def _not_a_model(path: str | os.PathLike[str], error: ArtifactError) -> Artifact
 def _load_pickle(path: str | os.PathLike[str]) -> Any:
     data = read_bytes(path)
     try:
+        return _unpickled(path, data)
+    except (MissingDependency, MemoryError):
+        raise
+    except (ImportError, AttributeError) as error:
+        older = _saved_by_another(data)
+        if older is None:
+            raise _cannot_open(path, error) from None
+        return _load_older(path, data, older)
+    except Exception as error:  # unpickling can raise anything at all
+        raise _cannot_open(path, error) from None
+
+
+def _unpickled(path: str | os.PathLike[str], data: bytes) -> Any:
+    try:
         import joblib
     except ImportError:
-        joblib = None
-    try:
-        if joblib is not None:
-            return joblib.load(path)
         import pickle
 
         if data[:1] != b"\x80":
-            raise MissingDependency("A compressed model file needs joblib: pip install joblib.")
+            raise MissingDependency("A compressed model file needs joblib: pip install joblib.") from None
         return pickle.loads(data)
-    except (MissingDependency, MemoryError):
-        raise
-    except ImportError as error:
+    return joblib.load(path)
+
+
+def _load_older(path: str | os.PathLike[str], data: bytes, version: str) -> Any:
+    """A file of another scikit-learn version, opened with the names it was written with put back."""
+    try:
+        with registry.load("readers", "sklearn").old_names():
+            return _unpickled(path, data)
+    except Exception as error:
         raise MissingDependency(
-            f"The model in {os.fspath(path)!r} needs {error.name or error}, which cannot be imported here."
+            f"The model in {os.fspath(path)!r} was saved by scikit-learn {version}, and the one installed here cannot open it "
+            f"({_first_line(error)}): convert it where scikit-learn {version} is installed."
         ) from None
-    except AttributeError as error:
-        raise MissingDependency(
-            f"The model in {os.fspath(path)!r} needs something that is not found here ({_first_line(error)}): "
+
+
+def _cannot_open(path: str | os.PathLike[str], error: Exception) -> ModelportError:
+    name = repr(os.fspath(path))
+    if isinstance(error, ImportError):
+        return MissingDependency(f"The model in {name} needs {error.name or error}, which cannot be imported here.")
+    if isinstance(error, AttributeError):
+        return MissingDependency(
+            f"The model in {name} needs something that is not found here ({_first_line(error)}): "
             "install what it was made with, and keep classes of your own in a module that can be imported."
-        ) from None
-    except Exception as error:  # unpickling can raise anything at all
-        raise ArtifactError(
-            f"{os.fspath(path)!r} cannot be opened as a model: {_first_line(error)}. It may be truncated."
-        ) from None
+        )
+    return ArtifactError(f"{name} cannot be opened as a model: {_first_line(error)}. It may be truncated.")
+
+
+def _saved_by_another(data: bytes) -> str | None:
+    """The scikit-learn version a pickle says it was saved by, when another one is installed; nothing of it is run."""
+    try:
+        import sklearn
+    except ImportError:
+        return None
+    for unpack in (bytes, zlib.decompress, gzip.decompress, bz2.decompress, lzma.decompress):
+        try:
+            found = re.search(rb"_sklearn_version\W{0,4}?[\x8cX].{1,4}?(\d+\.\d+(?:\.\w+)*)", unpack(data), re.DOTALL)
+        except (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError):
+            continue
+        if found is not None:
+            version = found[1].decode("ascii")
+            return None if version == sklearn.__version__ else version
+    return None
 
 
 def _load_skops(path: str | os.PathLike[str], trust: bool) -> Any:
