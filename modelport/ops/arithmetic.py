@@ -15,6 +15,7 @@ from .base import (
     broadcast,
     length,
     per_column,
+    products,
     register,
     require,
     round_to,
@@ -263,11 +264,8 @@ def infer_linear(a: Attributes, x: ValueType) -> ValueType:
 
 def linear(a: Attributes, x: Array) -> Array:
     """sum_j x_j * weight[k][j] in ascending j, in f64, then + bias[k]."""
-    y, weight = wide(rows(round_to(a, x))), wide(a["weight"])
-    total = np.zeros((len(y), len(weight)))
     with np.errstate(all="ignore"):
-        for j in range(weight.shape[1]):
-            total += y[:, j : j + 1] * weight[:, j]
+        total = products(wide(rows(round_to(a, x))), wide(a["weight"]))
         if "bias" in a:
             total += wide(a["bias"])
     return round_to(a, total)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +26,7 @@ class Attribute:
     """One attribute of an op.
 
     kind: `float` (tensor of the step's dtype), `input` (tensor of the first input's dtype), `acc` (tensor of the dtype `acc`
-    names), `int`, `any`, `typed` (any, never a bare array), `leaf` and `targets` (floats, or integers beside leaf_table or
+    names), `int`, `str`, `any`, `typed` (any, never a bare array), `leaf` and `targets` (floats, or integers beside leaf_table or
     classes), or `integer`, `number`, `flag`, `choice`, `element` (single JSON values). An element has
     the dtype of the tensor attribute `of`, or of the first input.
     """
@@ -127,6 +130,8 @@ def _dtype_of(spec: Attribute, attributes: Attributes, types: Sequence[ValueType
         return str(attributes.get("acc", "f64"))
     if spec.kind == "input":
         return types[0].dtype
+    if spec.kind == "str":
+        return "str"
     if spec.kind == "leaf":
         return None if "leaf_table" in attributes else str(attributes.get("acc", "f64"))
     return None
@@ -255,6 +260,26 @@ def broadcast(*values: ValueType) -> tuple[int, ...]:
     return wide[0]
 
 
+# --- memory before speed ------------------------------------------------------------------------------------------------------
+
+_IN_PASSING: ContextVar[bool] = ContextVar("in_passing", default=False)
+
+
+@contextmanager
+def in_passing() -> Iterator[None]:
+    """Within, evaluators are made that run a few times only: tables that would pay later are made anew, a part at a time."""
+    token = _IN_PASSING.set(True)
+    try:
+        yield
+    finally:
+        _IN_PASSING.reset(token)
+
+
+def is_in_passing() -> bool:
+    """Whether an op's `prepare` is called within `in_passing`."""
+    return _IN_PASSING.get()
+
+
 # --- what run functions use ---------------------------------------------------------------------------------------------------
 
 
@@ -288,10 +313,40 @@ def ascending_sum(x: Array) -> Array:
 
     NumPy's own sum is pairwise; this order is what every other language writes as a plain loop.
     """
-    total = np.zeros(x.shape[:-1])
-    for j in range(x.shape[-1]):
-        total = total + x[..., j]
+    width = x.shape[-1]
+    return products(x.reshape(math.prod(x.shape[:-1]), width), np.ones((1, width))).reshape(x.shape[:-1])
+
+
+def products(x: Array, weight: Array) -> Array:
+    """sum_j x[:, j] * weight[k, j] in ascending j, in f64, from 0.0, without fused multiply-add: [n, k]."""
+    if _einsum_ascends():
+        return _einsum_products(x, weight)
+    return _loop_products(x, weight)
+
+
+def _loop_products(x: Array, weight: Array) -> Array:
+    total = np.zeros((len(x), len(weight)))
+    for j in range(weight.shape[1]):
+        total += x[:, j : j + 1] * weight[:, j]
     return total
+
+
+def _einsum_products(x: Array, weight: Array) -> Array:
+    """The same; its innermost loop runs over k, so it adds in ascending j. A lone output is doubled, or it would run over j."""
+    table = np.ascontiguousarray((weight if len(weight) != 1 else np.repeat(weight, 2, axis=0)).T)
+    return np.asarray(np.einsum("ij,jk->ik", np.ascontiguousarray(x), table)[:, : len(weight)])
+
+
+@functools.cache
+def _einsum_ascends() -> bool:
+    """Whether NumPy's einsum, as built for this machine, has the bits of the loop (with fused multiply-add it has not)."""
+    x = np.sin(np.arange(3 * 61.0)).reshape(3, 61) * 10.0 ** (np.arange(61) % 13)
+    x[2] = -0.0
+    weight = np.cos(np.arange(9 * 61.0)).reshape(9, 61)
+    for n, k in ((3, 9), (1, 9), (3, 2), (3, 1), (1, 1)):
+        if _einsum_products(x[:n], weight[:k]).tobytes() != _loop_products(x[:n], weight[:k]).tobytes():
+            return False
+    return True
 
 
 def refuse_row(bad: Array, sentence: str) -> None:

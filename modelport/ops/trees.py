@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import DTYPES, ValueType
-from .base import Array, Attribute, Attributes, length, refuse_row, register, require, row, rows
+from .base import Array, Attribute, Attributes, is_in_passing, length, refuse_row, register, require, row, rows
 
 
 def infer_trees(a: Attributes, x: ValueType, init: ValueType | None = None) -> ValueType:
@@ -39,6 +39,22 @@ def _check_start(start: Array, nodes: int) -> None:
 
 
 def _check_preorder(start: Array, feature: Array, right: Array) -> None:
+    """Group by group, so that what is needed for it stays small beside the ensemble."""
+    inner = 0
+    for first, last in groups(start, feature.size):
+        nodes = feature[start[first] : start[last] if last < start.size else feature.size]
+        count = int((nodes >= 0).sum())
+        _check_trees(start[first:last].astype(np.int64) - int(start[first]), nodes, right[inner : inner + count])
+        inner += count
+
+
+def groups(start: Array, nodes: int) -> list[tuple[int, int]]:
+    """Ranges of trees of about GROUP nodes, or of one larger tree."""
+    firsts = np.flatnonzero(np.diff(start.astype(np.int64) // GROUP, prepend=-1)).tolist()
+    return list(zip(firsts, [*firsts[1:], start.size], strict=True))
+
+
+def _check_trees(start: Array, feature: Array, right: Array) -> None:
     """The left subtree of i is exactly i+1 .. right-1, and every tree ends where the next begins.
 
     Walking a preorder list, an inner node opens one place (+1) and a leaf closes one (-1): tree t ends where the running sum
@@ -74,7 +90,8 @@ def _check_missing(a: Attributes, inner: int) -> None:
     )
     if "missing_left" in a:
         length(a, "missing_left", inner)
-        require(bool(np.isin(a["missing_left"], (0, 1)).all()), "attribute 'missing_left' holds something else than 0 and 1.")
+        sides = a["missing_left"]
+        require(inner == 0 or bool(sides.min() >= 0 and sides.max() <= 1), "attribute 'missing_left' holds something else than 0 and 1.")
 
 
 def _check_categories(a: Attributes, inner: int) -> None:
@@ -132,27 +149,53 @@ SMALL_TREE = 64
 #: a node's word is its plane and, in the low bits, the place of its right child
 PLACE_BITS = 32
 PLACE = (1 << PLACE_BITS) - 1
+#: nodes of trees that are looked at together
+GROUP = 1 << 15
 #: category sets are a table of at most so many flags; more are found by binary search
 FLAGS = 1 << 24
 
 
 def prepare_trees(a: Attributes, *types: ValueType) -> Attributes:
-    """The nodes laid out for walking, once per step."""
-    return {**a, "forest": Forest(a)}
+    """The nodes laid out for walking, once per step; in passing (`base.in_passing`) for every run, a group of trees at a time."""
+    parts = [(0, Forest(a))] if not is_in_passing() else _Parts(a)
+    return {**a, "forests": parts}
+
+
+class _Parts:
+    """The forests of an ensemble, with the number of each one's first tree, laid out while they are asked for."""
+
+    def __init__(self, a: Attributes) -> None:
+        self._all = a
+
+    def __iter__(self) -> Iterator[tuple[int, Forest]]:
+        a, inner, leaf = self._all, 0, 0
+        start, nodes = a["start"].astype(np.int64), a["feature"].size
+        width = 1 if "leaf_table" in a else a["leaf_width"]
+        for first, last in groups(start, nodes):
+            feature = a["feature"][start[first] : start[last] if last < start.size else nodes]
+            to_inner = inner + int((feature >= 0).sum())
+            to_leaf = leaf + feature.size - (to_inner - inner)
+            leaves = a["leaf"][leaf * width : to_leaf * width]
+            part = {"start": start[first:last] - start[first], "feature": feature, "leaf": leaves}
+            part |= {name: a[name][inner:to_inner] for name in ("threshold", "right", "missing_left", "category") if name in a}
+            yield first, Forest({**a, **part})
+            inner, leaf = to_inner, to_leaf
 
 
 def trees(a: Attributes, x: Array, init: Array | None = None) -> Array:
     """Sum (or mean) of the leaves each row reaches, tree by tree in order, starting from init."""
-    acc, matrix, forest = DTYPES[a["acc"]], rows(x), a["forest"]
+    acc, matrix = DTYPES[a["acc"]], rows(x)
     width = a["size"] if "class" in a else a["leaf_width"]
     start = init if init is not None else a.get("init", np.zeros(width, dtype=acc))
     total = np.array(np.broadcast_to(start.reshape(-1, width), (len(matrix), width)), dtype=acc)
     with np.errstate(all="ignore"):
-        for first, last in forest.blocks(len(matrix)):
-            block = matrix[first:last].astype(DTYPES[a["dtype"]], copy=False)
-            for tree, leaves in forest.leaves(block, first):
-                classes = a["class"][tree : tree + len(leaves)] if "class" in a else None
-                _add(total[first:last], classes, forest.values, leaves)
+        for first_tree, forest in a["forests"]:
+            for first, last in forest.blocks(len(matrix)):
+                block = matrix[first:last].astype(DTYPES[a["dtype"]], copy=False)
+                for tree, leaves in forest.leaves(block, first):
+                    tree += first_tree
+                    classes = a["class"][tree : tree + len(leaves)] if "class" in a else None
+                    _add(total[first:last], classes, forest.values, leaves)
         return total / acc.type(len(a["start"])) if a["aggregate"] == "mean" else total
 
 
