@@ -1,9 +1,11 @@
 /* modelport.c - runs modelport JSON artifacts (docs/format.md, format 1, profile tabular). See modelport.h.
+ * With -DMODELPORT_MORE it includes modelport_more.c: the profiles kernel, text and solver.
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
  *
  * Sections: 1 Errors and memory, 2 JSON, 3 Tensors, 4 Special functions, 5 Ops, 6 Trees, 7 Model.
  * Answers must not depend on the compiler: build with -ffp-contract=off (or -std=c11) and never with -ffast-math.
  */
+#define MODELPORT_C
 #include "modelport.h"
 
 #include <float.h>
@@ -98,6 +100,7 @@ static void reset_arena(arena *a, mark m) {
     }
     if (a->top) a->top->used = m.used;
 }
+
 static void free_arena(arena *a) { reset_arena(a, (mark){NULL, 0}); }
 static size_t padding(const block *b, size_t align) { uintptr_t at = (uintptr_t)b->bytes + b->used; return (align - at % align) % align; }
 static void *take_aligned(context *c, arena *a, size_t count, size_t size, size_t align) {
@@ -116,6 +119,7 @@ static void *take_aligned(context *c, arena *a, size_t count, size_t size, size_
     void *memory = (char *)b->bytes + b->used;
     b->used += bytes; return memory;
 }
+
 static void *take(context *c, arena *a, size_t count, size_t size) { return take_aligned(c, a, count, size, _Alignof(max_align_t)); }
 static void *take_zeroed(context *c, arena *a, size_t count, size_t size) { return memset(take(c, a, count, size), 0, count * size); }
 /* A copy that ends with a NUL. */
@@ -156,6 +160,7 @@ static int leading_zeros(uint64_t x) {
         if (!(x >> (64 - step))) { n += step; x <<= step; }
     return n;
 }
+
 /* The upper 64 bits of a * b, normalised (one bit may have to be shifted in); *exponent follows. */
 static uint64_t multiply(uint64_t a, uint64_t b, int *exponent) {
     uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
@@ -196,6 +201,7 @@ static int compare_decimal(const char *at, const char *end, int64_t power, uint6
     for (int i = a.n - 1; i >= 0; i--) if (a.limb[i] != b.limb[i]) return a.limb[i] < b.limb[i] ? -1 : 1;
     return 0;
 }
+
 /* w * 10^power, rounded to the nearest double, ties to even; if `more`, digits in [at, end) times 10^shift, of which w holds the
  * first 19. 64-bit arithmetic leaves an error below 6 units in the last place (32 with more digits); when that leaves the
  * rounding open, the digits are compared with the halfway point. */
@@ -215,6 +221,7 @@ static double round_decimal(uint64_t w, int power, bool more, const char *at, co
     kept += side > 0 || (side == 0 && (kept & 1));
     return double_of(top < -1022 ? kept : kept + ((uint64_t)(top + 1022) << 52)); /* a carry moves into the exponent */
 }
+
 /* A number of well-formed JSON that begins at `at`; *stop is what follows it. Correctly rounded; infinite if it overflows. */
 static double read_number(const char *at, const char *end, const char **stop) {
     const uint64_t full = UINT64_C(1000000000000000000); bool negative = *at == '-', more = false, point = false;
@@ -240,6 +247,7 @@ static double read_number(const char *at, const char *end, const char **stop) {
     else x = round_decimal(w, (int)power, more, first, digits_end, exponent);
     return negative ? -x : x;
 }
+
 /* A JSON integer at `at`; false if it has a fraction or an exponent, or leaves int64. */
 static bool read_integer(const char *at, const char *end, const char **stop, int64_t *value) {
     bool negative = at < end && *at == '-'; uint64_t x = 0, most = negative ? UINT64_C(1) << 63 : INT64_MAX;
@@ -252,6 +260,7 @@ static bool read_integer(const char *at, const char *end, const char **stop, int
     if (at == first || (at < end && (*at == '.' || *at == 'e' || *at == 'E'))) return false;
     *stop = at; *value = negative ? (int64_t)(0 - x) : (int64_t)x; return true;
 }
+
 enum { NUMBER_TEXT = 40 };
 /* A decimal of a finite x that reads back as x, as short as 15 to 17 (f32: 6 to 9) digits allow. Returns its length. */
 static size_t format_number(char text[NUMBER_TEXT], double x, bool f32) {
@@ -300,6 +309,7 @@ static long read_hex(const char *at, const char *end) {
     }
     return code;
 }
+
 static void scan_escape(parser *p) {
     char c = p->end - p->at > 1 ? p->at[1] : '\0';
     if (c != 'u') {
@@ -317,6 +327,7 @@ static void scan_escape(parser *p) {
         p->at += 6;
     }
 }
+
 static void scan_utf8(parser *p) {
     const unsigned char *s = (const unsigned char *)p->at;
     size_t left = (size_t)(p->end - p->at), n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
@@ -327,6 +338,7 @@ static void scan_utf8(parser *p) {
     if (!good) malformed(p, "bytes that are not UTF-8 stand");
     p->at += n;
 }
+
 /* Whether one of eight bytes is a quote, a backslash, a control character or not ASCII. */
 static bool is_special(const char *at) {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7; uint64_t w, quote, slash;
@@ -346,12 +358,14 @@ static void scan_string(parser *p) {
     }
     p->at++;
 }
+
 static size_t scan_digits(parser *p) {
     const char *first = p->at;
     while (p->at < p->end && is_digit(*p->at)) p->at++;
     if (p->at == first) malformed(p, "a digit is missing");
     return (size_t)(p->at - first);
 }
+
 static void scan_number(parser *p) {
     const char *first = p->at, *stop;
     p->at += *p->at == '-';
@@ -366,6 +380,7 @@ static void scan_number(parser *p) {
     }
     if (large && isinf(read_number(first, p->at, &stop))) malformed(p, "a number that overflows f64 stands");
 }
+
 /* The bytes of a well-formed string between its quotes; a view of the text itself if it has no escapes. */
 static mp_string unescape(context *c, arena *a, const char *at, const char *end) {
     static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
@@ -390,6 +405,7 @@ static mp_string unescape(context *c, arena *a, const char *at, const char *end)
     }
     return (mp_string){out, n};
 }
+
 /* The string of an array that begins at `text`; *stop is what follows it. */
 static mp_string read_string(context *c, arena *a, const char *text, const char **stop) {
     const char *end = text + 1;
@@ -405,6 +421,7 @@ static int key_order(mp_string a, mp_string b) {
     }
     return (a.size > b.size) - (a.size < b.size);
 }
+
 /* Sorts the first n of a list of members by key; *rest is what followed them. */
 static json *sort_members(json *first, size_t n, json **rest) {
     if (n == 1) { *rest = first->next; first->next = NULL; return first; }
@@ -416,6 +433,7 @@ static json *sort_members(json *first, size_t n, json **rest) {
     }
     *tail = a ? a : b; return sorted;
 }
+
 static void parse_value(parser *p, size_t depth, json *value);
 static void parse_object(parser *p, size_t depth, json *object) {
     json **tail = &object->child, *rest;
@@ -437,6 +455,7 @@ static void parse_object(parser *p, size_t depth, json *object) {
             refuse(p->c, "The keys %s and %s of one object are the same (upper and lower case are not told apart).",
                    quote(m->key).text, quote(m->next->key).text);
 }
+
 static void parse_array(parser *p, size_t depth, json *array) {
     json **tail = &array->child; size_t length = 0;
     for (p->at++, skip_space(p); p->at == p->end || *p->at != ']' || array->count > 0; p->at++, skip_space(p)) {
@@ -458,6 +477,7 @@ static void parse_array(parser *p, size_t depth, json *array) {
     }
     p->at++;
 }
+
 static bool scan_word(parser *p, const char *word) {
     size_t n = strlen(word);
     if ((size_t)(p->end - p->at) < n || memcmp(p->at, word, n) != 0) return false;
@@ -479,6 +499,7 @@ static void parse_value(parser *p, size_t depth, json *value) {
     if (!value->kind) malformed(p, "something that is no value (NaN and infinities are written as strings) stands");
     value->end = p->at; skip_space(p);
 }
+
 /* The document as a tree that points into `data`; objects and unescaped keys live on the arena. */
 static json *parse_document(context *c, arena *a, const char *data, size_t size, const mp_limits *limits) {
     if (size > limits->bytes) refuse(c, "It has %zu bytes, more than the limit of %zu.", size, limits->bytes);
@@ -488,6 +509,7 @@ static json *parse_document(context *c, arena *a, const char *data, size_t size,
     if (root->kind != J_OBJECT) refuse(c, "It is a JSON value, but not an object.");
     return root;
 }
+
 /* The member of an object, marked as read; NULL if there is none. */
 static const json *member(const json *object, const char *key) {
     for (json *m = object->child; m; m = m->next)
@@ -547,6 +569,7 @@ static directory new_directory(context *c, arena *a, mp_dtype dtype, column keys
     }
     return (directory){dtype, keys, n, from};
 }
+
 /* The position of the key that equals element i of x, or NOT_FOUND. */
 static ptrdiff_t find(const directory *d, column x, size_t i) {
     size_t low = 0, high = d->n;
@@ -558,6 +581,7 @@ static ptrdiff_t find(const directory *d, column x, size_t i) {
     }
     return NOT_FOUND;
 }
+
 static ptrdiff_t find_name(const directory *d, mp_string name) { return find(d, (column){.s = &name}, 0); }
 /* The position of a key that occurs twice, or NOT_FOUND. */
 static ptrdiff_t find_twice(const directory *d) {
@@ -595,6 +619,7 @@ static int need_word(loader *l, const json *object, const char *key, const char 
         if (same_string(word, (mp_string){at, (size_t)((end = at + strcspn(at, " ")) - at)})) return i;
     refuse(l->c, "The key \"%s\" is %s; it is one of: %s.", key, quote(word).text, words);
 }
+
 static mp_dtype dtype_named(loader *l, mp_string name) {
     for (size_t t = 0; t < LENGTH(DTYPES); t++)
         if (same_string(name, literal(DTYPES[t].name))) return (mp_dtype)t;
@@ -626,6 +651,7 @@ static double read_float(loader *l, mp_dtype t, const char *at, const char **sto
     if (t == MP_F32 && isinf(x = to_f32(x))) refuse(l->c, "%s: a number overflows f32.", l->what);
     return x;
 }
+
 static int64_t read_whole(loader *l, mp_dtype t, const char *at, const char **stop) {
     enum { SAFE_BITS = 53 };
     int64_t x = 0; bool good;
@@ -641,6 +667,7 @@ static int64_t read_whole(loader *l, mp_dtype t, const char *at, const char **st
         refuse(l->c, "%s: something stands where an integer of dtype %s is expected.", l->what, DTYPES[t].name);
     return x;
 }
+
 /* The single element at `at` to to[i]. */
 static void read_element(loader *l, mp_dtype t, const char *at, const char **stop, column to, size_t i) {
     if (is_float(t)) to.f[i] = read_float(l, t, at, stop);
@@ -650,6 +677,7 @@ static void read_element(loader *l, mp_dtype t, const char *at, const char **sto
     else if (t == MP_BOOL && (*at == 't' || *at == 'f')) { to.i[i] = *at == 't'; *stop = at + (*at == 't' ? 4 : 5); }
     else refuse(l->c, "%s: something stands where %s is expected.", l->what, t == MP_STR ? "a string" : "true or false");
 }
+
 /* The elements of an array of scalars, or of all arrays in it, one after the other. */
 static void read_elements(loader *l, const json *array, tensor *t) {
     const char *at = array->text;
@@ -680,6 +708,7 @@ static uint8_t *decode_base64(loader *l, mp_string text, size_t *size) {
     if (!good) refuse(l->c, "%s: its data is not standard base64 with padding.", l->what);
     *size = n; return bytes;
 }
+
 /* One little-endian element. */
 static void unpack(loader *l, mp_dtype t, const uint8_t *bytes, column to, size_t i) {
     uint64_t bits = 0; size_t size = DTYPES[t].bytes;
@@ -696,6 +725,7 @@ static void unpack(loader *l, mp_dtype t, const uint8_t *bytes, column to, size_
         if (t == MP_BOOL && bits > 1) refuse(l->c, "%s: a bool is neither 0 nor 1.", l->what);
     }
 }
+
 static void read_base64(loader *l, const json *data, tensor *t) {
     if (t->count > (size_t)(data->end - data->text)) refuse(l->c, "%s: its shape has more elements than its data.", l->what);
     t->data.any = take(l->c, l->keep, t->count, 8); /* first, as keep may be scratch */
@@ -738,6 +768,7 @@ static void read_object_tensor(loader *l, const json *object, tensor *t) {
     if (data->count != t->count) refuse(l->c, "%s: its shape has %zu elements, its data %zu.", l->what, t->count, data->count);
     t->data.any = take(l->c, l->keep, t->count, element_size(t->dtype)); read_elements(l, data, t);
 }
+
 /* A tensor in any form; a bare array has dtype `bare`. */
 static tensor read_tensor(loader *l, const json *value, int bare, const char *what) {
     tensor t = {0};
@@ -772,6 +803,7 @@ static void put_format(sink *k, const char *format, ...) {
     int n = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments); put(k, text, (size_t)n);
 }
+
 static void put_string(sink *k, mp_string s) {
     put(k, "\"", 1);
     for (size_t i = 0; i < s.size; i++) {
@@ -782,6 +814,7 @@ static void put_string(sink *k, mp_string s) {
     }
     put(k, "\"", 1);
 }
+
 static void put_element(sink *k, mp_dtype t, column x, size_t i) {
     char text[NUMBER_TEXT];
     if (is_float(t) && isfinite(x.f[i])) put(k, text, format_number(text, x.f[i], t == MP_F32));
@@ -792,6 +825,7 @@ static void put_element(sink *k, mp_dtype t, column x, size_t i) {
     else if (x.i[i] < INT64_C(1) << 53 && x.i[i] > -(INT64_C(1) << 53)) put_format(k, "%" PRId64, x.i[i]);
     else put_format(k, "\"%" PRId64 "\"", x.i[i]);
 }
+
 /* key, then n elements as an array */
 static void put_list(sink *k, const char *key, mp_dtype dtype, column x, size_t n) {
     put_format(k, "%s[", key);
@@ -801,6 +835,7 @@ static void put_list(sink *k, const char *key, mp_dtype dtype, column x, size_t 
     }
     put(k, "]", 1);
 }
+
 /* One element, short enough for a sentence. */
 static quoted element_text(mp_dtype dtype, column x, size_t i) {
     if (dtype == MP_STR && x.s[i].data) return quote(x.s[i]);
@@ -842,6 +877,7 @@ static double f_erf(double x) {
     double whole = trunc(y * 16.0) / 16.0; /* exp(-y^2) in two exact parts */
     r = 1.0 - exp(-whole * whole) * exp(-(y - whole) * (y + whole)) * r; return x < 0 ? -r : r;
 }
+
 /* M. J. Wichura, Algorithm AS 241, Applied Statistics 37 (1988): PPND16. Numerators, then denominators, of three ranges. */
 static const double PPF[6][8] = {
     {3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
@@ -894,6 +930,7 @@ struct step {
     size_t    size;
     directory keys;
     const struct forest *forest;
+    const void *plan;               /* what an op of modelport_more.c keeps */
 };
 typedef struct tolerance { enum { EXACT, BOUND, ULPS } kind; double atol, rtol; uint64_t ulps; } tolerance;
 typedef struct vectors { size_t rows; tensor *inputs, *expected; tolerance *tolerances; } vectors;
@@ -946,6 +983,7 @@ static int64_t whole(loader *l, const char *name, int64_t least, int64_t most) {
         refuse(l->c, "Its attribute \"%s\" is not an integer from %" PRId64 " to %" PRId64 ".", name, least, most);
     return x;
 }
+
 static double number(loader *l, const char *name, mp_dtype dtype, double otherwise) {
     const json *given = attribute(l, name); const char *stop;
     l->what = name; return given ? read_float(l, dtype, given->text, &stop) : otherwise;
@@ -963,6 +1001,7 @@ static bool tensor_attribute(loader *l, const char *name, int dtype, int rank, b
     if (t->rank != rank) refuse(l->c, "Its attribute \"%s\" has rank %d; %d is needed.", name, t->rank, rank);
     return true;
 }
+
 /* A tensor of any integer dtype with elements from least to most. */
 static tensor integers_attribute(loader *l, const char *name, int rank, int64_t least, int64_t most) {
     tensor t = read_tensor(l, need(l, l->json, name), MP_I64, name);
@@ -972,6 +1011,7 @@ static tensor integers_attribute(loader *l, const char *name, int rank, int64_t 
             refuse(l->c, "Its attribute \"%s\" holds %" PRId64 ", outside %" PRId64 "..%" PRId64 ".", name, t.data.i[i], least, most);
     return t;
 }
+
 static void need_count(loader *l, const char *name, const tensor *t, size_t count) {
     if (t->count != count) refuse(l->c, "Its attribute \"%s\" has %zu elements; %zu are needed.", name, t->count, count);
 }
@@ -999,6 +1039,7 @@ static column per_column(loader *l, const char *name, mp_dtype dtype, bool requi
     for (size_t j = 0; j < width; j++) copy_elements(dtype, spread, j, t.data, 0, 1);
     return spread;
 }
+
 /* Defines a value with the row shape of inputs that broadcast. */
 static void define_broadcast(loader *l, mp_dtype dtype) {
     int rank = 0; size_t width = 1;
@@ -1051,6 +1092,7 @@ static void concat_check(loader *l) {
         need_dtype(l, k, in_value(l, k)->dtype == in_value(l, 0)->dtype, "the dtype of the first");
     define(l, in_value(l, 0)->dtype, 1, width);
 }
+
 static void concat_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t k = 0, at = 0, part; k < s->n_in; k++, at += part) {
@@ -1058,6 +1100,7 @@ static void concat_run(runner *r, const step *s) {
         for (size_t i = 0; i < r->rows; i++) copy_elements(b.to, b.y, i * b.out + at, in_column(r, s, k), i * part, part);
     }
 }
+
 static void select_check(loader *l) { /* t[0] index */
     mp_dtype dtype = only_input(l);
     l->step->t[0] = integers_attribute(l, "index", 1, 0, (int64_t)in_value(l, 0)->width - 1);
@@ -1087,12 +1130,14 @@ static void cast_run(runner *r, const step *s) {
         }
     }
 }
+
 static void constant_check(loader *l) { /* t[0] value */
     arity(l, 0, 0);
     tensor t = read_tensor(l, need_kind(l, l->json, "value", J_OBJECT, "a tensor in the object form"), ANY_DTYPE, "value");
     if (t.rank > 1) refuse(l->c, "Its value has rank %d; 0 or 1 is needed.", t.rank);
     l->step->t[0] = t; define(l, t.dtype, t.rank, t.count);
 }
+
 static void constant_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < r->rows; i++) copy_elements(b.to, b.y, i * b.out, s->t[0].data, 0, b.out);
@@ -1107,6 +1152,7 @@ static void is_missing_check(loader *l) { /* number[0] match, or per[1] the stri
     if (text) *l->step->per[1].s = keep_string(l->c, l->keep, need_string(l, l->json, "match"));
     define_alike(l, MP_F64);
 }
+
 static bool matches(const step *s, const io *b, size_t i) {
     if (b->from == MP_STR) return same_string(b->x.s[i], *s->per[1].s);
     return is_nan(s->number[0]) ? is_nan(b->x.f[i]) : b->x.f[i] == s->number[0];
@@ -1145,6 +1191,7 @@ static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] de
     }
     define_alike(l, s->t[1].dtype);
 }
+
 static void lookup_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < b.n; i++) {
@@ -1184,6 +1231,7 @@ static void bucketize_check(loader *l) { /* t[0] edges, t[1] sizes; word: right 
     need_count(l, "edges", edges, at);
     define_alike(l, MP_I64);
 }
+
 /* How many of n ascending edges lie below x (right: not above x). NaN lies above all. */
 static size_t count_edges(const double *edges, size_t n, double x, bool right) {
     size_t low = 0;
@@ -1194,6 +1242,7 @@ static size_t count_edges(const double *edges, size_t n, double x, bool right) {
     }
     return low;
 }
+
 static void bucketize_run(runner *r, const step *s) {
     io b = io_of(r, s); const double *edges = s->t[0].data.f; const int64_t *sizes = s->t[1].data.i;
     for (size_t j = 0; j < b.out; edges += sizes[j], j++)
@@ -1206,6 +1255,7 @@ static void scale_check(loader *l) { /* per: sub, div, mul, add */
     for (size_t k = 0; k < 4; k++) l->step->per[k] = per_column(l, names[k], dtype, false);
     define_alike(l, dtype);
 }
+
 static void scale_map(const row *w) {
     const double *sub = w->s->per[0].f, *div = w->s->per[1].f, *mul = w->s->per[2].f, *add = w->s->per[3].f; double *y = w->y.f;
     for (size_t j = 0; j < w->n; j++) y[j] = w->x[j];
@@ -1214,6 +1264,7 @@ static void scale_map(const row *w) {
     for (size_t j = 0; mul && j < w->n; j++) y[j] = rounded(w->f32, y[j] * mul[j]);
     for (size_t j = 0; add && j < w->n; j++) y[j] = rounded(w->f32, y[j] + add[j]);
 }
+
 static void clip_check(loader *l) { /* per: min, max */
     mp_dtype dtype = one_float(l);
     l->step->per[0] = per_column(l, "min", dtype, false); l->step->per[1] = per_column(l, "max", dtype, false);
@@ -1245,6 +1296,7 @@ static void unary_check(loader *l) { /* word: fn */
     need_dtype(l, 0, not ? x == MP_BOOL : is_float(x), not ? "bool" : "floats: put a cast before it");
     define_alike(l, not ? MP_BOOL : dtype);
 }
+
 static void unary_run(runner *r, const step *s) {
     io b = io_of(r, s); function *fn = UNARY[s->word];
     for (size_t i = 0; fn && i < b.n; i++) b.y.f[i] = rounded(s->f32, fn(rounded(s->f32, b.x.f[i])));
@@ -1262,6 +1314,7 @@ static void binary_check(loader *l) { /* word: fn */
     if (!fits) refuse(l->c, "Its fn does not take %s and %s.", DTYPES[x].name, DTYPES[z].name);
     define_broadcast(l, fn < EQ ? dtype : MP_BOOL);
 }
+
 static double arithmetic(int fn, double a, double b) {
     switch (fn) {
     case ADD: return a + b;
@@ -1273,6 +1326,7 @@ static double arithmetic(int fn, double a, double b) {
     default: return pow(a, b);
     }
 }
+
 static bool compare(int fn, bool less, bool equal, bool greater) {
     if (fn == EQ || fn == NE) return equal == (fn == EQ);
     return (fn == LT || fn == LE ? less : greater) || (equal && (fn == LE || fn == GE));
@@ -1292,6 +1346,7 @@ static void binary_run(runner *r, const step *s) {
         }
     }
 }
+
 static void where_check(loader *l) {
     arity(l, 3, 3); need_dtype(l, 0, in_value(l, 0)->dtype == MP_BOOL, "bool");
     need_dtype(l, 2, in_value(l, 1)->dtype == in_value(l, 2)->dtype, "the dtype of input 1");
@@ -1304,28 +1359,23 @@ static void where_run(runner *r, const step *s) {
         copy_elements(b.to, b.y, i, in_column(r, s, k), in_width(r, s, k) == b.out ? i : i / b.out, 1);
     }
 }
-/* -- linear; sums over columns that pairwise shares -- */
+/* -- linear -- */
 enum { PANEL = 8 };
-enum { DOT, SQUARES, ABSOLUTES, LARGEST, POWERED }; /* what is summed: x p, (x-p)^2, |x-p|, (max of) |x-p|, |x-p|^e */
-/* Eight sums over the columns in ascending order, from 0.0, each in f64; written out so that compilers keep them in registers. */
+
+/* Eight sums over the columns in ascending order, from 0.0, each in f64; written out so that compilers keep them in registers.
+ * ADD(k) adds what column j of the row x, v, makes with column j of eight vectors, panel[k], to s0 .. s7. */
 #define EIGHT(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
 #define ZERO(k) double s##k = 0;
 #define STORE(k) sums[k] = s##k;
+#define SUM_COLUMNS(ADD) \
+    { \
+        EIGHT(ZERO) \
+        for (size_t j = 0; j < width; j++, panel += PANEL) { double v = x[j]; EIGHT(ADD) } \
+        EIGHT(STORE) \
+    }
 #define ADD_PRODUCT(k) s##k += v * panel[k];
-#define ADD_SQUARE(k) s##k += (v - panel[k]) * (v - panel[k]);
-#define ADD_ABSOLUTE(k) s##k += fabs(v - panel[k]);
-#define ADD_POWER(k) s##k += pow(fabs(v - panel[k]), exponent);
-#define KEEP_LARGEST(k) s##k = fabs(v - panel[k]) <= s##k || is_nan(s##k) ? s##k : fabs(v - panel[k]);
-#define COLUMNS(DO) for (size_t j = 0; j < width; j++, panel += PANEL) { double v = x[j]; EIGHT(DO) }
-static void sum_columns(int kind, double exponent, const double *x, size_t width, const double *panel, double sums[PANEL]) {
-    EIGHT(ZERO)
-    if (kind == DOT) COLUMNS(ADD_PRODUCT)
-    else if (kind == SQUARES) COLUMNS(ADD_SQUARE)
-    else if (kind == ABSOLUTES) COLUMNS(ADD_ABSOLUTE)
-    else if (kind == LARGEST) COLUMNS(KEEP_LARGEST)
-    else COLUMNS(ADD_POWER)
-    EIGHT(STORE)
-}
+static void sum_products(const double *x, size_t width, const double *panel, double sums[PANEL]) SUM_COLUMNS(ADD_PRODUCT)
+
 /* A matrix attribute [n, width of the input], for an output [n]. Its rows stay in `table`, in panels of 8: element (k, j) at
  * [k / 8][j][k % 8], so that eight sums run side by side. */
 static tensor packed_matrix(loader *l, const char *name, mp_dtype dtype) {
@@ -1338,6 +1388,7 @@ static tensor packed_matrix(loader *l, const char *name, mp_dtype dtype) {
         for (size_t j = 0; j < width; j++) packed[(k / PANEL * width + j) * PANEL + k % PANEL] = t.data.f[k * width + j];
     return t;
 }
+
 static void linear_check(loader *l) { /* t[0] bias; table: weight */
     mp_dtype dtype = one_float(l);
     size_t out = packed_matrix(l, "weight", dtype).dims[0];
@@ -1347,7 +1398,7 @@ static void linear_run(runner *r, const step *s) {
     io b = io_of(r, s); const double *bias = s->t[0].data.f; double *buffer = take(r->c, r->a, b.in, sizeof *buffer), sums[PANEL];
     for (size_t first = 0; first < b.out; first += PANEL)
         for (size_t i = 0; i < r->rows; i++) { /* a panel stays in the cache */
-            sum_columns(DOT, 0, rounded_row(r, s, i, buffer), b.in, s->table + first * b.in, sums);
+            sum_products(rounded_row(r, s, i, buffer), b.in, s->table + first * b.in, sums);
             for (size_t k = 0; k < PANEL && first + k < b.out; k++)
                 b.y.f[i * b.out + first + k] = rounded(s->f32, bias ? sums[k] + bias[first + k] : sums[k]);
         }
@@ -1362,6 +1413,7 @@ static size_t find_extreme(const double *x, size_t n, bool least) {
         if (is_nan(x[j]) || (least ? x[j] < x[best] : x[j] > x[best])) best = j;
     return best;
 }
+
 /* y_j = x_j - max; returns the sum of exp(y_j). */
 static double shift_row(const row *w) {
     double sum = 0, most = w->n ? w->x[find_extreme(w->x, w->n, false)] : 0;
@@ -1388,6 +1440,7 @@ static double norm_of(int norm, const double *x, size_t n) {
     }
     return norm == L2 ? sqrt(sum) : sum;
 }
+
 static void normalize_map(const row *w) {
     double norm = rounded(w->f32, norm_of(w->s->word, w->x, w->n));
     for (size_t j = 0; j < w->n; j++) w->y.f[j] = norm == 0 ? w->x[j] : w->x[j] / norm;
@@ -1402,6 +1455,7 @@ static void reduce_check(loader *l) { /* word: fn */
     if (in_value(l, 0)->width == 0) refuse(l->c, "It reduces rows without elements.");
     define(l, fn >= R_ARGMAX ? MP_I64 : dtype, keep && keep->kind == J_TRUE, 1);
 }
+
 static void reduce_map(const row *w) {
     int fn = w->s->word; size_t best = find_extreme(w->x, w->n, fn == R_MIN || fn == R_ARGMIN);
     double sum = fn == R_PROD, m = w->x[best];
@@ -1414,6 +1468,7 @@ static void reduce_map(const row *w) {
     else if (fn == R_MIN || fn == R_MAX || (fn == R_LOGSUMEXP && isinf(m))) *w->y.f = m;
     else *w->y.f = fn == R_MEAN ? sum / (double)w->n : fn == R_L2 ? sqrt(sum) : fn == R_LOGSUMEXP ? m + log(sum) : sum;
 }
+
 static void two_class_check(loader *l) {
     mp_dtype dtype = one_float(l);
     if (in_value(l, 0)->width != 1) refuse(l->c, "Its input has rows of %zu elements; 1 is needed.", in_value(l, 0)->width);
@@ -1430,6 +1485,7 @@ static void take_check(loader *l) { /* t[0] table; size: elements per index */
     if (t.rank == 1) define_alike(l, t.dtype);
     else define(l, t.dtype, 1, t.dims[1]);
 }
+
 static void take_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < r->rows * b.in; i++) {
@@ -1445,6 +1501,7 @@ static void poly_check(loader *l) { /* t[0] powers */
     need_columns(l, "powers", &l->step->t[0]);
     define(l, dtype, 1, l->step->t[0].dims[0]);
 }
+
 static void poly_map(const row *w) {
     const int64_t *power = w->s->t[0].data.i;
     for (size_t k = 0; k < w->out; k++, power += w->n) {
@@ -1468,6 +1525,7 @@ static void interp_check(loader *l) { /* t[0] x, t[1] y; word: outside */
     }
     define_alike(l, dtype);
 }
+
 static double interpolate(const step *s, double v) {
     const double *x = s->t[0].data.f, *y = s->t[1].data.f; size_t last = s->t[0].count - 1;
     bool f32 = s->f32, outside = v < x[0] || v > x[last];
@@ -1479,42 +1537,8 @@ static double interpolate(const step *s, double v) {
     double slope = rounded(f32, rounded(f32, y[i + 1] - y[i]) / rounded(f32, x[i + 1] - x[i]));
     return rounded(f32, slope * rounded(f32, v - x[i])) + y[i];
 }
+
 static void interp_map(const row *w) { for (size_t j = 0; j < w->n; j++) w->y.f[j] = interpolate(w->s, w->x[j]); }
-/* -- pairwise -- */
-enum { P_DOT, P_SQEUCLIDEAN, P_EUCLIDEAN, P_MANHATTAN, P_CHEBYSHEV, P_MINKOWSKI, P_COSINE, P_RBF, P_LAPLACIAN, P_POLY, P_SIGMOID };
-enum { GAMMA, COEF0, DEGREE, EXPONENT };
-static void pairwise_check(loader *l) { /* table: points; per[0] their norms; word: metric; number: gamma, coef0, degree, p */
-    static const char *const names[] = {"gamma", "coef0", "degree", "p"}; static const double defaults[] = {1, 0, 3, 2};
-    mp_dtype dtype = one_float(l);
-    tensor points = packed_matrix(l, "points", dtype);
-    l->step->word = choice(l, "metric", "dot sqeuclidean euclidean manhattan chebyshev minkowski cosine rbf laplacian poly sigmoid", REQUIRED);
-    for (size_t k = 0; k < 4; k++) l->step->number[k] = number(l, names[k], dtype, defaults[k]);
-    if (!(l->step->number[EXPONENT] > 0)) refuse(l->c, "Its attribute \"p\" is not above 0.");
-    l->step->per[0].f = take(l->c, l->keep, points.dims[0], sizeof(double));
-    for (size_t k = 0; k < points.dims[0]; k++) l->step->per[0].f[k] = norm_of(L2, points.data.f + k * points.dims[1], points.dims[1]);
-}
-/* The distance or kernel that a sum over the columns stands for; x_norm and norm are for cosine. */
-static double finish_pair(const step *s, double sum, double x_norm, double norm) {
-    const double *n = s->number;
-    switch (s->word) {
-    case P_EUCLIDEAN: return sqrt(sum);
-    case P_MINKOWSKI: return pow(sum, 1 / n[EXPONENT]);
-    case P_COSINE: return x_norm == 0 || norm == 0 ? 1.0 : 1.0 - sum / (x_norm * norm);
-    case P_RBF:
-    case P_LAPLACIAN: return exp(-n[GAMMA] * sum);
-    case P_POLY: return pow(n[GAMMA] * sum + n[COEF0], n[DEGREE]);
-    case P_SIGMOID: return tanh(n[GAMMA] * sum + n[COEF0]);
-    default: return sum;
-    }
-}
-static void pairwise_map(const row *w) {
-    static const int kinds[] = {DOT, SQUARES, SQUARES, ABSOLUTES, LARGEST, POWERED, DOT, SQUARES, ABSOLUTES, DOT, DOT};
-    const step *s = w->s; double sums[PANEL], x_norm = s->word == P_COSINE ? norm_of(L2, w->x, w->n) : 0;
-    for (size_t k = 0; k < w->out; k++) {
-        if (k % PANEL == 0) sum_columns(kinds[s->word], s->number[EXPONENT], w->x, w->n, s->table + k * w->n, sums);
-        w->y.f[k] = finish_pair(s, sums[k % PANEL], x_norm, s->per[0].f[k]);
-    }
-}
 /* -- gaussian_ll -- */
 static void gaussian_ll_check(loader *l) { /* t[0] mean, t[1] var; table: log_prior - sum log(2 pi var) / 2 */
     tensor *mean = &l->step->t[0], *var = &l->step->t[1], prior;
@@ -1534,6 +1558,7 @@ static void gaussian_ll_check(loader *l) { /* t[0] mean, t[1] var; table: log_pr
         l->step->table[i] = (has_prior ? prior.data.f[i] : 0.0) - 0.5 * sum;
     }
 }
+
 static void gaussian_ll_map(const row *w) {
     const double *mean = w->s->t[0].data.f, *var = w->s->t[1].data.f;
     for (size_t k = 0; k < w->out; k++, mean += w->n, var += w->n) {
@@ -1541,114 +1566,6 @@ static void gaussian_ll_map(const row *w) {
         for (size_t j = 0; j < w->n; j++) sum += (w->x[j] - mean[j]) * (w->x[j] - mean[j]) / var[j];
         w->y.f[k] = w->s->table[k] - 0.5 * sum;
     }
-}
-/* -- knn -- */
-static void knn_check(loader *l) { /* t[0] targets, of rank 1: classes; size: k; word: by distance */
-    step *s = l->step;
-    need_dtype(l, 0, only_input(l) == MP_F64, "f64");
-    size_t points = in_value(l, 0)->width, width = 0;
-    s->size = (size_t)whole(l, "k", 1, (int64_t)points);
-    s->word = choice(l, "weights", "uniform distance", REQUIRED);
-    bool classes = attribute(l, "classes") != NULL;
-    if (classes) width = (size_t)whole(l, "classes", 1, (int64_t)l->limits->row);
-    if (classes) s->t[0] = integers_attribute(l, "targets", 1, 0, (int64_t)width - 1);
-    else { tensor_attribute(l, "targets", MP_F64, 2, true, &s->t[0]); width = s->t[0].dims[1]; }
-    if (s->t[0].dims[0] != points) refuse(l->c, "Its targets have %zu rows, its input %zu columns.", s->t[0].dims[0], points);
-    define(l, MP_F64, 1, width);
-}
-static bool farther(const double *d, size_t a, size_t b) { int order = compare_doubles(d[a], d[b]); return order > 0 || (order == 0 && a > b); }
-static void swap(size_t *a, size_t *b) { size_t c = *a; *a = *b; *b = c; }
-/* Restores a heap of n, the farthest on top, below position i. */
-static void sink_down(const double *d, size_t *heap, size_t n, size_t i) {
-    for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && farther(d, heap[child + 1], heap[child])) child++;
-        if (!farther(d, heap[child], heap[i])) return;
-        swap(&heap[i], &heap[child]);
-    }
-}
-/* The k nearest of n, in ascending order. */
-static void find_nearest(const double *d, size_t n, size_t *nearest, size_t k) {
-    for (size_t i = 0; i < k; i++) nearest[i] = i;
-    for (size_t i = k / 2; i-- > 0;) sink_down(d, nearest, k, i);
-    for (size_t i = k; i < n; i++)
-        if (farther(d, nearest[0], i)) { nearest[0] = i; sink_down(d, nearest, k, 0); }
-    for (size_t end = k; end-- > 1;) { swap(&nearest[0], &nearest[end]); sink_down(d, nearest, end, 0); }
-}
-static void knn_map(const row *w) {
-    const step *s = w->s; double total = 0, *y = w->y.f; bool zeros = false;
-    size_t *nearest = take(w->r->c, w->r->a, s->size, sizeof *nearest);
-    find_nearest(w->x, w->n, nearest, s->size);
-    for (size_t k = 0; k < s->size; k++) zeros |= w->x[nearest[k]] == 0;
-    memset(y, 0, w->out * sizeof *y);
-    for (size_t k = 0; k < s->size; k++) {
-        double d = w->x[nearest[k]], weight = !s->word ? 1.0 : zeros ? d == 0 : 1.0 / d;
-        if (s->t[0].rank == 1) y[s->t[0].data.i[nearest[k]]] += weight;
-        for (size_t j = 0; s->t[0].rank == 2 && j < w->out; j++) y[j] += weight * s->t[0].data.f[nearest[k] * w->out + j];
-        total += weight;
-    }
-    for (size_t j = 0; j < w->out; j++) y[j] /= total;
-}
-/* -- ovo_vote -- */
-enum { VOTES, OVR, COUPLING };
-static void ovo_vote_check(loader *l) { /* word: mode; t[0] prob_a, t[1] prob_b */
-    static const char *const names[] = {"prob_a", "prob_b"};
-    mp_dtype dtype = one_float(l);
-    size_t classes = (size_t)whole(l, "classes", 2, 1 << 15), pairs = classes * (classes - 1) / 2, width = in_value(l, 0)->width;
-    if (width != pairs) refuse(l->c, "Its input has rows of %zu elements; %zu classes need %zu.", width, classes, pairs);
-    l->step->word = choice(l, "mode", "votes ovr coupling", REQUIRED);
-    for (size_t k = 0; l->step->word == COUPLING && k < 2; k++) l->step->t[k] = counted(l, names[k], dtype, pairs);
-    define(l, dtype, 1, classes);
-}
-static void count_votes(const row *w, bool ovr, double *sums) {
-    const double *d = w->x; double *y = w->y.f;
-    for (size_t i = 0; i < w->out; i++) y[i] = sums[i] = 0;
-    for (size_t i = 0; i < w->out; i++)
-        for (size_t j = i + 1; j < w->out; j++, d++) {
-            y[(ovr ? !(*d < 0) : *d > 0) ? i : j] += 1; /* they part at 0, and so do libsvm and scikit-learn */
-            sums[i] += *d; sums[j] -= *d;
-        }
-    for (size_t i = 0; ovr && i < w->out; i++) y[i] += sums[i] / (3 * (fabs(sums[i]) + 1));
-}
-/* Q of Wu, Lin and Weng (2004) from r: [n, n] each. */
-static void coupling_matrix(const double *r, double *q, size_t n) {
-    for (size_t t = 0; t < n; t++) {
-        double sum = 0;
-        for (size_t j = 0; j < n; j++) q[t * n + j] = -r[j * n + t] * r[t * n + j];
-        for (size_t j = 0; j < n; j++) sum += j == t ? 0 : r[j * n + t] * r[j * n + t];
-        q[t * n + t] = sum;
-    }
-}
-/* Their second method, as libsvm iterates it (docs/format.md, section 9): p [n] from q; qp is [n]. */
-static void couple(const double *q, double *p, double *qp, size_t n) {
-    for (size_t t = 0; t < n; t++) p[t] = 1.0 / (double)n;
-    for (size_t round = 0; round < (n > 100 ? n : 100); round++) {
-        double pqp = 0, error = 0;
-        for (size_t t = 0; t < n; t++) {
-            qp[t] = 0;
-            for (size_t j = 0; j < n; j++) qp[t] += q[t * n + j] * p[j];
-            pqp += p[t] * qp[t];
-        }
-        for (size_t t = 0; t < n; t++) error = fabs(qp[t] - pqp) > error ? fabs(qp[t] - pqp) : error;
-        if (!(error >= 0.005 / (double)n)) return;
-        for (size_t t = 0; t < n; t++) {
-            double diff = (pqp - qp[t]) / q[t * n + t];
-            p[t] += diff; pqp = (pqp + diff * (diff * q[t * n + t] + 2 * qp[t])) / (1 + diff) / (1 + diff);
-            for (size_t j = 0; j < n; j++) { qp[j] = (qp[j] + diff * q[t * n + j]) / (1 + diff); p[j] /= 1 + diff; }
-        }
-    }
-}
-static void ovo_vote_map(const row *w) {
-    const double *a = w->s->t[0].data.f, *b = w->s->t[1].data.f; size_t n = w->out, pair = 0;
-    double *r = take_zeroed(w->r->c, w->r->a, n * (2 * n + 1), sizeof *r), *q = r + n * n, *qp = q + n * n;
-    if (w->s->word != COUPLING) { count_votes(w, w->s->word == OVR, r); return; }
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = i + 1; j < n; j++, pair++) {
-            double x = f_sigmoid(-(a[pair] * w->x[pair] + b[pair]));
-            r[i * n + j] = x < 1e-7 ? 1e-7 : x > 1 - 1e-7 ? 1 - 1e-7 : x; r[j * n + i] = 1 - r[i * n + j];
-        }
-    coupling_matrix(r, q, n);
-    if (n > 2) couple(q, w->y.f, qp, n);
-    else memcpy(w->y.f, r + 1, 2 * sizeof *r); /* r_01, r_10 */
 }
 
 /* ==== 6 Trees ===================================================================================================== */
@@ -1703,6 +1620,7 @@ static uint32_t check_tree(planting *p, size_t t) {
     }
     return least;
 }
+
 /* Chooses the places of a tree's nodes: the root at 0, and pairs of children behind it, as many generations in one line of
  * `line` pairs as fit. Returns the number of places. */
 static size_t lay_out(planting *p, size_t t, size_t line) {
@@ -1723,6 +1641,7 @@ static size_t lay_out(planting *p, size_t t, size_t line) {
     }
     return next;
 }
+
 /* The column an inner node reads, which says where NaN goes, and its threshold for `x <= threshold`. */
 static large_node inner_node(planting *p, size_t node) {
     forest *f = p->f; size_t k = p->number[node], column = (size_t)p->feature.data.i[node];
@@ -1736,6 +1655,7 @@ static large_node inner_node(planting *p, size_t node) {
     }
     return packed;
 }
+
 /* Writes the nodes of a tree to one of two arrays. */
 static void pack_tree(planting *p, size_t t, small_node *small, large_node *large) {
     size_t first = tree_start(p, t), end = tree_start(p, t + 1);
@@ -1749,6 +1669,7 @@ static void pack_tree(planting *p, size_t t, small_node *small, large_node *larg
         if (is_leaf(p, i)) memcpy(&small[place].threshold, &leaf, sizeof leaf); /* the bits of a tiny number */
     }
 }
+
 static void pack_forest(planting *p) {
     context *c = p->l->c; forest *f = p->f; bool small = f->f32 && f->columns <= SMALL_COLUMNS && !p->category.data.i;
     uint32_t *root = take(c, p->l->keep, f->trees, sizeof *root); size_t places = 0, largest = SIZE_MAX, node = 0;
@@ -1772,6 +1693,7 @@ static void pack_forest(planting *p) {
     }
     f->small = small ? nodes : NULL; f->large = small ? NULL : nodes; f->root = root;
 }
+
 static void read_nodes(planting *p, mp_dtype dtype) {
     loader *l = p->l; forest *f = p->f;
     p->feature = integers_attribute(l, "feature", 1, -1, (int64_t)f->d - 1); p->nodes = p->feature.count;
@@ -1788,6 +1710,7 @@ static void read_nodes(planting *p, mp_dtype dtype) {
     p->right = counted_integers(l, "right", 0, (int64_t)p->nodes, p->inner);
     if (f->missing == NAN_NODE) p->missing_left = counted_integers(l, "missing_left", 0, 1, p->inner);
 }
+
 /* Ascending sets of categories. set_start gets the end of the last set behind it. */
 static void read_sets(planting *p, arena *keep) {
     loader *l = p->l;
@@ -1807,6 +1730,7 @@ static void read_sets(planting *p, arena *keep) {
     }
     p->f->set = set.data.i; p->f->set_start = starts;
 }
+
 static void read_leaves(planting *p, arena *keep) {
     loader *l = p->l; forest *f = p->f; mp_dtype acc = f->acc32 ? MP_F32 : MP_F64; tensor table;
     f->width = f->leaf_width = attribute(l, "leaf_width") ? (size_t)whole(l, "leaf_width", 1, (int64_t)l->limits->row) : 1;
@@ -1829,6 +1753,7 @@ static void read_leaves(planting *p, arena *keep) {
     tensor target = counted_integers(l, "class", 0, (int64_t)f->width - 1, f->trees);
     for (size_t t = 0; t < f->trees; t++) targets[t] = (uint32_t)target.data.i[t];
 }
+
 static void tree_ensemble_check(loader *l) {
     arena *keep = l->keep; mark before = mark_arena(l->scratch); forest *f = take_zeroed(l->c, keep, 1, sizeof *f);
     planting p = {.l = l, .f = f};
@@ -1883,6 +1808,7 @@ static void walk_large(const large_node *nodes, const double *x, uint32_t sure, 
     do { going = 0; EIGHT(LARGE_WATCHED) } while (going);
     EIGHT(FINISH)
 }
+
 static void walk(const forest *f, const void *group, uint32_t sure, uint32_t node[LANES]) {
     if (f->small) walk_small(f->small, group, sure, node);
     else walk_large(f->large, group, sure, node);
@@ -1901,6 +1827,7 @@ static bool in_set(const forest *f, size_t s, double x) {
     }
     return low < end && f->set[low] == wanted;
 }
+
 /* One walk that looks at every value: for categories, and to find a NaN that a tree does not accept. */
 static uint32_t walk_by_value(runner *r, const step *s, uint32_t i, const double *x, size_t row) {
     const forest *f = s->forest;
@@ -1912,6 +1839,7 @@ static uint32_t walk_by_value(runner *r, const step *s, uint32_t i, const double
     }
     return i;
 }
+
 static void add_leaf(const forest *f, size_t tree, uint32_t node, double *sum) {
     uint32_t number;
     if (f->small) memcpy(&number, &f->small[node].threshold, sizeof number);
@@ -1920,6 +1848,7 @@ static void add_leaf(const forest *f, size_t tree, uint32_t node, double *sum) {
     if (f->leaf_width == 1) sum += f->target[tree];
     for (size_t k = 0; k < f->leaf_width; k++) sum[k] = rounded(f->acc32, sum[k] + leaf[k]);
 }
+
 /* A group of eight lanes: [columns][8] of float or double. Lane k gets the row x[k]. */
 static void fill_lanes(const forest *f, void *group, const double *const x[LANES]) {
     float *small = group; double *large = group;
@@ -1931,6 +1860,7 @@ static void fill_lanes(const forest *f, void *group, const double *const x[LANES
             else large[j * LANES + k] = rounded(f->f32, v);
         }
 }
+
 /* One row, eight trees at once. */
 static void run_row(const forest *f, const double *x, double *y, void *group) {
     const double *const lanes[LANES] = {x, x, x, x, x, x, x, x};
@@ -1946,6 +1876,7 @@ static void run_row(const forest *f, const double *x, double *y, void *group) {
         for (size_t k = 0; k < LANES && t + k < f->trees; k++) add_leaf(f, t + k, node[k], y);
     }
 }
+
 static void tree_ensemble_run(runner *r, const step *s) {
     const forest *f = s->forest; io b = io_of(r, s); const double *x = b.x.f; double *y = b.y.f;
     size_t d = f->d, stride = f->columns * LANES * (f->small ? sizeof(float) : sizeof(double)), groups = f->by_value ? 0 : r->rows / LANES;
@@ -1979,11 +1910,19 @@ static void tree_ensemble_run(runner *r, const step *s) {
 
 #define RUN(op) {#op, op##_check, op##_run, NULL}
 #define MAP(op) {#op, op##_check, map_rows, op##_map}
+
+#ifdef MODELPORT_MORE /* ops of the profiles kernel, text and solver */
+#include "modelport_more.c"
+#else
+#define MORE_OPS
+#endif
+
 static const op OPS[] = {
     RUN(concat), RUN(select), RUN(cast), RUN(constant), RUN(impute), RUN(is_missing), RUN(lookup), RUN(onehot), RUN(bucketize),
     MAP(scale), MAP(clip), RUN(unary), RUN(binary), RUN(where), RUN(linear), MAP(softmax), MAP(log_softmax), MAP(normalize),
-    MAP(reduce), MAP(two_class), RUN(take), MAP(poly), MAP(interp), MAP(pairwise), RUN(tree_ensemble), MAP(gaussian_ll), MAP(knn),
-    MAP(ovo_vote)};
+    MAP(reduce), MAP(two_class), RUN(take), MAP(poly), MAP(interp), RUN(tree_ensemble), MAP(gaussian_ll),
+    MORE_OPS
+};
 enum { BLOCK_ELEMENTS = 1 << 22, LARGEST_BLOCK_ROWS = 2048, DEEPEST = 512 };
 static const op *find_op(mp_string name) {
     for (size_t i = 0; i < LENGTH(OPS); i++) if (same_string(name, literal(OPS[i].name))) return &OPS[i];
@@ -2006,6 +1945,7 @@ static void check_header(loader *l, const json *root) {
     if (!well_formed) refuse(l->c, "Its version %s is not \"1.\" and a number.", quote(version).text);
     if (major != 1 || version.data[0] != '1') fail(l->c, MP_UNSUPPORTED, "Its version is %s; this reader knows version 1.", quote(version).text);
 }
+
 /* Fills listed[] with what `requires` names; names all that are not implemented. */
 static void check_requires(loader *l, const json *root, bool listed[LENGTH(OPS)]) {
     size_t n, used = 0; const mp_string *names = read_strings(l, l->scratch, need(l, root, "requires"), &n); char unknown[320] = "";
@@ -2018,6 +1958,7 @@ static void check_requires(loader *l, const json *root, bool listed[LENGTH(OPS)]
         *entry = true;
     }
 }
+
 static void load_features(loader *l, const json *features, mp_input *in) {
     size_t n;
     in->features = read_strings(l, l->keep, features, &n);
@@ -2025,6 +1966,7 @@ static void load_features(loader *l, const json *features, mp_input *in) {
     directory d = new_directory(l->c, l->scratch, MP_STR, (column){(void *)in->features}, n);
     if (find_twice(&d) != NOT_FOUND) refuse(l->c, "Two of its features are %s.", quote(in->features[find_twice(&d)]).text);
 }
+
 static void load_input(loader *l, const json *object, mp_input *in) {
     in->name = keep_string(l->c, l->keep, need_string(l, object, "name")); locate(l->c, "input %s", quote(in->name).text);
     if (in->name.size == 0) refuse(l->c, "Its name is empty.");
@@ -2042,6 +1984,7 @@ static void load_input(loader *l, const json *object, mp_input *in) {
     if (features) load_features(l, features, in);
     refuse_unread(l->c, object);
 }
+
 /* Inputs, and the names of all values. */
 static void load_names(loader *l, const json *inputs, const json *steps) {
     mp_model *m = l->model;
@@ -2068,6 +2011,7 @@ static void load_names(loader *l, const json *inputs, const json *steps) {
     m->by_name = new_directory(l->c, l->keep, MP_STR, (column){names}, m->n_values);
     if (find_twice(&m->by_name) != NOT_FOUND) refuse(l->c, "The name %s is defined twice.", quote(names[find_twice(&m->by_name)]).text);
 }
+
 static void add_to_total(loader *l, size_t *total, size_t width) {
     *total += width;
     if (*total > l->limits->total) refuse(l->c, "The values of one row have more than %zu elements together.", l->limits->total);
@@ -2089,6 +2033,7 @@ static void load_step(loader *l, const json *object, size_t index, bool used[LEN
     s->op->check(l);
     refuse_unread(l->c, object);
 }
+
 static void load_steps(loader *l, const json *steps, const bool listed[LENGTH(OPS)]) {
     mp_model *m = l->model; bool used[LENGTH(OPS)] = {false}; size_t total = 0;
     for (size_t i = 0; i < m->n_inputs; i++) add_to_total(l, &total, m->inputs[i].width);
@@ -2104,6 +2049,7 @@ static void load_steps(loader *l, const json *steps, const bool listed[LENGTH(OP
     if (m->block_rows > LARGEST_BLOCK_ROWS) m->block_rows = LARGEST_BLOCK_ROWS;
     if (m->block_rows == 0) m->block_rows = 1;
 }
+
 static void load_classes(loader *l, const json *classes, mp_output *out) {
     if (classes->kind != J_ARRAY) refuse(l->c, "Its classes are not an array.");
     bool strings = !(classes->kinds & ~(unsigned)J_STRING), numbers = classes->kinds == J_NUMBER;
@@ -2115,6 +2061,7 @@ static void load_classes(loader *l, const json *classes, mp_output *out) {
     if (strings) out->class_strings = t.data.s;
     else out->class_integers = t.data.i;
 }
+
 static void load_output(loader *l, const json *object, size_t index) {
     mp_model *m = l->model; mp_output *out = &m->outputs[index];
     out->name = keep_string(l->c, l->keep, need_string(l, object, "name")); locate(l->c, "output %s", quote(out->name).text);
@@ -2131,6 +2078,7 @@ static void load_output(loader *l, const json *object, size_t index) {
     if (classes) load_classes(l, classes, out);
     refuse_unread(l->c, object);
 }
+
 static void load_outputs(loader *l, const json *outputs) {
     mp_model *m = l->model;
     m->n_outputs = outputs->count;
@@ -2153,6 +2101,7 @@ static tensor read_rows(loader *l, const json *given, mp_dtype dtype, int rank, 
     if (*rows != SIZE_MAX && t.dims[0] != *rows) refuse(l->c, "There are %zu rows, elsewhere %zu.", t.dims[0], *rows);
     *rows = t.dims[0]; locate(l->c, "verification"); return t;
 }
+
 static void read_tolerance(loader *l, const json *given, tolerance *t) {
     const char *stop;
     l->what = "tolerance";
@@ -2166,6 +2115,7 @@ static void read_tolerance(loader *l, const json *given, tolerance *t) {
         refuse(l->c, "A tolerance is not \"exact\", {\"atol\", \"rtol\"} or {\"ulp\"} with numbers from 0.");
     refuse_unread(l->c, given);
 }
+
 /* A `verification` object. limit is that of carried rows. */
 static vectors *read_vectors(loader *l, const json *object, size_t limit) {
     const mp_model *m = l->model; vectors *v = take_zeroed(l->c, l->keep, 1, sizeof *v);
@@ -2213,6 +2163,7 @@ static mp_feed feed_of(mp_string name, const tensor *t) {
     else f.integers = t->data.i;
     return f;
 }
+
 /* Elements first..first + n of a feed, to every stride-th place of `to`. */
 static void load_elements(context *c, const mp_input *in, const mp_feed *f, size_t first, size_t n, column to, size_t stride) {
     for (size_t i = 0; i < n; i++) {
@@ -2229,6 +2180,7 @@ static void load_elements(context *c, const mp_input *in, const mp_feed *f, size
         }
     }
 }
+
 /* The rows of an input for this block: a view of the caller's own, or a copy. */
 static void load_rows(runner *r, size_t input, const source *from) {
     const mp_input *in = &r->m->inputs[input]; column *x = &r->values[input]; size_t n = r->rows * in->width;
@@ -2245,6 +2197,7 @@ static void load_rows(runner *r, size_t input, const source *from) {
         if (in->dtype == MP_STR ? !x->s[i].data : is_nan(x->f[i]))
             refuse(r->c, "Input %s, row %zu: a value is missing, which this model does not accept.", quote(in->name).text, r->first + i / in->width);
 }
+
 /* Computes the rows of every output: column k is [rows, width of output k]. */
 static column *run_model(context *c, arena *a, const mp_model *m, const source *sources, size_t rows) {
     runner r = {c, a, m, take(c, a, m->n_values, sizeof(column)), 0, 0}; column *out = take(c, a, m->n_outputs, sizeof *out);
@@ -2272,6 +2225,7 @@ static column *run_model(context *c, arena *a, const mp_model *m, const source *
     }
     return out;
 }
+
 /* Finds the feed, or the feeds of the columns, for every input; each feed is used. Returns the number of rows. */
 static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, source *sources) {
     mp_string *names = take(c, a, n, sizeof *names); bool *used = take_zeroed(c, a, n, sizeof *used);
@@ -2304,6 +2258,7 @@ static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed
     }
     return n ? feeds[0].rows : 0;
 }
+
 static column *answer(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, size_t *rows) {
     source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources);
     *rows = match_feeds(c, a, m, feeds, n, sources); return run_model(c, a, m, sources, *rows);
@@ -2324,6 +2279,7 @@ static void predict(context *c, void *argument) {
         for (size_t i = 0; v->strings && i < rows * o->width; i++) out[k].s[i] = keep_string(c, &result->arena, out[k].s[i]);
     }
 }
+
 mp_code mp_predict(const mp_model *model, const mp_feed *feeds, size_t n_feeds, mp_result **result, mp_error *error) {
     context c; mp_error unseen;
     if (!error) error = &unseen;
@@ -2336,6 +2292,7 @@ mp_code mp_predict(const mp_model *model, const mp_feed *feeds, size_t n_feeds, 
     else mp_result_free(p.result);
     return error->code;
 }
+
 size_t mp_result_count(const mp_result *result) { return result->n; }
 const mp_values *mp_result_at(const mp_result *result, size_t index) { return &result->values[index]; }
 const mp_values *mp_result_find(const mp_result *result, const char *output_name) {
@@ -2389,6 +2346,7 @@ static void predict_json(context *c, void *argument) {
     put_format(&p->sink, "}}\n");
     flush(&p->sink);
 }
+
 mp_code mp_predict_json(const mp_model *model, const char *text, size_t size, mp_writer write, void *context, mp_error *error) {
     return attempt_reading(predict_json, model, text, size, (sink){.write = write, .context = context}, error);
 }
@@ -2399,6 +2357,7 @@ static int64_t position(double x, bool f32) {
     int64_t magnitude = f32 ? (int64_t)(bits & INT32_MAX) : (int64_t)(bits_of(x) & INT64_MAX);
     return x < 0 ? -magnitude : magnitude;
 }
+
 /* Written so that an unexpected NaN or infinity fails. */
 static bool agrees(mp_dtype dtype, const tolerance *t, column got, column expected, size_t i) {
     if (compare_elements(dtype, got, i, expected, i) == 0) return true;
@@ -2407,6 +2366,7 @@ static bool agrees(mp_dtype dtype, const tolerance *t, column got, column expect
     if (t->kind == ULPS) return apart <= t->ulps || 0 - apart <= t->ulps;
     return t->kind == BOUND && fabs(got.f[i] - expected.f[i]) <= t->atol + t->rtol * fabs(expected.f[i]);
 }
+
 /* Replays vectors: a line per output, then MP_MISMATCH for the first element that does not agree. */
 static void replay(context *c, arena *a, const mp_model *m, const vectors *v, sink *lines) {
     source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources); mp_feed *feeds = take(c, a, m->n_inputs, sizeof *feeds);
@@ -2429,6 +2389,7 @@ static void replay(context *c, arena *a, const mp_model *m, const vectors *v, si
     fail(c, MP_MISMATCH, "Output %s, row %zu, element %zu is %s, but the original model answered %s.", quote(o->name).text,
          bad_element / o->width, bad_element % o->width, got.text, expected.text);
 }
+
 static void verify(context *c, void *argument) {
     reading *p = argument; const mp_model *m = p->model; const vectors *v = m->vectors;
     loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .end = p->text + p->size, .limits = &m->limits, .model = (mp_model *)m};
@@ -2437,6 +2398,7 @@ static void verify(context *c, void *argument) {
     if (!v) refuse(c, "The artifact carries none, so nothing proves it.");
     locate(c, "%s", ""); replay(c, &p->a, m, v, &p->sink);
 }
+
 mp_code mp_verify(const mp_model *model, const char *vectors, size_t size, mp_writer write, void *context, mp_error *error) {
     return attempt_reading(verify, model, vectors, vectors ? size : 0, (sink){.write = write, .context = context}, error);
 }
@@ -2456,6 +2418,7 @@ static void load(context *c, void *argument) {
     if (!verification) refuse(c, "It carries no vectors (\"verification\"), so nothing proves it: load it without verifying if you trust it.");
     replay(c, &p->scratch, m, m->vectors, &(sink){.write = NULL});
 }
+
 static mp_limits with_defaults(mp_limits given) {
     size_t memory = (size_t)(SIZE_MAX < UINT64_C(1) << 32 ? SIZE_MAX / 2 : UINT64_C(1) << 32);
     size_t limits[] = {(size_t)512 << 20, 16, 10000, (size_t)1 << 28, (size_t)1 << 20, 4096, (size_t)1 << 22, memory}, chosen[LENGTH(limits)];
@@ -2465,6 +2428,7 @@ static mp_limits with_defaults(mp_limits given) {
     if (given.depth > DEEPEST) given.depth = DEEPEST;
     return given;
 }
+
 mp_code mp_load(const char *data, size_t size, const mp_options *options, mp_model **model, mp_error *error) {
     static const mp_options defaults = {.no_verify = false};
     context c; mp_error unseen;
@@ -2479,12 +2443,14 @@ mp_code mp_load(const char *data, size_t size, const mp_options *options, mp_mod
     else mp_free(p.model);
     free_arena(&p.scratch); return error->code;
 }
+
 void mp_free(mp_model *model) {
     if (!model) return;
     mp_allocator allocator = model->arena.allocator;
     free_arena(&model->arena);
     allocator.release(allocator.context, model);
 }
+
 size_t mp_input_count(const mp_model *model) { return model->n_inputs; }
 size_t mp_output_count(const mp_model *model) { return model->n_outputs; }
 const mp_input *mp_input_at(const mp_model *model, size_t index) { return &model->inputs[index]; }

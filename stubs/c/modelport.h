@@ -1,4 +1,5 @@
-/* modelport.h - runs modelport JSON artifacts (docs/format.md, format 1, profile tabular). C11, libc and libm only.
+/* modelport.h - runs modelport JSON artifacts (docs/format.md, format 1). C11, libc and libm only. modelport.c has the ops of
+ * profile tabular; compiled with -DMODELPORT_MORE, and modelport_more.c beside it, those of kernel, text and solver too.
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
  *
  *     mp_model *model;
@@ -118,7 +119,7 @@ size_t           mp_output_count(const mp_model *model);
 const mp_output *mp_output_at(const mp_model *model, size_t index);
 size_t           mp_carried_rows(const mp_model *model); /* 0: the artifact carries no vectors */
 
-/* The ops that this reader implements, in the order of docs/format.md; NULL beyond the last. */
+/* The ops that this reader implements, in the order of docs/format.md, those of modelport_more.c last; NULL beyond the last. */
 const char *mp_op_name(size_t index);
 bool        mp_uses_op(const mp_model *model, size_t index);
 const char *mp_dtype_name(mp_dtype dtype); /* "f64", "f32", "i64", ... */

@@ -94,7 +94,7 @@ public final class Main {
     }
 
     private static int ops(Writer out) throws IOException {
-        for (String op : Modelport.ops()) {
+        for (String op : Modelport.ops(ModelportMore.OPS)) {
             out.write(op + "\n");
         }
         return DONE;
@@ -116,7 +116,7 @@ public final class Main {
     }
 
     private static int predict(String artifact, boolean verified, InputStream in, Writer out) throws IOException {
-        Modelport.Model model = verified ? Modelport.load(read(artifact)) : unverified(artifact);
+        Modelport.Model model = verified ? Modelport.load(read(artifact), ModelportMore.OPS) : unverified(artifact);
         Map<String, Modelport.Tensor> outputs = model.predictJson(read(in, 1 << 16, "The request"));
         Modelport.writeOutputs(outputs, out);
         out.write("\n");
@@ -124,7 +124,7 @@ public final class Main {
     }
 
     private static Modelport.Model unverified(String artifact) throws IOException {
-        return Modelport.load(read(artifact), false, new Modelport.Limits());
+        return Modelport.load(read(artifact), false, new Modelport.Limits(), ModelportMore.OPS);
     }
 
     private static byte[] read(String path) throws IOException {

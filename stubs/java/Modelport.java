@@ -26,20 +26,21 @@ import java.util.Set;
 public final class Modelport {
     private Modelport() { }
 
-    /** Loads a document (UTF-8) and replays the vectors it carries; refuses it when one answer differs from the original model's. */
-    public static Model load(byte[] document) { return load(document, true, new Limits()); }
+    /** Loads a document (UTF-8) and replays the vectors it carries; refuses it when one answer differs from the original model's. The
+     *  ops of this file are known, and those of `more`: {@code Modelport.load(bytes, ModelportMore.OPS)}. */
+    public static Model load(byte[] document, Ops... more) { return load(document, true, new Limits(), more); }
 
     /** Loads a document that is held in a string. */
-    public static Model load(String document) {
+    public static Model load(String document, Ops... more) {
         byte[] bytes = document.getBytes(StandardCharsets.UTF_8);
         if (!new String(bytes, StandardCharsets.UTF_8).equals(document)) throw new Refused("The document holds half of a surrogate pair; it is no text.");
-        return load(bytes);
+        return load(bytes, more);
     }
 
     /** Loads under the caller's terms: without `replay` the vectors are only read, and a document may carry none. */
-    public static Model load(byte[] document, boolean replay, Limits limits) {
+    public static Model load(byte[] document, boolean replay, Limits limits, Ops... more) {
         Guard guard = new Guard(limits);
-        Model model = new Model(Parser.parse(document, "The document", guard), guard);
+        Model model = new Model(Parser.parse(document, "The document", guard), guard, more);
         if (replay) for (Check check : model.verify()) if (!check.passed) throw new Mismatch(check.sentence);
         return model;
     }
@@ -53,7 +54,7 @@ public final class Modelport {
     }
 
     /** The limits of one load or prediction, and what is left of its memory: asked before anything large is allocated. */
-    private static final class Guard {
+    static final class Guard {
         final Limits limits;
         private long left;
         Guard(Limits limits) { this.limits = limits; this.left = limits.memory; }
@@ -89,7 +90,7 @@ public final class Modelport {
     }
 
     /** A name as it appears in a sentence: in quotes, on one line, not longer than 60 characters. */
-    private static String quote(String name) { return json(name.length() > 60 ? name.substring(0, 60) + "..." : name); }
+    static String quote(String name) { return json(name.length() > 60 ? name.substring(0, 60) + "..." : name); }
 
     // ==== 2 JSON =====================================================================================================
 
@@ -98,7 +99,7 @@ public final class Modelport {
      * large arrays cost nothing until their dtype is known, and numbers keep their spelling. Only an object, and an array that begins with
      * an object, have children. The kind is the first character, '0' for every number. An array `holds` numbers (1), strings or null (2).
      */
-    private static final class Json {
+    static final class Json {
         final byte[] b;
         final int start, end, count, holds;
         final char kind;
@@ -325,7 +326,7 @@ public final class Modelport {
     }
 
     /** Decodes the elements of a checked array one after the other, without an object for each. */
-    private static final class Cursor {
+    static final class Cursor {
         private static final long SAFE = (1L << 53) - 1;
         private static final double[] TEN = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
             1e18, 1e19, 1e20, 1e21, 1e22};
@@ -502,7 +503,7 @@ public final class Modelport {
     }
 
     /** dtype and row shape of a value: rank 0, or rank 1 with a width. */
-    private static final class Type {
+    static final class Type {
         final DType dtype;
         final int rank, width;
         Type(DType dtype, int rank, int width) { this.dtype = dtype; this.rank = rank; this.width = width; }
@@ -778,7 +779,7 @@ public final class Modelport {
     // ==== 4 Special functions ========================================================================================
 
     /** erf and norm_ppf by the algorithms of docs/format.md, section 8; log2; pow as IEEE 754 has it. */
-    private static final class Special {
+    static final class Special {
         // W. J. Cody, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969).
         private static final double[] ERF_A = {3.16112374387056560e00, 1.13864154151050156e02, 3.77485237685302021e02, 3.20937758913846947e03,
             1.85777706184603153e-1};
@@ -848,59 +849,75 @@ public final class Modelport {
 
     // ==== 5 Ops ======================================================================================================
 
-    /** The ops of profile tabular, in the order of docs/format.md; each has its entry in {@link #step}. */
-    private static final String[] OPS = {"concat", "select", "cast", "constant", "impute", "is_missing", "lookup", "onehot", "bucketize",
-        "scale", "clip", "unary", "binary", "where", "linear", "softmax", "log_softmax", "normalize", "reduce", "two_class", "take", "poly",
-        "interp", "pairwise", "tree_ensemble", "gaussian_ll", "knn", "ovo_vote"};
-
-    /** The table of ops. An entry checks the attributes and the inputs' types; the step it returns knows its type, and runs. */
-    private static Step step(Args a) {
-        switch (a.op) {
-            case "concat": return concat(a);
-            case "select": return select(a);
-            case "cast": return cast(a);
-            case "constant": return constant(a);
-            case "impute": return impute(a);
-            case "is_missing": return isMissing(a);
-            case "lookup": return lookup(a);
-            case "onehot": return onehot(a);
-            case "bucketize": return bucketize(a);
-            case "scale": return scale(a);
-            case "clip": return clip(a);
-            case "unary": return unary(a);
-            case "binary": return binary(a);
-            case "where": return where(a);
-            case "linear": return linear(a);
-            case "softmax": return softmax(a, false);
-            case "log_softmax": return softmax(a, true);
-            case "normalize": return normalize(a);
-            case "reduce": return reduce(a);
-            case "two_class": return twoClass(a);
-            case "take": return take(a);
-            case "poly": return poly(a);
-            case "interp": return interp(a);
-            case "pairwise": return pairwise(a);
-            case "tree_ensemble": return new Trees(a).step();
-            case "gaussian_ll": return gaussianLl(a);
-            case "knn": return knn(a);
-            case "ovo_vote": return ovoVote(a);
-            default: throw new IllegalStateException(a.op);
+    /** The table of ops of profile tabular, in the order of docs/format.md. */
+    private static final Ops TABULAR = new Ops() {
+        private final List<String> names = Arrays.asList("concat", "select", "cast", "constant", "impute", "is_missing", "lookup", "onehot",
+            "bucketize", "scale", "clip", "unary", "binary", "where", "linear", "softmax", "log_softmax", "normalize", "reduce", "two_class",
+            "take", "poly", "interp", "tree_ensemble", "gaussian_ll");
+        @Override List<String> names() { return names; }
+        @Override Step step(Args a) {
+            switch (a.op) {
+                case "concat": return concat(a);
+                case "select": return select(a);
+                case "cast": return cast(a);
+                case "constant": return constant(a);
+                case "impute": return impute(a);
+                case "is_missing": return isMissing(a);
+                case "lookup": return lookup(a);
+                case "onehot": return onehot(a);
+                case "bucketize": return bucketize(a);
+                case "scale": return scale(a);
+                case "clip": return clip(a);
+                case "unary": return unary(a);
+                case "binary": return binary(a);
+                case "where": return where(a);
+                case "linear": return linear(a);
+                case "softmax": return softmax(a, false);
+                case "log_softmax": return softmax(a, true);
+                case "normalize": return normalize(a);
+                case "reduce": return reduce(a);
+                case "two_class": return twoClass(a);
+                case "take": return take(a);
+                case "poly": return poly(a);
+                case "interp": return interp(a);
+                case "tree_ensemble": return new Trees(a).step();
+                case "gaussian_ll": return gaussianLl(a);
+                default: throw new IllegalStateException(a.op);
+            }
         }
+    };
+
+    /** A further table of ops: {@link #load} takes ModelportMore.OPS, which knows those of the profiles kernel, text and solver. */
+    public abstract static class Ops {
+        Ops() { }
+        /** Their names, in the order of docs/format.md. */
+        abstract List<String> names();
+        /** The entry of a.op: checks the attributes and the inputs' types; the step it returns knows its type, and runs. */
+        abstract Step step(Args a);
     }
 
-    /** The names of the ops that this reader implements, sorted. */
-    public static List<String> ops() {
-        List<String> sorted = Arrays.asList(OPS.clone());
+    /** The table that knows an op, or null; the first is this file's own. */
+    private static Ops tableOf(String op, Ops[] more) {
+        if (TABULAR.names().contains(op)) return TABULAR;
+        for (Ops table : more) if (table.names().contains(op)) return table;
+        return null;
+    }
+
+    /** The names of the ops that this reader implements, alone or with further ones, sorted. */
+    public static List<String> ops(Ops... more) {
+        List<String> sorted = new ArrayList<>(TABULAR.names());
+        for (Ops table : more) sorted.addAll(table.names());
         Collections.sort(sorted);
         return sorted;
     }
 
     private static final DType[] ANY = DType.values();
-    private static final DType[] FLOATS = {DType.F64, DType.F32}, CAN_BE_MISSING = {DType.F64, DType.F32, DType.STR};
+    static final DType[] FLOATS = {DType.F64, DType.F32};
+    private static final DType[] CAN_BE_MISSING = {DType.F64, DType.F32, DType.STR};
     private static final DType[] INTEGERS = {DType.I64, DType.I32, DType.I16, DType.I8, DType.U32, DType.U16, DType.U8};
 
     /** A step while it is being checked: its attributes, read one by one, and the types of what it reads. */
-    private static final class Args {
+    static final class Args {
         final String op, where;
         final int[] in;
         final Type[] types;
@@ -955,7 +972,7 @@ public final class Modelport {
             for (E option : options) if (option.name().equals(value)) return option;
             throw none(key, value, options);
         }
-        boolean flag(String key) { return has(key) && attribute(key).scalar(at(key)).bool(); }
+        boolean flag(String key, boolean otherwise) { return has(key) ? attribute(key).scalar(at(key)).bool() : otherwise; }
         int integer(String key, long low, long high) {
             long value = attribute(key).scalar(at(key)).integer(DType.I64);
             if (value < low || value > Math.min(high, Integer.MAX_VALUE))
@@ -1042,14 +1059,14 @@ public final class Modelport {
     }
 
     /** The values of one block of rows; `first` is the number of the block's first row in the batch. */
-    private static final class Frame {
+    static final class Frame {
         final int rows, first;
         final Object[] values;
         Frame(int rows, int first, Object[] values) { this.rows = rows; this.first = first; this.values = values; }
     }
 
     /** A checked step. run returns the rows of its value, rows x width: double[], long[] or String[]; what it reads is never changed. */
-    private abstract static class Step {
+    abstract static class Step {
         final String where;
         final int[] in;
         final Type[] from;
@@ -1074,7 +1091,7 @@ public final class Modelport {
     }
 
     /** A step that computes floats row by row; results are rounded to the dtype of the value. */
-    private abstract static class Rows extends Step {
+    abstract static class Rows extends Step {
         Rows(Args a, Type type) { super(a, type); }
         /** The row x[i..] of the input gives the row y[o..] of the value, which holds zeros. */
         abstract void row(double[] x, int i, double[] y, int o);
@@ -1439,7 +1456,7 @@ public final class Modelport {
         };
     }
 
-    /** linear: sum_j x_j * weight[k][j] in ascending j, rounded once, then + bias[k]. */
+    /** linear: sum_j x_j * weight[k][j] in ascending j, then + bias[k], rounded once. */
     private static Step linear(Args a) {
         final Type x = a.rounded();
         Tensor matrix = a.matrix("weight", x);
@@ -1450,7 +1467,7 @@ public final class Modelport {
         return new Rows(a, Type.row(a.dtype, n)) {
             @Override void row(double[] x, int i, double[] y, int o) {
                 for (int w = 0; w < turned.length; w += n, i++) for (int k = 0; k < n; k++) y[o + k] += x[i] * turned[w + k];
-                for (int k = 0; bias != null && k < n; k++) y[o + k] = round(y[o + k]) + bias[k];
+                for (int k = 0; bias != null && k < n; k++) y[o + k] += bias[k];
             }
         };
     }
@@ -1482,7 +1499,7 @@ public final class Modelport {
         return best;
     }
 
-    private static double dot(double[] x, int i, double[] y, int k, int w) {
+    static double dot(double[] x, int i, double[] y, int k, int w) {
         double sum = 0.0;
         for (int j = 0; j < w; j++) sum += x[i + j] * y[k + j];
         return sum;
@@ -1514,7 +1531,7 @@ public final class Modelport {
         final Reduction fn = a.choice("fn", Reduction.values());
         final int w = t.width;
         final boolean max = fn != Reduction.min && fn != Reduction.argmin;
-        Type one = new Type(a.dtype, a.flag("keep") ? 1 : 0, 1);
+        Type one = new Type(a.dtype, a.flag("keep", false) ? 1 : 0, 1);
         if (w == 0) throw a.refuse("reduces a row without columns.");
         if (fn == Reduction.argmax || fn == Reduction.argmin)
             return new Step(a, one.with(DType.I64)) {
@@ -1615,51 +1632,6 @@ public final class Modelport {
         };
     }
 
-    /** The metrics of pairwise, spelled as in the format. */
-    private enum Metric { dot, sqeuclidean, euclidean, manhattan, chebyshev, minkowski, cosine, rbf, laplacian, poly, sigmoid }
-
-    /** pairwise: a distance or kernel between the row and each stored point; f32 is computed in f64 and rounded. */
-    private static Step pairwise(Args a) {
-        final Type t = a.rounded();
-        Tensor matrix = a.matrix("points", t);
-        final double[] points = matrix.doubles(), norms = new double[matrix.shape[0]];
-        final Metric metric = a.choice("metric", Metric.values());
-        final double gamma = a.number("gamma", 1.0), coef0 = a.number("coef0", 0.0), degree = a.number("degree", 3.0), p = a.number("p", 2.0);
-        if (!(p > 0)) throw a.refuse("has \"p\" " + p + "; it is positive.");
-        for (int k = 0; k < norms.length; k++) norms[k] = Math.sqrt(dot(points, k * t.width, points, k * t.width, t.width));
-        return new Rows(a, Type.row(a.dtype, norms.length)) {
-            @Override void row(double[] x, int i, double[] y, int o) {
-                int w = t.width;
-                double norm = metric == Metric.cosine ? Math.sqrt(dot(x, i, x, i, w)) : 0.0;
-                for (int k = 0; k < norms.length; k++) y[o + k] = finish(sum(x, i, k * w, w), norm * norms[k]);
-            }
-            private double sum(double[] x, int i, int k, int w) {
-                double sum = 0.0;
-                for (int j = 0; j < w; j++) {
-                    double d = x[i + j] - points[k + j];
-                    switch (metric) {
-                        case dot: case cosine: case poly: case sigmoid: sum += x[i + j] * points[k + j]; break;
-                        case chebyshev: sum = Math.max(sum, Math.abs(d)); break;
-                        case minkowski: sum += Special.pow(Math.abs(d), p); break;
-                        case manhattan: case laplacian: sum += Math.abs(d); break;
-                        default: sum += d * d;
-                    }
-                }
-                return sum;
-            }
-            private double finish(double sum, double norm) {
-                switch (metric) {
-                    case poly: return Special.pow(gamma * sum + coef0, degree);
-                    case sigmoid: return Math.tanh(gamma * sum + coef0);
-                    case cosine: return norm == 0 ? 1.0 : 1.0 - sum / norm;
-                    case euclidean: return Math.sqrt(sum); case minkowski: return Special.pow(sum, 1.0 / p);
-                    case rbf: case laplacian: return Math.exp(-gamma * sum);
-                    default: return sum;
-                }
-            }
-        };
-    }
-
     /** gaussian_ll: log_prior - sum(log(2 pi var)) / 2 - sum((x - mean)^2 / var) / 2. */
     private static Step gaussianLl(Args a) {
         final Type t = a.rounded();
@@ -1681,97 +1653,6 @@ public final class Modelport {
                 }
             }
         };
-    }
-
-    /** knn: the weighted mean of the targets of the k smallest distances, or their class weights. */
-    private static Step knn(Args a) {
-        final Type t = a.one(DType.F64);
-        final int m = t.width, k = a.integer("k", 1, m), classes = a.has("classes") ? a.integer("classes", 1, a.guard.limits.tensorElements) : 0;
-        final boolean byDistance = a.choice("weights", false, "uniform", "distance").equals("distance");
-        final int[] classOf = classes > 0 ? a.ints("targets", m, 0, classes - 1) : null;
-        final Tensor targets = classes > 0 ? null : a.tensor("targets", DType.F64, 2, 2);
-        if (targets != null) a.expect("targets", targets.shape[0], m);
-        return new Rows(a, Type.row(DType.F64, classes > 0 ? classes : targets.width())) {
-            @Override void row(double[] d, int i, double[] y, int o) {
-                int[] nearest = nearest(d, i);
-                double sum = 0.0;
-                boolean zero = false;
-                for (int j : nearest) zero |= d[i + j] == 0;
-                for (int j : nearest) {
-                    double weight = !byDistance ? 1.0 : zero ? (d[i + j] == 0 ? 1.0 : 0.0) : 1.0 / d[i + j];
-                    sum += weight;
-                    if (classOf != null) y[o + classOf[j]] += weight;
-                    else for (int q = 0; q < type.width; q++) y[o + q] += weight * targets.doubles()[j * type.width + q];
-                }
-                for (int q = o; q < o + type.width; q++) y[q] /= sum;
-            }
-            /** The positions of the k smallest: all below the k-th smallest, then the first that equal it. NaN comes last. */
-            private int[] nearest(double[] d, int i) {
-                double[] sorted = Arrays.copyOfRange(d, i, i + m);
-                for (int j = 0; j < m; j++) sorted[j] += 0.0; // -0.0 is 0.0
-                Arrays.sort(sorted);
-                int[] nearest = new int[k];
-                for (int pass = 0, n = 0; pass < 2; pass++) {
-                    for (int j = 0; j < m && n < k; j++) {
-                        int order = Double.compare(d[i + j] + 0.0, sorted[k - 1]);
-                        if (pass == 0 ? order < 0 : order == 0) nearest[n++] = j;
-                    }
-                }
-                return nearest;
-            }
-        };
-    }
-
-    /** ovo_vote: votes, their one-vs-rest shape, or coupled probabilities, from one decision per pair of classes (i, j), i < j. */
-    private static Step ovoVote(Args a) {
-        Type x = a.rounded();
-        final int c = a.integer("classes", 2, a.guard.limits.tensorElements);
-        final String mode = a.choice("mode", false, "votes", "ovr", "coupling");
-        if (c * (c - 1L) / 2 != x.width) throw a.refuse("reads " + x + "; " + c + " classes have " + c * (c - 1L) / 2 + " pairs.");
-        final boolean coupling = mode.equals("coupling");
-        a.guard.take(coupling ? 8L * c * c : 0);
-        final double[] probA = coupling ? a.floats("prob_a", x.width) : null, probB = coupling ? a.floats("prob_b", x.width) : null;
-        return new Rows(a, Type.row(a.dtype, c)) {
-            @Override void row(double[] d, int at, double[] y, int o) {
-                final boolean votes = mode.equals("votes");
-                double[] sums = new double[c];
-                double[][] r = new double[coupling ? c : 0][c];
-                for (int i = 0, pair = 0; i < c; i++) {
-                    for (int j = i + 1; j < c; j++, pair++) {
-                        double v = d[at + pair];
-                        if (coupling) {
-                            r[i][j] = Math.min(Math.max(Special.sigmoid(-(probA[pair] * v + probB[pair])), 1e-7), 1 - 1e-7);
-                            r[j][i] = 1 - r[i][j];
-                        } else { y[o + ((votes ? v > 0 : !(v < 0)) ? i : j)] += 1.0; sums[i] += v; sums[j] -= v; }
-                    }
-                }
-                for (int i = 0; mode.equals("ovr") && i < c; i++) y[o + i] += sums[i] / (3.0 * (Math.abs(sums[i]) + 1.0));
-                if (coupling) System.arraycopy(coupled(r), 0, y, o, c);
-            }
-        };
-    }
-
-    /** Pairwise coupling of Wu, Lin and Weng (2004) as libsvm iterates it; r becomes their Q. */
-    private static double[] coupled(double[][] r) {
-        int c = r.length;
-        if (c == 2) return new double[] {r[0][1], r[1][0]};
-        for (int t = 0; t < c; t++) for (int j = 0; j < c; j++) if (j != t) r[t][t] += r[j][t] * r[j][t];
-        for (int t = 0; t < c; t++) for (int j = t + 1; j < c; j++) r[t][j] = r[j][t] = -r[j][t] * r[t][j];
-        double[] p = new double[c], qp = new double[c];
-        Arrays.fill(p, 1.0 / c);
-        for (int round = 0; round < Math.max(100, c); round++) {
-            for (int t = 0; t < c; t++) qp[t] = dot(r[t], 0, p, 0, c);
-            double pqp = dot(p, 0, qp, 0, c), error = 0.0;
-            for (int t = 0; t < c; t++) error = Math.max(error, Math.abs(qp[t] - pqp));
-            if (!(error >= 0.005 / c)) break;
-            for (int t = 0; t < c; t++) {
-                double diff = (pqp - qp[t]) / r[t][t];
-                p[t] += diff;
-                pqp = (pqp + diff * (diff * r[t][t] + 2 * qp[t])) / (1 + diff) / (1 + diff);
-                for (int j = 0; j < c; j++) { qp[j] = (qp[j] + diff * r[t][j]) / (1 + diff); p[j] /= 1 + diff; }
-            }
-        }
-        return p;
     }
 
     // ==== 6 Trees ====================================================================================================
@@ -2121,14 +2002,14 @@ public final class Modelport {
         private long rowElements;
 
         /** Checks a parsed document: header, inputs, steps, outputs, vectors. */
-        private Model(Json root, Guard guard) {
+        private Model(Json root, Guard guard, Ops[] more) {
             limits = guard.limits;
-            requires = header(root, guard);
+            requires = header(root, guard, more);
             name = root.get("name") != null && root.get("name").kind == '"' ? root.get("name").string("") : null;
             for (Json json : list(root, "inputs")) inputs.add(input(json, guard));
             for (Input input : inputs) if (input.features != null) for (String feature : input.features) owners.put(feature, input);
             for (Input input : inputs) owners.put(input.name, input);
-            readSteps(list(root, "steps"), guard);
+            readSteps(list(root, "steps"), guard, more);
             guard.take(16 * rowElements);
             Set<String> names = new HashSet<>();
             for (Json json : list(root, "outputs")) outputs.add(output(json, names, guard));
@@ -2136,7 +2017,7 @@ public final class Modelport {
         }
 
         /** Format, version and ops; returns the ops. */
-        private static List<String> header(Json root, Guard guard) {
+        private static List<String> header(Json root, Guard guard, Ops[] more) {
             String the = "The document", format = root.need("format", the).string("The document's format");
             if (!format.equals("modelport")) throw new Refused("The document has the format " + quote(format) + "; this reader reads \"modelport\".");
             version(root.need("version", the).string("The document's version"));
@@ -2145,7 +2026,7 @@ public final class Modelport {
             Set<String> seen = new HashSet<>();
             for (String op : requires) {
                 if (!seen.add(op)) throw new Refused("The document requires " + quote(op) + " twice; every op is listed once.");
-                if (!Arrays.asList(OPS).contains(op) && unknown.length() < 1000) unknown.append(unknown.length() == 0 ? "" : ", ").append(quote(op));
+                if (tableOf(op, more) == null && unknown.length() < 1000) unknown.append(unknown.length() == 0 ? "" : ", ").append(quote(op));
             }
             if (unknown.length() > 0) throw new Unsupported("The document requires ops that this reader does not have: " + unknown + ".");
             root.only("The document", "format", "version", "requires", "inputs", "steps", "outputs", "verification");
@@ -2191,7 +2072,7 @@ public final class Modelport {
             if (slots.put(value, types.size()) != null) throw new Refused(where + " defines a name a second time; every name is defined once.");
             types.add(type);
         }
-        private void readSteps(List<Json> list, Guard guard) {
+        private void readSteps(List<Json> list, Guard guard, Ops[] more) {
             if (list.size() > limits.steps) throw new Refused("The document has " + list.size() + " steps, more than the limit of " + limits.steps + ".");
             Set<String> unused = new HashSet<>(requires);
             for (Json json : list) {
@@ -2201,7 +2082,7 @@ public final class Modelport {
                 if (!requires.contains(op)) throw new Refused(number + " has the op " + quote(op) + ", which \"requires\" does not list.");
                 unused.remove(op);
                 Args a = arguments(op, "Step " + quote(out) + " (" + op + ")", json, guard);
-                Step step = step(a);
+                Step step = tableOf(op, more).step(a);
                 a.finish();
                 define(out, step.type, a.where);
                 steps.add(step);

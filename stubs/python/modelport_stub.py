@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 # mypy: disable-error-code="no-any-return"
-"""Runs modelport JSON artifacts (format 1, profile tabular) with NumPy and nothing else.
+"""Runs modelport JSON artifacts (format 1) with NumPy and nothing else.
 
     model = modelport_stub.load(open("model.json", "rb").read())
     model.predict([{"age": 41, "colour": "red"}])         # {"label": array(["yes"], dtype=object), ...}
 
-One file, made to be copied. Loading checks the whole document and replays the answers it carries; a model that does not
-give them is refused. A loaded model is immutable and may be used from several threads.
+One file, made to be copied, with the ops of profile tabular. With modelport_stub_more.py beside it, it has those of the
+profiles kernel, text and solver too. Loading checks the whole document and replays the answers it carries; a model that
+does not give them is refused. A loaded model is immutable and may be used from several threads.
 """
 
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -536,7 +539,7 @@ def norm_ppf(p: Array) -> Array:
 #
 # An op is one function: it reads the attributes of a step, checks them against the kinds of its inputs, and returns the
 # kind of its value and a function from input arrays, each (n, *row shape), to the output array. The decorator enters it
-# into OPS, the one place where an op is added.
+# into OPS, the one place where an op is added; modelport_stub_more.py has a table of its own.
 
 Check = Callable[..., tuple[Kind, Run]]
 
@@ -547,24 +550,32 @@ class Op(NamedTuple):
     check: Check
 
 
-OPS: dict[str, Op] = {}
-
-
-def op(fewest: int, most: float | None = None) -> Callable[[Check], Check]:
-    """Registers an op under its function's name (a trailing underscore is dropped), with its number of inputs."""
+def enter(table: dict[str, Op], fewest: int, most: float | None = None) -> Callable[[Check], Check]:
+    """Enters an op into a table under its function's name, with its number of inputs."""
 
     def register(check: Check) -> Check:
-        OPS[check.__name__.rstrip("_")] = Op(fewest, fewest if most is None else most, check)
+        table[check.__name__] = Op(fewest, fewest if most is None else most, check)
         return check
 
     return register
 
 
+OPS: dict[str, Op] = {}
+op = partial(enter, OPS)
+
+
+class Budget:
+    """The elements that the steps of one document may still compute from their attributes and keep."""
+
+    def __init__(self, elements: int) -> None:
+        self.left = elements
+
+
 class Attributes:
     """The attributes of one step; each is taken once, and what is left over is unknown."""
 
-    def __init__(self, step: Mapping[str, Any], where: str, limits: Limits) -> None:
-        self.where, self.limits = where, limits
+    def __init__(self, step: Mapping[str, Any], where: str, limits: Limits, budget: Budget) -> None:
+        self.where, self.limits, self._budget = where, limits, budget
         self._left = {key: value for key, value in step.items() if key not in ("op", "in", "out") and not _ignored(key)}
 
     def finish(self) -> None:
@@ -573,6 +584,12 @@ class Attributes:
 
     def refuse(self, problem: str) -> Refused:
         return Refused(f"{self.where} {problem}")
+
+    def keep(self, elements: int) -> None:
+        """Refuses a step that would keep more computed elements than are left for the document."""
+        self._budget.left -= elements
+        if self._budget.left < 0:
+            raise self.refuse(f"needs {elements} elements beside its attributes; all steps together may need {self.limits.tensor_elements}")
 
     def has(self, key: str) -> bool:
         return key in self._left
@@ -590,8 +607,8 @@ class Attributes:
     def integer(self, key: str, low: int, high: int = 2**53) -> int:
         return _integer(self.take(key), f"{self.where}: {key}", low, high)
 
-    def flag(self, key: str) -> bool:
-        value = self.take(key) if self.has(key) else False
+    def flag(self, key: str, default: bool = False) -> bool:
+        value = self.take(key) if self.has(key) else default
         if not isinstance(value, bool):
             raise self.refuse(f"has a {_show(key)} that is neither true nor false")
         return value
@@ -968,6 +985,13 @@ def _sum_over_columns(x: Array, outputs: int, term: Callable[[Array, int], Array
     return total
 
 
+def _products(rows: Array, weight: Array) -> Array:
+    """(n, o): sum over j, ascending, of rows (n, i) times weight (i, o), both f64."""
+    if len(rows) * weight.shape[1] <= 256:
+        return _ordered_sum(rows[:, None, :] * weight.T)
+    return _sum_over_columns(rows, weight.shape[1], lambda column, j: column * weight[j])
+
+
 @op(1)
 def linear(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """Weighted sums of the columns, plus bias."""
@@ -979,11 +1003,7 @@ def linear(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
     def run(x: Array) -> Array:
         rows = _rows(x).astype(np_dtype, copy=False).astype(np.float64, copy=False)
-        if len(rows) * outputs <= 256:
-            total = _ordered_sum(rows[:, None, :] * by_column.T)
-        else:
-            total = _sum_over_columns(rows, outputs, lambda column, j: column * by_column[j])
-        total = total.astype(np_dtype, copy=False)
+        total = _products(rows, by_column).astype(np_dtype, copy=False)
         return total if bias is None else total + bias
 
     return Kind(dtype, (outputs,)), run
@@ -1151,80 +1171,6 @@ def interp(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     return Kind(dtype, kind.shape), run
 
 
-METRICS = (
-    "dot",
-    "sqeuclidean",
-    "euclidean",
-    "manhattan",
-    "chebyshev",
-    "minkowski",
-    "cosine",
-    "rbf",
-    "laplacian",
-    "poly",
-    "sigmoid",
-)
-
-
-@op(1)
-def pairwise(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
-    """A distance or kernel between the row and every point."""
-    dtype, np_dtype = _float_row(a, kind)
-    points, metric = a.tensor("points", (dtype,), None, kind.width), a.word("metric", *METRICS)
-    gamma, coef0, degree, p = (
-        np_dtype.type(a.number(key, default)) for key, default in (("gamma", 1.0), ("coef0", 0.0), ("degree", 3.0), ("p", 2.0))
-    )
-    count = len(points)
-    by_column = np.ascontiguousarray(points.T)  # [i, m]
-
-    def in_dtype(values: Array) -> Array:
-        return values.astype(np_dtype, copy=False)
-
-    def wide(function: Run, *values: Any) -> Array:
-        """exp, pow and kin: computed in f64, rounded to the dtype."""
-        return in_dtype(function(*(np.asarray(value, dtype=np.float64) for value in values)))
-
-    def total(rows: Array, term: Callable[[Array, Array], Array]) -> Array:
-        return in_dtype(_sum_over_columns(rows, count, lambda column, j: term(column, by_column[j])))
-
-    def dot(rows: Array) -> Array:
-        return total(rows, lambda x, q: x.astype(np.float64) * q)
-
-    def squares(rows: Array) -> Array:
-        return total(rows, lambda x, q: np.square(x - q))
-
-    def absolutes(rows: Array) -> Array:
-        return total(rows, lambda x, q: np.abs(x - q))
-
-    def furthest(rows: Array) -> Array:
-        result = np.zeros((len(rows), count), dtype=np_dtype)
-        for j in range(rows.shape[1]):
-            result = np.maximum(result, np.abs(rows[:, j, None] - by_column[j]))
-        return result
-
-    def cosine(rows: Array) -> Array:
-        lengths = np.sqrt(in_dtype(_ordered_sum(np.square(rows).astype(np.float64))))[:, None] * np.sqrt(
-            in_dtype(_ordered_sum(np.square(points).astype(np.float64)))
-        )
-        zero = ~(rows != 0).any(axis=1)[:, None] | ~(points != 0).any(axis=1)
-        return np.where(zero | (lengths == 0), np_dtype.type(1), 1 - dot(rows) / lengths)
-
-    functions: dict[str, Run] = {
-        "dot": dot,
-        "sqeuclidean": squares,
-        "euclidean": lambda rows: np.sqrt(squares(rows)),
-        "manhattan": absolutes,
-        "chebyshev": furthest,
-        "minkowski": lambda rows: wide(np.power, total(rows, lambda x, q: wide(np.power, np.abs(x - q), p)), 1 / p),
-        "cosine": cosine,
-        "rbf": lambda rows: wide(np.exp, -gamma * squares(rows)),
-        "laplacian": lambda rows: wide(np.exp, -gamma * absolutes(rows)),
-        "poly": lambda rows: wide(np.power, gamma * dot(rows) + coef0, degree),
-        "sigmoid": lambda rows: wide(np.tanh, gamma * dot(rows) + coef0),
-    }
-    return Kind(dtype, (count,)), lambda x: functions[metric](_rows(x).astype(np_dtype, copy=False))
-
-
 @op(1, 2)
 def tree_ensemble(a: Attributes, kind: Kind, start: Kind | None = None) -> tuple[Kind, Run]:
     """The sum of one leaf per tree (section 7)."""
@@ -1259,102 +1205,6 @@ def gaussian_ll(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         return constant_part - np_dtype.type(0.5) * squares
 
     return Kind(dtype, (len(mean),)), run
-
-
-@op(1)
-def knn(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
-    """The (weighted) mean over the k smallest distances."""
-    _, np_dtype = _float_row(a, kind)
-    k, weights = a.integer("k", 1), a.word("weights", "uniform", "distance")
-    if k > kind.width:
-        raise a.refuse(f"asks for {k} neighbours of {kind.width}")
-    if a.has("classes"):
-        classes = a.integer("classes", 1, a.limits.value_width)
-        labels = a.integers("targets", kind.width)
-        if not ((labels >= 0) & (labels < classes)).all():
-            raise a.refuse(f"has a target outside 0..{classes - 1}")
-        targets, outputs = None, classes
-    else:
-        targets = a.tensor("targets", ("f64",), kind.width, None)
-        outputs = targets.shape[1]
-
-    def run(x: Array) -> Array:
-        distances = _rows(x).astype(np_dtype, copy=False)
-        nearest = np.argsort(distances, axis=1, kind="stable")[:, :k]
-        weight = np.ones(nearest.shape)
-        if weights == "distance":
-            d = np.take_along_axis(distances, nearest, axis=1).astype(np.float64)
-            zero = d == 0
-            weight = np.where(zero.any(axis=1, keepdims=True), zero.astype(np.float64), 1.0 / d)
-        total = np.zeros((len(distances), outputs))
-        everyone = np.arange(len(distances))
-        for j in range(k):
-            if targets is None:
-                total[everyone, labels[nearest[:, j]]] += weight[:, j]
-            else:
-                total += weight[:, j, None] * targets[nearest[:, j]]
-        return total / _ordered_sum(weight)[:, None]
-
-    return Kind("f64", (outputs,)), run
-
-
-@op(1)
-def ovo_vote(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
-    """Class scores from one-against-one decisions, pairs in lexicographic order."""
-    dtype, np_dtype = _float_row(a, kind)
-    classes, mode = a.integer("classes", 2), a.word("mode", "votes", "ovr", "coupling")
-    if kind.width != classes * (classes - 1) // 2:
-        raise a.refuse(f"reads {kind.width} decisions for {classes} classes; it needs {classes * (classes - 1) // 2}")
-    first, second = np.triu_indices(classes, 1)
-    if mode == "coupling":
-        prob_a, prob_b = (a.tensor(key, (dtype,), kind.width).astype(np.float64) for key in ("prob_a", "prob_b"))
-
-    def votes(d: Array) -> Array:
-        return counted(np.where(d > 0, first, second))
-
-    def counted(winners: Array) -> Array:
-        return np.stack([(winners == c).sum(axis=1) for c in range(classes)], axis=1).astype(np.float64)
-
-    def ovr(d: Array) -> Array:
-        confidence = np.zeros((len(d), classes))
-        for pair, (i, j) in enumerate(zip(first, second)):
-            confidence[:, i] += d[:, pair]
-            confidence[:, j] -= d[:, pair]
-        return counted(np.where(d < 0, second, first)) + confidence / (3.0 * (np.abs(confidence) + 1.0))
-
-    def coupling(d: Array) -> Array:
-        r = np.zeros((len(d), classes, classes))
-        r[:, first, second] = np.clip(_sigmoid(-(prob_a * d + prob_b)), 1e-7, 1 - 1e-7)
-        r[:, second, first] = 1.0 - r[:, first, second]
-        return r[:, [0, 1], [1, 0]] if classes == 2 else _couple(r)
-
-    modes: dict[str, Run] = {"votes": votes, "ovr": ovr, "coupling": coupling}
-    return Kind(dtype, (classes,)), lambda x: modes[mode](
-        _rows(x).astype(np_dtype, copy=False).astype(np.float64, copy=False)
-    ).astype(np_dtype, copy=False)
-
-
-def _couple(r: Array) -> Array:
-    """Class probabilities (n, c) from pairwise ones r (n, c, c), after Wu, Lin and Weng (section 9); rows stop one by one."""
-    n, c, _ = r.shape
-    q = -np.swapaxes(r, 1, 2) * r
-    q[:, range(c), range(c)] = _ordered_sum(np.square(np.swapaxes(r, 1, 2)))
-    result = np.full((n, c), 1.0 / c)
-    rows, p = np.arange(n), result.copy()
-    for _ in range(max(100, c)):
-        qp = _ordered_sum(q * p[:, None, :])
-        pqp = _ordered_sum(p * qp)
-        going = ~(np.abs(qp - pqp[:, None]).max(axis=1) < 0.005 / c)
-        result[rows[~going]] = p[~going]
-        rows, p, q, qp, pqp = rows[going], p[going], q[going], qp[going], pqp[going]
-        for t in range(c):
-            diff = (pqp - qp[:, t]) / q[:, t, t]
-            p[:, t] += diff
-            pqp = (pqp + diff * (diff * q[:, t, t] + 2.0 * qp[:, t])) / (1.0 + diff) / (1.0 + diff)
-            qp = (qp + diff[:, None] * q[:, t]) / (1.0 + diff)[:, None]
-            p = p / (1.0 + diff)[:, None]
-    result[rows] = p
-    return result
 
 
 # ==== Trees ===========================================================================================================
@@ -1798,7 +1648,30 @@ class Checked(NamedTuple):
 
 def ops() -> list[str]:
     """The implemented ops, sorted."""
-    return sorted(OPS)
+    return sorted({**OPS, **_more_ops()})
+
+
+def _more_ops() -> dict[str, Op]:
+    """The ops of modelport_stub_more.py, when it lies beside this file."""
+    name = f"{__package__}.modelport_stub_more" if __package__ else "modelport_stub_more"
+    try:
+        more: dict[str, Op] = importlib.import_module(name).OPS
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return {}
+    return more
+
+
+def _ops_for(requires: Sequence[str]) -> dict[str, Op]:
+    """The entries of all ops that a document requires; the second file is imported when this one lacks some of them."""
+    table = OPS if OPS.keys() >= set(requires) else {**OPS, **_more_ops()}
+    unknown = [name for name in requires if name not in table]
+    if unknown:
+        raise Unsupported(f"the document requires ops that are not implemented here: {', '.join(map(_show, unknown))}")
+    if len(set(requires)) != len(requires):
+        raise Refused("requires lists an op twice")
+    return {name: table[name] for name in requires}
 
 
 def load(document: bytes | str, *, verify: bool = True, limits: Limits = DEFAULT_LIMITS) -> Model:
@@ -1818,11 +1691,11 @@ class Model:
 
     def __init__(self, document: Any, limits: Limits = DEFAULT_LIMITS) -> None:
         required, optional = ("format", "version", "requires", "inputs", "steps", "outputs"), ("verification",)
-        _check_header(document)
+        table = _read_header(document)
         fields = _fields(document, "the document", required, optional)
         self.name = str(fields.get("name", ""))
         self.inputs = _read_inputs(fields["inputs"], limits)
-        self._steps, kinds = _read_steps(fields["steps"], fields["requires"], self.inputs, limits)
+        self._steps, kinds = _read_steps(fields["steps"], table, self.inputs, limits)
         self.outputs = _read_outputs(fields["outputs"], kinds)
         self.requires: tuple[str, ...] = tuple(fields["requires"])
         self._block = max(1, _BLOCK_ELEMENTS // max(1, sum(kind.width for kind in kinds.values())))
@@ -1890,8 +1763,8 @@ class Model:
         return {"outputs": {o.name: format_tensor(o.kind.dtype, outputs[o.name]) for o in self.outputs}}
 
 
-def _check_header(document: Any) -> None:
-    """Format, version and requires: what decides whether a reader may go on."""
+def _read_header(document: Any) -> dict[str, Op]:
+    """Checks what decides whether a reader may go on: format, version, requires. Gives the ops required."""
     if not isinstance(document, dict) or document.get("format") != "modelport":
         raise Refused('this is not a modelport document (it has no "format": "modelport")')
     version = re.fullmatch(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", _text(document.get("version"), "version"), re.ASCII)
@@ -1899,12 +1772,7 @@ def _check_header(document: Any) -> None:
         raise Refused(f'the version {_show(document["version"])} is not of the form "1.0"')
     if version[1] != "1":
         raise Unsupported(f"the document has format version {_show(document['version'])}; this reader knows version 1")
-    requires = _texts(document.get("requires"), "requires")
-    unknown = [name for name in requires if name not in OPS]
-    if unknown:
-        raise Unsupported(f"the document requires ops that are not implemented here: {', '.join(map(_show, unknown))}")
-    if len(set(requires)) != len(requires):
-        raise Refused("requires lists an op twice")
+    return _ops_for(_texts(document.get("requires"), "requires"))
 
 
 def _read_inputs(value: Any, limits: Limits) -> tuple[Input, ...]:
@@ -1936,7 +1804,7 @@ def _read_input(value: Any, where: str, limits: Limits) -> Input:
 
 
 def _read_steps(
-    value: Any, requires: list[str], inputs: tuple[Input, ...], limits: Limits
+    value: Any, table: dict[str, Op], inputs: tuple[Input, ...], limits: Limits
 ) -> tuple[tuple[Step, ...], dict[str, Kind]]:
     """The steps ready to run, and the kind of every value."""
     if not isinstance(value, list):
@@ -1945,25 +1813,28 @@ def _read_steps(
         raise Refused(f"the document has {len(value)} steps, more than the {limits.steps} allowed")
     kinds = {i.name: i.kind for i in inputs}
     total, used, steps = sum(kind.width for kind in kinds.values()), set(), []
+    budget = Budget(limits.tensor_elements)
     for k, item in enumerate(value):
-        name, step, kind = _read_step(item, k, requires, kinds, limits)
+        name, step, kind = _read_step(item, k, table, kinds, limits, budget)
         total += kind.width
         if total > limits.total_width:
             raise Refused(f"the values up to step {k} have {total} elements per row, more than the {limits.total_width} allowed")
         kinds[step.writes] = kind
         used.add(name)
         steps.append(step)
-    if used != set(requires):
-        raise Refused(f"requires lists {_show(sorted(set(requires) - used))}, which no step uses")
+    if used != set(table):
+        raise Refused(f"requires lists {_show(sorted(set(table) - used))}, which no step uses")
     return tuple(steps), kinds
 
 
-def _read_step(value: Any, k: int, requires: list[str], kinds: dict[str, Kind], limits: Limits) -> tuple[str, Step, Kind]:
+def _read_step(
+    value: Any, k: int, table: dict[str, Op], kinds: dict[str, Kind], limits: Limits, budget: Budget
+) -> tuple[str, Step, Kind]:
     if not isinstance(value, dict):
         raise Refused(f"step {k} must be an object")
     name = _text(value.get("op"), f"the op of step {k}")
     where = f"step {k} ({_show(name)[1:-1]})"
-    if name not in requires:
+    if name not in table:
         raise Refused(f"{where} has an op that requires does not list")
     reads, writes = _texts(value.get("in"), f"{where}: in"), _text(value.get("out"), f"{where}: out")
     for read in reads:
@@ -1971,10 +1842,10 @@ def _read_step(value: Any, k: int, requires: list[str], kinds: dict[str, Kind], 
             raise Refused(f"{where} reads {_show(read)}, which no input or earlier step defines")
     if writes in kinds:
         raise Refused(f"{where} defines {_show(writes)} a second time")
-    entry = OPS[name]
+    entry = table[name]
     if not entry.fewest <= len(reads) <= entry.most:
         raise Refused(f"{where} has {len(reads)} inputs, which is not what the op takes")
-    attributes = Attributes(value, where, limits)
+    attributes = Attributes(value, where, limits, budget)
     kind, run = entry.check(attributes, *(kinds[read] for read in reads))
     attributes.finish()
     if not 1 <= kind.width <= limits.value_width:

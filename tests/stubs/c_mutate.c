@@ -1,6 +1,6 @@
 /* c_mutate.c - damages artifacts and shows them to the C stub, which has to refuse them or answer, never to fail.
  *
- *     cc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -I stubs/c \
+ *     cc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -DMODELPORT_MORE -I stubs/c \
  *        tests/stubs/c_mutate.c stubs/c/modelport.c -lm -o c_mutate
  *     ./c_mutate COUNT SEED ARTIFACT...
  *
