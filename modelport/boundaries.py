@@ -132,15 +132,13 @@ def _of_comparison(graph: Graph, step: Step) -> Iterator[Boundary]:
 
 def _of_trees(step: Step, rng: np.random.Generator, limit: int) -> Iterator[Boundary]:
     a = step.attributes
-    nodes = np.flatnonzero(a["feature"] >= 0)
-    inner = np.arange(nodes.size)
     usable = np.isfinite(a["threshold"])
     if "category" in a:
         usable &= a["category"] < 0
-    nodes, inner = nodes[usable], inner[usable]
-    if nodes.size > limit:
-        pick = np.sort(rng.choice(nodes.size, limit, replace=False))
-        nodes, inner = nodes[pick], inner[pick]
+    inner = np.arange(usable.size, dtype=np.int32) if usable.all() else np.flatnonzero(usable)
+    if inner.size > limit:
+        inner = inner[np.sort(rng.choice(inner.size, limit, replace=False))]
+    nodes = np.flatnonzero(a["feature"] >= 0)[inner]
     for node, place in zip(nodes, inner, strict=True):
         yield Boundary(step.output, step.inputs[0], int(a["feature"][node]), float(a["threshold"][place]), a["dtype"], int(node))
 

@@ -11,7 +11,7 @@ from modelport.errors import ArtifactError, Unsupported
 from modelport.graph import DTYPES, LIMITS, Graph, Input, Limits, Output, Step
 from modelport.ops import OPS
 
-from .strict import parse
+from .strict import LongText, parse
 from .tensors import decode
 
 KEYS = {"format", "version", "name", "requires", "inputs", "steps", "outputs", "verification", "provenance", "doc"}
@@ -21,7 +21,7 @@ REQUIRED = ("requires", "inputs", "steps", "outputs")
 
 def read_document(data: bytes, limits: Limits = LIMITS) -> Document:
     """Read a document; ArtifactError when it breaks a rule, Unsupported for another major version or an unknown op."""
-    value = parse(data, limits)
+    value = parse(data, limits, long_texts=True)
     if not isinstance(value, dict) or value.get("format") != "modelport":
         raise ArtifactError('This is no modelport document: it is not an object with "format": "modelport".')
     version = value.get("version")
@@ -50,7 +50,14 @@ def read_document(data: bytes, limits: Limits = LIMITS) -> Document:
     provenance = value.get("provenance", {})
     if not isinstance(provenance, dict):
         raise ArtifactError("The document's 'provenance' is no object.")
+    if _holds_long_text(provenance):
+        provenance = parse(data, limits)["provenance"]
     return Document(graph, vectors, provenance, value.get("doc"))
+
+
+def _holds_long_text(value: Any) -> bool:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return isinstance(value, LongText) or any(map(_holds_long_text, children))
 
 
 def _no_extra(value: Mapping[str, Any], known: set[str], what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,10 @@ from modelport.errors import ArtifactError
 from modelport.graph import DTYPES, FLOATS, INTEGERS, LIMITS
 from modelport.ops.base import NON_FINITE, dtype_name
 
+from .strict import LongText
+
 Array = NDArray[Any]
+_PADDING = re.compile(rb"=")
 
 #: tensors of up to so many elements are written in decimal, larger ones in base64
 DECIMAL_ELEMENTS = 4096
@@ -34,17 +38,22 @@ def encode(array: Array, default: str | None = None, decimal: int = DECIMAL_ELEM
     >>> encode(np.array([0.1], dtype=np.float32))
     '{"dtype":"f32","shape":[1],"data":[0.1]}'
     """
+    return "".join(piece if isinstance(piece, str) else piece.decode("ascii") for piece in pieces(array, default, decimal))
+
+
+def pieces(array: Array, default: str | None = None, decimal: int = DECIMAL_ELEMENTS) -> list[str | bytes]:
+    """As `encode`, in pieces: base64 text as bytes, not copied once more."""
     dtype = dtype_name(array)
     plain = dtype == default or (default == "int" and dtype in INTEGERS)
     if dtype == "str" or array.size <= decimal:
         if plain and array.ndim == 1:
-            return f"[{_elements(array, dtype)}]"
+            return [f"[{_elements(array, dtype)}]"]
         if plain and array.ndim == 2 and array.size:
-            return f"[{','.join(f'[{_elements(row, dtype)}]' for row in array)}]"
-        return f'{{"dtype":"{dtype}","shape":{_shape(array)},"data":[{_elements(array.ravel(), dtype)}]}}'
+            return [f"[{','.join(f'[{_elements(row, dtype)}]' for row in array)}]"]
+        return [f'{{"dtype":"{dtype}","shape":{_shape(array)},"data":[{_elements(array.ravel(), dtype)}]}}']
     little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
-    text = base64.b64encode(little.tobytes()).decode("ascii")
-    return f'{{"dtype":"{dtype}","shape":{_shape(array)},"enc":"b64","data":"{text}"}}'
+    text = binascii.b2a_base64(little.reshape(-1).view(np.uint8), newline=False)
+    return [f'{{"dtype":"{dtype}","shape":{_shape(array)},"enc":"b64","data":"', text, '"}']
 
 
 def _shape(array: Array) -> str:
@@ -126,13 +135,13 @@ def _decode_object(value: dict[str, Any], where: str) -> Array:
         if not isinstance(data, list) or len(data) != size:
             raise ArtifactError(f"{where} has the shape {shape}, so its data is an array of {size} elements; it is not.")
         return _decode_elements(data, dtype, where).reshape(shape)
-    if value["enc"] != "b64" or dtype == "str" or not isinstance(data, str):
+    if value["enc"] != "b64" or dtype == "str" or not isinstance(data, (str, LongText)):
         raise ArtifactError(f"{where} has enc={_short(value['enc'])}; only 'b64' with a string of numbers is known.")
     item = DTYPES[dtype].itemsize
     if len(data) != -(-size * item // 3) * 4:
         raise ArtifactError(f"{where} has the shape {shape}, but its base64 text has another length.")
     try:
-        raw = base64.b64decode(data, validate=True)
+        raw = base64.b64decode(data, validate=True) if isinstance(data, str) else _unpacked(data.view)
     except (binascii.Error, ValueError):
         raise ArtifactError(f"{where} is not valid base64.") from None
     if len(raw) != size * item:
@@ -140,6 +149,14 @@ def _decode_object(value: dict[str, Any], where: str) -> Array:
     if dtype == "bool" and raw.strip(b"\x00\x01"):
         raise ArtifactError(f"{where} holds a bool that is neither 0 nor 1.")
     return np.frombuffer(raw, dtype=DTYPES[dtype].newbyteorder("<")).astype(DTYPES[dtype], copy=False).reshape(shape)
+
+
+def _unpacked(view: memoryview) -> bytes:
+    """The bytes of base64 characters, with padding at the end only."""
+    last = bytes(view[-4:])
+    if last.rstrip(b"=") + b"=" * last.count(b"=") != last or last.count(b"=") > 2 or _PADDING.search(view[:-4]):
+        raise binascii.Error("padding inside")
+    return binascii.a2b_base64(view)
 
 
 def _size(shape: Any, where: str) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from modelport.graph import Graph, Input, Output, Step
 from modelport.ops import OPS
 from modelport.ops.base import Attribute
 
-from .tensors import DECIMAL_ELEMENTS, encode, number
+from .tensors import DECIMAL_ELEMENTS, encode, number, pieces
 
 VERSION = "1.0"
 #: style -> how many elements a tensor may have to be written in decimal; compact writes so only what fits on a line
@@ -26,26 +27,41 @@ def write_document(document: Document, options: Mapping[str, Any] | None = None)
     style = (options or {}).get("style", "default")
     if style not in STYLES:
         raise UsageError(f"style={style!r} is not known; styles are: {', '.join(STYLES)}.")
-    decimal = STYLES[style]
+    buffer = io.BytesIO()
+    for piece in _document(document, STYLES[style]):
+        buffer.write(piece if isinstance(piece, bytes) else piece.encode("utf-8"))
+    return buffer.getvalue()
+
+
+def _document(document: Document, decimal: int) -> Iterator[str | bytes]:
+    """The document in pieces; a tensor in base64 is one, so that large ones are not copied into ever larger texts."""
     graph = document.graph
-    parts = ['"format":"modelport"', f'"version":"{VERSION}"']
+    yield f'{{\n "format":"modelport",\n "version":"{VERSION}"'
     if graph.name is not None:
-        parts.append(f'"name":{_string(graph.name)}')
-    parts.append(f'"requires":{json.dumps(graph.requires)}')
-    parts.append(_lines("inputs", [_input(v) for v in graph.inputs]))
-    parts.append(_lines("steps", [_step(s, graph, decimal) for s in graph.steps]))
-    parts.append(_lines("outputs", [_output(o) for o in graph.outputs]))
+        yield f',\n "name":{_string(graph.name)}'
+    yield f',\n "requires":{json.dumps(graph.requires)},\n '
+    yield from _lines("inputs", [[_input(v)] for v in graph.inputs])
+    yield ",\n "
+    yield from _lines("steps", (_step(s, graph, decimal) for s in graph.steps))
+    yield ",\n "
+    yield from _lines("outputs", [[_output(o)] for o in graph.outputs])
     if document.vectors is not None:
-        parts.append(f'"verification":{verification(document.vectors, graph, decimal)}')
+        yield f',\n "verification":{verification(document.vectors, graph, decimal)}'
     if document.provenance:
-        parts.append(f'"provenance":{json.dumps(dict(document.provenance), ensure_ascii=False, allow_nan=False)}')
+        yield f',\n "provenance":{json.dumps(dict(document.provenance), ensure_ascii=False, allow_nan=False)}'
     if document.doc is not None:
-        parts.append(f'"doc":{_string(document.doc)}')
-    return ("{\n " + ",\n ".join(parts) + "\n}\n").encode("utf-8")
+        yield f',\n "doc":{_string(document.doc)}'
+    yield "\n}\n"
 
 
-def _lines(key: str, items: list[str]) -> str:
-    return f'"{key}":[\n  ' + ",\n  ".join(items) + "\n ]" if items else f'"{key}":[]'
+def _lines(key: str, items: Iterable[Iterable[str | bytes]]) -> Iterator[str | bytes]:
+    """`"key":[` and one item a line."""
+    between = f'"{key}":[\n  '
+    for item in items:
+        yield between
+        yield from item
+        between = ",\n  "
+    yield f'"{key}":[]' if between != ",\n  " else "\n ]"
 
 
 def _string(text: str) -> str:
@@ -66,21 +82,22 @@ def _output(output: Output) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-def _step(step: Step, graph: Graph, decimal: int) -> str:
-    parts = [f'"op":"{step.op}"', f'"in":{json.dumps(list(step.inputs), ensure_ascii=False)}', f'"out":{_string(step.output)}']
+def _step(step: Step, graph: Graph, decimal: int) -> Iterator[str | bytes]:
+    yield f'{{"op":"{step.op}","in":{json.dumps(list(step.inputs), ensure_ascii=False)},"out":{_string(step.output)}'
     for name, spec in OPS[step.op].attributes.items():
         value = step.attributes.get(name)
         if value is None or (not isinstance(value, np.ndarray) and value == spec.default):
             continue
-        parts.append(f'"{name}":{_attribute(step, graph, spec, value, decimal)}')
-    return "{" + ",".join(parts) + "}"
+        yield f',"{name}":'
+        yield from _attribute(step, graph, spec, value, decimal)
+    yield "}"
 
 
-def _attribute(step: Step, graph: Graph, spec: Attribute, value: Any, decimal: int) -> str:
+def _attribute(step: Step, graph: Graph, spec: Attribute, value: Any, decimal: int) -> list[str | bytes]:
     if not isinstance(value, np.ndarray):
-        return number(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+        return [number(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)]
     whole = spec.kind in ("leaf", "targets") and value.dtype.kind in "iu"
-    return encode(value, "int" if whole else bare_dtype(spec.kind, _tensor_dtype(step, graph, spec), value), decimal)
+    return pieces(value, "int" if whole else bare_dtype(spec.kind, _tensor_dtype(step, graph, spec), value), decimal)
 
 
 def _tensor_dtype(step: Step, graph: Graph, spec: Attribute) -> str | None:
@@ -88,6 +105,8 @@ def _tensor_dtype(step: Step, graph: Graph, spec: Attribute) -> str | None:
         return str(step.attributes.get("dtype", "f64"))
     if spec.kind in ("acc", "leaf"):
         return str(step.attributes.get("acc", "f64"))
+    if spec.kind == "str":
+        return "str"
     return graph.types[step.inputs[0]].dtype if spec.kind == "input" else None
 
 
