@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from modelport.errors import InputError
+from modelport.doubts import Doubt
+from modelport.errors import InputError, ModelportError
 from modelport.graph import Graph, Input, Output, Step, ValueType
-from modelport.ops import check
+from modelport.ops import OPS, check
+from modelport.ops.base import dtype_name
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -25,6 +27,7 @@ class Ref:
 
     held: the NumPy dtype in which the original holds the column (encoders may be told to give float32 or integers).
     origin: the input whose way of writing a missing value (None or NaN) still holds here; None: NaN.
+    categories: the categories in order, where the model is fed a categorical column of a frame.
     """
 
     value: str
@@ -33,6 +36,7 @@ class Ref:
     name: str | None = None
     held: str = "float64"
     origin: str | None = None
+    categories: tuple[Any, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a predictor offers, as names of values.
+    """What a predictor offers, as names of values: all of it. Steps that no output needs leave the graph again.
 
-    Classifiers: `label` ([] or [outputs]), `classes`, and `probability` ([classes]) and/or `score` (of decision_function).
-    Multi-output classifiers: `probabilities`, one value per output with `classes` a list of arrays. Regressors: `prediction`.
-    Clusterers: `cluster`. Outlier detectors: `label` and `score`, with role "anomaly".
+    Classifiers: `label` ([] or [outputs]), `classes`, and **both** `probability`, if the estimator has predict_proba, and
+    `score`, if it has decision_function: estimators made of estimators take the one their original asks for (`responses.py`),
+    and an artifact gives probabilities, or scores where there are none. `probability` is [classes]; `score` is exactly what
+    decision_function gives: rank 0 for two classes, else [classes] (with `pairs`: one per pair of classes).
+    Several yes-or-no labels per row: `label`, `probability` and `score` are [outputs], and `classes` names them.
+    Multi-output classifiers whose predict_proba gives a list: `probabilities`, one value per output, `classes` a list of arrays.
+    Regressors: `prediction`, [] or [outputs]. Clusterers: `cluster`, mixtures with the `probability` of each component too.
+    Outlier detectors: `label` and `score`, with role "anomaly".
     """
 
     label: str | None = None
@@ -85,18 +94,94 @@ class Prediction:
     cluster: str | None = None
     probabilities: tuple[str, ...] = ()
     role: str = "prediction"
+    pairs: bool = False
+
+
+@dataclass
+class Part:
+    """One estimator that was read: its class, how deep it lies, and which steps it and the estimators inside it made.
+
+    In a survey `problem` is why it cannot be read; something of the same shape then stands in for it, and reading goes on.
+    """
+
+    estimator: Any
+    depth: int
+    first: int
+    surveying: bool
+    last: int = 0
+    problem: ModelportError | None = None
+
+    def survives(self, error: ModelportError) -> bool:
+        """Whether reading goes on behind a refusal, which is noted."""
+        self.problem = error
+        return self.surveying
 
 
 class Builder:
-    """Collects inputs, steps and probes."""
+    """Collects inputs, steps and probes. With `surveying`, an estimator that cannot be read does not end the reading.
 
-    def __init__(self, inputs: Sequence[Input]) -> None:
+    `exact` tells of every value whether the original's bits are met: only exact steps lead to it, in the original's own order.
+    """
+
+    def __init__(self, inputs: Sequence[Input], surveying: bool = False) -> None:
+        self.surveying = surveying
+        self.parts: list[Part] = []
+        self._depth = 0
         self.inputs = list(inputs)
         self.steps: list[Step] = []
         self.types: dict[str, ValueType] = {v.name: v.type for v in inputs}
+        self.exact: dict[str, bool] = {v.name: True for v in inputs}
         self.probes: dict[str, Callable[[Any], Array]] = {}
         self.markers: dict[str, Any] = {}
+        self.rounded: set[str] = set()
+        self.doubts: list[Doubt] = []
+        #: between which tolerances, relative to the scale, the reading states what it measures on the sample's rows
+        self.measured: tuple[float, float] | None = None
         self._path: Callable[[Any], Any] = lambda rows: rows
+        self._probing = True
+
+    @contextmanager
+    def part(self, estimator: Any) -> Iterator[Part]:
+        """Note which steps an estimator makes."""
+        part = Part(estimator, self._depth, len(self.steps), self.surveying)
+        self.parts.append(part)
+        self._depth += 1
+        try:
+            yield part
+        finally:
+            self._depth -= 1
+            part.last = len(self.steps)
+
+    def measure(self, least: float, most: float) -> None:
+        """Note that the original itself loses digits on the way, so that the tolerance of the outputs is measured on the sample's
+        rows: ten times what graph and original are apart, at least and at most so much relative to the scale of an output.
+        """
+        before = self.measured or (0.0, 0.0)
+        self.measured = (max(least, before[0]), max(most, before[1]))
+
+    def stand_in(self, estimator: Any, table: Table) -> Table:
+        """Columns in place of those a transformer would give that cannot be read (surveys only)."""
+        try:
+            names = list(estimator.get_feature_names_out())
+        except (AttributeError, ValueError, TypeError):
+            names = [None] * int(getattr(estimator, "n_components", None) or len(table) or 1)
+        return self.table(self._unread(estimator, "f64", (len(names),)), names)
+
+    def stand_in_prediction(self, estimator: Any) -> Prediction:
+        """Values in place of those a predictor would give that cannot be read (surveys only)."""
+        classes = getattr(estimator, "classes_", None)
+        if classes is None or isinstance(classes, list):
+            return Prediction(prediction=self._unread(estimator, "f64", ()))
+        label = self._unread(estimator, dtype_name(labels_table(classes)), ())
+        values = self._unread(estimator, "f64", (len(classes),))
+        return Prediction(label=label, classes=classes, probability=values, score=values)
+
+    def _unread(self, estimator: Any, dtype: str, shape: tuple[int, ...]) -> str:
+        name = f"{type(estimator).__name__}, not read, {len(self.inputs)}"
+        self.inputs.append(Input(name, dtype, shape))
+        self.types[name] = self.inputs[-1].type
+        self.exact[name] = True
+        return name
 
     def add(self, op: str, *inputs: str, hint: str, **attributes: Any) -> str:
         """Add a step and return the name it defines: the hint, or the hint with a number that makes it unique.
@@ -111,6 +196,7 @@ class Builder:
         step = Step(op, inputs, name, cleaned)
         checked, self.types[name] = check(step, [self.types[i] for i in inputs])
         self.steps.append(checked)
+        self.exact[name] = OPS[op].exact(checked.attributes) and all(self.exact.get(i, True) for i in inputs)
         return name
 
     def width(self, value: str) -> int:
@@ -171,6 +257,10 @@ class Builder:
         """The same f64 row for every row."""
         return self.add("constant", hint=hint, value=np.asarray(value, dtype=np.float64))
 
+    def only_label(self, classes: Any, hint: str = "label") -> str:
+        """The label of a model that knows a single class."""
+        return self.add("constant", hint=hint, value=labels_table(classes).reshape(()))
+
     def label_of_score(self, score: str, classes: Any, hint: str = "label") -> str:
         """Two classes: the second where the score (width 1) is above 0. More: the class of the largest, ties to the first."""
         if self.width(score) == 1:
@@ -208,9 +298,20 @@ class Builder:
                 known = {name: value for name, value in step.attributes.items() if name != "default"}
                 self.steps[k] = Step(step.op, step.inputs, step.output, known)
 
+    def in_other_order(self, value: str) -> str:
+        """The value, noted as one whose exact steps do not follow the original's own order of arithmetic."""
+        self.rounded.add(value)
+        self.exact[value] = False
+        return value
+
+    def doubt(self, judge: Callable[..., Array], *values: str) -> None:
+        """Say on which rows the original's own answer hangs on rounding: judge(*values) -> bool [n]."""
+        self.doubts.append(Doubt(values, judge))
+
     def probe(self, value: str, ask: Callable[[Any], Array]) -> None:
         """Say how the original gives this value: ask(rows as the model is fed them) -> array."""
-        self.probes.setdefault(value, ask)
+        if self._probing:
+            self.probes.setdefault(value, ask)
 
     def probe_table(self, table: Table, ask: Callable[[Any], Any]) -> None:
         """Probe the value that holds exactly this table, if one does; ask takes the rows of the estimator being read."""
@@ -231,6 +332,15 @@ class Builder:
         finally:
             self._path = outer
 
+    @contextmanager
+    def unprobed(self) -> Iterator[None]:
+        """Read a sub-estimator whose rows cannot be had from outside: nothing in it is probed."""
+        before, self._probing = self._probing, False
+        try:
+            yield
+        finally:
+            self._probing = before
+
     def graph(self, outputs: Sequence[Output], name: str | None = None) -> Graph:
         """The graph of the steps that the outputs need."""
         needed = {o.source for o in outputs}
@@ -242,13 +352,17 @@ class Builder:
         return Graph(self.inputs, kept[::-1], outputs, name)
 
     def output(self, name: str, value: str, role: str, classes: Any = None) -> Output:
-        """An output from a value."""
-        labels = None
-        if classes is not None:
-            plain = np.asarray(classes).tolist()
-            if len({type(c) for c in plain}) == 1 and isinstance(plain[0], (str, int, bool)):
-                labels = tuple(plain)
-        return Output(name, value, self.types[value].dtype, role, labels)
+        """An output from a value; classes name its last axis where there is one of that length."""
+        kind = self.types[value]
+        named = classes is not None and kind.shape[-1:] == (len(classes),)
+        return Output(name, value, kind.dtype, role, class_names(classes) if named else None)
+
+
+def class_names(classes: Any) -> tuple[Any, ...] | None:
+    """Class labels as an output declares them: all strings, all integers or all booleans, else None."""
+    plain = [] if classes is None else np.asarray(classes).tolist()
+    same = len({type(c) for c in plain}) == 1 and isinstance(plain[0], (str, int, bool))
+    return tuple(plain) if same else None
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,8 @@ from modelport.graph import Input
 from modelport.sample import Column, Sample
 
 NAN = float("nan")
+#: kinds of samples whose missing cells only fill up rows (see feeding)
+FILLED = ("lists", "pairs", "records")
 
 
 def is_missing(value: Any) -> bool:
@@ -51,6 +53,8 @@ def with_markers(sample: Sample, markers: Mapping[str, Any]) -> Sample:
 
 def accepting_columns(model: Any, sample: Sample) -> list[bool]:
     """Per column whether the model answers a row in which it is missing: the model itself is asked."""
+    if sample.kind in FILLED:
+        return [True] * len(sample.columns)
     if sample.kind == "text" or not len(sample):
         return [False] * len(sample.columns)
     accepted: set[int] = set()
@@ -74,6 +78,8 @@ def split_if_needed(model: Any, sample: Sample) -> Sample:
 
 def declared(inputs: Sequence[Input], sample: Sample, accepted: Sequence[bool]) -> list[Input]:
     """The inputs with what they accept: NaN or null where the model does, for a matrix where it does in all columns."""
+    if sample.kind in FILLED:
+        return list(sample.inputs())
     if sample.kind == "matrix":
         accepted = [bool(accepted) and all(accepted)]
     words = {"f64": "nan", "str": "null"}
@@ -94,9 +100,11 @@ def _answers_without(model: Any, sample: Sample, columns: Sequence[int]) -> bool
             next(iter(feeds.values()))[0, j] = NAN
         else:
             feeds[sample.columns[j].name][...] = NAN if sample.columns[j].dtype == "f64" else None
+    from .asking import plain_errors
+
     method = next(m for m in ("predict", "transform") if hasattr(model, m))
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), plain_errors():
             warnings.simplefilter("ignore")
             getattr(model, method)(sample.restore(feeds))
     except (ValueError, TypeError, AttributeError, LookupError):
@@ -106,7 +114,7 @@ def _answers_without(model: Any, sample: Sample, columns: Sequence[int]) -> bool
 
 def _looks_at_columns(model: Any) -> bool:
     """Whether some part treats columns differently, so that one may accept what another refuses."""
-    from .model import parts
+    from .asking import parts
 
     signs = ("transformers_", "categories_", "get_support", "features_")
     return any(hasattr(part, name) for part in parts(model) for name in signs)

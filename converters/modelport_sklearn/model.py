@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import platform
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from modelport.errors import InputError, NotFitted
+from modelport.errors import InputError, NotFitted, UnsupportedAttribute
 from modelport.graph import Output
 from modelport.reading import Reading
 from modelport.sample import Sample
 
 from . import handlers  # noqa: F401  (defining is registering)
-from .builder import Array, Builder, Prediction, Ref, Table
+from .asking import Original, one_job
+from .builder import Builder, Prediction, Ref, Table
 from .dispatch import PREDICTORS, known_class, predict, transform
-from .missing import accepting_columns, decided_markers, declared, holds_objects, is_missing, split_if_needed, with_markers
+from .measuring import measured_tolerance
+from .missing import accepting_columns, decided_markers, declared, holds_objects, split_if_needed, with_markers
 
 ROLES = {"prediction": "prediction", "cluster": "cluster"}
 
@@ -42,25 +41,21 @@ def read_model(model: Any, sample: Sample) -> Reading:
         builder.inputs = declared(builder.inputs, fed, accepting_columns(model, fed))
     graph = builder.graph(outputs)
 
-    def as_given(rows: Any) -> dict[str, Array]:
-        with one_job(model), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            given = _answers(model, rows, [o.name for o in outputs])
-        return {o.name: _as_dtype(o.dtype, given[o.name]) for o in outputs}
-
-    def answer(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return as_given(fed.restore(feeds))
-
-    def ask(dtype: str, probe: Callable[[Any], Array]) -> Callable[[Mapping[str, Array]], Array]:
-        def asked(feeds: Mapping[str, Array]) -> Array:
-            with one_job(model), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return _as_dtype(dtype, probe(fed.restore(feeds)))
-
-        return asked
-
-    probes = {name: ask(graph.types[name].dtype, probe) for name, probe in builder.probes.items() if name in graph.types}
-    return Reading(graph, answer, provenance(model), probes, sample=fed, as_given=as_given)
+    original = Original(model, fed, {o.name: o.dtype for o in outputs})
+    probes = {
+        name: original.probe(graph.types[name].dtype, probe) for name, probe in builder.probes.items() if name in graph.types
+    }
+    return Reading(
+        graph,
+        original.answer,
+        provenance(model),
+        probes,
+        sample=fed,
+        as_given=original.as_given,
+        tolerance={} if builder.measured is None else measured_tolerance(graph, original, *builder.measured),
+        approximate=builder.rounded,
+        doubts=tuple(builder.doubts),
+    )
 
 
 def final_estimator(model: Any) -> Any:
@@ -74,6 +69,8 @@ def _is_predictor(model: Any) -> bool:
     final = final_estimator(model)
     if final is None or isinstance(final, str):
         return False
+    if hasattr(final, "transform") and not hasattr(final, "predict"):  # a search of a transformer, or a frozen one
+        return False
     return known_class(final, PREDICTORS) is not None or hasattr(final, "predict")
 
 
@@ -84,6 +81,12 @@ def _check_fitted(model: Any) -> None:
     name = type(model).__name__
     if isinstance(model, type):
         raise NotFitted(f"{model.__name__} is a class, not a fitted model: hand over the instance you fitted.")
+    if hasattr(model, "cv_results_") and getattr(model, "refit", True) is False and not hasattr(model, "best_estimator_"):
+        raise UnsupportedAttribute(
+            f"{name}: refit is False, so no best estimator was kept: fit with refit=True, or convert the one you choose.", "refit"
+        )
+    if name == "FixedThresholdClassifier" and not hasattr(model, "estimator_"):
+        return _check_fitted(model.estimator)  # scikit-learn uses one that was fitted before as it is
     try:
         check_is_fitted(final_estimator(model) if not hasattr(model, "__sklearn_is_fitted__") else model)
     except NotFittedError:
@@ -109,7 +112,9 @@ def _input_table(sample: Sample, builder: Builder) -> Table:
     for column, (value, j) in zip(sample.columns, places, strict=True):
         name = column.name if sample.named or sample.kind != "matrix" else None
         held = "object" if value.dtype == "str" else "float64"
-        refs.append(Ref(value.name, j, value.dtype, name, held, column.name if holds_objects(sample, column) else None))
+        origin = column.name if holds_objects(sample, column) else None
+        known = tuple(column.original.categories) if type(column.original).__name__ == "CategoricalDtype" and sample.frame else None
+        refs.append(Ref(value.name, j, value.dtype, name, held, origin, known))
     return Table(tuple(refs))
 
 
@@ -117,7 +122,8 @@ def _prediction_outputs(builder: Builder, p: Prediction) -> list[Output]:
     if p.prediction is not None:
         return [builder.output("prediction", p.prediction, "prediction")]
     if p.cluster is not None:
-        return [builder.output("cluster", p.cluster, "cluster")]
+        shares = [] if p.probability is None else [builder.output("probability", p.probability, "probability")]
+        return [builder.output("cluster", p.cluster, "cluster"), *shares]
     assert p.label is not None, "a prediction has a label, a prediction or a cluster"
     outputs = [builder.output("label", p.label, p.role)]
     if p.probabilities:
@@ -127,7 +133,7 @@ def _prediction_outputs(builder: Builder, p: Prediction) -> list[Output]:
     if p.probability is not None:
         outputs.append(builder.output("probability", p.probability, "probability", p.classes))
     elif p.score is not None:
-        many = p.classes is not None and builder.width(p.score) == len(p.classes)
+        many = p.classes is not None and builder.width(p.score) == len(p.classes) and not p.pairs
         outputs.append(builder.output("score", p.score, "score", p.classes if many else None))
     return outputs
 
@@ -138,79 +144,6 @@ def _transform_outputs(builder: Builder, result: Table) -> list[Output]:
             return [builder.output("transformed", builder.texts(result, "transformed"), "transform")]
         return [builder.output(f"transformed_{j}", builder.column(result, j), "transform") for j in range(len(result.columns))]
     return [builder.output("transformed", builder.matrix(result, "transformed"), "transform")]
-
-
-def _answers(model: Any, rows: Any, names: list[str]) -> dict[str, Any]:
-    """What the original gives for rows, under the names of the outputs."""
-    given: dict[str, Any] = {}
-    if "prediction" in names:
-        given["prediction"] = model.predict(rows)
-    if "cluster" in names:
-        given["cluster"] = model.predict(rows)
-    if "label" in names:
-        given["label"] = model.predict(rows)
-    if "probability" in names:
-        given["probability"] = model.predict_proba(rows)
-    if "probability_0" in names:
-        given.update({f"probability_{k}": p for k, p in enumerate(model.predict_proba(rows))})
-    if "score" in names:
-        given["score"] = model.decision_function(rows)
-    if "transformed" in names:
-        given["transformed"] = _dense(model.transform(rows))
-    if "transformed_0" in names:
-        table = _dense(model.transform(rows))
-        given.update({f"transformed_{j}": table[:, j : j + 1] for j in range(table.shape[1])})
-    return given
-
-
-def _dense(values: Any) -> Array:
-    if hasattr(values, "toarray"):
-        values = values.toarray()
-    return np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
-
-
-def _as_dtype(dtype: str, values: Any) -> Array:
-    """The original's answer in the dtype of the value it is compared with; missing strings become None."""
-    array = _dense(values)
-    if dtype == "str":
-        plain = np.empty(array.shape, dtype=object)
-        plain.ravel()[:] = [None if is_missing(v) else str(v) for v in array.ravel().tolist()]
-        return plain
-    wanted = {"f64": np.float64, "i64": np.int64, "bool": np.bool_}.get(dtype, np.float64)
-    return array.astype(wanted)
-
-
-@contextmanager
-def one_job(model: Any) -> Iterator[None]:
-    """Run the model with n_jobs=1 everywhere (more jobs change the last bits of sums), then put back what was set."""
-    changed: list[tuple[Any, Any]] = []
-    for part in parts(model):
-        if getattr(part, "n_jobs", None) not in (None, 1):
-            changed.append((part, part.n_jobs))
-            part.n_jobs = 1
-    try:
-        yield
-    finally:
-        for part, jobs in changed:
-            part.n_jobs = jobs
-
-
-def parts(model: Any) -> Iterator[Any]:
-    """The model and every estimator inside it."""
-    seen: set[int] = set()
-    queue = [model]
-    while queue:
-        part = queue.pop()
-        if id(part) in seen or isinstance(part, (str, bytes, np.ndarray, int, float)):
-            continue
-        seen.add(id(part))
-        if isinstance(part, (list, tuple)):
-            queue.extend(part[:1000])
-        elif isinstance(part, dict):
-            queue.extend(part.values())
-        elif hasattr(part, "get_params") and not isinstance(part, type):
-            yield part
-            queue.extend(vars(part).values())
 
 
 def provenance(model: Any) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..builder import Array, Builder, Prediction, Table, labels_table
-from ..dispatch import known_class, predict, predicts
+from ..dispatch import PREDICTORS, computes_in_double, known_class, predict, predicts
 from ..ledger import Ledger
-from .linear import two_class_probability
+from .linear import generalized_linear_regressor, linear_regressor, logistic_regression, two_class_probability
+from .sgd import sgd_classifier, sgd_regressor
 from .tree_arrays import sklearn_nodes, tree_attributes
 from .trees import GROWING, inner_trees
 
@@ -28,6 +29,11 @@ EXACT_STARTS = {
     for family in ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees", "GradientBoosting", "HistGradientBoosting")
     for task in ("Classifier", "Regressor")
 }
+#: The tolerance behind a sum in float32, relative to the scale: at least and at most.
+SINGLE = (1e-6, 1e-5)
+#: Start estimators, and steps before them, that turn a small error into a small one.
+CONTINUOUS = (linear_regressor, generalized_linear_regressor, logistic_regression, sgd_regressor, sgd_classifier)
+CONTINUOUS_STEPS = dict.fromkeys(("StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler", "PCA", "PolynomialFeatures"))
 DUMMIES = {"DummyClassifier": None, "DummyRegressor": None}
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -100,20 +106,13 @@ def _constant_start(ledger: Ledger, start: Any, width: int) -> Array:
 
 def _computed_start(ledger: Ledger, builder: Builder, x: str, start: Any, width: int) -> str:
     """[k]: the link of what an estimator answers to the rows rounded to float32."""
-    if known_class(start, EXACT_STARTS) is None:
-        raise ledger.refuse(
-            "init_",
-            f"is {type(start).__name__}, which is given float32 rows and may compute in float32, where machines differ in the "
-            "last digits: use init='zero', the default, or trees.",
-        )
-    rounded = builder.add("cast", builder.add("cast", x, hint="single", to="f32"), hint="rounded", to="f64")
-    with builder.within(lambda rows: np.asarray(rows, dtype=np.float32)):
-        answer = predict(start, builder, builder.table(rounded, held="float32"))
+    answer, single = _started(ledger, builder, x, start)
     if answer.prediction is not None:
-        return answer.prediction
+        return _held(builder, answer.prediction, single)
     if answer.probability is None or len(answer.classes) != len(ledger["classes_"]):
         raise ledger.refuse("init_", "gives no probability per class: use init='zero' or the default.")
-    p = builder.add("clip", answer.probability, hint="start_probability", min_=[EPSILON], max_=[1.0 - EPSILON])
+    p = _held(builder, answer.probability, single)
+    p = builder.add("clip", p, hint="start_probability", min_=[EPSILON], max_=[1.0 - EPSILON])
     if width > 1:
         log = builder.add("unary", p, hint="log", fn="log")
         mean = builder.add("reduce", log, hint="log_mean", fn="mean", keep=True)
@@ -122,3 +121,36 @@ def _computed_start(ledger: Ledger, builder: Builder, x: str, start: Any, width:
     odds = builder.add("binary", p, builder.add("scale", p, hint="rest", mul=[-1.0], add=[1.0]), hint="odds", fn="div")
     half = 0.5 if type(ledger["_loss"].link).__name__ == "HalfLogitLink" else 1.0
     return builder.add("scale", builder.add("unary", odds, hint="log_odds", fn="log"), hint="start", mul=[half])
+
+
+def _started(ledger: Ledger, builder: Builder, x: str, start: Any) -> tuple[Prediction, bool]:
+    """What the start estimator answers, and whether it computes in float32, where no two machines add alike."""
+    exact = known_class(start, EXACT_STARTS) is not None
+    single = not exact and not computes_in_double(start)
+    if single:
+        if not _continuous(start):
+            raise ledger.refuse(
+                "init_",
+                f"is {type(start).__name__}, which is given float32 rows and may compute in float32, where machines differ in "
+                "the last digits: use init='zero', the default, trees, or a linear model.",
+            )
+        builder.measure(*SINGLE)
+    rounded = builder.add("cast", builder.add("cast", x, hint="single", to="f32"), hint="rounded", to="f64")
+    with builder.within(lambda rows: np.asarray(rows, dtype=np.float32)):
+        return predict(start, builder, builder.table(rounded, held="float32" if exact else "float64")), single
+
+
+def _continuous(start: Any) -> bool:
+    """Whether a small error on the way stays a small error: linear models, behind scalers and projections or not."""
+    if type(start).__name__ == "Pipeline":
+        *steps, final = [step for _, step in start.steps if step is not None and not isinstance(step, str)]
+        return all(known_class(step, CONTINUOUS_STEPS) for step in steps) and _continuous(final)
+    name = known_class(start, PREDICTORS)
+    return name is not None and PREDICTORS[name] in CONTINUOUS
+
+
+def _held(builder: Builder, value: str, single: bool) -> str:
+    """A value as the original holds it: rounded to float32, or as it is."""
+    if not single:
+        return value
+    return builder.add("cast", builder.add("cast", value, hint="start_single", to="f32"), hint="start_rounded", to="f64")

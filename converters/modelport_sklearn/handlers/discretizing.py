@@ -1,9 +1,6 @@
-"""Columns made of numbers by rule: Binarizer, KBinsDiscretizer, PolynomialFeatures, FunctionTransformer."""
+"""Columns made of numbers by rule: Binarizer, KBinsDiscretizer, PolynomialFeatures."""
 
 from __future__ import annotations
-
-import sys
-from typing import Any
 
 import numpy as np
 
@@ -55,43 +52,3 @@ def _powers(ledger: Ledger) -> Array:
     if powers.size and powers.max() > 255:
         raise ledger.refuse("degree", "is above 255, the largest power an artifact carries: use a smaller one.")
     return powers
-
-
-#: NumPy functions by our names of them; SciPy's are added when the user has imported SciPy.
-FUNCTIONS = {
-    "neg": "negative", "abs": "absolute", "sign": "sign", "sqrt": "sqrt", "square": "square", "reciprocal": "reciprocal",
-    "floor": "floor", "ceil": "ceil", "round": "rint", "trunc": "trunc", "exp": "exp", "expm1": "expm1", "log": "log",
-    "log1p": "log1p", "log2": "log2", "log10": "log10", "sin": "sin", "cos": "cos", "tan": "tan", "arcsin": "arcsin",
-    "arccos": "arccos", "arctan": "arctan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
-}  # fmt: skip
-
-
-@transforms("FunctionTransformer")
-def function_transformer(ledger: Ledger, builder: Builder, table: Table) -> Table:
-    """The rows as they are, or one of the usual functions of every number."""
-    ledger.waive("inverse_func", "inv_kw_args", "check_inverse", "feature_names_out", "accept_sparse", "validate")
-    func, arguments = ledger["func"], ledger["kw_args"]
-    if func is None:
-        return table
-    name = _function_name(func)
-    if name is None or arguments:
-        shown = getattr(func, "__name__", type(func).__name__)
-        extra = f" with kw_args={arguments!r}" if arguments else ""
-        raise ledger.refuse(
-            "func",
-            f"is {shown}{extra}, which cannot be exported as code: use one of numpy's {', '.join(sorted(FUNCTIONS.values()))} "
-            "without arguments, or apply it to the rows before they reach the model.",
-        )
-    if table.held != "float64":
-        raise ledger.refuse("func", f"is applied to {table.held} columns, on which NumPy computes otherwise: encode as float64.")
-    return builder.table(builder.add("unary", builder.matrix(table), hint=name, fn=name), table.names, sparse=table.sparse)
-
-
-def _function_name(func: Any) -> str | None:
-    """Our name of a NumPy or SciPy function."""
-    known = {getattr(np, name): fn for fn, name in FUNCTIONS.items()}
-    known[np.fabs] = "abs"
-    special = sys.modules.get("scipy.special")
-    if special is not None:
-        known.update({special.expit: "sigmoid", special.log_expit: "log_sigmoid", special.erf: "erf", special.ndtri: "norm_ppf"})
-    return next((fn for function, fn in known.items() if function is func), None)

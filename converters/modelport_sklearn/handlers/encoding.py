@@ -44,9 +44,9 @@ def one_hot_encoder(ledger: Ledger, builder: Builder, table: Table) -> Table:
         drop = None if dropped is None else dropped[j]
         places, size, infrequent = _places(len(categories[j]), grouped[j], drop)
         default = _default(unknown, infrequent)
-        codes.append(_codes(ledger, builder, table, j, categories[j], places, default))
+        codes.append(category_codes(ledger, builder, table, j, categories[j], places, default))
         sizes.append(size)
-    coded = _lookups(builder, table, codes, "code")
+    coded = lookups(builder, table, codes, "code")
     return one_hot(builder, coded, sizes, held=_held(ledger), sparse=sparse)
 
 
@@ -103,8 +103,8 @@ def ordinal_encoder(ledger: Ledger, builder: Builder, table: Table) -> Table:
             numbers[: len(grouped[j])] = grouped[j]
         if j in missing:
             numbers[missing[j]] = of_missing
-        codes.append(_codes(ledger, builder, table, j, categories[j], numbers.astype(np.float64), default))
-    coded = _lookups(builder, table, codes, "code")
+        codes.append(category_codes(ledger, builder, table, j, categories[j], numbers.astype(np.float64), default))
+    coded = lookups(builder, table, codes, "code")
     held = _held(ledger)
     return Table(tuple(replace(ref, held=held) for ref in coded.columns))
 
@@ -125,7 +125,9 @@ def _held(ledger: Ledger) -> str:
     return str(dtype.name)
 
 
-def _codes(ledger: Ledger, builder: Builder, table: Table, j: int, categories: Array, values: Array, default: Any) -> Codes:
+def category_codes(
+    ledger: Ledger, builder: Builder, table: Table, j: int, categories: Array, values: Array, default: Any
+) -> Codes:
     """The lookup of one column. A missing category counts only if the rows write it the way the encoder saw it."""
     ref = table.columns[j]
     known = categories.tolist()
@@ -166,7 +168,7 @@ def _keys(ledger: Ledger, table: Table, j: int, categories: list[Any]) -> Array:
     return numbers
 
 
-def _lookups(builder: Builder, table: Table, codes: Sequence[Codes], hint: str) -> Table:
+def lookups(builder: Builder, table: Table, codes: Sequence[Codes], hint: str) -> Table:
     """Codes of all columns; neighbours with the same categories share a step."""
     refs: list[Ref] = []
     start = 0

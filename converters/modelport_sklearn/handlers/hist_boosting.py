@@ -34,19 +34,29 @@ def hist_boosting_regressor(ledger: Ledger, builder: Builder, table: Table) -> P
 
 @predicts("HistGradientBoostingClassifier")
 def hist_boosting_classifier(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
-    """Two classes: the second where the score is above 0. More: the class of the largest score, ties to the first."""
+    """Two classes (or one): the second where the score is above 0. More: the class of the largest score, ties to the first."""
     link_of(ledger, CLASSIFICATION_LINKS)
     classes = ledger["classes_"]
-    if len(classes) < 2:
-        raise ledger.refuse("classes_", "holds one class, and there is nothing to decide: fit it on two classes or more.")
     score = _raw(ledger, builder, table, "score")
-    if len(classes) == 2:
+    if builder.width(score) == 1:
         score = builder.scalar(score, "decision")
         probability = two_class_probability(builder, score)
     else:
         probability = builder.add("softmax", score, hint="probability")
     builder.probe_table(builder.table(score), ledger.estimator.decision_function)
-    return Prediction(label=builder.label_of_score(score, classes), classes=classes, probability=probability, score=score)
+    if len(classes) > 1:
+        label = builder.label_of_score(score, classes)
+    elif _largest_score(ledger.estimator) > 0:
+        raise ledger.refuse("_predictors", "lead away from the only class there is: fit it on two classes or more.")
+    else:
+        label = builder.only_label(classes)
+    return Prediction(label=label, classes=classes, probability=probability, score=score)
+
+
+def _largest_score(estimator: Any) -> float:
+    """No row has a larger score: the baseline plus the largest leaf of every tree."""
+    leaves = [tree.nodes["value"][tree.nodes["is_leaf"].astype(bool)].max() for trees in estimator._predictors for tree in trees]
+    return float(np.sum(estimator._baseline_prediction) + np.sum(leaves))
 
 
 def _raw(ledger: Ledger, builder: Builder, table: Table, hint: str) -> str:

@@ -32,7 +32,7 @@ def simple_imputer(ledger: Ledger, builder: Builder, table: Table) -> Table:
     indicator = ledger["indicator_"]
     if not ledger["add_indicator"]:
         return result
-    mask = _mask(builder, table, missing, objects, indicator.features_.tolist())
+    mask = missing_mask(builder, table, missing, objects, indicator.features_.tolist())
     return Table(result.columns + tuple(replace(ref, held=result.held) for ref in mask.columns), table.sparse)
 
 
@@ -64,7 +64,7 @@ def _impute(ledger: Ledger, builder: Builder, table: Table, missing: Any, values
             )
     x = builder.texts(table) if text else builder.matrix(table)
     fill = np.array(values, dtype=object if text else np.float64)
-    imputed = builder.add("impute", x, hint="imputed", match=_match(missing), values=fill)
+    imputed = builder.add("impute", x, hint="imputed", match=match_of(missing), values=fill)
     return Table(tuple(replace(ref, value=imputed, index=k) for k, ref in enumerate(table.columns)))
 
 
@@ -81,18 +81,18 @@ def missing_indicator(ledger: Ledger, builder: Builder, table: Table) -> Table:
     ledger.waive("features", "_n_features", "_precomputed")  # features_ says it
     ledger.waive("error_on_new")  # refuses rows: the inputs say which columns accept NaN
     objects = any(ref.dtype == "str" or ref.origin is not None for ref in table.columns)
-    mask = _mask(builder, table, ledger["missing_values"], objects, ledger["features_"].tolist())
+    mask = missing_mask(builder, table, ledger["missing_values"], objects, ledger["features_"].tolist())
     sparse = ledger["sparse"]
     return Table(mask.columns, table.sparse if sparse == "auto" else bool(sparse))
 
 
-def _mask(builder: Builder, table: Table, missing: Any, objects: bool, positions: list[int]) -> Table:
+def missing_mask(builder: Builder, table: Table, missing: Any, objects: bool, positions: list[int]) -> Table:
     """Columns of 0 and 1, one per position."""
     columns: dict[int, Ref] = {}
     for group in _groups(builder, table, positions, missing, objects):
         part = table.select(group)
         x = builder.texts(part) if part.columns[0].dtype == "str" else builder.matrix(part)
-        value = builder.add("is_missing", x, hint="is_missing", match=_match(missing))
+        value = builder.add("is_missing", x, hint="is_missing", match=match_of(missing))
         columns.update(zip(group, builder.table(value, part.names, held="bool").columns, strict=True))
     never = [j for j in positions if j not in columns]
     if never:
@@ -101,7 +101,7 @@ def _mask(builder: Builder, table: Table, missing: Any, objects: bool, positions
     return Table(tuple(columns[j] for j in positions))
 
 
-def _match(missing: Any) -> Any:
+def match_of(missing: Any) -> Any:
     """The attribute `match`: left out for NaN, None and NA."""
     if is_missing(missing):
         return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..builder import Array, Builder, Prediction, Table
-from ..dispatch import predicts
+from ..dispatch import predict, predicts
 from ..ledger import Ledger
 
 #: What governs or records the fit alone, whatever the linear model; coef_ and intercept_ hold all that predicts.
@@ -21,6 +22,13 @@ FITTING = (
     "normalize outliers_ penalty positive power_t precompute quantile rank_ scale_ scores_ scoring selection shuffle sigma_ "
     "singular_ solver solver_ solver_options store_cv_results store_cv_values threshold_lambda tol validation_fraction "
     "X_offset_ X_scale_"
+).split()
+
+#: How RANSACRegressor chose the inliers.
+RANSAC_FITTING = (
+    "base_estimator estimator inlier_mask_ is_data_valid is_model_valid loss max_skips max_trials min_samples "
+    "n_skips_invalid_data_ n_skips_invalid_model_ n_skips_no_inliers_ n_trials_ residual_threshold stop_n_inliers "
+    "stop_probability stop_score"
 ).split()
 
 #: LogisticRegression and LogisticRegressionCV.
@@ -91,19 +99,35 @@ def generalized_linear_regressor(ledger: Ledger, builder: Builder, table: Table)
     return Prediction(prediction=value if identity else builder.add("unary", value, hint="prediction", fn="exp"))
 
 
+@predicts("RANSACRegressor")
+def ransac(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
+    """What estimator_, fitted on the inliers, predicts; it is given rows without names."""
+    ledger.waive(*RANSAC_FITTING)
+    unnamed = Table(tuple(replace(column, name=None) for column in table.columns), table.sparse)
+    with builder.within(np.asarray):
+        return predict(ledger["estimator_"], builder, unnamed)
+
+
 # --- classifiers --------------------------------------------------------------------------------------------------------------
 
 
 def add_score(ledger: Ledger, builder: Builder, table: Table) -> str:
-    """What decision_function gives: rank 0 for two classes, else one score per class."""
-    classes = ledger["classes_"]
-    if len(classes) < 2:
-        raise ledger.refuse("classes_", "holds one class, and there is nothing to decide: fit it on two classes or more.")
+    """What decision_function gives: rank 0 for two classes (or a single one), else one score per class."""
     score = add_linear(builder, table, np.atleast_2d(dense(ledger["coef_"])), ledger["intercept_"], "score")
     if builder.width(score) == 1:
         score = builder.scalar(score, "decision")
     builder.probe_table(builder.table(score), ledger.estimator.decision_function)
     return score
+
+
+def label_of(ledger: Ledger, builder: Builder, score: str) -> str:
+    """The class by the sign of the score or the largest of them; a single class, which a score above 0 must not leave."""
+    classes = ledger["classes_"]
+    if len(classes) > 1:
+        return builder.label_of_score(score, classes)
+    if dense(ledger["coef_"]).any() or (dense(ledger["intercept_"]) > 0).any():
+        raise ledger.refuse("coef_", "leads away from the only class there is: fit it on two classes or more.")
+    return builder.only_label(classes)
 
 
 def one_vs_rest_probability(builder: Builder, positive: str) -> str:
@@ -179,7 +203,7 @@ def ridge_classifier(ledger: Ledger, builder: Builder, table: Table) -> Predicti
     kind = ledger["_label_binarizer"].y_type_
     if not kind.startswith("multilabel"):
         score = add_score(ledger, builder, table)
-        return Prediction(label=builder.label_of_score(score, ledger["classes_"]), classes=ledger["classes_"], score=score)
+        return Prediction(label=label_of(ledger, builder, score), classes=ledger["classes_"], score=score)
     score = add_linear(builder, table, ledger["coef_"], ledger["intercept_"], "score")
     return Prediction(label=labels_above(builder, score, 0.0), classes=ledger["classes_"], score=score)
 

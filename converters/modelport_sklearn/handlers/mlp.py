@@ -32,8 +32,6 @@ def mlp_regressor(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
 def mlp_classifier(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
     """Layers, then softmax and the largest; with two classes or several labels per row the logistic function and above 0.5."""
     classes, binarizer = ledger["classes_"], ledger["_label_binarizer"]
-    if len(classes) < 2:
-        raise ledger.refuse("classes_", "holds one class, and there is nothing to decide: fit it on two classes or more.")
     value = _layers(ledger, builder, table)
     if ledger.demand("out_activation_", "softmax", "logistic", instead="use MLPClassifier as scikit-learn fits it.") == "softmax":
         probability = builder.add("softmax", value, hint="probability")
@@ -42,7 +40,11 @@ def mlp_classifier(ledger: Ledger, builder: Builder, table: Table) -> Prediction
         probability = builder.add("unary", value, hint="probability", fn="sigmoid")
         return Prediction(label=labels_above(builder, probability, 0.5), classes=classes, probability=probability)
     probability = builder.add("two_class", builder.add("unary", value, hint="p", fn="sigmoid"), hint="probability")
-    return Prediction(label=builder.label_of_largest(probability, classes), classes=classes, probability=probability)
+    if len(classes) == 1:  # the label is known, whatever the network answers
+        label = builder.only_label(classes)
+    else:
+        label = builder.label_of_largest(probability, classes)
+    return Prediction(label=label, classes=classes, probability=probability)
 
 
 def _layers(ledger: Ledger, builder: Builder, table: Table) -> str:

@@ -62,15 +62,19 @@ def max_abs_scaler(ledger: Ledger, builder: Builder, table: Table) -> Table:
 @transforms("Normalizer")
 def normalizer(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """Rows divided by their norm. Dense rows with a norm below 10 eps stay as they are, sparse ones only when it is 0."""
-    x, norm = builder.matrix(table), ledger["norm"]
-    if table.sparse:
-        normalized = builder.add("normalize", x, hint="normalized", norm=norm)
-        return builder.table(normalized, table.names, sparse=True)
+    normalized = unit_rows(builder, builder.matrix(table), ledger["norm"], sparse=table.sparse)
+    return builder.table(normalized, table.names, sparse=table.sparse)
+
+
+def unit_rows(builder: Builder, x: str, norm: str, *, sparse: bool = False) -> str:
+    """Rows divided by their norm ("l1", "l2" or "max") as sklearn.preprocessing.normalize divides dense or sparse ones."""
+    if sparse:
+        return builder.add("normalize", x, hint="normalized", norm=norm)
     size = x if norm == "l2" else builder.add("unary", x, hint="absolute", fn="abs")
     length = builder.add("reduce", size, hint="norm", fn={"l1": "sum", "l2": "l2", "max": "max"}[norm], keep=True)
     tiny = builder.add("binary", length, builder.constant([TINY_NORM], "tiny"), hint="is_tiny", fn="lt")
     divisor = builder.add("where", tiny, builder.constant([1.0], "one"), length, hint="divisor")
-    return builder.table(builder.add("binary", x, divisor, hint="normalized", fn="div"), table.names)
+    return builder.add("binary", x, divisor, hint="normalized", fn="div")
 
 
 def _shift_and_scale(builder: Builder, table: Table, shift: Any, scale: Any) -> Table:

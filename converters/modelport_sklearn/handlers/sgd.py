@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..builder import Builder, Prediction, Table
 from ..dispatch import predicts
 from ..ledger import Ledger
-from .linear import FITTING, add_linear, add_score, one_vs_rest_probability, two_class_probability
+from .linear import FITTING, add_linear, add_score, dense, one_vs_rest_probability, two_class_probability
+from .outliers import inlier_label
 
 #: With average=True coef_ already holds the average: the other copies serve partial_fit.
 SGD_FITTING = (
@@ -46,3 +47,12 @@ def _modified_huber_probability(builder: Builder, score: str, classes: int) -> s
     clipped = builder.add("clip", score, hint="clipped", min_=[-1.0], max_=[1.0])
     p = builder.add("scale", clipped, hint="p", sub=[-1.0], div=[2.0])
     return builder.add("two_class", p, hint="probability") if classes == 2 else one_vs_rest_probability(builder, p)
+
+
+@predicts("SGDOneClassSVM")
+def sgd_one_class(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
+    """coef_ x - offset_, and whether it is at least 0."""
+    ledger.waive(*FITTING, *SGD_FITTING, "nu")
+    score = add_linear(builder, table, dense(ledger["coef_"]).reshape(-1), -dense(ledger["offset_"]), "score")
+    builder.probe_table(builder.table(score), ledger.estimator.decision_function)
+    return Prediction(label=inlier_label(builder, score), score=score, role="anomaly")

@@ -78,7 +78,7 @@ def tree_attributes(nodes: Nodes, dtype: str) -> dict[str, Any]:
         "threshold": threshold if dtype == "f64" else round_down(threshold),
         "right": right.astype(np.min_scalar_type(int(right.max(initial=0))) if right.max(initial=0) < 1 << 32 else np.int64),
         **_missing(nodes, inner),
-        **_leaves(nodes.leaf),
+        **leaf_attributes(nodes.leaf),
     }
     if nodes.category is not None and (nodes.category[inner] >= 0).any():
         attributes |= _categories(nodes, inner)
@@ -170,7 +170,7 @@ def _categories(nodes: Nodes, inner: Array) -> dict[str, Any]:
     return {"category": compact(renumbered), "set_start": starts.astype(np.uint32), "set": compact(np.nonzero(members)[1])}
 
 
-def _leaves(leaf: Array) -> dict[str, Any]:
+def leaf_attributes(leaf: Array) -> dict[str, Any]:
     """Leaf rows [L, w] as they are, or as numbers into a table of the distinct ones when that is much smaller."""
     width = leaf.shape[1]
     plain = {"leaf_width": width, "leaf": leaf.reshape(-1)}
@@ -184,8 +184,8 @@ def _leaves(leaf: Array) -> dict[str, Any]:
     return {"leaf_width": width, "leaf": number, "leaf_table": table.reshape(-1)}
 
 
-def distinct_rows(rows: Array) -> tuple[Array, Array] | None:
-    """The distinct rows and the number of each row's among them; None when a sample of them shows that most are different.
+def distinct_rows(rows: Array, sampled: bool = True) -> tuple[Array, Array] | None:
+    """The distinct rows and the number of each row's among them; None when (sampled) a sample shows that most are different.
 
     Rows are told apart by a 64-bit hash of their bits, which is far faster than sorting rows; a collision (two rows, one hash) is
     detected and gives None.
@@ -194,7 +194,7 @@ def distinct_rows(rows: Array) -> tuple[Array, Array] | None:
     odd = np.array([pow(0x9E3779B97F4A7C15, j + 1, 1 << 64) for j in range(bits.shape[1])], dtype=np.uint64)
     keys = (bits * odd).sum(axis=1, dtype=np.uint64)
     sample = keys[:: 1 + len(keys) // SAMPLE]
-    if 2 * len(np.unique(sample)) > len(sample):
+    if sampled and 2 * len(np.unique(sample)) > len(sample):
         return None
     known = np.unique(keys)
     number = np.searchsorted(known, keys)

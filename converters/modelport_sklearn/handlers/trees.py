@@ -12,7 +12,8 @@ from modelport.errors import UnsupportedAttribute
 from ..builder import Array, Builder, Prediction, Table
 from ..dispatch import predicts
 from ..ledger import ALWAYS_WAIVED, Ledger
-from .tree_arrays import sklearn_nodes, tree_attributes
+from ..versions import sklearn_version
+from .tree_groups import forest_attributes
 
 #: How trees are grown and pruned; tree_ holds the result.
 GROWING = (
@@ -45,7 +46,8 @@ def tree_classes(ledger: Ledger, builder: Builder, table: Table, estimators: Seq
     sizes = [len(c) for c in classes]
     widest = trees[0].max_n_classes
     columns = np.concatenate([k * widest + np.arange(size) for k, size in enumerate(sizes)])
-    fractions = add_trees(builder, table, estimators, trees, columns, hint="probability" if single else "probabilities")
+    hint = "probability" if single else "probabilities"
+    fractions = add_trees(builder, table, estimators, trees, columns, hint, class_sizes=sizes)
     if single:
         label = builder.label_of_largest(fractions, classes[0])
         return Prediction(label=label, classes=classes[0], probability=fractions)
@@ -65,11 +67,44 @@ def tree_values(ledger: Ledger, builder: Builder, table: Table, estimators: Sequ
     return Prediction(prediction=builder.scalar(value, "prediction") if outputs == 1 else value)
 
 
-def add_trees(builder: Builder, table: Table, estimators: Sequence[Any], trees: Sequence[Any], columns: Array, hint: str) -> str:
-    """One tree_ensemble step: the sum of the trees' leaf rows, divided once by their number."""
-    nodes = sklearn_nodes(trees, columns, receives_nan=not table.sparse and accepts_nan(estimators[0]))
+def add_trees(
+    builder: Builder,
+    table: Table,
+    estimators: Sequence[Any],
+    trees: Sequence[Any],
+    columns: Array,
+    hint: str,
+    class_sizes: Sequence[int] = (),
+) -> str:
+    """One tree_ensemble step: the sum of the trees' leaf rows, divided once by their number.
+
+    class_sizes: how many columns of a leaf row are the class fractions of each output (none: values).
+    """
+    name = type(estimators[0]).__name__
+
+    def adjust(leaf: Array) -> None:
+        begin = 0
+        for size in class_sizes:
+            make_fractions(leaf[:, begin : begin + size], name)
+            begin += size
+
+    attributes = forest_attributes(trees, columns, not table.sparse and accepts_nan(estimators[0]), adjust)
     aggregate = "mean" if len(trees) > 1 else "sum"
-    return builder.add("tree_ensemble", builder.matrix(table), hint=hint, aggregate=aggregate, **tree_attributes(nodes, "f32"))
+    return builder.add("tree_ensemble", builder.matrix(table), hint=hint, aggregate=aggregate, **attributes)
+
+
+def make_fractions(leaf: Array, name: str) -> None:
+    """Class counts [L, classes] become fractions in place: scikit-learn before 1.4 stored counts."""
+    totals = leaf.sum(axis=1, keepdims=True)
+    if np.allclose(totals, 1.0, rtol=0, atol=1e-6):
+        return
+    if sklearn_version() >= (1, 4):
+        raise UnsupportedAttribute(
+            f"{name}: its leaves hold class counts, as scikit-learn before 1.4 stored them, and the scikit-learn installed here "
+            "answers such a file with counts in place of probabilities: convert it with scikit-learn 1.3, or fit it again.",
+            "tree_",
+        )
+    np.divide(leaf, totals, out=leaf, where=totals != 0)
 
 
 def accepts_nan(tree: Any) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import numpy as np
 from modelport_sklearn import read
 
+import modelport
+from modelport.doubts import in_doubt
 from modelport.reading import Reading
 from modelport.run import Evaluator
 from modelport.sample import Sample
@@ -34,6 +37,25 @@ def check(model: Any, sample: Any, *others: Any, rtol: float = 0.0, atol: float 
     return reading
 
 
+def check_settled(model: Any, sample: Any, *others: Any, rtol: float = 1e-12, atol: float = 0.0, share: float = 0.5) -> Reading:
+    """As check, on the rows of which the original's answer does not hang on rounding: at least this share of each set of rows.
+
+    atol is relative to the largest of the original's numbers.
+    """
+    reading = read(model, Sample.of(sample))
+    for rows in (sample, *others):
+        feeds = feeds_of(reading, rows)
+        doubted = in_doubt(reading.graph, reading.doubts, feeds)
+        assert (~doubted).mean() >= share, f"{doubted.sum()} of {len(doubted)} rows are in doubt"
+        if doubted.all():
+            continue
+        kept = {name: array[~doubted] for name, array in feeds.items()}
+        expected = reading.answer(kept)
+        sizes = [np.abs(v[np.isfinite(v)]).max(initial=0.0) for v in expected.values() if v.dtype.kind == "f"]
+        check_rows(reading, kept, rtol, atol * max(sizes, default=0.0))
+    return reading
+
+
 def check_rows(reading: Reading, feeds: Feeds, rtol: float = 0.0, atol: float = 0.0) -> None:
     """Compare the graph's outputs with the original's; strings, booleans and integers are always equal."""
     got, expected = Evaluator(reading.graph).run(feeds), reading.answer(feeds)
@@ -58,6 +80,16 @@ def check_probes(reading: Reading, rows: Any, rtol: float = 0.0, atol: float = 0
         else:
             np.testing.assert_allclose(values[name], expected, rtol=rtol, atol=atol, err_msg=name)
     return list(reading.probes)
+
+
+def check_formats(model: Any, sample: Any, *formats: str) -> None:
+    """Convert with the full proof, to JSON and to the formats named; ONNX only where onnxruntime is installed."""
+    for name in ("json", *formats):
+        if name == "onnx" and importlib.util.find_spec("onnxruntime") is None:
+            continue
+        artifact = modelport.convert(model, name, sample=sample, backend="graph")
+        assert artifact.report is not None
+        assert artifact.report.passed, name
 
 
 def around(*points: float) -> np.ndarray:

@@ -13,15 +13,35 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestClassifier,
 )
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import (
+    HuberRegressor,
+    Lasso,
+    LinearRegression,
+    LogisticRegression,
+    PoissonRegressor,
+    QuantileRegressor,
+    Ridge,
+    SGDClassifier,
+    SGDRegressor,
+)
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.svm import LinearSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from modelport.errors import InputError, NotFitted, UnsupportedAttribute
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, check_probes, hard_rows, read, threshold_rows, tree_splits
+from tests.converters.modelport_sklearn.common import (
+    check,
+    check_formats,
+    check_probes,
+    hard_rows,
+    read,
+    threshold_rows,
+    tree_splits,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -143,26 +163,66 @@ def test_probed_scores():
     assert check_probes(reading, IRIS) == ["score"]
 
 
+LINEAR_STARTS = [
+    LinearRegression(),
+    Lasso(alpha=0.1),
+    SGDRegressor(random_state=0),
+    PoissonRegressor(),
+    make_pipeline(StandardScaler(), PolynomialFeatures(2), Ridge()),
+]
+
+
+@pytest.mark.parametrize("start", LINEAR_STARTS, ids=str)
+def test_start_in_float32_states_its_tolerance(start):
+    model = GradientBoostingRegressor(init=start, n_estimators=4, random_state=0).fit(X, Y)
+    assert model.init_.predict(X[:1].astype(np.float32)).dtype != np.float64 or isinstance(start, SGDRegressor)
+    reading = check(model, X, X[:20] * 1.1, rtol=1e-5, atol=1e-3)
+    stated = reading.tolerance["prediction"]
+    assert 1e-6 <= stated.rtol <= 1e-5
+    assert 1e-4 < stated.atol < 1e-2
+    check_formats(model, X, "onnx", "pmml")
+
+
+@pytest.mark.parametrize("start", [HuberRegressor(), LinearSVR(random_state=0), QuantileRegressor()], ids=str)
+def test_start_in_float64_is_as_close_as_ever(start):
+    model = GradientBoostingRegressor(init=start, n_estimators=4, random_state=0).fit(X, Y)
+    reading = check(model, X, rtol=1e-12, atol=1e-10)
+    assert reading.tolerance == {}
+
+
+@pytest.mark.parametrize("labels", [KIND, KIND > 1], ids=["three", "two"])
 @pytest.mark.parametrize(
     "start",
-    [LinearRegression(), make_pipeline(StandardScaler(), LinearRegression()), DummyRegressor],
-    ids=["linear", "pipeline", "random"],
+    [
+        LogisticRegression(max_iter=500),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        SGDClassifier(loss="log_loss", random_state=0),
+    ],
+    ids=str,
+)
+def test_classifier_that_starts_from_a_linear_model(start, labels):
+    model = GradientBoostingClassifier(init=start, n_estimators=4, random_state=0).fit(IRIS, labels)
+    check(model, IRIS, rtol=1e-5, atol=1e-5)
+    check_formats(model, IRIS, "onnx", "pmml")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [make_pipeline(StandardScaler(), DecisionTreeRegressor()), GaussianProcessRegressor()],
+    ids=["a step that jumps", "other"],
 )
 def test_start_that_cannot_be_repeated_is_refused(start):
-    if start is DummyRegressor:
-        model = GradientBoostingClassifier(init=DummyClassifier(strategy="stratified"), n_estimators=2).fit(IRIS, KIND)
-        word, rows = "stratified", IRIS
-    else:
-        model, word, rows = GradientBoostingRegressor(init=start, n_estimators=2).fit(X, Y), "float32", X
-    with pytest.raises(UnsupportedAttribute, match=word) as caught:
-        read(model, Sample.of(rows))
+    model = GradientBoostingRegressor(init=start, n_estimators=2).fit(X, Y)
+    with pytest.raises(UnsupportedAttribute, match="float32") as caught:
+        read(model, Sample.of(X))
     assert caught.value.attribute == "init_"
 
 
-def test_classifier_start_without_exact_arithmetic_is_refused():
-    model = GradientBoostingClassifier(init=LogisticRegression(), n_estimators=2).fit(IRIS, KIND)
-    with pytest.raises(UnsupportedAttribute, match="init_"):
+def test_start_at_random_is_refused():
+    model = GradientBoostingClassifier(init=DummyClassifier(strategy="stratified"), n_estimators=2).fit(IRIS, KIND)
+    with pytest.raises(UnsupportedAttribute, match="stratified") as caught:
         read(model, Sample.of(IRIS))
+    assert caught.value.attribute == "init_"
 
 
 def test_unknown_state_is_refused():

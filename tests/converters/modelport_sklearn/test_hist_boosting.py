@@ -11,7 +11,15 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from modelport.errors import NotFitted, UnsupportedAttribute
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, check_probes, check_rows, hard_rows, read, threshold_rows
+from tests.converters.modelport_sklearn.common import (
+    check,
+    check_formats,
+    check_probes,
+    check_rows,
+    hard_rows,
+    read,
+    threshold_rows,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -236,9 +244,16 @@ def test_unknown_state_is_refused():
     model.linear_leaves_ = True
     with pytest.raises(UnsupportedAttribute, match="linear_leaves_"):
         read(model, Sample.of(X))
-    one = HistGradientBoostingClassifier(max_iter=2).fit(IRIS, np.zeros(len(IRIS)))
-    with pytest.raises(UnsupportedAttribute, match="one class"):
-        read(one, Sample.of(IRIS))
+
+
+def test_a_single_class():
+    model = HistGradientBoostingClassifier(max_iter=2).fit(IRIS, np.full(len(IRIS), "only"))
+    reading = check(model, IRIS, rtol=1e-12, atol=1e-12)
+    assert reading.graph.outputs[1].classes is None  # scikit-learn gives two columns
+    check_formats(model, IRIS, "onnx", "pmml")
+    model._baseline_prediction = np.array([[1.0]])
+    with pytest.raises(UnsupportedAttribute, match="only class"):
+        read(model, Sample.of(IRIS))
 
 
 def test_unfitted_is_refused():

@@ -16,7 +16,7 @@ from sklearn.svm import LinearSVC, LinearSVR
 from modelport.errors import NotFitted, UnsupportedAttribute, UnsupportedModel
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, check_probes, read
+from tests.converters.modelport_sklearn.common import check, check_formats, check_probes, read
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -156,6 +156,16 @@ def test_liblinear(dual):
     check(model.fit(IRIS, KIND > 1), IRIS, edge_rows(IRIS), **CLOSE)
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky", "sag", "saga", "liblinear"])
+@pytest.mark.parametrize("kind", [lm.LogisticRegression, lm.LogisticRegressionCV])
+def test_solvers(kind, solver):
+    options = {"cv": 2, "Cs": 2} if kind is lm.LogisticRegressionCV else {}
+    model = kind(solver=solver, max_iter=30, random_state=0, **options)
+    check(model.fit(IRIS, KIND > 0), IRIS, edge_rows(IRIS), **CLOSE)
+    if solver != "liblinear":
+        check(model.fit(IRIS, NAMES[KIND]), IRIS, edge_rows(IRIS), **CLOSE)
+
+
 def test_score_of_zero_is_the_first_class():
     model = lm.LogisticRegression(fit_intercept=False).fit(IRIS, np.where(KIND > 0, "later", "earlier"))
     zero = np.zeros((2, 4))
@@ -185,6 +195,15 @@ def test_several_labels_per_row(model):
     labels = np.column_stack([KIND > 0, KIND > 1, IRIS[:, 0] > 5.8]).astype(int)
     reading = check(model.fit(IRIS, labels), IRIS, edge_rows(IRIS), **CLOSE)
     assert reading.graph.types[reading.graph.outputs[0].source].shape == (3,)
+
+
+@pytest.mark.parametrize("model", [lm.RidgeClassifier(), lm.RidgeClassifierCV()], ids=str)
+def test_a_single_class(model):
+    check(model.fit(IRIS, np.full(len(IRIS), "only")), IRIS, edge_rows(IRIS))
+    check_formats(model, IRIS, "onnx", "pmml")
+    model.coef_ = model.coef_ + 1.0
+    with pytest.raises(UnsupportedAttribute, match="only class"):
+        read(model, Sample.of(IRIS))
 
 
 def test_class_names_and_features_reach_the_graph():

@@ -10,7 +10,7 @@ from sklearn.preprocessing import scale
 
 from modelport.errors import NotFitted, UnsupportedAttribute
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, read
+from tests.converters.modelport_sklearn.common import check, check_formats, read
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -92,9 +92,13 @@ def test_unknown_state_is_refused():
     model.activation = "gelu"
     with pytest.raises(UnsupportedAttribute, match="gelu"):
         read(model, Sample.of(IRIS))
-    one = MLPClassifier((3,), max_iter=2).fit(IRIS, np.zeros(len(IRIS), dtype=int))
-    with pytest.raises(UnsupportedAttribute, match="one class"):
-        read(one, Sample.of(IRIS))
+
+
+def test_a_single_class():
+    model = MLPClassifier((3,), max_iter=2).fit(IRIS, np.full(len(IRIS), "only"))
+    reading = check(model, IRIS, IRIS * 1e6, rtol=1e-12, atol=1e-12)
+    assert reading.graph.outputs[1].classes is None  # scikit-learn gives two columns
+    check_formats(model, IRIS, "onnx", "pmml")
 
 
 def test_unfitted_is_refused():

@@ -1,0 +1,74 @@
+"""KernelPCA, KernelCenterer and Isomap against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+from sklearn.decomposition import KernelPCA
+from sklearn.manifold import Isomap
+from sklearn.preprocessing import KernelCenterer, StandardScaler
+
+from modelport.errors import InputError, NotFitted, UnsupportedAttribute
+from modelport.run import Evaluator
+from modelport.sample import Sample
+from tests.converters.modelport_sklearn.common import check, check_settled, read
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return StandardScaler().fit_transform(load_wine().data)
+
+
+def moved(X, seed=0):
+    rng = np.random.default_rng(seed)
+    return X[rng.permutation(len(X))] + rng.normal(size=X.shape)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "poly", "rbf", "sigmoid", "cosine"])
+@pytest.mark.parametrize("options", [{"n_components": 3}, {"n_components": 4, "gamma": 0.02, "degree": 2, "coef0": 0.5}])
+def test_kernels(wine, kernel, options):
+    check(KernelPCA(kernel=kernel, **options).fit(wine), wine, moved(wine), rtol=1e-9, atol=1e-11)
+
+
+def test_null_space(wine):
+    """More components than the kernel's rank: eigenvalues of 0 give 0, or are left out."""
+    for keep in (False, True):
+        model = KernelPCA(20, kernel="linear", remove_zero_eig=keep, eigen_solver="dense").fit(wine)
+        model.eigenvalues_ = np.where(model.eigenvalues_ > 1e-6, model.eigenvalues_, 0.0)
+        check(model, wine, moved(wine), rtol=1e-9, atol=1e-10)
+
+
+def test_precomputed_kernel_centerer_and_single_precision(wine):
+    K, rows = wine @ wine.T, moved(wine) @ wine.T
+    check(KernelPCA(2, kernel="precomputed").fit(K), K, rows, rtol=1e-9, atol=1e-10)
+    check(KernelCenterer().fit(K), K, rows, rtol=1e-12, atol=1e-12)
+    check(KernelPCA(2, kernel="rbf").fit(wine.astype(np.float32)), wine, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"n_neighbors": 8, "metric": "manhattan"}, {"n_neighbors": None, "radius": 4.0}, {"path_method": "D"}]
+)
+def test_isomap(wine, options):
+    scaled = wine * 1e-3 if not options else wine  # lengths far from 1
+    beside = scaled + np.random.default_rng(0).normal(size=wine.shape) * scaled.std() * 0.2
+    check_settled(Isomap(n_components=3, **options).fit(scaled), scaled, beside, rtol=1e-8, atol=1e-10, share=0.3)
+
+
+def test_isomap_refuses_rows_without_neighbours(wine):
+    reading = read(Isomap(n_neighbors=None, radius=4.0).fit(wine), Sample.of(wine))
+    with pytest.raises(InputError):
+        Evaluator(reading.graph).run({"X": np.full((1, 13), 100.0)})
+
+
+def test_refusals(wine):
+    with pytest.raises(UnsupportedAttribute, match="kernel"):
+        read(KernelPCA(2, kernel=lambda a, b: a @ b).fit(wine), Sample.of(wine))
+    model = Isomap().fit(wine)
+    model.nbrs_.shift_ = 1.0
+    with pytest.raises(UnsupportedAttribute, match="shift_"):
+        read(model, Sample.of(wine))
+    with pytest.raises(NotFitted):
+        read(KernelPCA(), Sample.of(wine))

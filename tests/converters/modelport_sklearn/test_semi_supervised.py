@@ -1,0 +1,52 @@
+"""LabelPropagation and LabelSpreading against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+from sklearn.preprocessing import StandardScaler
+from sklearn.semi_supervised import LabelPropagation, LabelSpreading
+
+from modelport.errors import UnsupportedAttribute
+from modelport.sample import Sample
+from tests.converters.modelport_sklearn.common import check_settled, read
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def wine():
+    X, y = load_wine(return_X_y=True)
+    hidden = np.random.default_rng(0).random(len(y)) < 0.6
+    return StandardScaler().fit_transform(X), np.where(hidden, -1, y)
+
+
+def moved(X, seed=0):
+    rng = np.random.default_rng(seed)
+    return X[rng.permutation(len(X))] + rng.normal(size=X.shape)
+
+
+@pytest.mark.parametrize("cls", [LabelPropagation, LabelSpreading])
+@pytest.mark.parametrize("options", [{"gamma": 0.3}, {"gamma": 20}, {"kernel": "knn"}, {"kernel": "knn", "n_neighbors": 3}])
+def test_labels_and_probabilities(wine, cls, options):
+    X, y = wine
+    check_settled(cls(**options).fit(X, y), X, moved(X), rtol=1e-8, atol=1e-11, share=0.7)
+
+
+def test_far_from_every_row_the_probabilities_are_nan_and_the_first_class_is_meant(wine):
+    X, y = wine
+    model = LabelPropagation(gamma=1.0).fit(X, y)
+    far = np.full((1, 13), 1e4)
+    assert np.isnan(model.predict_proba(far)).all()
+    check_settled(model, far, share=1.0)
+
+
+def test_refusals(wine):
+    X, y = wine
+    with pytest.raises(UnsupportedAttribute, match="kernel"):
+        read(LabelSpreading(kernel=lambda a, b: np.exp(-((a[:, None] - b) ** 2).sum(-1))).fit(X, y), Sample.of(X))
+    model = LabelPropagation(gamma=1.0).fit(X, y)
+    model.shift_ = 1.0
+    with pytest.raises(UnsupportedAttribute, match="shift_"):
+        read(model, Sample.of(X))
