@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: help demo test lint nightly bench fixtures docs wheel clean
+.PHONY: help demo test lint nightly bench fixtures sweep docs wheel clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -37,6 +37,9 @@ bench: $(READY) ## measure beside skl2onnx and sklearn2pmml in one run (installs
 
 fixtures: $(READY) ## write the conformance fixtures again (compat/ is never touched)
 	for recipe in fixtures/recipes/make_*.py; do $(BIN)/python $$recipe || exit 1; done
+
+sweep: $(READY) ## every estimator x format against the original; writes docs/coverage.json (some minutes)
+	$(BIN)/python tests/sweep.py --write
 
 docs: $(READY) ## write the generated pages again: docs/ops.md, docs/coverage.md
 	$(BIN)/python docs/generate.py

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .errors import ModelportError, UsageError
+from .errors import ModelportError, Unsupported, UsageError
 from .version import __version__
 
 __all__ = ["main"]
@@ -37,14 +37,23 @@ def build_parser() -> Parser:
     convert.add_argument("--sample", required=True, metavar="FILE", help="rows the model is fed, as CSV or parquet")
     convert.add_argument("-o", "--output", metavar="PATH", help="the file to write; with several formats, its suffix is replaced")
     convert.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
-    convert.add_argument("--backend", default="auto", help="auto, graph, or a delegate's name")
+    convert.add_argument("--backend", default="auto", help="auto, graph, or a delegate's name such as skl2onnx")
     convert.add_argument("--carry-sample", action="store_true", help="carry rows of the sample instead of synthetic ones")
     convert.add_argument("--name", help="a name to write into the artifact")
     convert.add_argument("--target", help="for ONNX: the oldest runtime, such as 'onnxruntime>=1.17'")
     style = convert.add_mutually_exclusive_group()
     style.add_argument("--readable", action="store_const", const="readable", dest="style", help="JSON: every number in decimal")
     style.add_argument("--compact", action="store_const", const="compact", dest="style", help="JSON: most tensors in base64")
+    convert.add_argument("--compare", action="store_true", help="write nothing; put our artifact beside every delegate's")
+    convert.add_argument("--json", action="store_true", help="with --compare: print the comparison as JSON")
     convert.set_defaults(run=run_convert)
+
+    check = commands.add_parser("check", help="say what of a saved model can be exported, how exactly, and what can run it")
+    check.add_argument("model", help="a joblib, pickle or skops file")
+    check.add_argument("--sample", required=True, metavar="FILE", help="rows the model is fed, as CSV or parquet")
+    check.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
+    check.add_argument("--json", action="store_true", help="print the report as JSON")
+    check.set_defaults(run=run_check)
 
     verify = commands.add_parser("verify", help="hold an artifact against the original's answers")
     verify.add_argument("artifact")
@@ -153,7 +162,11 @@ def run_convert(a: argparse.Namespace) -> int:
     from .files import load_model, load_sample
     from .progress import Progress
 
+    if a.json and not a.compare:
+        raise UsageError("--json prints a comparison: say --compare too, or leave it out.")
     targets = _targets(a.to, a.output, a.model, registry.writer_for_path)
+    if a.compare:
+        return _compare(a, [format_ for format_, _ in targets])
     for format_, path in targets:
         registry.writer(format_)
         _check_output(path)
@@ -181,6 +194,25 @@ def run_convert(a: argparse.Namespace) -> int:
     for path, artifact in artifacts:
         say(f"{path}: {len(artifact.data):,} bytes; {artifact.report}")
     return 0
+
+
+def _compare(a: argparse.Namespace, formats: Sequence[str]) -> int:
+    """modelport convert --compare"""
+    from .files import load_model, load_sample
+    from .sidebyside import side_by_side
+
+    if a.output is not None or a.backend != "auto":
+        raise UsageError("--compare tries every backend and writes nothing: leave out -o and --backend, and say --to FORMAT.")
+    found = side_by_side(
+        load_model(a.model, trust=a.trust),
+        formats,
+        sample=load_sample(a.sample),
+        options=_options(a, formats),
+        vectors="sample" if a.carry_sample else "synthetic",
+        name=a.name,
+    )
+    say(json.dumps(found.to_json(), indent=1, allow_nan=False) if a.json else found)
+    return 0 if found.passed else Unsupported.exit_code
 
 
 def _options(a: argparse.Namespace, formats: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -222,6 +254,16 @@ def _targets(formats: Sequence[str], output: str | None, model: str, by_path: An
         return [(formats[0], output)]
     base = os.path.splitext(output if output is not None else os.path.basename(model))[0]
     return [(format_, f"{base}.{format_}") for format_ in formats]
+
+
+def run_check(a: argparse.Namespace) -> int:
+    """modelport check"""
+    from .check import check
+    from .files import load_model, load_sample
+
+    report = check(load_model(a.model, trust=a.trust), load_sample(a.sample))
+    say(json.dumps(report.to_json(), indent=1, allow_nan=False) if a.json else report)
+    return 0 if report.passed else Unsupported.exit_code
 
 
 def run_verify(a: argparse.Namespace) -> int:
@@ -326,7 +368,7 @@ def run_plugins(a: argparse.Namespace) -> int:
     from . import registry
     from .stubs import stubs
 
-    found = {group: {name: entry.value for name, entry in registry.plugins(group).items()} for group in registry.GROUPS[:3]}
+    found = {group: {name: entry.value for name, entry in registry.plugins(group).items()} for group in registry.GROUPS[:4]}
     found["stubs"] = {stub.name: stub.format for stub in stubs()}
     if a.json:
         say(json.dumps(found, indent=1))

@@ -132,8 +132,8 @@ def _compare_floats(name: str, expected: Array, got: Array, tolerance: Tolerance
     equality = "exact" if bool(same.all()) else "within" if passed else "mismatch"
     worst_row = worst = None
     if not same.all():
-        score = np.where(np.isnan(difference), np.inf, difference) + np.where(inside, 0.0, 1e300)
-        at = np.unravel_index(int(score.argmax()), score.shape)
+        error = np.where(np.isnan(difference), np.inf, difference)
+        at = np.unravel_index(int(np.where(inside, -1.0, error).argmax() if not passed else error.argmax()), error.shape)
         worst_row = int(at[0])
         worst = f"{got[at].item()!r} instead of {expected[at].item()!r}"
     return OutputReport(

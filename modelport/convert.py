@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from types import ModuleType
@@ -16,9 +17,20 @@ from numpy.typing import NDArray
 from . import registry
 from .artifact import Artifact
 from .compare import compare
+from .delegation import Delegated, Wanted, delegate, delegated, fallbacks, reading_for
 from .document import EXACT, Document, Tolerance, Vectors
-from .errors import InputError, Mismatch, Unsupported, UsageError
+from .errors import (
+    ArtifactError,
+    InputError,
+    Mismatch,
+    MissingDependency,
+    Unsupported,
+    UnsupportedAttribute,
+    UnsupportedModel,
+    UsageError,
+)
 from .graph import Graph
+from .ops.base import in_passing
 from .reading import Reading
 from .run import Evaluator
 from .sample import Column, Sample, is_missing
@@ -58,9 +70,9 @@ def convert(
     """Convert a fitted model to "json", "onnx" or "pmml", or to a path whose suffix chooses the format.
 
     sample is what the model is fed (an array, a DataFrame, a dict of columns, a list of records or strings); its rows are not
-    stored unless vectors="sample" (or vectors=<rows of the same kind>). backend is "auto", "graph" (our own readers and
-    writers) or a delegate's name. name and metadata go into the artifact; further options are the format's own (JSON:
-    style; ONNX: target). With a path the file is written atomically.
+    stored unless vectors="sample" (or vectors=<rows of the same kind>). backend is "graph" (our own readers and writers), a
+    delegate's name ("skl2onnx"), or "auto": a delegate only where our reader does not know the model. name and metadata go into
+    the artifact; further options are the format's own (JSON: style; ONNX: target). With a path the file is written atomically.
 
     Raises UnsupportedModel or UnsupportedAttribute for what cannot be exported, Mismatch when the artifact does not answer as
     the model does, InputError for a sample that does not fit.
@@ -75,18 +87,32 @@ def convert(
     format_, path = _target(to)
     if sample is None:
         raise UsageError("A sample of what the model is fed is needed: sample=X.")
-    if backend not in ("auto", "graph"):
-        artifact = _delegate(backend, model, format_, sample, options)
-    else:
-        rows = checked_sample(sample, model)
-        reader = registry.reader_for(model)[1]
-        _check_options(format_, reader, options)
-        reading = reader.read(model, rows, options)
+    rows = checked_sample(sample, model)
+
+    def finish(reading: Reading, by: Delegated | None) -> Artifact:
         if verify:
             _check_number_types(reading, sample, rows)
-        artifact = from_reading(
-            reading, rows, format_, verify=verify, vectors=vectors, name=name, metadata=metadata, options=options
+        return from_reading(
+            reading, rows, format_, verify=verify, vectors=vectors, name=name, metadata=metadata, options=options, by=by
         )
+
+    def through(delegate_name: str, why: str | None = None) -> Artifact:
+        module = delegate(delegate_name, model, format_)
+        reading = reading_for(module, model, rows, options)
+        wanted = Wanted.of(reading.graph, reading.sample or rows)
+        return finish(reading, delegated(delegate_name, model, format_, wanted, options, why))
+
+    if backend not in ("auto", "graph"):
+        artifact = through(backend)
+    else:
+        try:
+            reading = _read(model, rows, format_, options)
+        except UnsupportedModel as refusal:
+            if backend == "graph":
+                raise
+            artifact = _fallen_back(refusal, fallbacks(model, format_), through)
+        else:
+            artifact = finish(reading, None)
     if path is not None:
         artifact.save(path)
     return artifact
@@ -139,13 +165,33 @@ def _check_number_types(reading: Reading, data: Any, sample: Sample) -> None:
             )
 
 
-def _delegate(backend: str, model: Any, format_: str, sample: Any, options: Mapping[str, Any]) -> Artifact:
-    known = ", ".join(["auto", "graph", *sorted(registry.plugins("delegates"))])
-    if backend not in registry.plugins("delegates"):
-        raise UsageError(f"There is no backend {backend!r}; installed are: {known}.")
-    raise Unsupported(f"The backend {backend!r} cannot be verified by this version: use backend='graph'.")
+def _read(model: Any, rows: Sample, format_: str, options: Mapping[str, Any]) -> Reading:
+    reader = registry.reader_for(model)[1]
+    _check_options(format_, reader, options)
+    return reader.read(model, rows, options)  # type: ignore[no-any-return]
 
 
+def _fallen_back(refusal: UnsupportedModel, names: Sequence[str], through: Callable[[str, str], Artifact]) -> Artifact:
+    """The artifact of the first delegate whose file passes; else the reader's refusal, with what came of the delegates."""
+    said, mismatch = str(refusal), None
+    for name in names:
+        try:
+            return through(name, str(refusal))
+        except Mismatch as error:
+            mismatch = error
+            said += f" The delegate {name} was tried: {error}"
+        except (MissingDependency, Unsupported) as error:
+            said += f" The delegate {name} was tried: {error}"
+    if mismatch is not None:
+        raise Mismatch(said, mismatch.report) from refusal
+    if said == str(refusal):
+        raise refusal
+    if isinstance(refusal, UnsupportedAttribute):
+        raise UnsupportedAttribute(said, refusal.attribute) from refusal
+    raise UnsupportedModel(said) from refusal
+
+
+@in_passing()
 def from_reading(
     reading: Reading,
     sample: Sample,
@@ -156,28 +202,34 @@ def from_reading(
     name: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    by: Delegated | None = None,
 ) -> Artifact:
-    """Write a read model in a format, with vectors, and verify it."""
+    """Write a read model in a format, with vectors, and verify it; `by` is the delegate that writes it, if one does."""
     provenance = _provenance(reading.provenance, metadata)
+    if by is not None:
+        provenance["backend"] = by.producer
     _check_names(reading.graph, name)
     graph = reading.graph if name is None else Graph(reading.graph.inputs, reading.graph.steps, reading.graph.outputs, name)
     reading = replace(reading, graph=graph)
     pool, carry, refused = _recorded(reading, sample, vectors)
-    if verify:
+    if verify and by is None:
         _check_refused(Evaluator(graph).run, refused, "The graph read from the model")
         pool = _settle(reading, pool, Evaluator(graph).run, "The graph read from the model")
     module = registry.writer(format_)
     document = Document(graph, _same_tolerance(carry, pool), provenance)
-    data = module.write(document, options or {})
+    write = module.write if by is None else by.write
+    backend = "graph" if by is None else by.name
+    data = write(document, options or {})
     if not verify:
-        return Artifact(format_, data)
-    loaded = module.load(data, None)
-    check_declaration(graph, loaded)
+        return Artifact(format_, data, None, backend)
+    with _answerable(by):
+        loaded = module.load(data, None)
+        check_declaration(graph, loaded)
+        settled = _settle(reading, pool, loaded.run, f"The {format_} artifact")
     _check_refused(loaded.run, refused, f"The {format_} artifact")
-    settled = _settle(reading, pool, loaded.run, f"The {format_} artifact")
     if settled.tolerance != pool.tolerance:
         document = Document(graph, _same_tolerance(carry, settled), provenance)
-        data = module.write(document, options or {})
+        data = write(document, options or {})
         loaded = module.load(data, None)
     if loaded.vectors is None:
         raise Mismatch(f"The {format_} artifact lost its vectors while it was written.")
@@ -188,10 +240,28 @@ def from_reading(
     kinds: dict[str, int] = {}
     for note in settled.rows:
         kinds[note] = kinds.get(note, 0) + 1
-    report = Report(format_, "the model", len(settled), reports, name, None, (), kinds)
+    report = Report(format_, "the model", len(settled), reports, name, None, _notes(reading, by), kinds)
     if not report.passed:
         raise Mismatch(f"The {format_} artifact does not answer as the model does.\n{report}", report)
-    return Artifact(format_, data, report)
+    return Artifact(format_, data, report, backend)
+
+
+@contextmanager
+def _answerable(by: Delegated | None) -> Iterator[None]:
+    """A delegate's file that cannot be loaded or run is no damaged artifact: the delegate cannot write this model."""
+    try:
+        yield
+    except (ArtifactError, Unsupported) as error:
+        if by is None or isinstance(error, MissingDependency):
+            raise
+        raise Unsupported(f"{by.producer} wrote a file that cannot be used: {error}") from error
+
+
+def _notes(reading: Reading, by: Delegated | None) -> tuple[str, ...]:
+    notes = [] if by is None else [by.note]
+    if reading.unread:
+        notes.append("the model was not read into a graph, so its boundaries are not known and no boundary row was tried")
+    return tuple(notes)
 
 
 def _check_refused(run: Run, refused: Vectors, what: str) -> None:
@@ -206,7 +276,7 @@ def _recorded(reading: Reading, sample: Sample, vectors: Any) -> tuple[Vectors, 
         if vectors not in ("synthetic", "sample"):
             raise UsageError(f"vectors={vectors!r} is not known: use 'synthetic', 'sample' or rows of your own.")
         pool, refused = split_pool(reading, sample, own_rows=vectors == "sample")
-        return pool, carried(pool), refused
+        return pool, carried(pool if vectors == "sample" else _synthetic(pool)), refused
     own = _own_rows(vectors, reading.sample or sample)
     reading = replace(reading, sample=own)
     pool, refused = split_pool(reading, own, own_rows=True)
@@ -216,13 +286,21 @@ def _recorded(reading: Reading, sample: Sample, vectors: Any) -> tuple[Vectors, 
     return pool, carried(pool.take(given)), refused
 
 
+def _synthetic(pool: Vectors) -> Vectors:
+    """The rows that are not the sample's: by default an artifact stores none of those."""
+    made = [i for i, note in enumerate(pool.rows) if note != "sample"]
+    if not made:
+        raise InputError("The model answers rows of the sample only, none that are made from it: say vectors='sample'.")
+    return pool if len(made) == len(pool) else pool.take(made)
+
+
 def _same_tolerance(vectors: Vectors, settled: Vectors) -> Vectors:
     return Vectors(vectors.inputs, vectors.outputs, settled.tolerance, vectors.source, vectors.rows)
 
 
 def _own_rows(vectors: Any, sample: Sample) -> Sample:
     """The rows a user wants carried, with the columns of the sample: by name where both have names, else by position."""
-    own = Sample.of(vectors, sample.names if sample.named else None)
+    own = sample.like(vectors)
     if not len(own):
         raise InputError("There are no rows in vectors=: hand over at least one.")
     given = {column.name: column for column in own.columns}
@@ -257,7 +335,10 @@ def _settle(reading: Reading, pool: Vectors, run: Run, what: str) -> Vectors:
     An exact output whose format has no operator of the same bits, and an ill-conditioned sum, get what was measured, ten
     times over. Labels, codes and strings are never tolerated.
     """
-    got = answers(run, pool)
+    try:
+        got = answers(run, pool)
+    except InputError as error:
+        raise Mismatch(f"{what} refuses what the model answers; nothing was written: {error}") from error
     tolerance = dict(pool.tolerance)
     reports = {name: compare(name, expected, got[name], tolerance[name]) for name, expected in pool.outputs.items()}
     shared = {o.name for o in reading.graph.outputs if o.role in ("probability", "score")}
@@ -267,7 +348,7 @@ def _settle(reading: Reading, pool: Vectors, run: Run, what: str) -> Vectors:
         stated = tolerance[name]
         tolerable = report.max_abs is not None and _tolerable(pool.outputs[name], got[name], stated, pool.rows, name in shared)
         if report.max_abs is None or not tolerable:
-            divergence = first_divergence(None, reading, pool)
+            divergence = None if reading.unread else first_divergence(None, reading, pool)
             result = Report("graph", "the model", len(pool), (ConsumerReport(what, tuple(reports.values())),), None, divergence)
             raise Mismatch(f"{what} does not answer as the model does; nothing was written.\n{result}", result)
         needed = _beyond(pool.outputs[name], got[name], stated)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 from typing import Any
 
 from . import registry
+from .delegation import VARIABLE, lacking
 from .errors import ModelportError
 from .stubs import broken_stubs, stubs, toolchain_problem
 from .version import __version__
@@ -23,6 +25,8 @@ PACKAGES = {
     "pyarrow": ("parquet samples", "pip install pyarrow"),
     "onnx": ("writing and checking ONNX", "pip install 'modelport[onnx]'"),
     "onnxruntime": ("running and verifying ONNX", "pip install 'modelport[onnx]'"),
+    "skl2onnx": ("writing ONNX through a delegate", "pip install 'modelport[delegates]'"),
+    "sklearn2pmml": ("writing PMML through a delegate (AGPL-3.0)", "pip install sklearn2pmml, and Java"),
     "pypmml": ("scoring PMML with an independent engine", "pip install 'modelport[pmml]', and Java"),
 }
 
@@ -38,11 +42,23 @@ def diagnose() -> list[dict[str, Any]]:
     for group in ("readers", "writers", "delegates"):
         for name in registry.plugins(group):
             try:
-                registry.load(group, name)
+                module = registry.load(group, name)
             except ModelportError as error:
                 findings.append({"what": f"{name} {group[:-1]}", "ok": False, "says": str(error)})
+                continue
+            if group == "delegates":
+                findings.append({"what": f"{name} delegate", **_delegate(name, module)})
     findings += [{"what": "stubs", "ok": False, "says": problem} for problem in broken_stubs()]
     for stub in stubs():
         problem = toolchain_problem(stub)
         findings.append({"what": f"{stub.name} stub", "ok": problem is None, "says": problem or "its toolchain is here"})
     return findings
+
+
+def _delegate(name: str, module: ModuleType) -> dict[str, Any]:
+    """Whether a delegate can be used here, for which formats, and whether it has to be asked for."""
+    problem = lacking(module)
+    if problem is not None:
+        return {"ok": False, "says": problem}
+    used = f"used when named, or when {VARIABLE} names it" if getattr(module, "OPT_IN", False) else "what 'auto' falls back on"
+    return {"ok": True, "says": f"writes {', '.join(module.FORMATS)}; {used}"}

@@ -177,8 +177,23 @@ def _one_per_row(value: Input, array: Array, name: str) -> Array:
     return _cells(value, array.reshape(len(array)), name)
 
 
+def _filled(inputs: Sequence[Input], X: Any) -> Any:
+    """Lists of strings of different lengths, for one matrix of strings: filled up with missing cells."""
+    value = inputs[0]
+    if len(inputs) > 1 or value.dtype != "str" or value.missing == "error" or value.features is not None or len(value.shape) != 1:
+        return X
+    if not isinstance(X, (list, tuple)) or not all(isinstance(row, (list, tuple, set, frozenset)) for row in X):
+        return X
+    width, longest = value.shape[0], max((len(row) for row in X), default=0)
+    if longest > width:
+        raise InputError(
+            f"A row has {longest} items, but {value.name!r} takes {width} at most: convert with a sample that has such a row."
+        )
+    return [[*row, *([None] * (width - len(row)))] for row in X]
+
+
 def _by_position(inputs: Sequence[Input], X: Any) -> dict[str, Array]:
-    array = as_array(X, "The table")
+    array = as_array(_filled(inputs, X), "The table")
     if array.ndim == 0:
         raise InputError(
             f"{type(X).__name__} is no table of rows: give an array, a DataFrame, a dict of columns or a list of records."

@@ -3,13 +3,18 @@
 A plugin is a module. The group says what it offers:
 
 * `modelport.readers`: the entry point's name is the root module of the framework ("sklearn"). The module has
-  `read(model, sample, options) -> Reading`.
+  `read(model, sample, options) -> Reading`, and may have `sample_of(model, data) -> Sample | None` for models that are fed something
+  else than tables and texts.
 * `modelport.writers`: the name is the format ("json"). The module has `FORMAT`, `SUFFIXES`, `sniff(head) -> bool`,
   `write(document, options) -> bytes` and `load(data, options) -> Loaded`; optionally `CONSUMERS`, a mapping name -> function
   `(data) -> Loaded` of further independent engines that can run such a file, and `OPTIONS`, the names of the options it takes
   (then a misspelt one is refused).
-* `modelport.delegates`: the name is the delegate's ("skl2onnx"). The module has `ROOTS`, `FORMATS` and
-  `convert(model, format, sample, options) -> bytes`.
+* `modelport.delegates`: the name is the delegate's ("skl2onnx"). The module has `ROOTS` (root modules of the models it takes),
+  `FORMATS` and `convert(model, format, wanted, options) -> bytes | Written` (delegation.py); optionally `OPTIONS` as a writer has
+  them, `missing() -> str | None`, a sentence about what is not installed, `OPT_IN = True` where `auto` must not use it unasked,
+  and `ask(model, sample, options) -> Reading`, for models that no reader can ask.
+* `modelport.estimators`: the name is the root module of estimators that live in scikit-learn pipelines ("xgboost"). The module
+  has `TRANSFORMERS` and/or `PREDICTORS`, dicts from class name to a handler as the scikit-learn reader's own.
 * `modelport.stubs`: the module has `FOLDERS`, a list of folders that hold a `stub.json`.
 """
 
@@ -24,11 +29,12 @@ from .errors import MissingDependency, NotFitted, PluginError, UnsupportedModel,
 
 __all__ = ["GROUPS", "plugins", "reader_for", "roots", "writer", "writer_for_path", "writers"]
 
-GROUPS = ("readers", "writers", "delegates", "stubs")
+GROUPS = ("readers", "writers", "estimators", "delegates", "stubs")
 CONTRACTS = {
     "readers": ("read",),
     "writers": ("FORMAT", "SUFFIXES", "sniff", "write", "load"),
     "delegates": ("ROOTS", "FORMATS", "convert"),
+    "estimators": (),
     "stubs": ("FOLDERS",),
 }
 

@@ -161,6 +161,10 @@ class Sample:
             mixed[:, j] = [column.missing if v is None or v != v else v for v in array.tolist()]
         return mixed
 
+    def like(self, data: Any) -> Sample:
+        """Further rows for the same model, read in the same way."""
+        return Sample.of(data, self.names if self.named else None)
+
     def _frame(self, arrays: Sequence[Array]) -> Any:
         import pandas
 
@@ -248,6 +252,8 @@ def _series(pandas: Any, column: Column, values: Array) -> Any:
     kind = getattr(column.original, "kind", "O")
     plain = kind == "O" and type(column.original).__name__ not in ("StringDtype", "CategoricalDtype")
     if column.dtype == "f64":
+        if type(column.original).__name__ == "CategoricalDtype":
+            return _numeric_categories(pandas, column.original.categories, values)
         if not plain or column.original is None:
             return pandas.Series(values)
         return pandas.Series([column.missing if v != v else v for v in values.tolist()], dtype=object)
@@ -261,3 +267,17 @@ def _series(pandas: Any, column: Column, values: Array) -> Any:
 def _categories(dtype: Any, values: Array) -> list[str]:
     known = [str(c) for c in dtype.categories]
     return known + sorted({v for v in values.tolist() if v is not None and v not in known})
+
+
+def _numeric_categories(pandas: Any, categories: Any, values: Array) -> Any:
+    """A pandas column of categories that are numbers; unknown ones come behind the known, as integers where all are."""
+    known = np.asarray(categories, dtype=np.float64)
+    unknown = np.setdiff1d(values[~np.isnan(values)], known)
+    whole = categories.dtype.kind in "iu" and bool(np.all(np.abs(unknown) < 2.0**53)) and bool(np.all(unknown == np.rint(unknown)))
+    index = pandas.Index(np.concatenate([known, unknown]).astype(np.int64 if whole else np.float64))
+    if not unknown.size:
+        index = categories
+    order = np.argsort(np.concatenate([known, unknown]))
+    place = np.searchsorted(np.concatenate([known, unknown])[order], np.where(np.isnan(values), 0, values))
+    codes = np.append(order, -1)[np.minimum(place, len(order))]
+    return pandas.Series(pandas.Categorical.from_codes(np.where(np.isnan(values), -1, codes), categories=index))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from .graph import FLOATS, Graph, Input, Step
 from .ops import OPS
 from .run import Evaluator
 from .sample import Sample
+from .texts import SPECIAL, TextPool, term_columns, text_columns
 
 __all__ = ["Rows", "cancelling", "carried", "choose_rows", "default_tolerance", "record", "scale_of", "without_ties"]
 
@@ -26,6 +27,8 @@ MAX_BYTES = 256 * 1024
 UNKNOWN = "~ unseen ~"
 #: kinds of rows that lie far outside the sample
 EXTREME = ("extreme", "large", "large negative", "small")
+#: functions that lose the digits of a large argument
+PERIODIC = ("sin", "cos", "tan")
 
 
 @dataclass
@@ -52,12 +55,13 @@ class Rows:
 # --- choosing -----------------------------------------------------------------------------------------------------------------
 
 
-def choose_rows(graph: Graph, sample: Sample, *, seed: int = 0, plain: int = 64, boundary: int = 96) -> Rows:
+def choose_rows(graph: Graph, sample: Sample, *, seed: int = 0, plain: int = 64, boundary: int = 96, between: int = 0) -> Rows:
     """Synthetic rows: a quantile grid, random plain rows, extremes, missing cells, every category and an unknown one, and rows
     at, just below and just above boundaries of the graph.
 
-    plain and boundary bound the number of random rows and of boundaries. The sample's rows themselves are never used; only
-    each column's own distribution is.
+    plain and boundary bound the number of random rows and of boundaries; between is a number of random rows that lie off the
+    sample's own values, where those are few and rows of them tie. The sample's rows themselves are never used; only
+    each column's own distribution is, and of texts the words that the model knows or several rows share (`texts`).
     """
     rng = np.random.default_rng(seed)
     feeds = sample.feeds()
@@ -67,9 +71,12 @@ def choose_rows(graph: Graph, sample: Sample, *, seed: int = 0, plain: int = 64,
         rows.add("grid", columns.at_quantile(q))
     for _ in range(plain):
         rows.add("plain", columns.random())
+    for _ in range(between):
+        rows.add("between", columns.between())
     _add_extremes(rows, columns)
     _add_missing(rows, columns, graph)
     _add_categories(rows, columns, graph)
+    _add_texts(rows, columns, graph)
     _add_boundaries(rows, columns, graph, rng, boundary)
     return rows
 
@@ -80,10 +87,13 @@ class _Columns:
     def __init__(self, graph: Graph, feeds: Mapping[str, Array], rng: np.random.Generator) -> None:
         self.inputs = {v.name: v for v in graph.inputs}
         self.rng = rng
-        self.pools: dict[str, list[_Pool]] = {}
+        self.pools: dict[str, list[_Pool | TextPool]] = {}
         for name in self.inputs:
             matrix = feeds[name].reshape(len(feeds[name]), -1)
             self.pools[name] = [_Pool.of(matrix[:, j]) for j in range(matrix.shape[1])]
+        self.texts = text_columns(graph, feeds, rng)
+        for (name, j), pool in self.texts.items():
+            self.pools[name][j] = pool
 
     def random(self) -> Feeds:
         return {name: self._row(value, self.rng.random) for name, value in self.inputs.items()}
@@ -91,8 +101,13 @@ class _Columns:
     def at_quantile(self, q: float) -> Feeds:
         return {name: self._row(value, lambda: q) for name, value in self.inputs.items()}
 
-    def _row(self, value: Input, quantile: Callable[[], float]) -> Array:
-        cells = [pool.draw(quantile()) for pool in self.pools[value.name]]
+    def between(self) -> Feeds:
+        """A random row whose numbers lie anywhere between the column's distinct values."""
+        spread = {name: [p.spread() if isinstance(p, _Pool) else p for p in pools] for name, pools in self.pools.items()}
+        return {name: self._row(value, self.rng.random, spread[name]) for name, value in self.inputs.items()}
+
+    def _row(self, value: Input, quantile: Callable[[], float], pools: Sequence[_Pool | TextPool] | None = None) -> Array:
+        cells = [pool.draw(quantile()) for pool in pools or self.pools[value.name]]
         row = np.empty(len(cells), dtype=object if value.dtype == "str" else np.float64)
         row[:] = cells
         return row.reshape(value.shape)
@@ -111,6 +126,10 @@ class _Pool:
             return cls(np.array(sorted({v for v in column.tolist() if v is not None}), dtype=object), False)
         values = np.sort(column[np.isfinite(column)])
         return cls(values, bool(np.all(values == np.trunc(values))))
+
+    def spread(self) -> _Pool:
+        """The distinct values, between which any number may be drawn."""
+        return self if self.values.dtype == object else _Pool(np.unique(self.values), False)
 
     def draw(self, q: float) -> Any:
         """The value at quantile q, between two neighbours by linear interpolation; whole numbers stay whole."""
@@ -169,6 +188,12 @@ def _add_categories(rows: Rows, columns: _Columns, graph: Graph) -> None:
         unknown: list[Any] = [UNKNOWN, ""] if value.dtype == "str" else [_unseen(keys), 0.5, -1.0]
         for cell in unknown:
             rows.add("unknown category", _put(columns.random(), value, j, cell))
+
+
+def _add_texts(rows: Rows, columns: _Columns, graph: Graph) -> None:
+    for name, j in [*columns.texts, *term_columns(graph)]:
+        for text in SPECIAL:
+            rows.add("text", _put(columns.random(), columns.inputs[name], j, text))
 
 
 def _unseen(keys: list[Any]) -> float:
@@ -265,18 +290,27 @@ def record(
     return outputs, index
 
 
-def default_tolerance(graph: Graph, expected: Mapping[str, Array], notes: Sequence[str]) -> dict[str, Tolerance]:
-    """Per output: exact when every step it comes from is exact, else 1e-12 (f32: 1e-6) relative to the output's scale."""
+def default_tolerance(
+    graph: Graph, expected: Mapping[str, Array], notes: Sequence[str], unread: bool = False, approximate: Collection[str] = ()
+) -> dict[str, Tolerance]:
+    """Per output: exact when every step it comes from is exact, else 1e-12 (1e-6 where f32 is involved) relative to its scale.
+
+    Of an unread model no step is known, so no number of it counts as exact, nor do the values named in approximate.
+    """
     exact: dict[str, bool] = {v.name: True for v in graph.inputs}
+    unit: dict[str, float] = {v.name: 1e-12 for v in graph.inputs}
     for step in graph.steps:
-        exact[step.output] = OPS[step.op].exact(step.attributes) and all(exact[name] for name in step.inputs)
+        known = not unread and step.output not in approximate and OPS[step.op].exact(step.attributes)
+        exact[step.output] = known and all(exact[name] for name in step.inputs)
+        rounded = 1e-12 if known or graph.types[step.output].dtype != "f32" else 1e-6
+        unit[step.output] = max([rounded, *(unit[name] for name in step.inputs)])
     result = {}
     for output in graph.outputs:
         if output.dtype not in FLOATS or exact[output.source]:
             result[output.name] = EXACT
             continue
-        unit = 1e-12 if output.dtype == "f64" else 1e-6
-        result[output.name] = Tolerance(atol=float(f"{unit * scale_of(expected[output.name], notes):.3g}"), rtol=unit)
+        share = unit[output.source] if output.dtype == "f64" else 1e-6
+        result[output.name] = Tolerance(atol=float(f"{share * scale_of(expected[output.name], notes):.3g}"), rtol=share)
     return result
 
 
@@ -296,11 +330,15 @@ def without_ties(graph: Graph, outputs: Mapping[str, Array], tolerance: Mapping[
     """
     n = len(next(iter(outputs.values())))
     keep = np.ones(n, dtype=bool)
-    if not any(o.role in ("prediction", "anomaly") for o in graph.outputs):
+    if not any(o.role in ("prediction", "anomaly", "cluster") for o in graph.outputs):
         return keep
-    for output in graph.outputs:
+    scores = [o for o in graph.outputs if o.dtype in FLOATS and o.role in ("probability", "score")]
+    labels = [o for o in graph.outputs if o.role == "prediction" and graph.types[o.source].width > 1]
+    if labels and len(scores) == 1:  # one score per label: the labels do not compete
+        return keep
+    for output in scores:
         limit = tolerance[output.name]
-        if output.dtype not in FLOATS or limit.exact or output.role not in ("probability", "score"):
+        if limit.exact:
             continue
         values = np.asarray(outputs[output.name], dtype=np.float64).reshape(n, -1)
         margin = 1e3 * limit.atol
@@ -313,14 +351,15 @@ def without_ties(graph: Graph, outputs: Mapping[str, Array], tolerance: Mapping[
 
 
 def cancelling(graph: Graph, feeds: Mapping[str, Array], notes: Sequence[str]) -> Array:
-    """Extreme rows of which a `linear` step keeps fewer than twelve digits: |sum w x| below 1e-4 of sum |w x|.
+    """Extreme rows of which a step keeps fewer than twelve digits: a `linear` with |sum w x| below 1e-4 of sum |w x|, or a sine
+    or cosine of an angle beyond 1e3.
 
     Far outside the sample large terms may cancel, and then the order of a sum decides the digits that are left, in the original
     too. Ordinary rows are never left out for this.
     """
     found = np.array([note in EXTREME for note in notes], dtype=bool)
     rows = np.flatnonzero(found)
-    steps = [step for step in graph.steps if step.op == "linear"]
+    steps = [step for step in graph.steps if step.op == "linear" or step.attributes.get("fn") in PERIODIC]
     if not steps or not rows.size:
         return np.zeros(len(notes), dtype=bool)
     evaluator = Evaluator(graph)
@@ -336,6 +375,8 @@ def cancelling(graph: Graph, feeds: Mapping[str, Array], notes: Sequence[str]) -
 
 def _cancels(step: Step, values: Mapping[str, Array]) -> bool:
     x = np.abs(values[step.inputs[0]].reshape(1, -1).astype(np.float64))
+    if step.op != "linear":
+        return bool((x > 1e3).any())
     with np.errstate(all="ignore"):
         terms = x @ np.abs(step.attributes["weight"].astype(np.float64)).T
         result = np.abs(values[step.output].astype(np.float64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,18 @@ from . import registry
 from .artifact import Artifact
 from .compare import OutputReport, compare
 from .document import EXACT, Loaded, Tolerance, Vectors
-from .errors import ArtifactError, InputError, Mismatch, ModelportError, UsageError
+from .doubts import in_doubt
+from .errors import (
+    ArtifactError,
+    InputError,
+    Mismatch,
+    MissingDependency,
+    ModelportError,
+    NotFitted,
+    PluginError,
+    UnsupportedModel,
+    UsageError,
+)
 from .graph import Graph
 from .reading import Reading
 from .run import Evaluator
@@ -27,6 +39,8 @@ __all__ = ["ConsumerReport", "Divergence", "Report", "build_pool", "first_diverg
 #: Where the order of floating-point operations cannot be kept, an answer may lie this far from the original's, relative to
 #: the output's scale, before it is refused; what was measured is what the artifact states, ten times over.
 WIDEST = 1e-9
+#: so many plain rows at least are drawn for a model that was not read
+PLAIN_UNREAD = 512
 
 Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -145,26 +159,34 @@ def split_pool(
 ) -> tuple[Vectors, Vectors]:
     """Many rows with the original's answers: boundary rows, and synthetic plain rows or (own_rows) the sample's.
 
-    Rows whose label hangs on less than the tolerance are left out, and extreme rows that cancel. Second: the rows the original
-    refuses, without outputs.
+    An unread model has no boundaries that could be known: it answers both kinds of plain rows, and more of them. Rows whose label
+    hangs on less than the tolerance are left out, rows in doubt (doubts.py; when that is every other row, rows between the
+    sample's values are added), and extreme rows that cancel. Second: the rows the original refuses, without outputs.
     """
     sample = reading.sample or sample
+    plain = max(plain, PLAIN_UNREAD) if reading.unread else plain
     chosen = choose_rows(reading.graph, sample, seed=seed, plain=plain, boundary=boundary)
+    if reading.doubts and in_doubt(reading.graph, reading.doubts, chosen.feeds()).mean() > 0.5:
+        chosen = choose_rows(reading.graph, sample, seed=seed, plain=plain, boundary=boundary, between=plain)
     feeds, notes = chosen.feeds(), list(chosen.notes)
-    if own_rows:
+    if own_rows or reading.unread:
         given = {k: v[:512] for k, v in sample.feeds().items()}
-        keep = [i for i, note in enumerate(notes) if note != "plain"]
+        keep = [i for i, note in enumerate(notes) if note != "plain" or reading.unread]
         feeds = {k: np.concatenate([given[k], v[keep]]) for k, v in feeds.items()}
         notes = ["sample"] * len(next(iter(given.values()))) + [notes[i] for i in keep]
     outputs, index = record(reading.answer, feeds)
     refused = Vectors(feeds, {}, {}, "synthetic", tuple(notes)).take(np.setdiff1d(np.arange(len(notes)), index))
     feeds = {k: v[index] for k, v in feeds.items()}
     notes = [notes[i] for i in index]
-    tolerance = {**default_tolerance(reading.graph, outputs, notes), **reading.tolerance}
+    tolerance = {**default_tolerance(reading.graph, outputs, notes, reading.unread, reading.approximate), **reading.tolerance}
     pool = Vectors(feeds, outputs, tolerance, "sample" if own_rows else "synthetic", tuple(notes))
     keep_rows = without_ties(reading.graph, outputs, tolerance) & ~cancelling(reading.graph, feeds, notes)
+    keep_rows &= ~in_doubt(reading.graph, reading.doubts, feeds)
     if not keep_rows.any():
-        raise InputError("Every row of the sample is a tie between two classes: hand over rows the model can tell apart.")
+        raise InputError(
+            "Every row of the sample is a tie, between two classes or two neighbours that lie equally far: "
+            "hand over rows the model can tell apart."
+        )
     return pool.take(np.flatnonzero(keep_rows)), refused
 
 
@@ -186,8 +208,25 @@ def answered_anyway(run: Run, refused: Vectors, most: int = 24) -> str | None:
     return None
 
 
+def read_or_ask(model: Any, rows: Sample, options: Mapping[str, Any] | None = None) -> Reading:
+    """The reading of a model; without a graph where its reader does not know it, but can ask it."""
+    reader = registry.reader_for(model)[1]
+    try:
+        return reader.read(model, rows, options)  # type: ignore[no-any-return]
+    except UnsupportedModel:
+        if not hasattr(reader, "ask"):
+            raise
+        return reader.ask(model, rows, options)  # type: ignore[no-any-return]
+
+
 def checked_sample(sample: Any, model: Any) -> Sample:
-    """A user's sample, read; InputError when it has no rows."""
+    """A user's sample, read - by the model's reader where it knows what else than a table the model is fed; InputError when it
+    has no rows."""
+    with contextlib.suppress(MissingDependency, NotFitted, PluginError, UnsupportedModel):
+        take = getattr(registry.reader_for(model)[1], "sample_of", None)
+        rows = take(model, sample) if take is not None else None
+        if rows is not None and len(rows):
+            return rows  # type: ignore[no-any-return]
     rows = Sample.of(sample, getattr(model, "feature_names_in_", None))
     if not len(rows):
         raise InputError("The sample has no rows: hand over at least a few.")
@@ -307,7 +346,7 @@ def verify(
     reading: Reading | None = None
     if model is not None and vectors != "carried":
         rows = checked_sample(sample, model)
-        reading = registry.reader_for(model)[1].read(model, rows, None)
+        reading = read_or_ask(model, rows)
         check_declaration(reading.graph, loaded)
         pool, refused = split_pool(reading, rows, seed=seed, plain=256, boundary=256, own_rows=True)
         pool, source = _with_tolerance(pool, loaded), "the model"
@@ -323,7 +362,7 @@ def verify(
     reports += [_other_consumer(each, opened, pool) for each in names]
     divergence = None
     if reading is not None:
-        if not reports[0].passed and reports[0].problem is None:
+        if not reports[0].passed and reports[0].problem is None and not reading.unread:
             divergence = first_divergence(loaded.graph, reading, pool)
         problem = answered_anyway(loaded.run, refused)
         if problem is not None:

@@ -60,3 +60,11 @@ def test_ulps_count_across_zero() -> None:
 
 def test_tolerance_is_never_applied_to_integers() -> None:
     assert not compare("n", np.array([5]), np.array([6]), Tolerance(10.0, 1.0)).passed
+
+
+def test_the_worst_row_is_the_one_with_the_largest_error() -> None:
+    expected, got = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.25, 3.5, 4.0])
+    assert compare("y", expected, got, Tolerance()).worst_row == 2
+    within = compare("y", expected, got, Tolerance(atol=1.0))
+    assert (within.passed, within.worst_row) == (True, 2)
+    assert compare("y", np.array([1e6, 1.0]), np.array([1e6 + 1, 1.5]), Tolerance(rtol=1e-5)).worst_row == 1  # the other is inside

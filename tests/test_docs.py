@@ -79,6 +79,8 @@ def test_what_a_page_shows_runs(page: Path, folder: Path, need_module, need_prog
     shown = "\n".join(text for *_, text in blocks)
     if "onnx" in shown:
         need_module("onnxruntime", "onnxruntime")
+    if 'backend="skl2onnx"' in shown:
+        need_module("skl2onnx", "skl2onnx")
     for consumer, program in (("javascript", "node"), ("java", "java"), ("c", "cc")):
         if f"--with {consumer}\n" in f"{shown}\n" or f'with_="{consumer}"' in shown:
             need_program(consumer, program)

@@ -106,6 +106,89 @@ print(json.dumps(results))
     assert (tmp_path / "house.toytable").read_text(encoding="utf-8").startswith("toytable,1\ninput,X,2\n")
 
 
+PIPELINE = """
+import json, modelport, numpy as np
+from sklearn.datasets import load_iris
+from sklearn.ensemble import VotingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from toyframework.estimators import Winsorizer
+X, y = load_iris(return_X_y=True)
+inner = make_pipeline(Winsorizer(0.1, 0.9), LogisticRegression(max_iter=500))
+model = make_pipeline(Winsorizer(), VotingClassifier([("inner", inner)])).fit(X, y)
+"""
+
+
+def test_a_foreign_transformer_is_read_inside_scikit_learn_models(toy: Path, tmp_path: Path) -> None:
+    code = f"""{PIPELINE}
+artifact = modelport.convert(model, "json", sample=X)
+ops = [step["op"] for step in modelport.inspect(artifact)["steps"]]
+same = (modelport.load(artifact).predict(X * 1.3)["label"] == model.predict(X * 1.3)).all()
+print(json.dumps([artifact.report.passed, ops.count("clip"), bool(same)]))
+"""
+    assert json.loads(python(code, tmp_path, toy)) == [True, 2, True]
+
+
+def test_without_its_handler_a_foreign_transformer_is_refused(toy: Path, tmp_path: Path) -> None:
+    (tmp_path / "framework").mkdir()
+    shutil.copytree(toy / "toyframework", tmp_path / "framework" / "toyframework")
+    code = f"""{PIPELINE}
+try:
+    modelport.convert(model, "json", sample=X)
+except modelport.ModelportError as error:
+    print(type(error).__name__, error)
+"""
+    said = python(code, tmp_path, tmp_path / "framework")
+    assert said.startswith("UnsupportedModel No transformer handler knows toyframework.estimators.Winsorizer")
+
+
+def test_an_attribute_the_handler_does_not_know_is_refused(toy: Path, tmp_path: Path) -> None:
+    code = f"""{PIPELINE}
+model[0].offset_ = 1.0
+try:
+    modelport.convert(model, "json", sample=X)
+except modelport.ModelportError as error:
+    print(type(error).__name__, error.attribute)
+"""
+    assert python(code, tmp_path, toy) == "UnsupportedAttribute offset_\n"
+
+
+def test_a_class_of_ones_own_needs_no_package(tmp_path: Path) -> None:
+    code = """
+import modelport, modelport_sklearn
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+class Reverse(TransformerMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+    def transform(self, X):
+        return X[:, ::-1]
+
+@modelport_sklearn.transforms(Reverse)
+def reverse(ledger, builder, table):
+    return table.select(range(len(table) - 1, -1, -1))
+
+X = np.array([[1.0, 2.0, 4.0], [3.0, 5.0, 4.5], [7.0, 1.0, 0.5]])
+model = make_pipeline(StandardScaler(), Reverse()).fit(X)
+artifact = modelport.convert(model, "json", sample=X)
+print(artifact.report.passed, (modelport.load(artifact).predict(X)["transformed"] == model.transform(X)).all())
+
+class Wrong(Reverse):
+    def transform(self, X):
+        return X + 1e-9
+
+try:
+    modelport.convert(make_pipeline(StandardScaler(), Wrong()).fit(X), "json", sample=X)
+except modelport.ModelportError as error:
+    print(type(error).__name__, "overrides Reverse.transform" in str(error))
+"""
+    assert python(code, tmp_path) == "True True\nUnsupportedModel True\n"
+
+
 def test_the_command_line_knows_them(saved: Path, toy: Path) -> None:
     arguments = ["convert", "house.pkl", "--sample", "rows.csv", "--trust", "--to", "json", "--to", "toytable"]
     done = modelport(arguments, saved, toy)

@@ -197,3 +197,25 @@ def test_extreme_rows_that_cancel_are_left_out_and_others_stay() -> None:
     )
     feeds = {"x": np.array([[1e6, 1e6], [1e30, 1.0], [2.0, 2.0]])}
     assert cancelling(graph, feeds, ["large", "extreme", "plain"]).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("fn", ["sin", "cos", "tan"])
+def test_extreme_rows_whose_angle_has_lost_its_digits_are_left_out(fn: str) -> None:
+    graph = Graph(
+        [Input("x", "f64", (2,))],
+        [Step("unary", ("x",), "y", {"fn": fn})],
+        [Output("transformed", "y", "f64", "transform")],
+    )
+    feeds = {"x": np.array([[1e6, 0.0], [1e-30, 0.0], [1e6, 1.0]])}
+    assert cancelling(graph, feeds, ["large", "small", "plain"]).tolist() == [True, False, False]
+
+
+def test_rows_between_two_clusters_are_left_out() -> None:
+    graph = Graph(
+        [Input("x", "f64", (2,))],
+        [Step("softmax", ("x",), "p", {}), Step("reduce", ("x",), "c", {"fn": "argmax"})],
+        [Output("cluster", "c", "i64", "cluster"), Output("probability", "p", "f64", "probability")],
+    )
+    outputs = {"cluster": np.array([0, 1]), "probability": np.array([[0.5, 0.5 - 1e-16], [0.4, 0.6]])}
+    tolerance = {"cluster": EXACT, "probability": Tolerance(1e-12, 1e-12)}
+    assert without_ties(graph, outputs, tolerance).tolist() == [False, True]

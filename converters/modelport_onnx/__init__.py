@@ -6,13 +6,13 @@ function needs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelport.document import Document, Loaded
 
-__all__ = ["CONSUMERS", "FORMAT", "OPTIONS", "SUFFIXES", "describe", "load", "sniff", "write"]
+__all__ = ["CONSUMERS", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "describe", "load", "sniff", "write"]
 
 FORMAT = "onnx"
 SUFFIXES = (".onnx",)
@@ -39,6 +39,19 @@ def write(document: Document, options: Mapping[str, Any] | None = None) -> bytes
     from .writer import write as write_model
 
     return write_model(document, options or {})
+
+
+def adopt(
+    data: bytes, document: Document, fields: Mapping[str, Sequence[str]], options: Mapping[str, Any] | None = None
+) -> bytes:
+    """Somebody else's ONNX model with the document's declaration, vectors and provenance; its graph stays as it is.
+
+    fields maps outputs to their names in the model, where they are others; what is not declared is no output any more. Raises
+    Unsupported for a model that does not take and give what the document declares, as plain tensors.
+    """
+    from .adopting import adopt_model
+
+    return adopt_model(data, document, fields, options or {})
 
 
 def load(data: bytes, options: Mapping[str, Any] | None = None) -> Loaded:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -285,10 +286,15 @@ class Builder:
         self._nodes.append(wire.node("Identity", [value.name], [name], self.unique(f"{name}/Identity"), "", {}))
         return replace(value, name=name)
 
-    def body(self, inputs: Sequence[tuple[str, str, Shape]], make: Callable[[list[Value]], Sequence[Value]]) -> wire.Graph:
+    def body(
+        self,
+        inputs: Sequence[tuple[str, str, Shape]],
+        make: Callable[[list[Value]], Sequence[Value]],
+        shapes: Sequence[Shape] = (),
+    ) -> wire.Graph:
         """A subgraph for Scan and Loop: inputs are (hint, dtype, whole shape); `make` gives its outputs from them.
 
-        Constants made inside live in the outer graph.
+        Constants made inside live in the outer graph. `shapes` are those of the outputs, where the runtime could not infer them.
         """
         outer, self._nodes = self._nodes, []
         values = [Value(self, self.unique(f"{self.scope}/{hint}"), dtype) for hint, dtype, _ in inputs]
@@ -298,8 +304,21 @@ class Builder:
             self.unique(f"{self.scope}/body"),
             nodes,
             [wire.value_info(v.name, v.dtype, shape) for v, (_, _, shape) in zip(values, inputs, strict=True)],
-            [wire.value_info(r.name, r.dtype, None) for r in results],
+            [wire.value_info(r.name, r.dtype, shape) for r, shape in zip_longest(results, shapes)],
         )
+
+    def scan(self, state: Sequence[tuple[Value, int]], tables: Sequence[Array], step: Callable[..., Sequence[Value]]) -> list[Value]:
+        """step(*state, *entries) -> next state, for the entries of tables [k, ...] in ascending order.
+
+        The state are values [N, width] with their widths.
+        """
+        constants = [self.constant(np.ascontiguousarray(table)) for table in tables]
+        shapes: list[Shape] = [[BATCH, width] for _, width in state]
+        inputs = [("state", value.dtype, shape) for (value, _), shape in zip(state, shapes, strict=True)]
+        inputs += [("entry", c.dtype, list(table.shape[1:])) for c, table in zip(constants, tables, strict=True)]
+        graph = self.body(inputs, lambda values: step(*values), shapes)
+        values, dtypes = [value for value, _ in state], [value.dtype for value, _ in state]
+        return self.ops("Scan", *values, *constants, dtypes=dtypes, body=graph, num_scan_inputs=len(constants))
 
     # --- pieces that several translations share -------------------------------------------------------------------------------
 

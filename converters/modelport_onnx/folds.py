@@ -14,15 +14,19 @@ __all__ = ["fold"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def fold(x: Value, tables: Sequence[Array], width: int, start: float, step: Callable[..., Value]) -> Value:
+def fold(
+    x: Value, tables: Sequence[Array], width: int, start: float, step: Callable[..., Value], beside: Value | None = None
+) -> Value:
     """[N, width]: begins at `start`, then takes step(total, x_j [N, 1], table_j [width] of each table) over ascending j.
 
-    x is [N, i] in f64, every table [i, width]. It is one Scan over the columns.
+    x is [N, i] in f64, every table [i, width]; the column of `beside` [N, i], where there is one, follows that of x. It is one
+    Scan over the columns.
     """
     b = x.builder
-    columns = x.transpose(1, 0).unsqueeze(2)  # [i, N, 1]
+    columns = [value.transpose(1, 0).unsqueeze(2) for value in (x, beside) if value is not None]  # [i, N, 1]
     constants = [b.constant(np.ascontiguousarray(table, dtype=np.float64)) for table in tables]
-    inputs = [("total", "f64", None), ("column", "f64", None), *((f"table{k}", "f64", None) for k in range(len(tables)))]
-    graph = b.body(inputs, lambda values: [step(*values)])
+    names = [*("column", "beside")[: len(columns)], *(f"table{k}" for k in range(len(tables)))]
+    graph = b.body([("total", "f64", None), *((name, "f64", None) for name in names)], lambda values: [step(*values)])
     b.widens(4 * width)
-    return b.op("Scan", b.filled(width, start), columns, *constants, dtype="f64", body=graph, num_scan_inputs=1 + len(tables))
+    scanned = [*columns, *constants]
+    return b.op("Scan", b.filled(width, start), *scanned, dtype="f64", body=graph, num_scan_inputs=len(scanned))

@@ -13,7 +13,7 @@ from modelport.errors import Unsupported
 from modelport.graph import DTYPES, FLOATS, Graph, Input, ValueType
 from modelport.version import __version__
 
-from . import arithmetic, columns, distances, metadata, scores, targets, trees, wire
+from . import arithmetic, coding, columns, distances, factors, metadata, scores, targets, trees, wire
 from .builder import BATCH, NULL, Builder, Value
 
 __all__ = ["RULES", "write"]
@@ -25,6 +25,8 @@ RULES: Mapping[str, Rule] = {
     **arithmetic.RULES,
     **scores.RULES,
     **distances.RULES,
+    **factors.RULES,
+    **coding.RULES,
     "tree_ensemble": trees.tree_ensemble,
 }
 LARGEST = (1 << 31) - 1

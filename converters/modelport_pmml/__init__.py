@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelport.document import Document, Loaded
 
-__all__ = ["CONSUMERS", "FORMAT", "OPTIONS", "SUFFIXES", "load", "sniff", "write"]
+__all__ = ["CONSUMERS", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "load", "sniff", "write"]
 
 FORMAT = "pmml"
 SUFFIXES = (".pmml",)
@@ -26,6 +26,19 @@ def write(document: Document, options: Mapping[str, Any] | None = None) -> bytes
     from .writer import write_document
 
     return write_document(document, options)
+
+
+def adopt(
+    data: bytes, document: Document, fields: Mapping[str, Sequence[str]], options: Mapping[str, Any] | None = None
+) -> bytes:
+    """Somebody else's PMML file with the document's declaration, vectors and provenance; its model stays as it is.
+
+    fields maps outputs to OutputFields where neither the predicted value nor the probability of a class is meant. Raises
+    Unsupported for a file that does not take and give what the document declares.
+    """
+    from .adopting import adopt_document
+
+    return adopt_document(data, document, fields)
 
 
 def load(data: bytes, options: Mapping[str, Any] | None = None) -> Loaded:

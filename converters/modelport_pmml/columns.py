@@ -275,14 +275,34 @@ def take(c: Compiler, step: Step, j: int) -> Expression:
         raise no_form(step, "it makes values missing")
     if _chooses(index):
         return _chosen(c, index, entries)
-    if not _bounded(c, step.inputs[0], j if table.ndim == 1 else 0, len(entries), 0):
+    column = j if table.ndim == 1 else 0
+    span = _span(c, step.inputs[0], column)
+    low, high = span or (0, len(entries) - 1)
+    inside = _bounded(c, step.inputs[0], column, len(entries), 0) if span is None else 0 <= low and high < len(entries)
+    if not inside:
         raise no_form(step, "its indices come from the data, and PMML would not refuse one outside the table")
     if table.dtype == np.bool_:
         hits = c.make.table(index, [(float(i), float(v)) for i, v in enumerate(entries)], None, None, "double", True)
         return c.make.compare("equal", hits, c.make.constant(1.0))
     type_ = "string" if table.dtype == object else "double"
-    rows = [(float(i), v if type_ == "string" else exact(v)) for i, v in enumerate(entries)]
+    rows = [(float(i), v if type_ == "string" else exact(v)) for i, v in enumerate(entries) if low <= i <= high]
     return c.make.table(index, rows, None, None, type_, True)
+
+
+def _span(c: Compiler, value: str, j: int) -> tuple[int, int] | None:
+    """The lowest and highest code that a column of bins can hold, also moved by a whole number."""
+    step, j = _origin(c, value, j)
+    if step is None:
+        return None
+    a = step.attributes
+    if step.op == "bucketize":
+        return 0, int(a["sizes"][j])
+    if step.op == "scale" and set(a) <= {"dtype", "add"} and a["dtype"] == "f64":
+        inner = c.producers.get(step.inputs[0])
+        shift = float(a["add"][j] if len(a["add"]) > 1 else a["add"][0])
+        span = _span(c, inner.inputs[0], j) if inner is not None and inner.op == "cast" else None
+        return None if span is None or shift != int(shift) else (span[0] + int(shift), span[1] + int(shift))
+    return None
 
 
 def _chooses(index: Expression) -> bool:

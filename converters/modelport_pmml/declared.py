@@ -94,7 +94,8 @@ def _check_against(carried: Carried, root: Element) -> None:
                     f"The declaration says input {value.name!r} is field {name!r}, which the model does not read."
                 )
             known = DATA_TYPES.get(dictionary[name].get("dataType", ""))
-            if known != ("f64" if value.dtype == "i64" else value.dtype):
+            widened = known == "f32" and value.dtype == "f64"  # a float field rounds the doubles it is given
+            if known != ("f64" if value.dtype == "i64" else value.dtype) and not widened:
                 raise ArtifactError(f"The declaration says input {value.name!r} is {value.dtype}, but field {name!r} is {known}.")
             refuses = active[name].get("missingValueTreatment") == "returnInvalid"
             if value.missing == "error" and not refuses and value.dtype in ("f64", "f32", "str"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -124,8 +125,19 @@ def _define_inputs(b: Builder, scope: Scope, carried: Carried, dictionary: Mappi
         if value.dtype in ("f32", "i64"):
             name = b.add("cast", name, hint=f"{name}_f64", to="f64")
         vector = Vector(name, value.type.width, kind, value.missing != "error")
-        for j, field in enumerate(carried.fields.inputs[value.name]):
-            scope.define(field, _treated(b, Column(vector, j), dictionary[field], treatments[field]))
+        fields = carried.fields.inputs[value.name]
+        rounded = vector
+        if value.dtype == "f64" and any(dictionary[f].get("dataType") == "float" for f in fields):
+            rounded = replace(vector, value=_through_f32(b, name))
+        for j, field in enumerate(fields):
+            single = dictionary[field].get("dataType") == "float"
+            column = _treated(b, Column(rounded if single else vector, j), dictionary[field], treatments[field])
+            scope.define(field, replace(column, vector=replace(column.vector, single=single)))
+
+
+def _through_f32(b: Builder, name: str) -> str:
+    """The doubles of a value, rounded as a field of dataType float rounds what it is given."""
+    return b.add("cast", b.add("cast", name, hint=f"{name}_f32", to="f32"), hint=f"{name}_float", to="f64")
 
 
 def _treated(b: Builder, column: Column, data: Element, mining: Element) -> Column:

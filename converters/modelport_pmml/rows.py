@@ -175,53 +175,6 @@ def _coupling(c: Compiler, step: Step, row: list[Expression], j: int) -> Express
     return c.in_dtype(step, p if j == 0 else make.apply("-", make.constant(1.0), p))
 
 
-# --- distances and kernels ----------------------------------------------------------------------------------------------------
-
-
-@columns("pairwise")
-def pairwise(c: Compiler, step: Step, j: int) -> Expression:
-    """Distance or kernel between the row and point j."""
-    make, a = c.make, step.attributes
-    row, point, metric = _row(c, step), a["points"][j].astype(float), a["metric"]
-    pairs = list(zip(row, point.tolist(), strict=True))
-    gamma = make.constant(float(a["gamma"]))
-    if metric in ("dot", "poly", "sigmoid", "cosine"):
-        dot = make.total([make.apply("*", x, make.constant(p)) for x, p in pairs])
-        if metric == "dot":
-            return c.in_dtype(step, dot)
-        if metric == "cosine":
-            return c.in_dtype(step, _cosine(c, step, row, dot, float(np.sqrt(np.square(point).sum()))))
-        inner = make.apply("+", make.apply("*", gamma, dot), make.constant(float(a["coef0"])))
-        return c.in_dtype(
-            step,
-            make.apply("tanh", inner) if metric == "sigmoid" else make.apply("pow", inner, make.constant(float(a["degree"]))),
-        )
-    gaps = [make.apply("-", x, make.constant(p)) for x, p in pairs]
-    if metric in ("sqeuclidean", "euclidean", "rbf"):
-        total = make.total([make.apply("*", g, g) for g in gaps])
-    elif metric == "minkowski":
-        total = make.total([make.apply("pow", make.apply("abs", g), make.constant(float(a["p"]))) for g in gaps])
-        return c.in_dtype(step, make.apply("pow", total, make.constant(1.0 / float(a["p"]))))
-    elif metric == "chebyshev":
-        return c.in_dtype(step, make.extreme("max", [make.apply("abs", g) for g in gaps]))
-    else:
-        total = make.total([make.apply("abs", g) for g in gaps])
-    if metric == "euclidean":
-        return c.in_dtype(step, make.apply("sqrt", total))
-    if metric in ("rbf", "laplacian"):
-        total = make.apply("exp", make.apply("*", make.constant(-float(a["gamma"])), total))
-    return c.in_dtype(step, total)
-
-
-def _cosine(c: Compiler, step: Step, row: list[Expression], dot: Expression, size: float) -> Expression:
-    make = c.make
-    own = make.apply("sqrt", make.total([make.apply("*", x, x) for x in row]))
-    own.hint = own.hint or f"norm({step.inputs[0]})"
-    product = make.apply("*", own, make.constant(size))
-    far = make.apply("-", make.constant(1.0), make.apply("/", dot, product))
-    return make.choose(make.compare("equal", product, make.constant(0.0)), make.constant(1.0), far)
-
-
 # --- what becomes a model segment ---------------------------------------------------------------------------------------------
 
 ACTIVATIONS = {"relu": "rectifier", "tanh": "tanh", "sigmoid": "logistic"}

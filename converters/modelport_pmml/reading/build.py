@@ -28,7 +28,8 @@ class Vector:
     """A value of row shape [width] (or of one element).
 
     kind is "number", "string" or "bool"; nullable says that elements may be missing. For booleans `known` names a bool value
-    that is true where the element is known, None when all are.
+    that is true where the element is known, None when all are. single: the numbers are of dataType float, and so is what
+    predicates compare them with.
     """
 
     value: str
@@ -36,6 +37,7 @@ class Vector:
     kind: str
     nullable: bool = False
     known: str | None = None
+    single: bool = False
 
 
 @dataclass(frozen=True)

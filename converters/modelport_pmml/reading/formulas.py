@@ -7,6 +7,7 @@ computation. A missing argument makes a result missing unless PMML says otherwis
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -114,9 +115,9 @@ class Formulas:
         if data_type == "float":
             n = b.number(x)
             narrow = b.add("cast", n.value, hint="float", to="f32")
-            return b.vector(b.add("cast", narrow, hint="rounded", to="f64"), "number", n.nullable)
+            return replace(b.vector(b.add("cast", narrow, hint="rounded", to="f64"), "number", n.nullable), single=True)
         if data_type in ("double", "integer"):
-            return b.number(x)
+            return replace(b.number(x), single=False)
         if data_type == "boolean":
             return b.boolean(x)
         if data_type == "string" and x.kind != "string":

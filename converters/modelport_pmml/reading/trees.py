@@ -123,6 +123,14 @@ def _ascending(numbers: Sequence[float]) -> float:
     return total
 
 
+def _as_field(number: float, source: Column) -> float:
+    """A number that a field is compared with, in the field's dataType."""
+    if not source.vector.single:
+        return number
+    with np.errstate(over="ignore"):
+        return float(np.float32(number))
+
+
 def _number_or_text(value: str) -> Any:
     try:
         return float(value)
@@ -299,11 +307,11 @@ class Forest:
             return
         to_yes = nullable and missing == yes
         if operator in ("equal", "notEqual", "among"):
-            self._equality(operator, name, value, yes, no, to_yes, source.kind, stack)
+            self._equality(operator, name, value, yes, no, to_yes, source, stack)
             return
         if source.kind != "number":
             raise ArtifactError(f"A SimplePredicate compares the field {name!r}, which holds no numbers, with {operator!r}.")
-        limit = number_text(value, "A SimplePredicate's value")
+        limit = _as_field(number_text(value, "A SimplePredicate's value"), source)
         if limit != limit:
             raise ArtifactError("A SimplePredicate compares with NaN.")
         below = limit if operator in ("lessOrEqual", "greaterThan") else math.nextafter(limit, -math.inf)
@@ -315,17 +323,18 @@ class Forest:
             raise ArtifactError(f"A SimplePredicate has the unknown operator {operator!r}.")
 
     def _equality(
-        self, operator: str, name: str, value: Any, yes: Task, no: Task, to_yes: bool, kind: str, stack: list[Any]
+        self, operator: str, name: str, value: Any, yes: Task, no: Task, to_yes: bool, source: Column, stack: list[Any]
     ) -> None:
         """Membership in a set of codes (strings) or of whole numbers; other numbers are compared from both sides."""
         wanted = value if operator == "among" else (value,)
         if operator == "notEqual":
             yes, no, to_yes = no, yes, not to_yes
-        if kind == "string":
+        if source.kind == "string":
             codes = self._codes.setdefault(self._column(name), {})
             members = [codes.setdefault(str(v), len(codes)) for v in wanted]
         else:
-            numbers = [float(boolean_text(v)) if kind == "bool" else number_text(v, "A predicate's value") for v in wanted]
+            spelled = boolean_text if source.kind == "bool" else lambda v: number_text(v, "A predicate's value")
+            numbers = [_as_field(float(spelled(v)), source) for v in wanted]
             if not all(0 <= v < LARGEST_INTEGER and v == int(v) for v in numbers):
                 self._from_both_sides(name, numbers, yes, no, to_yes, stack)
                 return

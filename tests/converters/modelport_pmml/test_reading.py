@@ -172,6 +172,18 @@ def test_floats_are_rounded() -> None:
     assert loaded.run({"x": np.array([[0.1]])})["prediction"].tolist() == [1.0 + 2 * float(np.float32(0.1))]
 
 
+@pytest.mark.parametrize("engine_name", ["modelport", "jpmml"])
+def test_what_a_float_is_compared_with_is_a_float(engine_name: str, need) -> None:  # type: ignore[no-untyped-def]
+    """0.1 as a float lies above 0.1 as a double; a predicate's value is of its field's dataType."""
+    field = '<DataField name="x" optype="continuous" dataType="float"/>' + number_field("y")
+    tree = node(1, holds("lessOrEqual", 0.1)) + node(2, holds("greaterThan", 0.1))
+    model = f'<TreeModel functionName="regression">{schema("x", target="y")}<Node score="9"><True/>{tree}</Node></TreeModel>'
+    one = np.float32(0.1)
+    rows = [one, np.nextafter(one, np.float32(1)), np.nextafter(one, np.float32(0))]
+    loaded = engine(engine_name, document(field, model), need)
+    assert answer_of(loaded, {"x": rows}) == [1.0, 2.0, 1.0]
+
+
 # --- models -------------------------------------------------------------------------------------------------------------------
 
 

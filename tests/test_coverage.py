@@ -1,0 +1,62 @@
+"""docs/coverage.json says what the sweep finds: CI sweeps a sample of it, the nightly target all of it."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import pytest
+from catalogue import FITTED, NOT_EXPORTABLE, estimator_names
+from sweep import FORMATS, ORDER, RESULT, swept
+
+STATED: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8"))["estimators"]
+#: one in so many estimators is swept in CI
+EVERY = 8
+
+
+def test_every_estimator_is_swept_or_named() -> None:
+    assert set(FITTED) | set(NOT_EXPORTABLE) == set(estimator_names())
+    assert not set(FITTED) & set(NOT_EXPORTABLE)
+    assert set(STATED) == set(FITTED)
+
+
+def test_the_bars_are_kept() -> None:
+    """JSON holds every estimator, ONNX 95 %, PMML 85 % of those that predict; nothing is wrong, no label flips."""
+    results = [(one["predicts"], format_, result) for one in STATED.values() for format_, result in one["formats"].items()]
+    written = {f: [(predicts, "bytes" in r) for predicts, format_, r in results if format_ == f] for f in FORMATS}
+    assert all(ok for _, ok in written["json"])
+    assert sum(ok for _, ok in written["onnx"]) >= 0.95 * len(STATED)
+    predictors = [ok for predicts, ok in written["pmml"] if predicts]
+    assert sum(predictors) >= 0.85 * len(predictors)
+    assert not [r for _, _, r in results if "wrong" in r]
+    figures = [r[kind] for _, _, r in results for kind in ("plain", "boundary") if r.get(kind)]
+    assert all(part["equality"] != "mismatch" and part["flips"] == 0 for part in figures)
+    assert len(figures) > 2 * len(STATED)
+
+
+def agrees(name: str) -> None:
+    """What is found now is not worse than what is stated."""
+    found, stated = swept(name)["formats"], STATED[name]["formats"]
+    for format_ in FORMATS:
+        now, then = found[format_], stated[format_]
+        assert "wrong" not in now, now
+        assert ("bytes" in now) == ("bytes" in then), (format_, now.get("refused"), then.get("refused"))
+        for kind in ("plain", "boundary"):
+            if now.get(kind) and then.get(kind):
+                assert now[kind]["flips"] == 0
+                assert now[kind]["equality"] != "mismatch"
+                assert ORDER.index(now[kind]["equality"]) <= ORDER.index(then[kind]["equality"]), (format_, kind, now[kind])
+
+
+@pytest.mark.parametrize("name", [n for n in FITTED if zlib.crc32(n.encode()) % EVERY == 0])
+def test_a_sample_is_as_stated(name: str, need_module) -> None:  # type: ignore[no-untyped-def]
+    need_module("onnxruntime", "onnxruntime")
+    agrees(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in FITTED if zlib.crc32(n.encode()) % EVERY])
+def test_the_rest_is_as_stated(name: str, need_module) -> None:  # type: ignore[no-untyped-def]
+    need_module("onnxruntime", "onnxruntime")
+    agrees(name)
