@@ -29,8 +29,8 @@ PACKED_PICKLES = (b"\x1f\x8b", b"BZ", b"\xfd7", b"\x5d\x00", b"\x04\x22", b"\x78
 
 
 def kind_of_model(path: str | os.PathLike[str]) -> str:
-    """What a model file is, told by its content: "pickle" (joblib files too), "skops", "keras", "torch", "torchscript", "hdf5", or
-    the kind of file that an installed reader owns ("xgboost", "lightgbm", "catboost").
+    """What a model file is, told by its content: "pickle" (joblib files too), "skops", "keras", "torch", "torchscript", "hdf5",
+    or the kind of file that an installed reader owns ("xgboost", "lightgbm", "catboost").
 
     Raises ArtifactError for an empty, damaged or unknown file.
     """

@@ -273,7 +273,7 @@ def _numeric_categories(pandas: Any, categories: Any, values: Array) -> Any:
     """A pandas column of categories that are numbers; unknown ones come behind the known, as integers where all are."""
     known = np.asarray(categories, dtype=np.float64)
     unknown = np.setdiff1d(values[~np.isnan(values)], known)
-    whole = categories.dtype.kind in "iu" and bool(np.all(np.abs(unknown) < 2.0**53)) and bool(np.all(unknown == np.rint(unknown)))
+    whole = categories.dtype.kind in "iu" and bool(np.all((np.abs(unknown) < 2.0**53) & (unknown == np.rint(unknown))))
     index = pandas.Index(np.concatenate([known, unknown]).astype(np.int64 if whole else np.float64))
     if not unknown.size:
         index = categories

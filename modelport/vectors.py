@@ -29,6 +29,8 @@ UNKNOWN = "~ unseen ~"
 EXTREME = ("extreme", "large", "large negative", "small")
 #: functions that lose the digits of a large argument
 PERIODIC = ("sin", "cos", "tan")
+#: ops of which only the differences between the elements of a row count
+WEIGHING = ("softmax", "log_softmax")
 
 
 @dataclass
@@ -290,6 +292,22 @@ def record(
     return outputs, index
 
 
+#: ops that move or choose numbers and do not compute any
+MOVING = ("cast", "select", "concat", "where", "impute", "take", "reduce max", "reduce min")
+
+
+def _is_moving(step: Step) -> bool:
+    return step.op in MOVING or f"{step.op} {step.attributes.get('fn')}" in MOVING
+
+
+def _is_single(graph: Graph, step: Step, single: Mapping[str, bool]) -> bool:
+    """Whether the original may hold this value in float32: it is f32, or computed from values that are."""
+    if graph.types[step.output].dtype not in FLOATS:
+        return False
+    decides = step.op in ("tree_ensemble", "lookup", "bucketize", "onehot", "is_missing")
+    return graph.types[step.output].dtype == "f32" or (not decides and any(single[name] for name in step.inputs))
+
+
 def default_tolerance(
     graph: Graph, expected: Mapping[str, Array], notes: Sequence[str], unread: bool = False, approximate: Collection[str] = ()
 ) -> dict[str, Tolerance]:
@@ -299,11 +317,15 @@ def default_tolerance(
     """
     exact: dict[str, bool] = {v.name: True for v in graph.inputs}
     unit: dict[str, float] = {v.name: 1e-12 for v in graph.inputs}
+    single: dict[str, bool] = {v.name: v.dtype == "f32" for v in graph.inputs}
     for step in graph.steps:
         known = not unread and step.output not in approximate and OPS[step.op].exact(step.attributes)
         exact[step.output] = known and all(exact[name] for name in step.inputs)
-        rounded = 1e-12 if known or graph.types[step.output].dtype != "f32" else 1e-6
-        unit[step.output] = max([rounded, *(unit[name] for name in step.inputs)])
+        single[step.output] = _is_single(graph, step, single)
+        if single[step.output] and not _is_moving(step):
+            exact[step.output] = exact[step.output] and graph.types[step.output].dtype == "f32"
+            unit[step.output] = 1e-6 if not exact[step.output] else 1e-12
+        unit[step.output] = max([unit.get(step.output, 1e-12), *(unit[name] for name in step.inputs)])
     result = {}
     for output in graph.outputs:
         if output.dtype not in FLOATS or exact[output.source]:
@@ -351,15 +373,15 @@ def without_ties(graph: Graph, outputs: Mapping[str, Array], tolerance: Mapping[
 
 
 def cancelling(graph: Graph, feeds: Mapping[str, Array], notes: Sequence[str]) -> Array:
-    """Extreme rows of which a step keeps fewer than twelve digits: a `linear` with |sum w x| below 1e-4 of sum |w x|, or a sine
-    or cosine of an angle beyond 1e3.
+    """Extreme rows of which a step keeps fewer than twelve digits: a `linear` with |sum w x| below 1e-4 of sum |w x|, a sine or
+    cosine of an angle beyond 1e3, or a softmax that weighs numbers beyond 1e3 against each other.
 
     Far outside the sample large terms may cancel, and then the order of a sum decides the digits that are left, in the original
     too. Ordinary rows are never left out for this.
     """
     found = np.array([note in EXTREME for note in notes], dtype=bool)
     rows = np.flatnonzero(found)
-    steps = [step for step in graph.steps if step.op == "linear" or step.attributes.get("fn") in PERIODIC]
+    steps = [step for step in graph.steps if step.op in ("linear", *WEIGHING) or step.attributes.get("fn") in PERIODIC]
     if not steps or not rows.size:
         return np.zeros(len(notes), dtype=bool)
     evaluator = Evaluator(graph)
@@ -375,6 +397,9 @@ def cancelling(graph: Graph, feeds: Mapping[str, Array], notes: Sequence[str]) -
 
 def _cancels(step: Step, values: Mapping[str, Array]) -> bool:
     x = np.abs(values[step.inputs[0]].reshape(1, -1).astype(np.float64))
+    if step.op in WEIGHING:
+        share = values[step.output] if step.op == "softmax" else np.exp(values[step.output])
+        return bool((x > 1e3).any() and ((share > 1e-12) & (share < 1 - 1e-12)).any())
     if step.op != "linear":
         return bool((x > 1e3).any())
     with np.errstate(all="ignore"):

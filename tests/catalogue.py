@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from modelport_sklearn.reasons import NOT_EXPORTABLE
 from sklearn import datasets, kernel_approximation, linear_model
 from sklearn.base import BaseEstimator
 from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401
@@ -21,23 +22,6 @@ from sklearn.utils import all_estimators
 Array = np.ndarray[Any, np.dtype[Any]]
 #: names of experimental estimators, which all_estimators() does not list by itself
 EXPERIMENTAL = ("HalvingGridSearchCV", "HalvingRandomSearchCV", "IterativeImputer")
-
-NO_PREDICT = "It labels the rows it was fitted on and has no predict for others."
-NO_TRANSFORM = "It places the rows it was fitted on and has no transform for others."
-DENSITY = (
-    "It has neither predict nor transform: it describes a distribution (score_samples, mahalanobis), which is no prediction."
-)
-NOT_EXPORTABLE = {
-    **dict.fromkeys(("AgglomerativeClustering", "DBSCAN", "HDBSCAN", "OPTICS", "SpectralClustering"), NO_PREDICT),
-    **dict.fromkeys(("SpectralBiclustering", "SpectralCoclustering"), NO_PREDICT),
-    **dict.fromkeys(("MDS", "ClassicalMDS", "SpectralEmbedding", "TSNE"), NO_TRANSFORM),
-    **dict.fromkeys(("EmpiricalCovariance", "GraphicalLasso", "GraphicalLassoCV", "LedoitWolf", "MinCovDet", "OAS"), DENSITY),
-    **dict.fromkeys(("ShrunkCovariance", "KernelDensity"), DENSITY),
-    "NearestNeighbors": "It finds neighbours among the rows it was fitted on; its answers are row numbers, not predictions.",
-    "PatchExtractor": "It changes the number of rows: an answer per row does not exist.",
-    "LocallyLinearEmbedding": "transform solves a linear system of its own for every row, which no op of the format does.",
-}
-
 
 @lru_cache
 def iris() -> tuple[pd.DataFrame, Any]:

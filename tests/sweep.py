@@ -31,7 +31,7 @@ from modelport.verify import answers, build_pool, checked_sample
 FORMATS = ("json", "onnx", "pmml")
 RESULT = Path(__file__).resolve().parent.parent / "docs" / "coverage.json"
 #: rows that are there for no boundary's sake
-PLAIN = ("sample", "grid", "plain")
+PLAIN = ("sample", "grid", "plain", "between")
 ORDER = ("exact", "within", "mismatch")
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from typing import Any
 
 import pytest
-from catalogue import FITTED, NOT_EXPORTABLE, estimator_names
+from catalogue import FITTED, NOT_EXPORTABLE, estimator_names, fit, iris, made
 from sweep import FORMATS, ORDER, RESULT, swept
+
+import modelport
+from modelport.errors import UnsupportedModel
 
 STATED: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8"))["estimators"]
 #: one in so many estimators is swept in CI
@@ -33,6 +37,13 @@ def test_the_bars_are_kept() -> None:
     figures = [r[kind] for _, _, r in results for kind in ("plain", "boundary") if r.get(kind)]
     assert all(part["equality"] != "mismatch" and part["flips"] == 0 for part in figures)
     assert len(figures) > 2 * len(STATED)
+
+
+@pytest.mark.parametrize("name", ["DBSCAN", "TSNE", "KernelDensity", "LocallyLinearEmbedding", "NearestNeighbors"])
+def test_what_cannot_be_exported_says_why(name: str) -> None:
+    model = fit(made(name), iris()[0])[0]
+    with pytest.raises(UnsupportedModel, match=re.escape(NOT_EXPORTABLE[name])):
+        modelport.convert(model, "json", sample=iris()[0], backend="graph")
 
 
 def agrees(name: str) -> None:

@@ -25,6 +25,7 @@ CASES = sorted((folder.name, path.stem) for folder in OLD.glob("sklearn-*") for 
 REFUSED = {
     **{("sklearn-1.3.2", name): "_gb_losses" for name in ("boosting", "boosting_regressor", "boosting_three")},
     **{("sklearn-1.3.2", name): "leaves hold class counts" for name in ("tree", "forest")},
+    **{(version, "ada"): "SAMME.R" for version in ("sklearn-1.3.2", "sklearn-1.5.2")},
     ("sklearn-1.3.2", "mixed"): "'sparse'",
     ("sklearn-1.3.2", "hist_boosting"): "_preprocessor",
     ("sklearn-1.3.2", "hist_boosting_regressor"): "since 1.4",

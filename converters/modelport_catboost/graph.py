@@ -45,8 +45,8 @@ def _columns(builder: Builder, table: Table, model: Model, known: Known) -> tupl
         if lost:
             raise refused(
                 "cat_features",
-                f"tests {len(lost)} categories of column {table.named(j)} that the sample does not hold, and CatBoost stores their "
-                "hashes only: hand over a sample with every category the model was fitted on.",
+                f"tests {len(lost)} categories of column {table.named(j)} that the sample does not hold, and CatBoost stores "
+                "their hashes only: hand over a sample with every category the model was fitted on.",
             )
         codes[feature] = {h: k for k, h in enumerate(hashes)}
         encoded[j] = _codes(builder, table, j, [names[h] for h in hashes])
@@ -81,9 +81,7 @@ def classification(builder: Builder, raw: str, model: Model, classes: Array) -> 
     if model.loss in MULTI_LABEL:
         positive = builder.add("binary", raw, builder.constant([_logit(model)], "limit"), hint="is_above", fn="gt")
         probability = builder.add("unary", raw, hint="probability", fn="sigmoid")
-        return Prediction(
-            label=builder.add("cast", positive, hint="label", to="i64"), classes=classes, probability=probability
-        )
+        return Prediction(label=builder.add("cast", positive, hint="label", to="i64"), classes=classes, probability=probability)
     if builder.width(raw) == 1:
         shifted = builder.add("binary", raw, builder.constant([_logit(model)], "limit"), hint="is_second", fn="gt")
         number = builder.add("cast", shifted, hint="number", to="i64")

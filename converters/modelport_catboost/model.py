@@ -144,9 +144,7 @@ def _check_split(split: Mapping[str, Any], floats: Collection[int], categories: 
         )
     if kind not in ("FloatFeature", "OneHotFeature"):
         raise refused("split_type", f"{kind!r} cannot be exported: fit on numbers and one-hot categories only.")
-    asked, there = (
-        (split["float_feature_index"], floats) if kind == "FloatFeature" else (split["cat_feature_index"], categories)
-    )
+    asked, there = (split["float_feature_index"], floats) if kind == "FloatFeature" else (split["cat_feature_index"], categories)
     if asked not in there:
         raise refused("split", f"asks for feature {asked}, which is not there: the model is damaged.")
 
@@ -167,7 +165,7 @@ def _splits(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def nodes(model: Model, place: Mapping[int, int], codes: Mapping[int, Mapping[int, int]]) -> Nodes:
     """The trees; place: the column of each categorical feature's code; codes: per feature the code of a hash."""
     outputs = len(model.bias)
-    left, right, feature, threshold, missing_left, category = ([] for _ in range(6))  # type: ignore[var-annotated]
+    left, right, feature, threshold, missing_left, category = ([] for _ in range(6))
     leaf: list[Array] = []
     sizes = []
     pairs = sorted({(f, v) for f, values in model.tested().items() for v in values})
@@ -265,7 +263,9 @@ def _general(tree: Mapping[str, Any], outputs: int) -> _Shape:
         left.append(-1 if asked is None else at + 1)
         right.append(-1)
         split.append(asked)
-        value = np.zeros(outputs) if asked is not None else np.broadcast_to(np.asarray(node["value"], dtype=np.float64), (outputs,))
+        value = (
+            np.zeros(outputs) if asked is not None else np.broadcast_to(np.asarray(node["value"], dtype=np.float64), (outputs,))
+        )
         leaf.append(value)
         if asked is not None:
             first, second = ("right", "left") if asked["split_type"] == "OneHotFeature" else ("left", "right")

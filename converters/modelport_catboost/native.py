@@ -105,7 +105,14 @@ def hashes(categories: set[Any]) -> dict[Any, int]:
     fillers = ["first filler", "second filler"] * 4  # so that there is something to fit on, whatever the words
     label = np.append(np.zeros(len(words)), [0, 1] * 4)
     pool = catboost.Pool(pandas.DataFrame({"category": [*words, *fillers]}), label=label, cat_features=[0])
-    settings = {"iterations": 1, "depth": 1, "verbose": 0, "allow_writing_files": False, "thread_count": 1, "one_hot_max_size": 255}
+    settings = {
+        "iterations": 1,
+        "depth": 1,
+        "verbose": 0,
+        "allow_writing_files": False,
+        "thread_count": 1,
+        "one_hot_max_size": 255,
+    }
     model = catboost.CatBoost(settings).fit(pool)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.py"

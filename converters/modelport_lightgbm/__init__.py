@@ -24,7 +24,7 @@ def read(model: Any, sample: Sample, options: Mapping[str, Any] | None = None) -
 
     from .native import as_estimator
 
-    return read_boosted(as_estimator(model), sample, "lightgbm", lightgbm.__version__, type(model).__name__)
+    return read_boosted(as_estimator(model, sample), sample, "lightgbm", lightgbm.__version__, type(model).__name__)
 
 
 def survey(model: Any, sample: Sample, options: Mapping[str, Any] | None = None) -> list[SurveyPart]:
@@ -33,7 +33,7 @@ def survey(model: Any, sample: Sample, options: Mapping[str, Any] | None = None)
 
     from .native import as_estimator
 
-    return survey_boosted(as_estimator(model), sample)
+    return survey_boosted(as_estimator(model, sample), sample)
 
 
 def owns_file(head: bytes) -> bool:

@@ -15,6 +15,7 @@ from .model import Tree, refused
 
 CATEGORICAL, DEFAULT_LEFT = 1, 2
 MISSING_NONE, MISSING_ZERO, MISSING_NAN = 0, 1, 2
+KEYS = ("left", "right", "feature", "threshold", "missing_left", "leaf", "category")
 #: LightGBM reads every number of at most this size as 0.
 ZERO = float(np.float32(1e-35))
 #: How a node may look at a column: as it is, as a whole number (categories), with zeros as missing.
@@ -59,9 +60,6 @@ class _Drawn:
             row[members] = True
         category = joined.pop("category")
         return nodes_of(self.sizes, **joined, category=category if len(sets) else None, sets=sets if len(sets) else None)
-
-
-KEYS = ("left", "right", "feature", "threshold", "missing_left", "leaf", "category")
 
 
 def ensemble(trees: Sequence[Tree], place: Mapping[tuple[int, str], int], linear: Sequence[int] | None = None) -> dict[str, Any]:

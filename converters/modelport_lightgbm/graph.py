@@ -78,7 +78,9 @@ def _without_zeros(builder: Builder, value: str) -> str:
     return builder.add("where", zero, builder.constant([np.nan], "missing"), value, hint="without_zeros")
 
 
-def _linear_scores(builder: Builder, columns: str, matrix: str, place: dict[tuple[int, str], int], model: Model, hint: str) -> str:
+def _linear_scores(
+    builder: Builder, columns: str, matrix: str, place: dict[tuple[int, str], int], model: Model, hint: str
+) -> str:
     """Sums of linear leaves: the trees add up constants and coefficients, which then meet the columns once."""
     used = sorted({j for tree in model.trees for _, features, _ in tree.linear or () for j in features})
     scores = []
@@ -87,7 +89,9 @@ def _linear_scores(builder: Builder, columns: str, matrix: str, place: dict[tupl
         terms = builder.add("tree_ensemble", matrix, hint="terms", **ensemble(trees, place, used))
         if used:
             slopes = builder.add("select", terms, hint="slopes", index=np.arange(1, len(used) + 1))
-            given = builder.add("impute", builder.add("select", columns, hint="linear_columns", index=used), hint="known", values=[0.0])
+            given = builder.add(
+                "impute", builder.add("select", columns, hint="linear_columns", index=used), hint="known", values=[0.0]
+            )
             product = builder.add("binary", slopes, given, hint="products", fn="mul")
             flat = builder.add("binary", slopes, builder.constant([0.0], "zero"), hint="is_flat", fn="eq")
             parts = builder.add("where", flat, builder.constant([0.0], "zero"), product, hint="parts")

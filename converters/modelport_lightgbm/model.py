@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ HEADER = (
     "monotone_constraints feature_infos tree_sizes"
 ).split()
 TREE = (
-    "num_leaves num_cat split_feature split_gain threshold decision_type left_child right_child leaf_value leaf_weight leaf_count "
-    "internal_value internal_weight internal_count cat_boundaries cat_threshold is_linear leaf_const num_features leaf_features "
+    "num_leaves num_cat split_feature split_gain threshold decision_type left_child right_child leaf_value leaf_weight "
+    "leaf_count internal_value internal_weight internal_count cat_boundaries cat_threshold is_linear leaf_const num_features leaf_features "
     "leaf_coeff shrinkage"
 ).split()
 #: objective -> (how a raw score becomes a prediction, the parameters its line may have)
@@ -136,7 +137,7 @@ def _objective(line: str) -> tuple[str, dict[str, str]]:
     if name not in OBJECTIVES:
         raise refused("objective", f"{name!r} is not known, nor how its score becomes a prediction.")
     rule, known = OBJECTIVES[name]
-    parameters = dict((word.partition(":")[0], word.partition(":")[2]) for word in rest)
+    parameters = {word.partition(":")[0]: word.partition(":")[2] for word in rest}
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise refused("objective", f"{name!r} has the parameter {unknown[0]!r}, which is not known.")
@@ -151,7 +152,9 @@ def _categories(end: str) -> list[list[Any]]:
 
 
 #: what a tree has once per inner node, and once per leaf
-PER_NODE = "split_feature split_gain threshold decision_type left_child right_child internal_value internal_weight internal_count".split()
+PER_NODE = (
+    "split_feature split_gain threshold decision_type left_child right_child internal_value internal_weight internal_count"
+).split()
 PER_LEAF = "leaf_value leaf_weight leaf_count leaf_const num_features".split()
 
 
@@ -178,7 +181,7 @@ def _tree(text: str) -> Tree:
         left=numbers("left_child", np.int64),
         right=numbers("right_child", np.int64),
         value=numbers("leaf_value", np.float64),
-        sets=[_members(words[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)],
+        sets=[_members(words[a:b]) for a, b in pairwise(bounds.tolist())],
         linear=_linear(fields, leaves) if fields.get("is_linear", "0") == "1" else None,
     )
     _check_tree(tree, leaves)

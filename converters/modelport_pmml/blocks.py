@@ -171,10 +171,7 @@ class TreeBlock(Block):
         step = forest.step
         self.columns = inputs
         needed = list(self.columns.values()) + ([start] if isinstance(start, Expression) else [])
-        super().__init__(
-            [wish], needed, (isinstance(start, Expression) and start.nullable) or step.attributes["missing"] == "error"
-        )
-        self.nullable = self.nullable and any(x.nullable for x in needed)
+        super().__init__([wish], needed, isinstance(start, Expression) and start.nullable)
         self.forest, self.step = forest, step
         self.column, self.start, self.average = column, start, average
 

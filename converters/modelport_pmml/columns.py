@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modelport.graph import INTEGERS, Step
+from modelport.graph import DTYPES, INTEGERS, Step
 
 from .compiler import Compiler, columns, is_float, no_form
 from .expressions import Expression, exact
@@ -15,6 +15,8 @@ from .special import norm_ppf
 
 #: up to so many keys a lookup of numbers is written as nested comparisons, beyond as MapValues
 FEW = 3
+#: kinds of expressions that are finite numbers of the document
+BOUNDED = frozenset({"bins", "constant", "indicator", "map"})
 
 
 # --- moving -------------------------------------------------------------------------------------------------------------------
@@ -40,8 +42,8 @@ def select(c: Compiler, step: Step, j: int) -> Expression:
 def constant(c: Compiler, step: Step, j: int) -> Expression:
     """A constant of the row."""
     value = step.attributes["value"].ravel()[j]
-    if value is None:
-        raise no_form(step, "a PMML constant is never missing")
+    if value is None or value != value:
+        return c.make.nothing(value is None)
     plain = value.item() if isinstance(value, np.generic) else value
     return c.make.constant(plain)
 
@@ -63,8 +65,20 @@ def cast(c: Compiler, step: Step, j: int) -> Expression:
     if to == "f32":
         return c.make.rounded(number)
     if to in INTEGERS and is_float(source):
+        c.per_row(step, "guards", lambda: _require_integers(c, step))
         return truncated(c, number)
     return number
+
+
+def _require_integers(c: Compiler, step: Step) -> list[Expression]:
+    """Refuse what an integer type does not hold: missing values and numbers out of its range."""
+    make, bounds = c.make, np.iinfo(DTYPES[step.attributes["to"]])
+    low, high = make.constant(float(bounds.min) - (bounds.bits < 64)), make.constant(float(int(bounds.max) + 1))
+    for x in c.row(step.inputs[0]):
+        if x.kind not in BOUNDED or x.nullable:
+            above = make.compare("greaterOrEqual" if bounds.bits == 64 else "greaterThan", x, low)
+            c.require(make.all_of([above, make.compare("lessThan", x, high)]))
+    return []
 
 
 def truncated(c: Compiler, x: Expression) -> Expression:
@@ -85,9 +99,9 @@ def impute(c: Compiler, step: Step, j: int) -> Expression:
     plain = value if value is None or isinstance(value, str) else float(value)
     if match is None or match != match:
         return c.make.default(x, plain)
-    if plain is None or plain != plain:
-        raise no_form(step, "it makes values missing")
-    return c.make.choose(c.make.compare("equal", x, c.make.constant(match)), c.make.constant(plain), x)
+    missing = plain is None or plain != plain
+    filling = c.make.nothing(plain is None) if missing else c.make.constant(plain)
+    return c.make.choose(c.make.compare("equal", x, c.make.constant(match)), filling, x)
 
 
 @columns("is_missing")
@@ -104,18 +118,16 @@ def is_missing(c: Compiler, step: Step, j: int) -> Expression:
 
 @columns("lookup")
 def lookup(c: Compiler, step: Step, j: int) -> Expression:
-    """The value of the equal key; without default an unknown key gives a missing result, and the data dictionary refuses it."""
+    """The value of the equal key; without default an unknown key is refused."""
     x, a = c.column(step.inputs[0], j), step.attributes
     keys, values = a["keys"].tolist(), [_present(v) for v in a["values"].tolist()]
     refuses, default = "default" not in a, _present(a.get("default"))
-    if refuses and x.kind == "field":
-        c.accepts(x.data, keys)
+    if refuses:
+        c.per_row(step, "guards", lambda: _require_keys(c, step))
     pairs = [(k, v) for k, v in zip(keys, values, strict=True) if _present(k) is not None]
     missing = next((v for k, v in zip(keys, values, strict=True) if _present(k) is None), default)
-    if default is None:
-        pairs = [(k, v) for k, v in pairs if v is not None]
-    if any(v is None for _, v in pairs):
-        raise no_form(step, "it makes some known values missing")
+    gaps = [k for k, v in pairs if v is None and (default is not None or refuses)]
+    pairs = [(k, v) for k, v in pairs if v is not None]
     if a["values"].dtype == np.bool_:
         pairs, default, missing = [(k, exact(v)) for k, v in pairs], _number(default), _number(missing)
     text = a["values"].dtype == object
@@ -127,7 +139,35 @@ def lookup(c: Compiler, step: Step, j: int) -> Expression:
         spelled = [(_key(k), v if text else exact(v)) for k, v in pairs]
         otherwise, absent = (v if text else _number(v) for v in (default, missing))
         result = c.make.table(x, spelled, otherwise, absent, "string" if text else "double", refuses)
+    if gaps:
+        result = c.make.only_where(c.make.logic("not", _is_among(c, x, gaps)), result)
     return c.make.compare("equal", result, c.make.constant(1.0)) if a["values"].dtype == np.bool_ else result
+
+
+def _require_keys(c: Compiler, step: Step) -> list[Expression]:
+    """Refuse what is none of a lookup's keys: in the data dictionary where the column is a field, else by a condition."""
+    keys = step.attributes["keys"].tolist()
+    for x in c.row(step.inputs[0]):
+        if x.kind == "field":
+            c.accepts(x.data, keys)
+        else:
+            c.require(_is_among(c, x, keys))
+    return []
+
+
+def _is_among(c: Compiler, x: Expression, keys: list[Any]) -> Expression:
+    """True where x is one of some keys; NaN and null are missing values."""
+    make = c.make
+    known = [k for k in keys if _present(k) is not None]
+    absent = [make.is_missing(x)] if len(known) < len(keys) else []
+    if x.type == "boolean":
+        hits = [x if k else make.logic("not", x) for k in known]
+        return make.constant(True) if len(hits) == 2 else make.any_of(hits)
+    if len(known) <= FEW:
+        constants = [make.constant(k if isinstance(k, str) else exact(k) + 0.0) for k in known]
+        return make.any_of([*absent, *(make.compare("equal", x, k) for k in constants)] or [make.constant(False)])
+    found = make.table(x, [(_key(k), 1.0) for k in known], 0.0, 1.0 if absent else 0.0, "double")
+    return make.compare("equal", found, make.constant(1.0))
 
 
 def _present(value: Any) -> Any:
@@ -146,9 +186,10 @@ def _few_comparisons(c: Compiler, x: Expression, pairs: list[tuple[Any, Any]], d
 
 
 def _boolean_lookup(c: Compiler, step: Step, x: Expression, pairs: dict[Any, Any], default: Any) -> Expression:
-    chosen = [pairs.get(flag, default) for flag in (True, False)]
-    if chosen[0] is None or chosen[1] is None:
-        raise no_form(step, "it refuses one of true and false")
+    known = [v for v in (*pairs.values(), default) if v is not None]
+    if not known:
+        raise no_form(step, "it refuses both true and false")
+    chosen = [pairs.get(flag, known[0] if default is None else default) for flag in (True, False)]
     yes, no = (c.make.constant(v if isinstance(v, str) else exact(v)) for v in chosen)
     return c.make.choose(x, yes, no)
 
@@ -173,9 +214,18 @@ def onehot(c: Compiler, step: Step, j: int) -> Expression:
             direct.hint or f"{step.output}({c.column_label(step.inputs[0], column)}={_category(c, step.inputs[0], column, code)})"
         )
         return direct
-    if not _bounded(c, step.inputs[0], column, size):
-        raise no_form(step, "its codes come from the data, and PMML would not refuse one outside the range")
+    if not all(_bounded(c, step.inputs[0], i, size) for i in range(c.type(step.inputs[0]).width)):
+        c.per_row(step, "guards", lambda: _require_codes(c, step, -1, size))
     return c.make.number(c.make.compare("equal", c.column(step.inputs[0], column), c.make.constant(float(code))))
+
+
+def _require_codes(c: Compiler, step: Step, low: int, end: int) -> list[Expression]:
+    """Refuse codes outside low..end-1."""
+    make = c.make
+    for x in c.row(step.inputs[0]):
+        inside = [make.compare("greaterOrEqual", x, make.constant(float(low)))]
+        c.require(make.all_of([*inside, make.compare("lessThan", x, make.constant(float(end)))]))
+    return []
 
 
 def _bounded(c: Compiler, value: str, j: int, size: int, lowest: int = -1) -> bool:
@@ -271,8 +321,6 @@ def take(c: Compiler, step: Step, j: int) -> Expression:
     table = step.attributes["table"]
     entries = (table if table.ndim == 1 else table[:, j]).tolist()
     index = c.column(step.inputs[0], j if table.ndim == 1 else 0)
-    if any(v is None or v != v for v in entries):
-        raise no_form(step, "it makes values missing")
     if _chooses(index):
         return _chosen(c, index, entries)
     column = j if table.ndim == 1 else 0
@@ -280,13 +328,15 @@ def take(c: Compiler, step: Step, j: int) -> Expression:
     low, high = span or (0, len(entries) - 1)
     inside = _bounded(c, step.inputs[0], column, len(entries), 0) if span is None else 0 <= low and high < len(entries)
     if not inside:
-        raise no_form(step, "its indices come from the data, and PMML would not refuse one outside the table")
+        c.per_row(step, "guards", lambda: _require_codes(c, step, 0, len(entries)))
+        low, high = max(low, 0), min(high, len(entries) - 1)
     if table.dtype == np.bool_:
         hits = c.make.table(index, [(float(i), float(v)) for i, v in enumerate(entries)], None, None, "double", True)
         return c.make.compare("equal", hits, c.make.constant(1.0))
     type_ = "string" if table.dtype == object else "double"
-    rows = [(float(i), v if type_ == "string" else exact(v)) for i, v in enumerate(entries) if low <= i <= high]
-    return c.make.table(index, rows, None, None, type_, True)
+    known = [(i, _present(v)) for i, v in enumerate(entries) if low <= i <= high]
+    rows = [(float(i), v if type_ == "string" else exact(v)) for i, v in known if v is not None]
+    return c.make.table(index, rows, None, None, type_, len(rows) == len(known))
 
 
 def _span(c: Compiler, value: str, j: int) -> tuple[int, int] | None:
@@ -316,7 +366,7 @@ def _chosen(c: Compiler, index: Expression, entries: list[Any]) -> Expression:
     """A choice between entries instead of between their positions."""
     if index.kind == "constant":
         entry = entries[int(index.data)]
-        return c.make.constant(entry)
+        return c.make.nothing(entry is None) if entry is None or entry != entry else c.make.constant(entry)
     condition, yes, no = index.args
     return c.make.choose(condition, _chosen(c, yes, entries), _chosen(c, no, entries))
 

@@ -47,6 +47,8 @@ class Compiler:
         self.fields = input_fields(graph)
         #: DataField name -> the values that a lookup without default accepts there
         self.accepted: dict[str, list[Any]] = {}
+        #: what holds in the rows that the graph does not refuse, beside what the data dictionary says
+        self.guards: dict[int, Expression] = {}
 
     # --- columns --------------------------------------------------------------------------------------------------------------
 
@@ -150,6 +152,20 @@ class Compiler:
         """A lookup without default reads the field: other values than these are refused."""
         known = self.accepted.get(field)
         self.accepted[field] = [v for v in values if known is None or v in known]
+
+
+    def require(self, condition: Expression) -> None:
+        """Rows in which the condition (never missing) does not hold are refused: no output is given for them."""
+        if condition.kind != "constant" or not condition.data:
+            self.guards.setdefault(condition.index, condition)
+
+    def acceptance(self) -> Expression | None:
+        """Where all conditions hold; None when there is none."""
+        if not self.guards:
+            return None
+        whole = self.make.all_of(list(self.guards.values()))
+        whole.hint = "is accepted"
+        return whole
 
 
 def input_fields(graph: Graph) -> dict[str, list[str]]:

@@ -29,10 +29,14 @@ _SEAL = re.compile(rb'<Extension extender="modelport" name="sha256" value="([0-9
 
 @dataclass(frozen=True)
 class Declared:
-    """Which PMML fields an input or output is made of, in order."""
+    """Which PMML fields an input or output is made of, in order.
+
+    accepts is the OutputField that is true in the rows that are answered; None when the data dictionary refuses all others.
+    """
 
     inputs: Mapping[str, Sequence[str]]
     outputs: Mapping[str, Sequence[str]]
+    accepts: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ def declaration(document: Document, declared: Declared) -> list[str]:
         value["name"] = graph.name
     value["inputs"] = [_input(v, declared) for v in graph.inputs]
     value["outputs"] = [_output(o, graph.types[o.source].shape, declared) for o in graph.outputs]
+    if declared.accepts is not None:
+        value["accepts"] = declared.accepts
     if document.provenance:
         value["provenance"] = dict(document.provenance)
     body = json.dumps(value, allow_nan=False)
@@ -141,6 +147,7 @@ def _carried(value: Mapping[str, Any], limits: Limits) -> Carried:
     fields = Declared(
         {v["name"]: [str(f) for f in v["fields"]] for v in value["inputs"]},
         {v["name"]: [str(f) for f in v["fields"]] for v in value["outputs"]},
+        str(value["accepts"]) if "accepts" in value else None,
     )
     _check_widths(inputs, shapes, fields)
     provenance = value.get("provenance", {})

@@ -77,7 +77,7 @@ def pairwise(c: Compiler, step: Step, j: int) -> Expression:
         above, below = (make.total([_gap(c, x, p) for x, p in _pairs(row, q)]) for q in (point, [-p for p in point]))
         result = make.apply("/", above, below)
     elif metric == "nan_euclidean":
-        result = _nan_euclidean(c, row, point)
+        result = _nan_euclidean(c, step, row, point)
     else:
         total = make.total([TERMS[metric](c, x, p) for x, p in _pairs(row, point)])
         result = _finished(c, step, metric, total, len(point))
@@ -123,16 +123,113 @@ def _cosine(c: Compiler, step: Step, row: list[Expression], dot: Expression, siz
     return make.choose(make.compare("equal", product, make.constant(0.0)), make.constant(1.0), far)
 
 
-def _nan_euclidean(c: Compiler, row: list[Expression], point: list[float]) -> Expression:
+def _nan_euclidean(c: Compiler, step: Step, row: list[Expression], point: list[float]) -> Expression:
     """Root of the sum of squares over the columns present in both, scaled up by the share of those columns."""
     make, zero = c.make, c.make.constant(0.0)
     shared = [(x, p) for x, p in _pairs(row, point) if p == p]
     if not shared:
-        raise no_form_of_nothing()
-    squares = [make.choose(make.is_missing(x), zero, _square(c, x, p)) for x, p in shared]
+        raise no_form(step, "a point without any number is at no distance")
+    squares = [make.choose(make.is_missing(x), zero, _square(c, x, p), certain=True) for x, p in shared]
     both = make.total([make.number(make.is_present(x)) for x, _ in shared])
     total = make.apply("/", make.total(squares), both)
     far = make.apply("sqrt", make.apply("*", total, make.constant(float(len(row)))))
     if both.kind == "constant":
         return far
     return make.only_where(make.compare("greaterThan", both, zero), far)
+
+
+# --- the nearest points -------------------------------------------------------------------------------------------------------
+
+#: distances beyond the first count as that far; then come missing ones, and those that were taken already
+FARTHEST, MISSING, TAKEN = 1e308, 1.5e308, 1.7e308
+
+
+def nearest(c: Compiler, step: Step) -> tuple[list[Expression], list[Expression]]:
+    """The k smallest columns of a row in ascending order, ties to the first: where they stand, and how far they are.
+
+    PMML has no function that sorts: k times, the smallest column is sought among those that were not yet taken.
+    """
+
+    def find() -> list[Expression]:
+        make = c.make
+        far, taken = make.constant(FARTHEST), make.constant(TAKEN)
+        row = []
+        for x in c.row(step.inputs[0]):
+            near = make.choose(make.compare("lessThan", x, far), x, far, certain=True)
+            row.append(make.choose(make.is_missing(x), make.constant(MISSING), near, certain=True))
+        found = []
+        for turn in range(step.attributes["k"]):
+            least = make.extreme("min", row)
+            least.hint = least.hint or f"{step.output}: distance {turn + 1}"
+            place = first_place(c, row, least)
+            place.hint = place.hint or f"{step.output}: neighbour {turn + 1}"
+            found += [place, least]
+            row = [make.choose(_is_at(c, place, i), taken, x) for i, x in enumerate(row)]
+        return found
+
+    found = c.per_row(step, "nearest", find)
+    return found[::2], found[1::2]
+
+
+def first_place(c: Compiler, row: list[Expression], extreme: Expression) -> Expression:
+    """The first position at which a row holds its extreme."""
+    make = c.make
+    last = make.constant(float(len(row) - 1))
+    hits = [make.choose(make.compare("equal", x, extreme), make.constant(float(i)), last) for i, x in enumerate(row[:-1])]
+    return make.extreme("min", hits) if hits else last
+
+
+def _is_at(c: Compiler, place: Expression, i: int) -> Expression:
+    return c.make.compare("equal", place, c.make.constant(float(i)))
+
+
+@columns("smallest")
+def smallest(c: Compiler, step: Step, j: int) -> Expression:
+    """1.0 at the k smallest columns of a row."""
+    if step.attributes["k"] == c.type(step.output).width:
+        return c.make.constant(1.0)
+    places, _ = nearest(c, step)
+    return c.make.total([c.make.number(_is_at(c, place, j)) for place in places])
+
+
+@columns("knn")
+def knn(c: Compiler, step: Step, j: int) -> Expression:
+    """The (weighted) mean of a column of the nearest points' targets, or the share of their weights that a class has."""
+    make, a = c.make, step.attributes
+    row = c.row(step.inputs[0])
+    if a["weights"] == "distance" and any(x.nullable for x in row):
+        raise no_form(step, "a missing distance has no weight")
+    places, distances = nearest(c, step)
+    values = [_target(c, step, place, j) for place in places]
+    if a["weights"] == "uniform":
+        return make.apply("/", make.total(values), make.constant(float(a["k"])))
+    weights = _weights(c, step, distances)
+    products = [make.apply("*", w, v) for w, v in zip(weights, values, strict=True)]
+    return make.apply("/", make.total(products), make.total(weights))
+
+
+def _target(c: Compiler, step: Step, place: Expression, j: int) -> Expression:
+    """What the point at a position adds to column j."""
+    a = step.attributes
+    targets = (a["targets"] == j).astype(float) if "classes" in a else a["targets"][:, j]
+    if not np.isfinite(targets).all():
+        raise no_form(step, "it holds a target that is no finite number")
+    pairs = [(float(i), float(t)) for i, t in enumerate(targets)]
+    if "classes" not in a:
+        return c.make.table(place, pairs, None, None, "double", refuses=True)
+    hits = [(i, 1.0) for i, t in pairs if t]
+    return c.make.table(place, hits, 0.0, None, "double") if hits else c.make.constant(0.0)
+
+
+def _weights(c: Compiler, step: Step, distances: list[Expression]) -> list[Expression]:
+    """1 / distance; where the nearest point is at distance 0, all at distance 0 count the same, and the others nothing."""
+    make, zero = c.make, c.make.constant(0.0)
+
+    def weigh() -> list[Expression]:
+        touching = make.compare("equal", distances[0], zero)
+        touching.hint = f"{step.output}: at distance 0"
+        at_zero = [make.number(make.compare("equal", d, zero)) for d in distances]
+        away = [make.apply("/", make.constant(1.0), d) for d in distances]
+        return [make.choose(touching, z, w) for z, w in zip(at_zero, away, strict=True)]
+
+    return c.per_row(step, "weights", weigh)

@@ -72,6 +72,14 @@ class Expressions:
             return self._make("constant", (), value, "string", False)
         return self._make("constant", (), exact(value), "double", False)
 
+    def nothing(self, text: bool = False) -> Expression:
+        """What is always missing."""
+        return self.only_where(self.constant(False), self.constant("" if text else 0.0))
+
+    @staticmethod
+    def _is_nothing(x: Expression) -> bool:
+        return x.kind == "apply" and x.data == "if" and x.args[0].kind == "constant"
+
     # --- arithmetic -----------------------------------------------------------------------------------------------------------
 
     def apply(self, function: str, *args: Expression, type_: str = "double") -> Expression:
@@ -120,13 +128,26 @@ class Expressions:
         """true where x is not missing."""
         return self._make("apply", (x,), "isNotMissing", "boolean", False) if x.nullable else self.constant(True)
 
-    def choose(self, condition: Expression, yes: Expression, no: Expression) -> Expression:
-        """yes where the condition holds, else no."""
+    def is_given(self, x: Expression) -> Expression:
+        """true where x is not missing, whether or not that is reckoned with."""
+        return self._make("apply", (x,), "isNotMissing", "boolean", False)
+
+    def choose(self, condition: Expression, yes: Expression, no: Expression, certain: bool = False) -> Expression:
+        """yes where the condition holds, else no; certain: neither is missing where it is taken."""
         if condition.kind == "constant":
             return yes if condition.data else no
         if yes is no:
             return yes
-        return self._make("apply", (condition, yes, no), "if", yes.type, yes.nullable or no.nullable)
+        if self._is_nothing(no):
+            return self.only_where(condition, yes)
+        if self._is_nothing(yes):
+            return self.only_where(self.logic("not", condition), no)
+        nullable = (yes.nullable or no.nullable) and not certain
+        return self._make("apply", (condition, yes, no), "if", yes.type, nullable)
+
+    def only_where(self, condition: Expression, x: Expression) -> Expression:
+        """x where the condition holds, else missing."""
+        return self._make("apply", (condition, x), "if", x.type, True)
 
     def compare(self, function: str, x: Expression, y: Expression) -> Expression:
         """A comparison that is false (notEqual: true) where an argument is missing.
@@ -144,6 +165,14 @@ class Expressions:
     def logic(self, function: str, *args: Expression) -> Expression:
         """and, or, not of booleans that are never missing."""
         return self._make("apply", args, function, "boolean", False)
+
+    def all_of(self, conditions: Sequence[Expression]) -> Expression:
+        """Where all of some conditions hold, which are never missing."""
+        return conditions[0] if len(conditions) == 1 else self.logic("and", *conditions)
+
+    def any_of(self, conditions: Sequence[Expression]) -> Expression:
+        """Where one of some conditions holds, which are never missing."""
+        return conditions[0] if len(conditions) == 1 else self.logic("or", *conditions)
 
     def number(self, condition: Expression) -> Expression:
         """1.0 where a boolean holds, else 0.0."""

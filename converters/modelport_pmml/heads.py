@@ -234,7 +234,7 @@ def _classifier(c: Compiler, spread: Output, labelled: Output | None) -> Head:
         follows = decided == spread.source or (decided is not None and _same(c, _zero_or(c, decided), score))
         return LogitHead([x], classes, None, spread.name, named if follows else None, terms=[(x, 1.0)])
     forest = _producer(c, spread.source, "tree_ensemble")
-    if forest is not None and rows.averages(forest) and forest.attributes["acc"] == "f64" and _forest_fits(forest):
+    if forest is not None and rows.averages(forest) and forest.attributes["acc"] == "f64" and _forest_fits(c, forest):
         columns = rows.tree_inputs(c, forest)
         label_ = named if decided == spread.source else None
         nodes = rows.prepared_forest(c, forest)
@@ -247,10 +247,10 @@ def _classifier(c: Compiler, spread: Output, labelled: Output | None) -> Head:
     return ShareHead(c.row(spread.source), classes, method="simplemax")
 
 
-def _forest_fits(step: Step) -> bool:
+def _forest_fits(c: Compiler, step: Step) -> bool:
     from .trees import probability_rows
 
-    return probability_rows(step)
+    return probability_rows(step) and not rows.refuses_missing(c, step)
 
 
 def _same(c: Compiler, one: str | None, other: str) -> bool:
@@ -306,7 +306,7 @@ def _regression(c: Compiler, output: Output) -> Head:
     x = c.column(output.source, 0)
     if x.kind == "raw":
         block = c.blocks[x.data[0]]
-        if len(block.wishes) == 1 and len(c.graph.outputs) == 1:
+        if len(block.wishes) == 1 and len(c.graph.outputs) == 1 and not c.guards:
             return BlockHead(block.inputs, None, output.name, block=block)
     if x.kind == "apply" and x.data == "exp" and not x.nullable:
         return RegressionHead([x.args[0]], None, output.name, terms=[(x.args[0], 1.0)], link="exp")

@@ -96,6 +96,7 @@ def to_graph(root: Element, carried: Carried, limits: Limits = LIMITS) -> Graph:
         formulas.functions = {e.need("name"): e for e in place.all("DefineFunction")}
         formulas.define(list(place.all("DerivedField")), shared)
     prediction, _, fields = ModelTree(formulas).read(model, shared)
+    accepted = _accepted(builder, carried, fields)
     outputs = []
     for declared in carried.outputs:
         columns = []
@@ -104,7 +105,10 @@ def to_graph(root: Element, carried: Carried, limits: Limits = LIMITS) -> Graph:
             if found is None:
                 found = Column(predicted(builder, prediction, None))
             columns.append(found)
-        value = _typed(builder, columns, declared, carried.shapes[declared.name])
+        vector = builder.gather(columns, declared.name)
+        if accepted is not None:
+            vector = _where_accepted(builder, accepted, vector, declared.name)
+        value = _typed(builder, vector, declared, carried.shapes[declared.name])
         outputs.append(Output(declared.name, value, declared.dtype, declared.role, declared.classes))
     steps = builder.kept({o.source for o in outputs})
     return Graph(carried.inputs, steps, outputs, carried.name, limits)
@@ -212,9 +216,28 @@ def _as_missing(b: Builder, column: Column, spelled: Sequence[str]) -> Column:
 # --- outputs ------------------------------------------------------------------------------------------------------------------
 
 
-def _typed(b: Builder, columns: Sequence[Column], declared: Output, shape: tuple[int, ...]) -> str:
-    """One value of the declared dtype and row shape from an output's fields."""
-    vector = b.gather(columns, declared.name)
+def _accepted(b: Builder, carried: Carried, fields: Mapping[str, Column]) -> str | None:
+    """A bool value that is true in every row: the others are refused, since true is the only key of a lookup."""
+    name = carried.fields.accepts
+    if name is None:
+        return None
+    if name not in fields:
+        raise ArtifactError(f"The declaration says that the field {name!r} accepts rows, which the model does not give.")
+    flag = b.boolean(b.column(fields[name]))
+    holds = b.all_of(flag.value, flag.known)
+    assert holds is not None, "the flag itself is one of them"
+    return b.add("lookup", holds, hint=name, keys=np.array([True]), values=np.array([True]))
+
+
+def _where_accepted(b: Builder, accepted: str, x: Vector, name: str) -> Vector:
+    """A vector whose rows without acceptance are refused; what was missing for them alone is not missing any more."""
+    nothing = b.constant(["" if x.kind == "string" else False if x.kind == "bool" else 0.0], x.kind)
+    chosen = b.choose(accepted, Vector(x.value, x.width, x.kind), nothing, name)
+    return replace(chosen, nullable=x.nullable)
+
+
+def _typed(b: Builder, vector: Vector, declared: Output, shape: tuple[int, ...]) -> str:
+    """One value of the declared dtype and row shape from the vector of an output's fields."""
     wanted = {"str": "string", "bool": "bool"}.get(declared.dtype, "number")
     if wanted == "number":
         vector = b.number(vector)

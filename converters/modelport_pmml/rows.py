@@ -25,14 +25,15 @@ def shared_maximum(c: Compiler, step: Step, row: list[Expression]) -> Expression
     return top
 
 
-def _row(c: Compiler, step: Step) -> list[Expression]:
+def row_of(c: Compiler, step: Step) -> list[Expression]:
+    """The columns of a step's input, in its dtype."""
     return [c.in_dtype(step, x) for x in c.row(step.inputs[0])]
 
 
 @columns("reduce")
 def reduce(c: Compiler, step: Step, j: int) -> Expression:
     """One number per row."""
-    row, fn, make = _row(c, step), step.attributes["fn"], c.make
+    row, fn, make = row_of(c, step), step.attributes["fn"], c.make
     if fn in ("argmax", "argmin"):
         return position(c, step, row, "max" if fn == "argmax" else "min")
     if len(row) == 1 and fn in ("sum", "prod", "mean", "min", "max"):
@@ -85,7 +86,7 @@ def softmax(c: Compiler, step: Step, j: int) -> Expression:
     make = c.make
 
     def parts() -> list[Expression]:
-        row = _row(c, step)
+        row = row_of(c, step)
         top = shared_maximum(c, step, row)
         shifted = [make.apply("-", x, top) for x in row]
         powers = [make.apply("exp", x) for x in shifted]
@@ -108,7 +109,7 @@ def normalize(c: Compiler, step: Step, j: int) -> Expression:
     make = c.make
 
     def norm() -> list[Expression]:
-        row, kind = _row(c, step), step.attributes["norm"]
+        row, kind = row_of(c, step), step.attributes["norm"]
         if kind == "l2":
             size = make.apply("sqrt", make.total([make.apply("*", x, x) for x in row]))
         else:
@@ -129,7 +130,7 @@ def gaussian_ll(c: Compiler, step: Step, j: int) -> Expression:
     mean, var = a["mean"][j].astype(float), a["var"][j].astype(float)
     base = -0.5 * math.fsum(np.log(2.0 * math.pi * var).tolist()) + (float(a["log_prior"][j]) if "log_prior" in a else 0.0)
     terms = []
-    for x, m, v in zip(_row(c, step), mean, var, strict=True):
+    for x, m, v in zip(row_of(c, step), mean, var, strict=True):
         distance = make.apply("-", x, make.constant(m))
         terms.append(make.apply("/", make.apply("*", distance, distance), make.constant(v)))
     half = make.apply("*", make.constant(0.5), make.total(terms))
@@ -141,7 +142,7 @@ def ovo_vote(c: Compiler, step: Step, j: int) -> Expression:
     """Votes of pairs of classes."""
     make, a = c.make, step.attributes
     classes = a["classes"]
-    row = _row(c, step)
+    row = row_of(c, step)
     if a["mode"] == "coupling":
         return _coupling(c, step, row, j)
     votes, sums = [], []
@@ -202,7 +203,7 @@ def linear(c: Compiler, step: Step, j: int) -> Expression:
 
 def _weighted_sum(c: Compiler, step: Step, j: int) -> Expression:
     weights = step.attributes["weight"][j].astype(float).tolist()
-    terms = [c.make.apply("*", x, c.make.constant(w)) for x, w in zip(_row(c, step), weights, strict=True)]
+    terms = [c.make.apply("*", x, c.make.constant(w)) for x, w in zip(row_of(c, step), weights, strict=True)]
     total = c.make.total(terms)
     if "bias" in step.attributes:
         total = c.make.apply("+", total, c.make.constant(float(step.attributes["bias"][j])))
@@ -214,7 +215,7 @@ def linear_block(c: Compiler, step: Step, j: int) -> LinearBlock:
     weights = step.attributes["weight"][j].astype(float).tolist()
     bias = float(step.attributes["bias"][j]) if "bias" in step.attributes else 0.0
     name = f"{step.output}({j})" if c.type(step.output).width > 1 else step.output
-    return LinearBlock(name, list(zip(_row(c, step), weights, strict=True)), bias)
+    return LinearBlock(name, list(zip(row_of(c, step), weights, strict=True)), bias)
 
 
 def network_layers(c: Compiler, step: Step) -> list[tuple[Step, str]]:
@@ -261,10 +262,17 @@ def tree_ensemble(c: Compiler, step: Step, j: int) -> Expression:
     if step.attributes["acc"] != "f64":
         raise no_form(step, "it adds its leaves in f32, and PMML adds in double")
     result = c.raw((step.output, j), lambda: tree_block(c, step, j))
+    if refuses_missing(c, step):
+        c.require(c.make.is_given(result))
     if step.attributes["aggregate"] == "mean" and not averages(step):
         count = float(step.attributes["start"].size)
         result = c.make.apply("/", result, c.make.constant(count))
     return result
+
+
+def refuses_missing(c: Compiler, step: Step) -> bool:
+    """Can a tree meet a missing value, which the graph refuses?"""
+    return step.attributes["missing"] == "error" and any(x.nullable for x in tree_inputs(c, step).values())
 
 
 def averages(step: Step) -> bool:

@@ -9,9 +9,9 @@ from modelport.document import Document
 from modelport.errors import Unsupported
 from modelport.graph import Input, Output
 
-from . import columns, rows  # noqa: F401  (importing registers the ops)
+from . import columns, distances, rows  # noqa: F401  (importing registers the ops)
 from .blocks import Block, Model, assemble, schema, segmentation
-from .compiler import Compiler, unique
+from .compiler import COLUMNS, Compiler, no_form, unique
 from .declaration import Declared, declaration, seal
 from .expressions import Expression
 from .fields import Names, Scope, count_uses
@@ -22,6 +22,13 @@ from .verification import model_verification
 __all__ = ["write_document"]
 
 INPUT_TYPES = {"f32": "float", "str": "string", "bool": "boolean"}
+ITERATES = "it iterates until its numbers settle"
+TEXTS = "PMML's TextIndex splits text by other rules, and no function of PMML hashes"
+#: why ops have no form in PMML
+REASONS = {
+    **dict.fromkeys(("lda_topics", "nmf", "sparse_code"), ITERATES),
+    **dict.fromkeys(("count_terms", "hash_terms"), TEXTS),
+}
 OUTPUT_TYPES = {"f64": "double", "f32": "double", "str": "string", "bool": "boolean"}
 
 
@@ -40,9 +47,14 @@ class _Writer:
         self.document = document
         self.graph = document.graph
         self.compiler = Compiler(self.graph)
+        self._refuse_unknown()
         self.head = find_head(self.compiler)
         answered = (self.head.predicts, self.head.spreads, self.head.decides)
         self.sources = {o.name: [] if o.name in answered else self._exportable(o) for o in self.graph.outputs}
+        self.accepted = self.compiler.acceptance()
+        if self.accepted is not None:
+            make = self.compiler.make
+            self.sources = {name: [make.only_where(self.accepted, x) for x in row] for name, row in self.sources.items()}
         self.exported = [x for row in self.sources.values() for x in row]
         self.head.absorb(self.compiler, count_uses(self._roots()))
         self.blocks = self._needed()
@@ -51,12 +63,19 @@ class _Writer:
             raise Unsupported("The model reads no column, and a PMML model reads at least one: write JSON or ONNX.")
         taken = set(self.data_fields)
         self.output_names = {o.name: [unique(w, taken) for w in self._wishes(o)] for o in self.graph.outputs}
+        self.accepts = None if self.accepted is None else unique("accepted", taken)
         self.names = Names(self.data_fields, taken, count_uses(self._roots()))
         for block in self.blocks:
             for position, wish in enumerate(block.wishes):
                 self.names.raw[block.index, position] = self.names.unique(wish)
         self.shared = Scope(self.names)
         self.target_fields: list[str] = []
+
+    def _refuse_unknown(self) -> None:
+        """Unsupported for an op without a translation, also where nothing reads its step."""
+        for step in self.graph.steps:
+            if step.op not in COLUMNS:
+                raise no_form(step, REASONS.get(step.op, ""))
 
     def _exportable(self, output: Output) -> list[Expression]:
         """The columns of an output that becomes fields."""
@@ -68,13 +87,14 @@ class _Writer:
 
     def _roots(self) -> list[Expression]:
         """Every expression that an output, the head or a segment reads."""
-        return [*self.exported, *self.head.inputs, *(x for block in self._needed() for x in block.inputs)]
+        segments = [x for block in self._needed() for x in block.inputs]
+        return [*self.exported, *self.head.inputs, *segments, *([] if self.accepted is None else [self.accepted])]
 
     def _needed(self) -> list[Block]:
         """The segments behind the outputs and the head, each after those it reads."""
         needed: set[int] = set()
         seen: set[int] = set()
-        queue = [*self.exported, *self.head.inputs]
+        queue = [*self.exported, *self.head.inputs, *([] if self.accepted is None else [self.accepted])]
         while queue:
             x = queue.pop()
             if x.index not in seen:
@@ -99,7 +119,7 @@ class _Writer:
 
     def document_bytes(self) -> bytes:
         """The whole file, sealed with its own hash."""
-        declared = Declared(self.compiler.fields, self.output_names)
+        declared = Declared(self.compiler.fields, self.output_names, self.accepts)
         model = self._model(model_verification(self.document, declared))
         description = self.document.doc or self.graph.name
         header = element(
@@ -192,41 +212,74 @@ class _Writer:
     # --- outputs --------------------------------------------------------------------------------------------------------------
 
     def _output(self, scope: Scope) -> str:
-        """The Output element: what the crown answers, fields, and last the label that reads the probabilities."""
-        fields, last = [], []
+        """The Output element: what the crown answers, fields, and last the label that reads the probabilities.
+
+        Where rows are refused, the crown's answers are handed out by a field that is missing for those rows.
+        """
+        accepted = None if self.accepted is None else scope.field(self.accepted)
+        fields, checked, last = [], [], []
+        if self.accepts is not None:
+            fields.append(_output_field(self.accepts, "transformedValue", "bool", _reference(accepted), isFinalResult="false"))
+        crown = self._crown_names()
         for output in self.graph.outputs:
             names = self.output_names[output.name]
-            if output.name == self.head.predicts:
-                fields.append(_output_field(names[0], "predictedValue", output.dtype))
-            elif output.name == self.head.spreads:
-                fields += [
-                    _output_field(n, "probability", output.dtype, value=label(k))
-                    for n, k in zip(names, self._classes, strict=True)
-                ]
+            if output.name in crown:
+                hidden = "false" if accepted else None
+                own = crown[output.name]
+                if output.name == self.head.predicts:
+                    fields.append(_output_field(own[0], "predictedValue", output.dtype, isFinalResult=hidden))
+                else:
+                    fields += [
+                        _output_field(n, "probability", output.dtype, value=label(k), isFinalResult=hidden)
+                        for n, k in zip(own, self._classes, strict=True)
+                    ]
+                if accepted:
+                    pairs = zip(names, own, strict=True)
+                    checked += [
+                        _output_field(n, "transformedValue", output.dtype, _where(accepted, _reference(o))) for n, o in pairs
+                    ]
             elif output.name == self.head.decides:
-                last.append(_output_field(names[0], "transformedValue", output.dtype, self._decision(scope)))
+                decision = self._decision(scope, crown)
+                body = _where(accepted, decision) if accepted else decision
+                last.append(_output_field(names[0], "transformedValue", output.dtype, body))
             else:
                 for name, x in zip(names, self.sources[output.name], strict=True):
-                    reference = element("FieldRef", field=scope.field(x))
-                    fields.append(_output_field(name, "transformedValue", output.dtype, reference))
-        return element("Output", *fields, *last)
+                    fields.append(_output_field(name, "transformedValue", output.dtype, _reference(scope.field(x))))
+        return element("Output", *fields, *checked, *last)
+
+    def _crown_names(self) -> dict[str, list[str]]:
+        """Outputs that the crown answers by itself -> the names of its fields: those of the outputs, unless rows are refused."""
+        answered = {self.head.predicts, self.head.spreads}
+        names = {name: own for name, own in self.output_names.items() if name in answered}
+        if self.accepted is None:
+            return names
+        return {name: [self.names.unique(f"{n} of the model") for n in own] for name, own in names.items()}
 
     @property
     def _classes(self) -> Sequence[Any]:
         assert self.head.classes is not None, "a classifier's head has classes"
         return self.head.classes
 
-    def _decision(self, scope: Scope) -> str:
+    def _decision(self, scope: Scope, crown: Mapping[str, list[str]]) -> str:
         """The class of the largest number, ties to the first: halves of the classes against each other."""
         if self.head.by_inputs:
             fields = [scope.field(x) for x in self.head.inputs]
         else:
             assert self.head.spreads is not None, "the decision reads the probabilities"
-            fields = self.output_names[self.head.spreads]
-        references = [element("FieldRef", field=f) for f in fields]
+            fields = crown[self.head.spreads]
+        references = [_reference(f) for f in fields]
         type_ = _class_type(self._classes)
         constants = [f'<Constant dataType="{type_}">{text(label(k))}</Constant>' for k in self._classes]
         return _tournament(references, constants)
+
+
+def _reference(field: str | None) -> str:
+    return element("FieldRef", field=field)
+
+
+def _where(condition: str, body: str) -> str:
+    """The body where a field holds, else nothing."""
+    return element("Apply", _reference(condition), body, function="if")
 
 
 def _tournament(numbers: Sequence[str], winners: Sequence[str]) -> str:

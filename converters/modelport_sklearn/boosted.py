@@ -14,7 +14,7 @@ from modelport.reading import Reading, SurveyPart
 from modelport.sample import Sample
 
 from .builder import Array, Builder, Table
-from .handlers.tree_arrays import Nodes, tree_attributes
+from .handlers.tree_arrays import Nodes, renumbered, tree_attributes
 
 __all__ = ["gathered", "integer_codes", "nodes_of", "read_boosted", "single", "survey_boosted"]
 
@@ -104,7 +104,7 @@ def nodes_of(
         targets = number[np.where(inner, children + origin, 0)] - new_start[np.repeat(np.arange(len(sizes)), sizes)]
         return np.where(inner, targets, -1)[reached]
 
-    return Nodes(
+    kept = Nodes(
         start=new_start,
         left=moved(left),
         right=moved(right),
@@ -116,6 +116,7 @@ def nodes_of(
         category=None if category is None else category[reached],
         sets=sets,
     )
+    return renumbered(kept)
 
 
 def single(nodes: Nodes) -> dict[str, Any]:

@@ -17,6 +17,13 @@ from modelport.ops.base import dtype_name
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+#: Functions that give NaN or an infinity for numbers of everyday size.
+UNSAFE = frozenset(
+    {
+        *("reciprocal", "sqrt", "exp", "expm1", "log", "log1p", "log2", "log10", "arcsin", "arccos", "sinh", "cosh", "norm_ppf"),
+        *("div", "pow"),
+    }
+)
 #: Ops behind which no NaN is left, whatever they are given.
 NAN_ENDS = frozenset({"impute", "is_missing", "onehot", "bucketize", "tree_ensemble", "constant", "take"})
 
@@ -134,6 +141,7 @@ class Builder:
         self.probes: dict[str, Callable[[Any], Array]] = {}
         self.markers: dict[str, Any] = {}
         self.rounded: set[str] = set()
+        self.unsafe: set[str] = set()
         self.doubts: list[Doubt] = []
         #: between which tolerances, relative to the scale, the reading states what it measures on the sample's rows
         self.measured: tuple[float, float] | None = None
@@ -297,6 +305,28 @@ class Builder:
             elif step.attributes.get("default", 0.0) != step.attributes.get("default", 0.0):
                 known = {name: value for name, value in step.attributes.items() if name != "default"}
                 self.steps[k] = Step(step.op, step.inputs, step.output, known)
+
+    def note_unsafe(self, first: int) -> None:
+        """Note which of the steps from position `first` on may make NaN or infinities of everyday numbers."""
+        self.unsafe.update(step.output for step in self.steps[first:] if step.attributes.get("fn") in UNSAFE)
+
+    def unsafe_columns(self, table: Table) -> list[int]:
+        """Positions of the columns that a noted step leads to."""
+        inputs = {step.output: step.inputs for step in self.steps if step.op not in NAN_ENDS or step.op == "impute"}
+
+        def leads(value: str) -> bool:
+            queue, seen = [value], {value}
+            while queue:
+                name = queue.pop()
+                if name in self.unsafe:
+                    return True
+                more = set(inputs.get(name, ())) - seen
+                seen |= more
+                queue.extend(more)
+            return False
+
+        found = {value: leads(value) for value in {ref.value for ref in table.columns}} if self.unsafe else {}
+        return [j for j, ref in enumerate(table.columns) if found.get(ref.value)]
 
     def in_other_order(self, value: str) -> str:
         """The value, noted as one whose exact steps do not follow the original's own order of arithmetic."""

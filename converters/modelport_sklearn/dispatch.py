@@ -10,6 +10,7 @@ module of the class, with `TRANSFORMERS` and/or `PREDICTORS`, dicts from class n
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from modelport.errors import ModelportError, UnsupportedAttribute, UnsupportedMo
 
 from .builder import Builder, Prediction, Table
 from .ledger import Ledger
+from .reasons import NOT_EXPORTABLE
 
 Transformer = Callable[[Ledger, Builder, Table], Table]
 Predictor = Callable[[Ledger, Builder, Table], Prediction]
@@ -135,10 +137,43 @@ def _handled(estimator: Any, builder: Builder, table: Table, handlers: dict[str,
     _check_precision(estimator, name, table)
     if not accepts_nan(estimator):
         builder.refuse_unknown(table)
+    table = _finite(estimator, builder, table)
     ledger = Ledger(estimator)
     result = handlers[name](ledger, builder, table)
     ledger.close()
     return result
+
+
+def _finite(estimator: Any, builder: Builder, table: Table) -> Table:
+    """The table, without the rows of which a function before it made NaN or infinities that the estimator refuses."""
+    from .handlers.guards import refuse_not_finite
+
+    columns = builder.unsafe_columns(table)
+    if not columns or (accepts_nan(estimator) and not _refuses_infinity(estimator, len(table))):
+        return table
+    return refuse_not_finite(builder, table, columns, nan=not accepts_nan(estimator))
+
+
+def _refuses_infinity(estimator: Any, width: int) -> bool:
+    """Whether an estimator that accepts NaN, or leaves rows to others, refuses infinities: it is asked."""
+    if hands_on(estimator):
+        return False
+    answer = getattr(estimator, "predict", None) or getattr(estimator, "transform", None)
+    if answer is None:
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            answer(np.full((1, width), np.inf))
+        except (ValueError, TypeError, AttributeError) as error:
+            return "infinity" in str(error)
+    return False
+
+
+def hands_on(estimator: Any) -> bool:
+    """Whether an estimator hands its rows on to estimators inside it, which look at them themselves."""
+    inside = ("transformers_", "transformer_list", "steps")
+    return type(estimator).__name__ in DELEGATING or any(hasattr(estimator, name) for name in inside)
 
 
 def accepts_nan(estimator: Any) -> bool:
@@ -208,6 +243,12 @@ def _check_precision(estimator: Any, name: str, table: Table) -> None:
 
 def _unknown(estimator: Any, kind: str) -> UnsupportedModel:
     cls = type(estimator)
+    if _root(cls) == "sklearn" and cls.__name__ in NOT_EXPORTABLE:
+        return UnsupportedModel(f"{cls.__name__} cannot be exported. {NOT_EXPORTABLE[cls.__name__]}")
+    if kind == "transformer" and known_class(estimator, PREDICTORS) is not None:
+        return UnsupportedModel(
+            f"{cls.__name__} is read as a predictor only: as a step that gives columns to the next one it has no handler here."
+        )
     return UnsupportedModel(
         f"No {kind} handler knows {cls.__module__}.{cls.__qualname__}: write a converter for it (docs/add-a-converter.md)."
     )

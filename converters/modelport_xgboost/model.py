@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,7 @@ def _known(state: Mapping[str, Any], names: Collection[str], where: str) -> None
 def _margin(text: Any, link: str, outputs: int) -> Array:
     """base_score as the f32 margin from which the sums start: XGBoost saves it before the objective's link."""
     given = json.loads(text) if isinstance(text, str) else text
-    score = np.atleast_1d(np.asarray(given, dtype=np.float64)).astype(np.float32)
+    score: Array = np.atleast_1d(np.asarray(given, dtype=np.float64)).astype(np.float32)
     if len(score) not in (1, outputs):
         raise refused("base_score", f"has {len(score)} numbers for {outputs} outputs.")
     if link == "logit":
@@ -143,7 +144,8 @@ def _margin(text: Any, link: str, outputs: int) -> Array:
         score = np.log(score.astype(np.float64)).astype(np.float32)
     if not np.isfinite(score).all():
         raise refused("base_score", f"{text} has no finite margin.")
-    return np.broadcast_to(score, (outputs,)).copy()
+    margin: Array = np.broadcast_to(score, (outputs,)).copy()
+    return margin
 
 
 def _linear(gradient: Mapping[str, Any], columns: int, outputs: int) -> dict[str, Any]:
@@ -232,7 +234,7 @@ def _category_names(column: Mapping[str, Any]) -> list[Any] | None:
         return None
     if any(byte > 127 for byte in text):
         return [None] * (len(offsets) - 1)  # XGBoost cuts the names off, as it counts characters where it means bytes
-    return [text[a:b].decode("ascii") for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [text[a:b].decode("ascii") for a, b in pairwise(offsets)]
 
 
 def nodes(model: Model, count: int, in_place: bool) -> Nodes:
@@ -266,13 +268,14 @@ def _leaf_values(model: Model, number: int, tree: Mapping[str, Any], in_place: b
     DART's weight w multiplies the leaf as XGBoost rounds it: w * ((margin + leaf) - margin) in place, w * leaf for a DMatrix.
     """
     if model.class_ is not None:
-        values = np.asarray(tree["split_conditions"], dtype=np.float32)[:, None]
+        values: Array = np.asarray(tree["split_conditions"], dtype=np.float32)[:, None]
         if model.drop is None:
             return values
         if in_place:
             margin = model.margin[model.class_[number]]
             values = (margin + values) - margin
-        return model.drop[number] * values
+        weighted: Array = model.drop[number] * values
+        return weighted
     if model.drop is not None:
         raise refused("booster", "'dart' with leaves that are vectors is not known.")
     leaves = np.asarray(tree["left_children"]) < 0

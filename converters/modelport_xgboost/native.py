@@ -57,9 +57,7 @@ class AloneBooster(Alone):
 
         framed = hasattr(rows, "columns")
         names, types = (None, None) if framed else (self.original.feature_names, self.original.feature_types)
-        matrix = xgboost.DMatrix(
-            self.known(rows), feature_names=names, feature_types=types, enable_categorical=True, nthread=1
-        )
+        matrix = xgboost.DMatrix(self.known(rows), feature_names=names, feature_types=types, enable_categorical=True, nthread=1)
         return np.asarray(self.original.predict(matrix))
 
 

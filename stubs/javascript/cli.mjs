@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 //
-// The stub protocol (stubs/README.md) around modelport.js.
+// The stub protocol (stubs/README.md) around modelport.js and modelport_more.js.
 
 import { closeSync, openSync, readSync } from "node:fs";
 
-const namespace = await import("./modelport.js"); // CommonJS, or the global when a package.json makes .js files ES modules
-const modelport = namespace.default ?? globalThis.modelport;
+// CommonJS, or globals when a package.json makes .js files ES modules
+const modelport = (await import("./modelport.js")).default ?? globalThis.modelport;
+const more = (await import("./modelport_more.js")).default ?? globalThis.modelportMore;
 
 const USAGE = `usage: cli.mjs predict [--no-verify] ARTIFACT < inputs.json > outputs.json
        cli.mjs verify ARTIFACT [VECTORS]
@@ -48,15 +49,17 @@ async function readStandardInput(limit = modelport.DEFAULT_LIMITS.bytes) {
   return Buffer.concat(chunks);
 }
 
+function load(artifact, verify) { return modelport.load(readBytes(artifact), { verify, ops: more }); }
+
 async function predict(flags, [artifact]) {
-  const model = modelport.load(readBytes(artifact), { verify: !flags.has("--no-verify") });
+  const model = load(artifact, !flags.has("--no-verify"));
   const outputs = model.predict(model.readRows(await readStandardInput()));
   for (const piece of modelport.encode(outputs)) process.stdout.write(piece);
   return 0;
 }
 
 async function verify(flags, [artifact, vectors]) {
-  const model = modelport.load(readBytes(artifact), { verify: false });
+  const model = load(artifact, false);
   const report = vectors === undefined ? model.verify() : model.verify(readBytes(vectors));
   for (const { ok, message } of report.outputs) console.log(`${ok ? "ok" : "MISMATCH"}: ${message}`);
   if (!report.ok) throw new modelport.Mismatch(report.message);
@@ -64,12 +67,12 @@ async function verify(flags, [artifact, vectors]) {
 }
 
 async function info(flags, [artifact]) {
-  console.log(JSON.stringify(modelport.load(readBytes(artifact), { verify: false }).info(), null, 2));
+  console.log(JSON.stringify(load(artifact, false).info(), null, 2));
   return 0;
 }
 
 async function ops() {
-  console.log(modelport.ops().join("\n"));
+  console.log(modelport.ops(more).join("\n"));
   return 0;
 }
 

@@ -26,6 +26,13 @@ declare namespace modelport {
     /** false leaves out the replay of the carried vectors; an artifact without vectors needs that. Default true. */
     verify?: boolean;
     limits?: Partial<Limits>;
+    /** The table of modelport_more.js, for artifacts that require its ops. */
+    ops?: Ops;
+  }
+
+  /** A further table of ops, by name. */
+  interface Ops {
+    readonly [op: string]: object;
   }
 
   /** shape: of one row, [] or [width]. */
@@ -132,6 +139,6 @@ declare namespace modelport {
   function load(source: string | ArrayBuffer | ArrayBufferView, options?: LoadOptions): Model;
   /** What predict returned as JSON text, in pieces: `[...encode(outputs)].join("")`. */
   function encode(outputs: { [output: string]: Tensor }): Generator<string>;
-  /** The ops this reader implements, sorted. */
-  function ops(): string[];
+  /** The ops this reader implements, with those of a further table, sorted. */
+  function ops(more?: Ops): string[];
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 //
-// modelport for JavaScript: runs modelport JSON artifacts (format 1, profile tabular) and nothing else.
+// modelport for JavaScript: runs modelport JSON artifacts (format 1) and nothing else.
 // One file, no dependencies. It works in Node (require or import) and in browsers (a classic <script> defines `modelport`).
+// It has the ops of profile tabular; modelport_more.js has those of kernel, text and solver.
 //
 //     const model = modelport.load(bytes);                       // replays the vectors the artifact carries
 //     const { label } = model.predict({ X: [[5.1, 3.5, 1.4, 0.2]] });
@@ -782,17 +783,24 @@ function valueType(dtype, shape) { return { dtype, shape, width: elementCount(sh
 
 /** A step's JSON object while its op checks it: inputs by position, attributes by name, each read once. */
 class StepReader {
-  constructor(node, inputs, where, limits) {
+  constructor(node, inputs, where, limits, budget) {
     this.node = node;
     this.inputs = inputs; // value types
     this.where = where;
     this.limits = limits;
+    this.budget = budget; // {left}: the elements that the steps of the document may still keep beside their attributes
     this.read = new Set(["op", "in", "out"]);
   }
 
   refuse(problem) { refuse(`${this.where} ${problem}.`); }
 
   named(key) { return `${this.where}: ${quote(key)}`; }
+
+  /** Counts elements that the step is about to compute and keep. */
+  keep(elements) {
+    this.budget.left -= elements;
+    if (!(this.budget.left >= 0)) this.refuse(`keeps ${elements} elements beside its attributes; with the steps before it, these are more than ${this.limits.tensorElements} (limit tensorElements)`);
+  }
 
   /** The step's inputs, `least` to `most` of them. */
   take(least, most = least) {
@@ -834,9 +842,9 @@ class StepReader {
 
   whole(key, least, most) { return readWhole(this.required(key), least, most, this.named(key)); }
 
-  flag(key) {
+  flag(key, fallback = false) {
     const node = this.optional(key);
-    return node === undefined ? false : typeof node === "boolean" ? node : this.refuse(`has ${quote(key)}, which is not true or false`);
+    return node === undefined ? fallback : typeof node === "boolean" ? node : this.refuse(`has ${quote(key)}, which is not true or false`);
   }
 
   /** One JSON number, rounded to `dtype`. */
@@ -917,8 +925,7 @@ function broadcastShape(step, a, b) {
   if (sameShape(a, b)) return a;
   const [m, n] = [elementCount(a), elementCount(b)];
   if (m === 1 && n === 1) return a.length > b.length ? a : b;
-  if (m === 1 && n > 1) return b;
-  if (n === 1 && m > 1) return a;
+  if (m === 1 || n === 1) return m === 1 ? b : a;
   return step.refuse(`has inputs of row shapes ${showShape(a)} and ${showShape(b)}, which do not broadcast`);
 }
 
@@ -1053,133 +1060,8 @@ const NORMS = {
   },
 };
 
-/** sum of term(x_j - p_j); differences and terms rounded. */
-function sumOver(x, i, points, j, p, term) {
-  let sum = 0;
-  for (let c = 0; c < p.width; c++) sum += term(p.round(x[i + c] - points[j + c]));
-  return p.round(sum);
-}
-
-/** (x, i, points, j, p) -> the metric between row i of x and row j of points. p: width, round, gamma, coef0, degree, p. */
-const METRICS = {
-  __proto__: null,
-  dot: (x, i, points, j, p) => p.round(dot(x, i, points, j, p.width)),
-  sqeuclidean: (x, i, points, j, p) => sumOver(x, i, points, j, p, UNARY.square),
-  euclidean: (x, i, points, j, p) => Math.sqrt(METRICS.sqeuclidean(x, i, points, j, p)),
-  manhattan: (x, i, points, j, p) => sumOver(x, i, points, j, p, Math.abs),
-  chebyshev(x, i, points, j, p) {
-    let most = 0;
-    for (let c = 0; c < p.width; c++) most = Math.max(most, Math.abs(x[i + c] - points[j + c]));
-    return most;
-  },
-  minkowski: (x, i, points, j, p) => pow(sumOver(x, i, points, j, p, (d) => p.round(pow(Math.abs(d), p.p))), p.round(1 / p.p)),
-  cosine(x, i, points, j, p) {
-    const norms = p.round(REDUCTIONS.l2(x, i, p.width, p.round)) * p.round(REDUCTIONS.l2(points, j, p.width, p.round));
-    return norms === 0 ? 1 : 1 - p.round(METRICS.dot(x, i, points, j, p) / p.round(norms));
-  },
-  rbf: (x, i, points, j, p) => exp(p.round(-p.gamma * METRICS.sqeuclidean(x, i, points, j, p))),
-  laplacian: (x, i, points, j, p) => exp(p.round(-p.gamma * METRICS.manhattan(x, i, points, j, p))),
-  poly: (x, i, points, j, p) => pow(affineDot(x, i, points, j, p), p.degree),
-  sigmoid: (x, i, points, j, p) => Math.tanh(affineDot(x, i, points, j, p)),
-};
-
-const affineDot = (x, i, points, j, p) => p.round(p.round(p.gamma * METRICS.dot(x, i, points, j, p)) + p.coef0);
-
-/** The positions of the k smallest of a row of distances, nearest first, ties to the lowest index, NaN last. */
-function nearest(distances, from, width, k) {
-  const key = (i) => (distances[from + i] !== distances[from + i] ? Infinity : distances[from + i]);
-  if (k > 64) return Int32Array.from({ length: width }, (_, i) => i).sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : a - b)).subarray(0, k);
-  const best = new Int32Array(k);
-  let count = 0;
-  for (let i = 0; i < width; i++) {
-    const d = key(i);
-    if (count === k && !(d < key(best[k - 1]))) continue;
-    let at = count < k ? count++ : k - 1;
-    for (; at > 0 && d < key(best[at - 1]); at--) best[at] = best[at - 1];
-    best[at] = i;
-  }
-  return best;
-}
-
-/** The weights of the chosen neighbours of one row. */
-function neighbourWeights(distances, from, chosen, byDistance) {
-  const weights = new Float64Array(chosen.length).fill(1);
-  if (!byDistance) return weights;
-  const zero = chosen.some((i) => distances[from + i] === 0);
-  return weights.map((_, j) => {
-    const d = distances[from + chosen[j]];
-    return zero ? Number(d === 0) : 1 / d;
-  });
-}
-
-/** Pairwise coupling (docs/format.md, section 9). r: [c * c], r[t * c + j] the probability of t against j. */
-function couple(r, c) {
-  const p = new Float64Array(c).fill(1 / c), q = new Float64Array(c * c), qp = new Float64Array(c);
-  for (let t = 0; t < c; t++) {
-    for (let j = 0; j < c; j++) {
-      if (j === t) continue;
-      q[t * c + t] += r[j * c + t] * r[j * c + t];
-      q[t * c + j] = -r[j * c + t] * r[t * c + j];
-    }
-  }
-  for (let round = 0; round < Math.max(100, c); round++) {
-    let pqp = 0, worst = 0;
-    for (let t = 0; t < c; t++) {
-      qp[t] = dot(q, t * c, p, 0, c);
-      pqp += p[t] * qp[t];
-    }
-    for (let t = 0; t < c; t++) worst = Math.max(worst, Math.abs(qp[t] - pqp));
-    if (worst < 0.005 / c) break;
-    for (let t = 0; t < c; t++) {
-      const diff = (pqp - qp[t]) / q[t * c + t];
-      p[t] += diff;
-      pqp = (pqp + diff * (diff * q[t * c + t] + 2 * qp[t])) / (1 + diff) / (1 + diff);
-      for (let j = 0; j < c; j++) {
-        qp[j] = (qp[j] + diff * q[t * c + j]) / (1 + diff);
-        p[j] /= 1 + diff;
-      }
-    }
-  }
-  return p;
-}
-
-/** Calls visit(i, j, pair) for the pairs i < j of c classes in lexicographic order. */
-function forPairs(c, visit) {
-  for (let i = 0, pair = 0; i < c; i++) for (let j = i + 1; j < c; j++, pair++) visit(i, j, pair);
-}
-
-/** (p, decisions, from, out, to): one row of c classes. */
-const OVO_MODES = {
-  __proto__: null,
-  votes(p, d, from, out, to) {
-    forPairs(p.classes, (i, j, pair) => { out[to + (d[from + pair] > 0 ? i : j)] += 1; });
-  },
-  ovr(p, d, from, out, to) {
-    const plus = new Float64Array(p.classes), minus = new Float64Array(p.classes);
-    forPairs(p.classes, (i, j, pair) => {
-      plus[i] += d[from + pair];
-      minus[j] += d[from + pair];
-    });
-    forPairs(p.classes, (i, j, pair) => { out[to + (d[from + pair] < 0 ? j : i)] += 1; });
-    for (let i = 0; i < p.classes; i++) {
-      const s = p.round(p.round(plus[i]) - p.round(minus[i]));
-      out[to + i] += p.round(s / p.round(3 * p.round(Math.abs(s) + 1)));
-    }
-  },
-  coupling(p, d, from, out, to) {
-    const c = p.classes, r = new Float64Array(c * c);
-    forPairs(c, (i, j, pair) => {
-      const z = p.round(p.round(p.a[pair] * d[from + pair]) + p.b[pair]);
-      const first = Math.min(Math.max(p.round(sigmoid(-z)), 1e-7), 1 - 1e-7);
-      r[i * c + j] = first;
-      r[j * c + i] = 1 - first;
-    });
-    out.set(c === 2 ? [r[1], r[2]] : couple(r, c), to);
-  },
-};
-
 /**
- * The ops of profile tabular. check(step) reads the attributes and returns {dtype, shape, ...what run needs};
+ * The ops of profile tabular; modelport_more.js has another such table. check(step) reads the attributes and returns {dtype, shape, ...what run needs};
  * run(p, inputs, n, first) returns the values of n rows. `first` is the number of the first row, for messages.
  */
 const OPS = {
@@ -1564,21 +1446,6 @@ const OPS = {
     },
   },
 
-  pairwise: {
-    check(step) {
-      const { width, dtype, round } = checkRow(step), { shape, data: points } = step.tensor("points", dtype, [dtype], 2);
-      if (shape[1] !== width) step.refuse(`has "points" of ${shape[1]} columns; its input has ${width}`);
-      const [gamma, coef0, degree, p] = [["gamma", 1], ["coef0", 0], ["degree", 3], ["p", 2]].map(([key, fallback]) => step.number(key, dtype, fallback));
-      if (!(p > 0)) step.refuse(`has a "p" that is not positive`);
-      return { dtype, shape: [shape[0]], width, round, points, metric: METRICS[step.choice("metric", Object.keys(METRICS))], gamma, coef0, degree, p };
-    },
-    run(p, [input], n) {
-      const { dtype, shape: [size], width, points, metric } = p, x = toFloat(input, dtype), out = allocate(dtype, n * size);
-      for (let r = 0; r < n; r++) for (let k = 0; k < size; k++) out[r * size + k] = metric(x, r * width, points, k * width, p);
-      return out;
-    },
-  },
-
   tree_ensemble: { check: checkTrees, run: runTrees },
 
   gaussian_ll: {
@@ -1606,49 +1473,6 @@ const OPS = {
           out[r * size + k] = start[k] - round(0.5 * round(sum));
         }
       }
-      return out;
-    },
-  },
-
-  knn: {
-    check(step) {
-      const { width } = step.only(["f64"]), k = step.whole("k", 1, width);
-      const byDistance = step.choice("weights", ["uniform", "distance"]) === "distance", common = { dtype: "f64", width, k, byDistance };
-      if (step.has("classes")) {
-        const classes = step.whole("classes", 1, step.limits.rowElements), codes = step.indexes("targets", 0, classes - 1);
-        return { ...common, shape: [classes], codes: step.length("targets", codes, width), targets: null };
-      }
-      const { shape, data: targets } = step.tensor("targets", "f64", ["f64"], 2);
-      if (shape[0] !== width) step.refuse(`has "targets" for ${shape[0]} points; its input has ${width}`);
-      return { ...common, shape: [shape[1]], codes: null, targets };
-    },
-    run({ shape: [size], width, k, byDistance, codes, targets }, [x], n) {
-      const out = new Float64Array(n * size);
-      for (let r = 0; r < n; r++) {
-        const chosen = nearest(x, r * width, width, k), weights = neighbourWeights(x, r * width, chosen, byDistance);
-        let total = 0;
-        for (let j = 0; j < k; j++) {
-          total += weights[j];
-          if (codes !== null) out[r * size + codes[chosen[j]]] += weights[j];
-          else for (let o = 0; o < size; o++) out[r * size + o] += weights[j] * targets[chosen[j] * size + o];
-        }
-        for (let o = r * size; o < (r + 1) * size; o++) out[o] /= total;
-      }
-      return out;
-    },
-  },
-
-  ovo_vote: {
-    check(step) {
-      const { width, dtype, round } = checkRow(step), classes = step.whole("classes", 2, 65536), pairs = (classes * (classes - 1)) / 2;
-      if (width !== pairs) step.refuse(`has ${width} decisions; ${classes} classes need ${pairs}`);
-      const mode = step.choice("mode", Object.keys(OVO_MODES)), coupling = mode === "coupling";
-      const [a, b] = ["prob_a", "prob_b"].map((key) => (coupling ? step.floats(key, dtype, [pairs]) : null));
-      return { dtype, shape: [classes], width, round, classes, mode: OVO_MODES[mode], a, b };
-    },
-    run(p, [input], n) {
-      const x = toFloat(input, p.dtype), out = allocate(p.dtype, n * p.classes);
-      for (let r = 0; r < n; r++) p.mode(p, x, r * p.width, out, r * p.classes);
       return out;
     },
   },
@@ -2009,10 +1833,10 @@ const NO_VECTORS = "The artifact carries no vectors, so nothing shows that its n
 const ROLES = ["prediction", "probability", "score", "transform", "cluster", "anomaly"];
 const HEADER_KEYS = ["format", "version", "requires", "inputs", "steps", "outputs"];
 
-/** The plan of a document: everything checked, nothing left to be found out while predicting but NaN, missing and unknown categories. */
-function readDocument(document, limits) {
+/** The plan of a document of ops of `table`: everything checked, nothing left to be found out while predicting but NaN, missing and unknown categories. */
+function readDocument(document, table, limits) {
   if (!(document instanceof Map)) refuse("The artifact is not a JSON object.");
-  const requires = readHeader(document);
+  const requires = readHeader(document, table);
   readObject(document, HEADER_KEYS, ["verification"], "The artifact");
   const values = []; // value types with names; a value's slot is its index
   const slots = new Map();
@@ -2024,7 +1848,7 @@ function readDocument(document, limits) {
   };
   const inputs = readList(document.get("inputs"), `"inputs"`).map((node, i) => readInput(node, `input ${i}`, limits));
   for (const input of inputs) define(input.name, input, `input ${quote(input.name)}`);
-  const steps = readSteps(document.get("steps"), requires, values, slots, define, limits);
+  const steps = readSteps(document.get("steps"), requires, table, values, slots, define, limits);
   const rowElements = values.reduce((sum, value) => sum + value.width, 0);
   if (rowElements > limits.totalRowElements) {
     refuse(`All values of a row have ${rowElements} elements, more than ${limits.totalRowElements} (limit totalRowElements).`);
@@ -2039,7 +1863,7 @@ function readDocument(document, limits) {
 }
 
 /** Checks format and version, and returns the ops required. */
-function readHeader(document) {
+function readHeader(document, table) {
   if (document.get("format") !== "modelport") refuse(`The artifact does not say "format": "modelport".`);
   const version = document.get("version");
   if (typeof version !== "string" || !/^(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)$/.test(version)) refuse(`The artifact has no "version" such as "1.0".`);
@@ -2047,7 +1871,7 @@ function readHeader(document) {
   if (!document.has("requires")) refuse(`The artifact lacks the key "requires".`);
   const requires = readList(document.get("requires"), `"requires"`).map((op) => readText(op, `an entry of "requires"`));
   refuseRepeats(requires, `"requires"`);
-  const unknown = requires.filter((op) => !(op in OPS));
+  const unknown = requires.filter((op) => !(op in table));
   if (unknown.length > 0) {
     const listed = unknown.slice(0, 50).map(quote).join(", ") + (unknown.length > 50 ? `, and ${unknown.length - 50} more` : "");
     throw new Unsupported(`The artifact requires ops this reader does not implement: ${listed}.`);
@@ -2103,8 +1927,8 @@ function readClasses(node, where) {
 }
 
 /** {op, where, check's result, slots of the inputs, slot of the value} per step. */
-function readSteps(node, requires, values, slots, define, limits) {
-  const nodes = readList(node, `"steps"`), used = new Set();
+function readSteps(node, requires, table, values, slots, define, limits) {
+  const nodes = readList(node, `"steps"`), used = new Set(), budget = { left: limits.tensorElements };
   if (nodes.length > limits.steps) refuse(`The artifact has ${nodes.length} steps, more than ${limits.steps} (limit steps).`);
   const steps = nodes.map((stepNode, i) => {
     if (!(stepNode instanceof Map)) refuse(`step ${i} is not a JSON object.`);
@@ -2116,11 +1940,11 @@ function readSteps(node, requires, values, slots, define, limits) {
       return slots.get(name);
     });
     const out = readText(stepNode.get("out"), `"out" of ${where}`);
-    const reader = new StepReader(stepNode, from.map((slot) => values[slot]), where, limits);
-    const params = OPS[op].check(reader);
+    const reader = new StepReader(stepNode, from.map((slot) => values[slot]), where, limits, budget);
+    const params = table[op].check(reader);
     reader.finish();
     define(out, valueType(params.dtype, params.shape), where);
-    return { run: OPS[op].run, params, from, slot: slots.get(out), where };
+    return { run: table[op].run, params, from, slot: slots.get(out), where };
   });
   for (const op of requires) if (!used.has(op)) refuse(`"requires" lists ${quote(op)}, which no step uses.`);
   return steps;
@@ -2455,11 +2279,12 @@ class Model {
 
 /**
  * A Model from an artifact (a string, or its bytes). It throws Refused, Unsupported or, when the replay of the carried vectors fails,
- * Mismatch. options.verify = false leaves the replay out; options.limits raises limits (see DEFAULT_LIMITS).
+ * Mismatch. options.verify = false leaves the replay out; options.limits raises limits (see DEFAULT_LIMITS); options.ops is a further
+ * table of ops, the one of modelport_more.js.
  */
 function load(source, options = {}) {
-  const limits = Object.freeze({ ...DEFAULT_LIMITS, ...options.limits });
-  const model = guarded("The artifact", () => new Model(readDocument(parseJson(source, limits, "The artifact"), limits)));
+  const limits = Object.freeze({ ...DEFAULT_LIMITS, ...options.limits }), table = { __proto__: null, ...options.ops, ...OPS };
+  const model = guarded("The artifact", () => new Model(readDocument(parseJson(source, limits, "The artifact"), table, limits)));
   if (options.verify !== false) {
     const report = model.verify();
     if (!report.ok) throw new Mismatch(report.message);
@@ -2479,8 +2304,11 @@ function* encode(outputs) {
   yield "}}\n";
 }
 
-/** The ops this reader implements, sorted. */
-function ops() { return Object.keys(OPS).sort(); }
+/** The ops this reader implements, with those of a further table, sorted. */
+function ops(more = {}) { return Object.keys({ ...OPS, ...more }).sort(); }
 
-return Object.freeze({ load, encode, ops, Model, Tensor, ModelportError, Refused, Mismatch, Unsupported, DEFAULT_LIMITS });
+/** What modelport_more.js shares with this file; no part of the interface. */
+const internals = Object.freeze({ FLOATS, allocate, checkRow, dot, exp, identity, isWellFormed, multiplyRows, pow, quote, refuse, sigmoid, toFloat });
+
+return Object.freeze({ load, encode, ops, Model, Tensor, ModelportError, Refused, Mismatch, Unsupported, DEFAULT_LIMITS, internals });
 });

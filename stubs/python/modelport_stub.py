@@ -386,6 +386,8 @@ def _rows(x: Array) -> Array:
 
 def _ordered_sum(terms: Array) -> Array:
     """Sum over the last axis in f64, from 0.0, in ascending index: (..., k) -> (...)."""
+    if not terms.shape[-1]:
+        return np.zeros(terms.shape[:-1])
     return np.add.accumulate(terms, axis=-1, dtype=np.float64)[..., -1] + 0.0
 
 
@@ -589,7 +591,9 @@ class Attributes:
         """Refuses a step that would keep more computed elements than are left for the document."""
         self._budget.left -= elements
         if self._budget.left < 0:
-            raise self.refuse(f"needs {elements} elements beside its attributes; all steps together may need {self.limits.tensor_elements}")
+            raise self.refuse(
+                f"needs {elements} elements beside its attributes; all steps together may need {self.limits.tensor_elements}"
+            )
 
     def has(self, key: str) -> bool:
         return key in self._left
@@ -668,13 +672,12 @@ def _float_row(a: Attributes, kind: Kind) -> tuple[str, np.dtype]:
 
 
 def _broadcast(a: Attributes, *kinds: Kind) -> tuple[int, ...]:
-    """The row shape that two or three row shapes broadcast to."""
-    shape: tuple[int, ...] = ()
-    for kind in kinds:
-        if kind.shape != shape and kind.width != 1 and math.prod(shape) != 1:
-            raise a.refuse(f"reads rows of shapes {[list(k.shape) for k in kinds]}, which do not broadcast")
-        shape = max(shape, kind.shape, key=lambda s: (math.prod(s), len(s)))
-    return shape
+    """The row shape that two or three row shapes broadcast to: the longest, if all others have one element."""
+    single = [kind.shape for kind in kinds if kind.width == 1]
+    shapes = {kind.shape for kind in kinds if kind.width != 1} or {max(single, key=len)}
+    if len(shapes) > 1:
+        raise a.refuse(f"reads rows of shapes {[list(kind.shape) for kind in kinds]}, which do not broadcast")
+    return shapes.pop()
 
 
 def _spread(x: Array, shape: tuple[int, ...]) -> Array:
@@ -811,14 +814,16 @@ def bucketize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     edges, sizes, side = a.tensor("edges", (kind.dtype,), None), a.integers("sizes", kind.width), a.word("side", "left", "right")
     if (sizes < 0).any() or (sizes > len(edges)).any() or sizes.sum() != len(edges):
         raise a.refuse(f"has {len(edges)} edges, but its sizes do not cut them")
-    columns = np.split(edges, np.cumsum(sizes)[:-1])
+    columns = np.split(edges, np.cumsum(sizes))[: len(sizes)]
     if not all((column[:-1] <= column[1:]).all() and not np.isnan(column).any() for column in columns):
         raise a.refuse("has edges that do not ascend")
 
     def run(x: Array) -> Array:
         rows = _rows(x)
-        counts = [np.searchsorted(column, rows[:, j], side=side) for j, column in enumerate(columns)]  # type: ignore[call-overload]
-        return np.stack(counts, axis=1).astype(np.int64).reshape(x.shape)
+        counts = np.empty(rows.shape, dtype=np.int64)
+        for j, column in enumerate(columns):
+            counts[:, j] = np.searchsorted(column, rows[:, j], side=side)  # type: ignore[call-overload]
+        return counts.reshape(x.shape)
 
     return Kind("i64", kind.shape), run
 
@@ -1012,7 +1017,7 @@ def linear(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 def _shifted(x: Array, np_dtype: np.dtype) -> tuple[Array, Array, Array]:
     """(x - m, exp(x - m), sum of exp(x - m)) per row, rounded to the dtype."""
     rows = _rows(x).astype(np_dtype, copy=False)
-    shifted = rows - rows.max(axis=1, keepdims=True)
+    shifted = rows - rows.max(axis=1, keepdims=True, initial=-np.inf)
     powers = np.exp(shifted.astype(np.float64, copy=False)).astype(np_dtype, copy=False)
     return shifted, powers, _ordered_sum(powers)[:, None].astype(np_dtype, copy=False)
 
@@ -1051,7 +1056,7 @@ def normalize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         rows = _rows(x).astype(np_dtype, copy=False)
         size = np.abs(rows)
         if norm == "max":
-            length = size.max(axis=1)
+            length = size.max(axis=1, initial=0.0)
         elif norm == "l1":
             length = _ordered_sum(size).astype(np_dtype, copy=False)
         else:
@@ -1087,6 +1092,8 @@ def reduce(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """One element per row."""
     dtype, np_dtype = _float_row(a, kind)
     fn, keep = a.word("fn", *REDUCE), a.flag("keep")
+    if not kind.width:
+        raise a.refuse("reduces rows of width 0")
 
     def run(x: Array) -> Array:
         answer = REDUCE[fn](_rows(x).astype(np_dtype, copy=False))
@@ -1793,7 +1800,7 @@ def _read_input(value: Any, where: str, limits: Limits) -> Input:
     dtype = _word(fields["dtype"], f"dtype of {where}", tuple(_MISSING))
     if not isinstance(fields["shape"], list) or len(fields["shape"]) > 1:
         raise Refused(f"the shape of {where} must be [] or [w]")
-    kind = Kind(dtype, tuple(_integer(size, f"the shape of {where}", 1, limits.value_width) for size in fields["shape"]))
+    kind = Kind(dtype, tuple(_integer(size, f"the shape of {where}", 0, limits.value_width) for size in fields["shape"]))
     missing = _word(fields.get("missing", "error"), f"missing of {where}", _MISSING[dtype])
     features = None
     if "features" in fields:
@@ -1848,8 +1855,8 @@ def _read_step(
     attributes = Attributes(value, where, limits, budget)
     kind, run = entry.check(attributes, *(kinds[read] for read in reads))
     attributes.finish()
-    if not 1 <= kind.width <= limits.value_width:
-        raise Refused(f"{where} gives {kind.width} elements per row; 1 to {limits.value_width} are allowed")
+    if kind.width > limits.value_width:
+        raise Refused(f"{where} gives {kind.width} elements per row, more than the {limits.value_width} allowed")
     return name, Step(run, tuple(reads), writes), kind
 
 

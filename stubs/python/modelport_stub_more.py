@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
-# mypy: disable-error-code="no-any-return"
+# mypy: disable-error-code="no-any-return,import-not-found,no-redef"
+# ruff: noqa: I001
 """Ops of the profiles kernel, text and solver (docs/format.md, section 6) for modelport_stub.py.
 
 Copy it beside that file, under this name: loading a document that requires one of these ops imports it.
@@ -10,18 +11,18 @@ from __future__ import annotations
 import math
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-if __package__:
-    from .modelport_stub import FLOATS, Array, Attributes, Kind, Op, Run, enter
-    from .modelport_stub import _float_row, _need, _ordered_sum, _products, _rows, _sigmoid, _sum_over_columns
-else:
+if not __package__:
     from modelport_stub import FLOATS, Array, Attributes, Kind, Op, Run, enter
     from modelport_stub import _float_row, _need, _ordered_sum, _products, _rows, _sigmoid, _sum_over_columns
+else:  # both files lie in a package
+    from .modelport_stub import FLOATS, Array, Attributes, Kind, Op, Run, enter
+    from .modelport_stub import _float_row, _need, _ordered_sum, _products, _rows, _sigmoid, _sum_over_columns
 
 __all__ = ["OPS"]
 
@@ -449,7 +450,7 @@ def _scramble(block: int) -> int:
     return (block << 15 | block >> 17) * 0x1B873593 & 0xFFFFFFFF
 
 
-def _read_hashing(a: Attributes) -> tuple[int, Place]:
+def _read_hashing(a: Attributes) -> tuple[int, Callable[[str], tuple[int, float]]]:
     """The number of columns, and where a term counts in them: by its hash, whose sign is kept with `alternate`."""
     size, alternate = a.integer("size", 1, a.limits.value_width), a.flag("alternate", True)
 
@@ -463,8 +464,10 @@ def _read_hashing(a: Attributes) -> tuple[int, Place]:
     return size, place
 
 
-def _read_vocabulary(a: Attributes) -> tuple[int, Place]:
-    """As _read_hashing, in the columns of a vocabulary."""
+def _read_places(a: Attributes) -> tuple[int, Place]:
+    """The number of columns, and where a term counts: in those of a vocabulary, or of hashes."""
+    if not a.has("vocabulary"):
+        return _read_hashing(a)
     terms = _strings(a, "vocabulary")
     places = {term: (column, 1.0) for column, term in enumerate(terms)}
     if len(places) != len(terms):
@@ -482,7 +485,7 @@ def count_terms(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     shortest = a.integer("min_n", 1, LONGEST_TERM)
     longest = a.integer("max_n", shortest, LONGEST_TERM)
     folding, split = Folding(a), ANALYZERS[analyzer](a, range(shortest, longest + 1))
-    size, place = _read_vocabulary(a) if a.has("vocabulary") else _read_hashing(a)
+    size, place = _read_places(a)
     binary = a.flag("binary")
 
     def count(text: str, counts: Array) -> None:
@@ -528,7 +531,7 @@ def hash_terms(a: Attributes, kind: Kind, numbers: Kind | None = None) -> tuple[
         cells, total = _rows(x), np.zeros((len(x), size))
         values = np.ones(cells.shape) if y is None else _rows(y)
         for prefix, texts, column in zip(prefixes, cells.T.tolist(), values.T.tolist()):
-            places = {text: place(prefix + text) for text in set(texts) - {None}}
+            places = {text: place(prefix + text) for text in set(texts) if text is not None}
             for line, text, value in zip(total, texts, column):
                 if text is not None:
                     at, sign = places[text]
@@ -581,7 +584,9 @@ def _gram(a: Attributes, table: Array) -> Array:
     """The products of all pairs of rows of a table: [k, k]."""
     k, d = table.shape
     if k > MOST_PAIRED or k * k * d > MOST_WORK:
-        raise a.refuse(f"has a table of {k} by {d}; at most {MOST_PAIRED} rows and {MOST_WORK} operations for their products are allowed")
+        raise a.refuse(
+            f"has a table of {k} by {d}; at most {MOST_PAIRED} rows and {MOST_WORK} operations for their products are allowed"
+        )
     a.keep(k * k)
     with np.errstate(all="ignore"):
         return _products(table, np.ascontiguousarray(table.T))
@@ -951,7 +956,7 @@ def _screen(p: Lasso, rows: LassoRows, gap: Array, largest: Array) -> None:
     most = np.where(p.alpha > largest, p.alpha, largest)
     near = 1 - np.abs((rows.products - rows.fitted) / most[:, None])
     drop = ~rows.out & ~(near / np.sqrt(np.diag(p.gram)) <= radius[:, None])
-    for atom in np.flatnonzero((drop & (rows.w != 0)).any(axis=0)):
+    for atom in np.flatnonzero((drop & (rows.w != 0)).any(axis=0)).tolist():
         _set_weights(p, rows, atom, np.where(drop[:, atom], 0.0, rows.w[:, atom]))
     rows.out[drop] = True
 

@@ -16,7 +16,7 @@ from modelport.errors import ArtifactError, Unsupported
 
 from ..parse import Element
 from .build import Builder, Column, Vector
-from .functions import FUNCTIONS, count
+from .functions import FOLDS, FUNCTIONS, count, fold_row
 from .scope import Scope
 from .tables import TABLES
 from .texts import boolean_text, number_text
@@ -231,10 +231,25 @@ class Formulas:
             result = self._if(columns, scope, hint, assumed)
         elif name in self.functions:
             result = self._defined(first, scope, hint)
+        elif name in FOLDS and len(group) == 1 and len(columns) > 2:
+            result = fold_row(self, name, self._side_by_side(first.content(), scope, hint, assumed[0]), hint)
         else:
             arguments = [self.compile(column, scope, hint, assumed) for column in columns]
             result = self.call(name, arguments, hint)
         return self.default(result, [e.get("mapMissingTo") for e in group], hint)
+
+    def _side_by_side(self, arguments: Sequence[Element], scope: Scope, hint: str, present: frozenset[str]) -> Vector:
+        """Numbers of one row, those of one shape computed together."""
+        groups: dict[Any, list[int]] = {}
+        for i, e in enumerate(arguments):
+            groups.setdefault(self._shape(e, scope), []).append(i)
+        columns: dict[int, Column] = {}
+        for places in groups.values():
+            vector = self.builder.number(
+                self.compile([arguments[i] for i in places], scope, hint, [present] * len(places))
+            )
+            columns.update((i, Column(vector, n if vector.width > 1 else 0)) for n, i in enumerate(places))
+        return self.builder.gather([columns[i] for i in range(len(arguments))], hint)
 
     def _if(self, columns: Sequence[Sequence[Element]], scope: Scope, hint: str, assumed: Assumed) -> Vector:
         if len(columns) not in (2, 3):

@@ -13,7 +13,7 @@ from .build import Builder, Column, Vector
 if TYPE_CHECKING:
     from .formulas import Formulas
 
-__all__ = ["FUNCTIONS", "count"]
+__all__ = ["FOLDS", "FUNCTIONS", "count", "fold_row"]
 
 Function = Callable[["Formulas", Sequence[Vector], str], Vector]
 
@@ -105,6 +105,19 @@ def _fold(fn: str, neutral: float) -> Function:
     return run
 
 
+def fold_row(f: Formulas, name: str, row: Vector, hint: str) -> Vector:
+    """sum, product, min or max of the elements of a row of numbers; see _fold."""
+    b, (fn, neutral) = f.builder, FOLDS[name]
+    filled = f.default(row, [repr(neutral)] * row.width, hint)
+    result = b.vector(b.add("reduce", filled.value, hint=hint, fn=REDUCTIONS[fn], keep=True), "number")
+    present = b.present(row)
+    if present is None:
+        return result
+    counted = b.add("cast", present, hint="present", to="f64")
+    some = b.add("cast", b.add("reduce", counted, hint="any_present", fn="max", keep=True), hint="any_present", to="bool")
+    return b.where_known(some, result)
+
+
 REDUCTIONS = {"add": "sum", "mul": "prod", "min": "min", "max": "max"}
 
 
@@ -160,6 +173,8 @@ def _modulo(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
     return b.binary("sub", x, b.binary("mul", y, whole, hint), hint)
 
 
+#: function of any number of arguments -> how two are combined, and what changes nothing
+FOLDS = {"sum": ("add", 0.0), "product": ("mul", 1.0), "min": ("min", math.inf), "max": ("max", -math.inf)}
 FUNCTIONS: dict[str, Function] = {
     "isMissing": _is_missing,
     "isNotMissing": _is_present,
@@ -170,10 +185,7 @@ FUNCTIONS: dict[str, Function] = {
     "or": _logic("or"),
     "isIn": _membership(False),
     "isNotIn": _membership(True),
-    "sum": _fold("add", 0.0),
-    "product": _fold("mul", 1.0),
-    "min": _fold("min", math.inf),
-    "max": _fold("max", -math.inf),
+    **{name: _fold(*how) for name, how in FOLDS.items()},
     "avg": _average,
     "threshold": _threshold,
     "pow": _power,

@@ -11,7 +11,8 @@ from ..builder import Array, Builder, Prediction, Table, labels_table
 from ..dispatch import predicts
 from ..ledger import Ledger
 from ..responses import as_rows, members, total, unnamed
-from .grown import add_grown, all_trees, leaf_values
+from ..versions import sklearn_version
+from .grown import add_grown, all_trees, class_fractions, leaf_values
 
 BOOSTING = (
     "base_estimator base_estimator_ estimator estimator_ estimator_errors_ estimator_params learning_rate loss n_classes_ "
@@ -24,36 +25,58 @@ ROUNDING = 1e-13
 
 @predicts("AdaBoostClassifier")
 def adaboost_classifier(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
-    """A classifier's weight counts for its class, and weight / (classes - 1) against each other one (SAMME)."""
-    if ledger.get("algorithm", "deprecated") not in ("SAMME", "deprecated"):
+    """Weighted votes, or the sum of log probabilities (SAMME.R, before scikit-learn 1.6)."""
+    algorithm = ledger.get("algorithm", "deprecated")
+    if algorithm not in ("SAMME", "deprecated") and not (algorithm == "SAMME.R" and sklearn_version() < (1, 6)):
         raise ledger.refuse(
-            "algorithm", f"is {ledger['algorithm']!r}, which newer versions do not have: fit with algorithm='SAMME'."
+            "algorithm",
+            f"is {algorithm!r}, which the installed scikit-learn no longer heeds: fit it again, or convert it with 1.5.",
         )
     estimators, weights = _boosted(ledger)
     classes = ledger["classes_"]
-    n = len(classes)
-    if n == 1:
+    if len(classes) == 1:
         return _single_class(builder, classes)
-    table = unnamed(table)
-    rows = [_votes(float(w), n) for w in weights]
-    if all_trees(estimators):
-        leaves = [row[_chosen(tree, classes)] for tree, row in zip(estimators, rows, strict=True)]
-        summed = add_grown(builder, table, estimators, leaves, "votes")
-    else:
-        chosen = [_index(builder, m.decided(), classes) for m in members(estimators, builder, table, as_rows)]
-        votes = [builder.add("take", index, hint="vote", table=row) for index, row in zip(chosen, rows, strict=True)]
-        summed = total(builder, votes, "votes")
+    add_up = _real_votes if algorithm == "SAMME.R" else _discrete_votes
+    summed = add_up(builder, unnamed(table), estimators, weights, classes)
     score = builder.add("scale", summed, hint="score", div=[float(ledger.estimator.estimator_weights_.sum())])
-    if n > 2:
-        flat = builder.add("scale", score, hint="logit", div=[n - 1.0])
+    if len(classes) > 2:
+        logit = builder.add("scale", score, hint="logit", div=[len(classes) - 1.0])
     else:
         first, second = (builder.add("select", score, hint="share", index=np.array([k])) for k in (0, 1))
         score = builder.scalar(builder.add("binary", second, first, hint="difference", fn="sub"), "decision")
         both = builder.add("concat", builder.add("unary", score, hint="negative", fn="neg"), score, hint="both")
-        flat = builder.add("scale", both, hint="logit", div=[2.0])
+        logit = builder.add("scale", both, hint="logit", div=[2.0])
     builder.probe_table(builder.table(score), ledger.estimator.decision_function)
-    probability = builder.add("softmax", flat, hint="probability")
+    probability = builder.add("softmax", logit, hint="probability")
     return Prediction(label=builder.label_of_score(score, classes), classes=classes, probability=probability, score=score)
+
+
+def _discrete_votes(builder: Builder, table: Table, estimators: Sequence[Any], weights: Array, classes: Any) -> str:
+    """[classes]: a classifier's weight counts for its class, and weight / (classes - 1) against each other one (SAMME)."""
+    rows = [_votes(float(w), len(classes)) for w in weights]
+    if all_trees(estimators):
+        leaves = [row[_chosen(tree, classes)] for tree, row in zip(estimators, rows, strict=True)]
+        return add_grown(builder, table, estimators, leaves, "votes")
+    chosen = [_index(builder, m.decided(), classes) for m in members(estimators, builder, table, as_rows)]
+    votes = [builder.add("take", index, hint="vote", table=row) for index, row in zip(chosen, rows, strict=True)]
+    return total(builder, votes, "votes")
+
+
+def _real_votes(builder: Builder, table: Table, estimators: Sequence[Any], weights: Array, classes: Any) -> str:
+    """[classes]: (classes - 1) (log p - mean of log p), summed over the classifiers (SAMME.R)."""
+    n, least = len(classes), float(np.finfo(np.float64).eps)
+    if all_trees(estimators):
+        logs = [np.log(np.maximum(class_fractions(tree), least)) for tree in estimators]
+        leaves = [(n - 1) * (log - (1.0 / n) * log.sum(axis=1)[:, np.newaxis]) for log in logs]
+        return add_grown(builder, table, estimators, leaves, "votes")
+    votes = []
+    for member in members(estimators, builder, table, as_rows):
+        p = builder.add("clip", member.answer("predict_proba"), hint="clipped", min_=[least])
+        log = builder.add("unary", p, hint="log", fn="log")
+        summed = builder.add("reduce", log, hint="log_sum", fn="sum", keep=True)
+        mean = builder.add("scale", summed, hint="log_mean", mul=[1.0 / n])
+        votes.append(builder.add("scale", builder.add("binary", log, mean, hint="gap", fn="sub"), hint="vote", mul=[n - 1.0]))
+    return total(builder, votes, "votes")
 
 
 def _boosted(ledger: Ledger) -> tuple[list[Any], Array]:

@@ -30,11 +30,20 @@ def _classes_of(ledger: Ledger, builder: Builder, likelihood: str) -> Prediction
 @predicts("GaussianNB")
 def gaussian_nb(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
     """log prior plus the log density of each column's own normal distribution."""
-    prior = _log(ledger["class_prior_"])
+    offset = _log(ledger["class_prior_"])
     ledger.waive(*COUNTING)
-    mean, var = _floats(ledger["theta_"]), _floats(ledger["var_"])
+    mean, var = _floats(ledger["theta_"]), np.asarray(ledger["var_"])
+    if var.dtype != np.float64:  # fitted on float32 rows: the sum of the logarithms is a float32
+        offset = offset - 0.5 * (_log_sum(var) - _log_sum(_floats(var)))
     x = builder.matrix(table)
-    return _classes_of(ledger, builder, builder.add("gaussian_ll", x, hint="log_likelihood", mean=mean, var=var, log_prior=prior))
+    return _classes_of(
+        ledger, builder, builder.add("gaussian_ll", x, hint="log_likelihood", mean=mean, var=_floats(var), log_prior=offset)
+    )
+
+
+def _log_sum(var: Array) -> Array:
+    """Per class the sum of log(2 pi var), computed in the dtype of var."""
+    return np.array([np.sum(np.log(2.0 * np.pi * row)) for row in var], dtype=np.float64)
 
 
 @predicts("MultinomialNB")
@@ -108,5 +117,6 @@ def _floats(values: Any) -> Array:
 
 
 def _log(values: Any) -> Array:
+    """Logarithms, taken in the dtype of the values."""
     with np.errstate(divide="ignore"):
-        return np.log(_floats(values))
+        return _floats(np.log(values))

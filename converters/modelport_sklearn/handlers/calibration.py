@@ -64,11 +64,11 @@ def _curve(builder: Builder, value: str, calibrator: Any) -> str:
     assert curve is not None, "a calibrator is a regressor"
     if hasattr(calibrator, "X_thresholds_") and not builder.exact.get(value, True):
         knots, heights = (np.asarray(part, dtype=np.float64) for part in (calibrator.X_thresholds_, calibrator.y_thresholds_))
-        builder.doubt(lambda x: _steep(x, knots, heights), value)
+        builder.doubt(lambda x: steep(x, knots, heights), value)
     return curve
 
 
-def _steep(values: Array, knots: Array, heights: Array) -> Array:
+def steep(values: Array, knots: Array, heights: Array) -> Array:
     """bool [n]: whether the last bits of a score move a curve by more than is to be told apart."""
     x = np.asarray(values, dtype=np.float64).reshape(-1)
     bits = ROUNDING * (np.abs(x) + 1.0)

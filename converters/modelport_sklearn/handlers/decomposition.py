@@ -11,12 +11,17 @@ from ..dispatch import transforms
 from ..ledger import Ledger
 
 
+#: How the components were found.
+PCA_FITTING = (
+    "batch_size batch_size_ explained_variance_ratio_ iterated_power n_components n_components_ n_features_ n_oversamples "
+    "n_samples_ n_samples_seen_ noise_variance_ power_iteration_normalizer singular_values_ svd_solver tol var_ _fit_svd_solver"
+).split()
+
+
 @transforms("PCA", "IncrementalPCA")
 def pca(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """x components_' - mean_ components_', divided by the standard deviations when whitened."""
-    ledger.waive("n_components", "svd_solver", "tol", "iterated_power", "n_oversamples", "power_iteration_normalizer")
-    ledger.waive("_fit_svd_solver", "batch_size", "batch_size_", "n_samples_seen_", "var_")
-    ledger.waive("n_components_", "n_samples_", "noise_variance_", "explained_variance_ratio_", "singular_values_", "n_features_")
+    ledger.waive(*PCA_FITTING)
     components, mean, variance = ledger["components_"], ledger["mean_"], ledger["explained_variance_"]
     offset = None if mean is None else -_floats((mean.reshape(1, -1) @ components.T)[0])
     x = builder.matrix(table)
@@ -62,6 +67,12 @@ def sparse_pca(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """The ridge regression of x - mean_ on the components: (C C' + ridge_alpha I)^-1 C (x - mean_)."""
     ledger.waive("n_components", "n_components_", "alpha", "max_iter", "tol", "method", "U_init", "V_init", "n_iter_", "error_")
     ledger.waive("callback", "batch_size", "shuffle", "max_no_improvement")
+    if np.asarray(ledger["components_"]).dtype != np.float64:
+        raise ledger.refuse(
+            "components_",
+            "are float32, since it was fitted on float32 rows, and then it solves for every row in float32, where machines differ "
+            "in the last digits: fit it on float64 rows.",
+        )
     components = _floats(ledger["components_"])
     gram = components @ components.T
     gram.flat[:: len(gram) + 1] += ledger["ridge_alpha"]

@@ -48,13 +48,13 @@ def quadratic_discriminant(ledger: Ledger, builder: Builder, table: Table) -> Pr
     """Log prior plus the log density of each class (without its constant); the largest, and softmax of them."""
     ledger.waive(*ESTIMATING, "solver")
     classes, x, means = ledger["classes_"], builder.matrix(table), dense(ledger["means_"])
-    scalings, rotations = ledger["scalings_"], ledger["rotations_"]
+    scalings, rotations = ledger["scalings_"], ledger["rotations_"]  # float32 after a fit on float32 rows, and so is what follows
     centered = [builder.add("scale", x, hint="centered", sub=mean) for mean in means]
-    matrices = [dense(r) * dense(s) ** -0.5 for r, s in zip(rotations, scalings, strict=True)]
+    matrices = [dense(r * s**-0.5) for r, s in zip(rotations, scalings, strict=True)]
     widths = np.array([matrix.shape[1] for matrix in matrices])
     with np.errstate(divide="ignore"):
-        prior = np.log(dense(ledger["priors_"]))
-    logs = np.array([np.log(s).sum() for s in scalings])
+        prior = dense(np.log(ledger["priors_"]))
+    logs = dense([np.log(s).sum() for s in scalings])
     offsets = prior - 0.5 * logs + 0.5 * math.log(2 * math.pi) * widths
     zeros = [np.zeros(int(width)) for width in widths]
     scores = whitened_log_density(builder, centered, matrices, zeros, offsets)

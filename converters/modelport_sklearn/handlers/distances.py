@@ -114,6 +114,12 @@ def add_distances(ledger: Ledger, builder: Builder, table: Table) -> Distances:
     points = ledger["_fit_X"]
     size = ledger.get("n_samples_fit_", points.shape[0])
     if metric == "precomputed":
+        if table.sparse:
+            raise ledger.refuse(
+                "metric",
+                "is 'precomputed' behind a sparse graph of neighbours, where an absent distance is no 0: leave the graph out and "
+                "give the rows themselves to the estimator, with the metric of the graph.",
+            )
         value = refuse_below(builder, builder.matrix(table, "distances"), 0.0)
         return Distances(value, value, size)
     if not isinstance(metric, str):

@@ -37,22 +37,24 @@ FLAT = (np.ravel, np.squeeze)
 def function_transformer(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """The rows as they are, or a function of every number."""
     ledger.waive("inverse_func", "inv_kw_args", "check_inverse", "feature_names_out", "accept_sparse", "validate")
-    func, given = ledger["func"], dict(ledger["kw_args"] or {})
+    func, given, first = ledger["func"], dict(ledger["kw_args"] or {}), len(builder.steps)
     handler = expressed(func)
     if handler is not None:
         result = handler(builder, table, **given)
+        builder.note_unsafe(first)
         if not isinstance(result, Table):
             raise ledger.refuse("func", f"has a handler that gives {type(result).__name__}: it gives a Table.")
         return result
     if func is None or (not given and any(func is f for f in SAME)) or (len(table) == 1 and any(func is f for f in FLAT)):
         return table
     if any(column.dtype == "str" for column in table.columns):
-        raise ledger.refuse("func", f"is {_shown(func, given)} of strings, which cannot be exported as code: {ADVICE}")
+        raise ledger.refuse("func", f"is {shown(func, given)} of strings, which cannot be exported as code: {ADVICE}")
     if table.held != "float64":
         raise ledger.refuse("func", f"is applied to {table.held} columns, on which NumPy computes otherwise: encode as float64.")
     value = apply_function(builder, builder.matrix(table), func, given)
     if value is None:
-        raise ledger.refuse("func", f"is {_shown(func, given)}, which cannot be exported as code: {ADVICE}")
+        raise ledger.refuse("func", f"is {shown(func, given)}, which cannot be exported as code: {ADVICE}")
+    builder.note_unsafe(first)
     return builder.table(value, table.names, sparse=table.sparse, held="bool" if func is np.isnan else "float64")
 
 
@@ -62,7 +64,7 @@ ADVICE = (
 )
 
 
-def _shown(func: Any, given: Mapping[str, Any]) -> str:
+def shown(func: Any, given: Mapping[str, Any]) -> str:
     name = getattr(func, "__name__", type(func).__name__)
     return f"{name} with kw_args={dict(given)!r}" if given else name
 

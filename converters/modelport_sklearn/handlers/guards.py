@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ..builder import Builder
+from dataclasses import replace
+
+import numpy as np
+
+from ..builder import Builder, Table
 
 
 def refuse_unless(builder: Builder, value: str, allowed: str) -> str:
@@ -19,3 +23,20 @@ def refuse_below(builder: Builder, value: str, bound: float, *, strictly: bool =
     """The value; rows with a number below the bound (strictly: not above it) are refused."""
     limit = builder.constant([bound], "bound")
     return refuse_unless(builder, value, builder.add("binary", value, limit, hint="in_domain", fn="gt" if strictly else "ge"))
+
+
+def refuse_not_finite(builder: Builder, table: Table, columns: list[int], *, nan: bool) -> Table:
+    """The table; rows with an infinity, and with `nan` also those with NaN, in one of these columns are refused."""
+    x = builder.matrix(table.select(columns), "unchecked")
+    size = builder.add("unary", x, hint="size", fn="abs")
+    limit = builder.constant([np.finfo(np.float64).max], "largest")
+    if nan:
+        allowed = builder.add("binary", size, limit, hint="is_finite", fn="le")
+    else:
+        beyond = builder.add("binary", size, limit, hint="is_infinite", fn="gt")
+        allowed = builder.add("unary", beyond, hint="is_finite", fn="not")
+    checked = refuse_unless(builder, x, allowed)
+    refs = list(table.columns)
+    for k, j in enumerate(columns):
+        refs[j] = replace(refs[j], value=checked, index=k)
+    return Table(tuple(refs), table.sparse)

@@ -13,6 +13,7 @@ from ..builder import Builder, Ref, Table
 from ..dispatch import transforms
 from ..ledger import Ledger
 from ..missing import is_missing
+from .guards import refuse_unless
 
 
 @transforms("SimpleImputer")
@@ -77,13 +78,27 @@ def _fits(builder: Builder, ref: Ref, value: Any) -> bool:
 
 @transforms("MissingIndicator")
 def missing_indicator(ledger: Ledger, builder: Builder, table: Table) -> Table:
-    """1 where a value is missing, for the columns features_."""
-    ledger.waive("features", "_n_features", "_precomputed")  # features_ says it
-    ledger.waive("error_on_new")  # refuses rows: the inputs say which columns accept NaN
+    """1 where a value is missing, for the columns features_; with error_on_new one that is missing elsewhere is refused."""
+    ledger.waive("_n_features", "_precomputed")
+    missing, features = ledger["missing_values"], ledger["features_"].tolist()
     objects = any(ref.dtype == "str" or ref.origin is not None for ref in table.columns)
-    mask = missing_mask(builder, table, ledger["missing_values"], objects, ledger["features_"].tolist())
+    mask = missing_mask(builder, table, missing, objects, features)
+    if not is_missing(missing) and ledger["features"] == "missing-only" and ledger["error_on_new"]:
+        others = table.select(sorted({*range(len(table))} - {*features}))
+        mask = _refuse_new(builder, mask, others, missing, objects)
+    ledger.waive("features", "error_on_new")  # of NaN and None the inputs say which columns accept them
     sparse = ledger["sparse"]
     return Table(mask.columns, table.sparse if sparse == "auto" else bool(sparse))
+
+
+def _refuse_new(builder: Builder, mask: Table, table: Table, missing: Any, objects: bool) -> Table:
+    """The mask; rows in which a column of the table is missing are refused."""
+    if not len(mask) or not len(table):
+        return mask
+    new = builder.matrix(missing_mask(builder, table, missing, objects, list(range(len(table)))), "is_new")
+    count = builder.add("reduce", new, hint="any_new", fn="max", keep=True)
+    none = builder.add("binary", count, builder.constant([0.0], "zero"), hint="none_new", fn="eq")
+    return builder.table(refuse_unless(builder, builder.matrix(mask, "is_missing"), none), mask.names, held="bool")
 
 
 def missing_mask(builder: Builder, table: Table, missing: Any, objects: bool, positions: list[int]) -> Table:

@@ -15,8 +15,10 @@ from modelport.errors import UnsupportedModel
 
 from ..builder import Array, Builder
 from ..dispatch import known_class
+from ..expressing import expressed
 from ..ledger import Ledger
 from . import functions
+from .decomposition import PCA_FITTING
 
 Inverse = Callable[[Ledger, Builder, str], str]
 
@@ -62,18 +64,18 @@ def _pipeline(ledger: Ledger, builder: Builder, value: str) -> str:
 @inverts("FunctionTransformer")
 def _function(ledger: Ledger, builder: Builder, value: str) -> str:
     ledger.waive("func", "kw_args", "check_inverse", "feature_names_out", "accept_sparse", "validate")
-    function, arguments = ledger["inverse_func"], ledger["inv_kw_args"]
+    function, arguments = ledger["inverse_func"], dict(ledger["inv_kw_args"] or {})
     if function is None:
         return value
-    fn = functions.function_name(function)
-    if fn is None or arguments:
-        shown = getattr(function, "__name__", type(function).__name__)
+    handler = expressed(function)
+    if handler is not None:
+        return builder.matrix(handler(builder, builder.table(value), **arguments), "inverse")
+    result = functions.apply_function(builder, value, function, arguments)
+    if result is None:
         raise ledger.refuse(
-            "inverse_func",
-            f"is {shown}{' with inv_kw_args' if arguments else ''}, which cannot be exported as code: use one of numpy's "
-            f"{', '.join(sorted(functions.FUNCTIONS.values()))} without arguments.",
+            "inverse_func", f"is {functions.shown(function, arguments)}, which cannot be exported as code: {functions.ADVICE}"
         )
-    return builder.add("unary", value, hint=fn, fn=fn)
+    return result
 
 
 # --- scalers ------------------------------------------------------------------------------------------------------------------
@@ -112,18 +114,29 @@ def _scaled(builder: Builder, value: str, **parts: Any) -> str:
     return builder.add("scale", value, hint="unscaled", **present) if present else value
 
 
+@inverts("PCA", "IncrementalPCA")
+def _pca(ledger: Ledger, builder: Builder, value: str) -> str:
+    """value components_ + mean_, the components times the standard deviations when whitened."""
+    ledger.waive(*PCA_FITTING)
+    components, variance = np.asarray(ledger["components_"]), np.asarray(ledger["explained_variance_"])
+    if ledger["whiten"]:
+        components = np.sqrt(variance[:, np.newaxis]) * components
+    weight = np.ascontiguousarray(components.T, dtype=np.float64)
+    return builder.add("linear", value, hint="unprojected", weight=weight, bias=np.asarray(ledger["mean_"], dtype=np.float64))
+
+
 # --- PowerTransformer ---------------------------------------------------------------------------------------------------------
 
 
 @inverts("PowerTransformer")
 def _power(ledger: Ledger, builder: Builder, value: str) -> str:
     """Column by column, in scikit-learn's (Yeo-Johnson) or SciPy's (Box-Cox) own order of arithmetic."""
-    method, lambdas = ledger["method"], np.asarray(ledger["lambdas_"], dtype=np.float64)
+    method, lambdas = ledger["method"], np.asarray(ledger["lambdas_"])
     ledger.waive("_scaler")
     if ledger["standardize"]:
         value = invert(ledger["_scaler"], builder, value)
     undo = _box_cox if method == "box-cox" else _yeo_johnson
-    return _by_column(builder, value, [partial(undo, builder, power=power) for power in lambdas.tolist()])
+    return _by_column(builder, value, [partial(undo, builder, power=power) for power in lambdas])
 
 
 def _by_column(builder: Builder, value: str, functions: list[Callable[[str], str]]) -> str:
@@ -134,16 +147,20 @@ def _by_column(builder: Builder, value: str, functions: list[Callable[[str], str
     return builder.add("concat", *(f(x) for f, x in zip(functions, columns, strict=True)), hint="targets")
 
 
-def _box_cox(builder: Builder, x: str, power: float) -> str:
+def _box_cox(builder: Builder, x: str, power: Any) -> str:
     """exp(log1p(power x) / power); exp(x) for power 0."""
+    power = float(power)
     if power == 0:
         return builder.add("unary", x, hint="unpowered", fn="exp")
     log = builder.add("unary", builder.add("scale", x, hint="product", mul=[power]), hint="log", fn="log1p")
     return builder.add("unary", builder.add("scale", log, hint="exponent", div=[power]), hint="unpowered", fn="exp")
 
 
-def _yeo_johnson(builder: Builder, x: str, power: float) -> str:
-    """(x power + 1)^(1 / power) - 1 for x >= 0, else 1 - (1 - (2 - power) x)^(1 / (2 - power)), exponentials in the limits."""
+def _yeo_johnson(builder: Builder, x: str, power: Any) -> str:
+    """(x power + 1)^(1 / power) - 1 for x >= 0, else 1 - (1 - (2 - power) x)^(1 / (2 - power)), exponentials in the limits.
+
+    power is a NumPy number of the dtype of the target of the fit, in which its own arithmetic stays.
+    """
     if abs(power) < EPS:
         above = builder.add("unary", x, hint="exponential", fn="exp")
     else:
@@ -158,9 +175,9 @@ def _yeo_johnson(builder: Builder, x: str, power: float) -> str:
     return builder.add("where", positive, above, below, hint="unpowered")
 
 
-def _raised(builder: Builder, x: str, factor: float, exponent: float) -> str:
-    base = builder.add("scale", x, hint="base", mul=[factor], add=[1.0])
-    return builder.add("binary", base, builder.constant([exponent], "exponent"), hint="raised", fn="pow")
+def _raised(builder: Builder, x: str, factor: Any, exponent: Any) -> str:
+    base = builder.add("scale", x, hint="base", mul=[float(factor)], add=[1.0])
+    return builder.add("binary", base, builder.constant([float(exponent)], "exponent"), hint="raised", fn="pow")
 
 
 # --- QuantileTransformer ------------------------------------------------------------------------------------------------------

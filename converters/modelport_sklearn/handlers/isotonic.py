@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..builder import Builder, Prediction, Table
+from ..builder import Array, Builder, Prediction, Table
 from ..dispatch import predicts
 from ..ledger import Ledger
 from .guards import refuse_unless
@@ -19,30 +19,44 @@ def isotonic_regression(ledger: Ledger, builder: Builder, table: Table) -> Predi
         raise ledger.refuse("X_min_", "is not where the knots begin, so the fit is damaged: fit the model again.")
     outside = ledger.demand("out_of_bounds", "nan", "clip", "raise", instead="use 'nan', 'clip' or 'raise'.")
     x = builder.scalar(builder.matrix(table), "x")
-    single = knots.dtype == np.float32  # fitted on float32 rows: it reads and answers float32
-    if single:
-        x = _rounded(builder, x, "x_rounded")
-    if outside == "raise" and len(knots) > 1:
+    if knots.dtype == np.float32:  # fitted on float32 rows: it reads and answers float32
+        if values.dtype != np.float32:
+            raise ledger.refuse("y_thresholds_", f"are {values.dtype} beside float32 knots, so the fit is damaged: fit it again.")
+        x = builder.add("cast", x, hint="single", to="f32")
+    if len(knots) == 1:
+        return Prediction(prediction=builder.constant(values[0], "prediction"))
+    if outside == "raise":
         x = _inside(builder, x, float(knots[0]), float(knots[-1]))
-    value = builder.add(
-        "interp",
-        x,
-        hint="prediction" if not single else "value",
-        x=knots.astype(np.float64),
-        y=values.astype(np.float64),
-        outside="nan" if outside == "nan" and len(knots) > 1 else "clip",
-    )
-    return Prediction(prediction=_rounded(builder, value, "prediction") if single else value)
+    if knots.dtype == np.float32:
+        value = _in_single_precision(builder, x, knots, values, outside)
+        return Prediction(prediction=builder.add("cast", value, hint="prediction", to="f64"))
+    line = {"x": knots.astype(np.float64), "y": values.astype(np.float64), "outside": "nan" if outside == "nan" else "clip"}
+    return Prediction(prediction=builder.add("interp", x, hint="prediction", **line))
+
+
+def _in_single_precision(builder: Builder, x: str, knots: Array, values: Array, outside: str) -> str:
+    """slope (x - x_lo) + y_lo in float32, as scipy.interpolate computes it; a knot belongs to the segment that ends in it."""
+
+    def two(fn: str, a: str, b: str, hint: str) -> str:
+        return builder.add("binary", a, b, hint=hint, fn=fn, dtype="f32")
+
+    inner = knots[1:-1]
+    nearest = builder.add("clip", x, hint="nearest", dtype="f32", min_=knots[:1], max_=knots[-1:])
+    segment = builder.add("bucketize", nearest, hint="segment", edges=inner, sizes=np.array([len(inner)]), side="left")
+    tables = {"slope": np.diff(values) / np.diff(knots), "knot": knots[:-1], "start": values[:-1]}
+    slope, knot, start = (builder.add("take", segment, hint=name, table=table) for name, table in tables.items())
+    rise = two("mul", slope, two("sub", nearest, knot, "offset"), "rise")
+    value = two("add", rise, start, "value")
+    if outside != "nan":
+        return value
+    nothing = builder.add("constant", hint="nothing", value=np.array(np.nan, dtype=np.float32))
+    return builder.add("where", two("eq", x, nearest, "inside"), value, nothing, hint="value_inside")
 
 
 def _inside(builder: Builder, x: str, low: float, high: float) -> str:
     """x, where it lies between the outermost knots; other rows are refused."""
-    return refuse_unless(
-        builder,
-        x,
-        builder.add("binary", x, builder.add("clip", x, hint="nearest", min=[low], max=[high]), hint="inside", fn="eq"),
-    )
-
-
-def _rounded(builder: Builder, value: str, hint: str) -> str:
-    return builder.add("cast", builder.add("cast", value, hint="single", to="f32"), hint=hint, to="f64")
+    dtype = builder.types[x].dtype
+    wide = x if dtype == "f64" else builder.add("cast", x, hint="wide", to="f64")
+    nearest = builder.add("clip", wide, hint="nearest", min=[low], max=[high])
+    checked = refuse_unless(builder, wide, builder.add("binary", wide, nearest, hint="inside", fn="eq"))
+    return checked if dtype == "f64" else builder.add("cast", checked, hint="checked", to=dtype)

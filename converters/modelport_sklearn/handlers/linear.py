@@ -21,7 +21,7 @@ FITTING = (
     "n_iter_no_change n_nonzero_coefs n_nonzero_coefs_ n_subpopulation_ n_subsamples noise_variance noise_variance_ "
     "normalize outliers_ penalty positive power_t precompute quantile rank_ scale_ scores_ scoring selection shuffle sigma_ "
     "singular_ solver solver_ solver_options store_cv_results store_cv_values threshold_lambda tol validation_fraction "
-    "X_offset_ X_scale_"
+    "X_offset_ X_scale_ _store_cv_results"
 ).split()
 
 #: How RANSACRegressor chose the inliers.

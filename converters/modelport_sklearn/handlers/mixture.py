@@ -54,21 +54,40 @@ def _components(ledger: Ledger, builder: Builder, table: Table, extra: Array) ->
 
 
 def _log_density(ledger: Ledger, builder: Builder, x: str, offsets: Array) -> str:
-    """[k] log densities plus the offsets, whatever form the precisions have."""
-    kind, means, factors = ledger["covariance_type"], _floats(ledger["means_"]), _floats(ledger["precisions_cholesky_"])
+    """[k] log densities plus the offsets, whatever form the precisions have.
+
+    After a fit on float32 rows means and factors are float32, and so is what scikit-learn computes from them alone.
+    """
+    kind, means, factors = ledger["covariance_type"], np.asarray(ledger["means_"]), np.asarray(ledger["precisions_cholesky_"])
     if kind in ("diag", "spherical"):
+        if factors.dtype != np.float64:
+            return _expanded(builder, x, kind, means, factors, offsets)
         deviations = factors if kind == "diag" else np.broadcast_to(factors[:, np.newaxis], means.shape)
         return builder.add("gaussian_ll", x, hint="log_density", mean=means, var=1.0 / deviations**2, log_prior=offsets)
     if kind == "tied":
-        white = builder.add("linear", x, hint="white", weight=np.ascontiguousarray(factors.T))
-        logs = np.full(len(means), np.log(np.diag(factors)).sum())
-        ones = np.ones((len(means), len(factors)))
-        return builder.add("gaussian_ll", white, hint="log_density", mean=means @ factors, var=ones, log_prior=offsets + logs)
+        white = builder.add("linear", x, hint="white", weight=np.ascontiguousarray(_floats(factors).T))
+        logs = np.full(len(means), np.log(np.diag(factors)).sum(), dtype=np.float64)
+        centres, ones = _floats([mean @ factors for mean in means]), np.ones((len(means), len(factors)))
+        return builder.add("gaussian_ll", white, hint="log_density", mean=centres, var=ones, log_prior=offsets + logs)
     if kind != "full":
         raise ledger.refuse("covariance_type", f"is {kind!r}, which is not known: use full, tied, diag or spherical.")
-    logs = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-    centres = [mean @ factor for mean, factor in zip(means, factors, strict=True)]
-    return whitened_log_density(builder, [x] * len(means), list(factors), centres, offsets + logs)
+    logs = _floats(np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1))
+    centres = [_floats(mean @ factor) for mean, factor in zip(means, factors, strict=True)]
+    return whitened_log_density(builder, [x] * len(means), list(_floats(factors)), centres, offsets + logs)
+
+
+def _expanded(builder: Builder, x: str, kind: str, means: Array, factors: Array, offsets: Array) -> str:
+    """[k]: the log densities from x and x^2, whose coefficients scikit-learn rounds to the dtype of the factors one by one."""
+    width, precisions = means.shape[1], factors**2
+    if kind == "diag":
+        constant, slope, curve = (means**2 * precisions).sum(axis=1), _floats(means * precisions), _floats(precisions)
+        logs = np.log(factors).sum(axis=1)
+    else:
+        constant, slope = (means**2).sum(axis=1) * precisions, _floats(means) * _floats(precisions)[:, np.newaxis]
+        curve, logs = np.broadcast_to(_floats(precisions)[:, np.newaxis], means.shape), width * np.log(factors)
+    terms = builder.add("concat", x, builder.add("unary", x, hint="square", fn="square"), hint="terms")
+    bias = offsets + _floats(logs) - 0.5 * (width * np.log(2 * np.pi) + _floats(constant))
+    return builder.add("linear", terms, hint="log_density", weight=np.concatenate([slope, -0.5 * curve], axis=1), bias=bias)
 
 
 def _floats(values: Any) -> Array:

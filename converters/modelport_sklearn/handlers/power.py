@@ -17,9 +17,9 @@ SMALLEST, LARGEST = 1e-19, 709.78
 @transforms("PowerTransformer")
 def power_transformer(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """(x^lambda - 1) / lambda of x (Box-Cox) or of 1 + |x| with the sign of x (Yeo-Johnson), then (y - mean) / deviation."""
-    method, lambdas = ledger["method"], np.asarray(ledger["lambdas_"], dtype=np.float64)
+    method, lambdas = ledger["method"], np.asarray(ledger["lambdas_"])
     x = builder.matrix(table)
-    value = yeo_johnson(builder, x, lambdas) if method == "yeo-johnson" else box_cox(builder, x, lambdas)
+    value = yeo_johnson(builder, x, lambdas) if method == "yeo-johnson" else box_cox(builder, x, lambdas.astype(np.float64))
     ledger.waive("_scaler")
     if ledger["standardize"]:
         scaler = ledger["_scaler"]
@@ -29,7 +29,10 @@ def power_transformer(ledger: Ledger, builder: Builder, table: Table) -> Table:
 
 
 def yeo_johnson(builder: Builder, x: str, lambdas: Array) -> str:
-    """sign(x) expm1(p log1p|x|) / p per column, with p = lambda for x >= 0, else 2 - lambda; p = 0 means log1p|x| itself."""
+    """sign(x) expm1(p log1p|x|) / p per column, with p = lambda for x >= 0, else 2 - lambda; p = 0 means log1p|x| itself.
+
+    lambdas have the dtype of the rows of the fit, in which SciPy takes 2 - lambda.
+    """
     above = np.where(np.abs(lambdas) < EPS, 0.0, lambdas)
     below = np.where(np.abs(lambdas - 2) > EPS, 2 - lambdas, 0.0)
     zero = builder.constant([0.0], "zero")

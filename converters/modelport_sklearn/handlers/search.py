@@ -61,5 +61,6 @@ def frozen_transform(ledger: Ledger, builder: Builder, table: Table) -> Table:
 def self_training(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
     """What the estimator fitted last predicts; it is given rows without names."""
     ledger.waive(*SELF_TRAINING)
+    fitted = "base_estimator_" if hasattr(ledger.estimator, "base_estimator_") else "estimator_"  # before 1.6 and since
     with builder.within(as_rows):
-        return predict(ledger["estimator_"], builder, unnamed(table))
+        return predict(ledger[fitted], builder, unnamed(table))

@@ -49,6 +49,8 @@ def spline_transformer(ledger: Ledger, builder: Builder, table: Table) -> Table:
         x = _wrapped(builder, x, low, high)
     pieces = _all_pieces(splines, extrapolation, degree, sparse)
     kept = pieces[0].coefficients.shape[1] - (0 if ledger["include_bias"] else 1)
+    if not kept:
+        return builder.table(builder.add("select", x, hint="spline", index=np.zeros(0, dtype=np.int64)), sparse=sparse)
     repeated = np.repeat(np.arange(len(table)), kept)
     value = _evaluated(builder, builder.add("select", x, hint="repeated", index=repeated), pieces, kept)
     if zeros:

@@ -102,12 +102,19 @@ def compact(values: Array) -> Array:
 
 
 def in_preorder(nodes: Nodes) -> Nodes:
-    """The same trees with every left child right behind its parent, and the right child behind the left one's subtree."""
-    origin = np.repeat(nodes.start, np.diff(np.append(nodes.start, len(nodes.left))))
-    index = np.arange(len(nodes.left)) - origin
+    """The same trees with every left child right behind its parent, and the right child behind the left one's subtree.
+
+    Trees whose left children are already there are taken to be in preorder: scikit-learn numbers nodes by depth.
+    """
     inner = nodes.left >= 0
-    if np.array_equal(nodes.left[inner], index[inner] + 1):
-        return nodes
+    index = np.arange(len(nodes.left)) - np.repeat(nodes.start, np.diff(np.append(nodes.start, len(nodes.left))))
+    return nodes if np.array_equal(nodes.left[inner], index[inner] + 1) else renumbered(nodes)
+
+
+def renumbered(nodes: Nodes) -> Nodes:
+    """The same trees in preorder, however their nodes are numbered."""
+    origin = np.repeat(nodes.start, np.diff(np.append(nodes.start, len(nodes.left))))
+    inner = nodes.left >= 0
     place = _places(nodes.left + origin, nodes.right + origin, inner, nodes.start)
     order = np.argsort(place)
     leaf_number = np.cumsum(~inner) - 1

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from modelport_sklearn.builder import Builder
+from modelport_sklearn.handlers import adaboost
 from modelport_sklearn.handlers.adaboost import weighted_median
+from scipy.special import softmax
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -107,6 +109,25 @@ def test_all_formats(inner, rows, labels):
 
 def test_all_formats_of_the_regressor():
     check_formats(AdaBoostRegressor(n_estimators=6, random_state=0).fit(X, Y), X, "onnx", "pmml")
+
+
+@pytest.mark.parametrize("inner", ["trees", "others"])
+@pytest.mark.parametrize("labels", [NAMES, KIND > 0], ids=["three", "two"])
+def test_sums_of_log_probabilities_of_older_versions(inner, labels, monkeypatch):
+    """SAMME.R, as scikit-learn 1.3 to 1.5 compute it; newer versions no longer do, so that the formula stands here."""
+    monkeypatch.setattr(adaboost, "sklearn_version", lambda: (1, 5))
+    estimator = DecisionTreeClassifier(max_depth=2) if inner == "trees" else GaussianNB()
+    model = AdaBoostClassifier(estimator, n_estimators=4, random_state=0).fit(IRIS, labels)
+    model.algorithm, model.estimator_weights_ = "SAMME.R", np.ones(4)
+    n = len(model.classes_)
+    logs = [np.log(np.clip(e.predict_proba(IRIS), np.finfo(float).eps, None)) for e in model.estimators_]
+    decision = sum((n - 1) * (log - (1.0 / n) * log.sum(axis=1)[:, np.newaxis]) for log in logs) / 4
+    expected = decision if n > 2 else decision[:, 1] - decision[:, 0]
+    shares = softmax(decision / (n - 1) if n > 2 else np.column_stack([-expected, expected]) / 2, axis=1)
+    graph = read(model, Sample.of(IRIS)).graph
+    got = Evaluator(graph).run({"X": IRIS})
+    np.testing.assert_allclose(got["probability"], shares, rtol=1e-11, atol=1e-14)
+    np.testing.assert_array_equal(got["label"], model.classes_[shares.argmax(axis=1)].astype(got["label"].dtype))
 
 
 def test_refusals():

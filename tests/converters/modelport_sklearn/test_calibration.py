@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from modelport_sklearn.builder import Builder
-from modelport_sklearn.handlers.calibration import _steep
+from modelport_sklearn.handlers.calibration import steep
 from modelport_sklearn.handlers.sums import row_sum
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
@@ -78,7 +78,7 @@ def test_sums_in_the_order_of_numpy(width):
 def test_rows_on_a_steep_curve_are_in_doubt_when_the_score_is_rounded():
     knots, heights = np.array([-1.0, 0.5, 0.5 + 1e-12, 2.0]), np.array([0.0, 0.25, 0.75, 1.0])
     scores = np.array([-3.0, -1.0, 0.0, 0.5, 0.5 + 5e-13, 0.51, 2.0, np.nan])
-    assert _steep(scores, knots, heights).tolist() == [False, False, False, True, True, False, False, True]
+    assert steep(scores, knots, heights).tolist() == [False, False, False, True, True, False, False, True]
     linear = CalibratedClassifierCV(LogisticRegression(), method="isotonic", cv=2).fit(IRIS, NAMES)
     assert read(linear, Sample.of(IRIS)).doubts
     trees = CalibratedClassifierCV(DecisionTreeClassifier(), method="isotonic", cv=2).fit(IRIS, NAMES)

@@ -17,6 +17,7 @@ from sklearn.neighbors import (
     RadiusNeighborsRegressor,
     RadiusNeighborsTransformer,
 )
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import modelport
@@ -110,6 +111,13 @@ def test_precomputed(wine):
     reading = read(KNeighborsClassifier(metric="precomputed").fit(D, y), Sample.of(D))
     with pytest.raises(InputError):
         Evaluator(reading.graph).run({"X": -D[1:2]})
+
+
+def test_a_sparse_graph_is_no_matrix_of_distances(wine):
+    X, y = wine
+    model = make_pipeline(KNeighborsTransformer(n_neighbors=9, mode="distance"), KNeighborsClassifier(metric="precomputed"))
+    with pytest.raises(UnsupportedAttribute, match="sparse graph"):
+        read(model.fit(X, y), Sample.of(X))
 
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])

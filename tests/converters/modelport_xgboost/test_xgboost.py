@@ -303,7 +303,10 @@ def test_binary_files_are_read_as_json_is(xgb):
 
     for options in ({}, {"booster": "dart"}, {"booster": "gblinear"}):
         booster = xgb.XGBClassifier(**{**SHORT, **options}).fit(IRIS, KIND).get_booster()
-        assert ubjson.loads(bytes(booster.save_raw("ubj")))["learner"].keys() == json.loads(booster.save_raw("json"))["learner"].keys()
+        assert (
+            ubjson.loads(bytes(booster.save_raw("ubj")))["learner"].keys()
+            == json.loads(booster.save_raw("json"))["learner"].keys()
+        )
 
 
 @pytest.mark.parametrize(
