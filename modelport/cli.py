@@ -170,6 +170,8 @@ def run_convert(a: argparse.Namespace) -> int:
     for format_, path in targets:
         registry.writer(format_)
         _check_output(path)
+        if os.path.exists(path) and os.path.exists(a.model) and os.path.samefile(path, a.model):
+            raise UsageError(f"{path!r} is the model itself, which would be overwritten: say -o FILE.")
     options = _options(a, [format_ for format_, _ in targets])
     with Progress(2 + len(targets)) as bar:
         bar.stage(f"opening {a.model}")

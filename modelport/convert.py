@@ -34,7 +34,7 @@ from .ops.base import in_passing
 from .reading import Reading
 from .run import Evaluator
 from .sample import Column, Sample, is_missing
-from .vectors import carried, scale_of
+from .vectors import cancelling_step, carried, scale_of
 from .verify import (
     ConsumerReport,
     Report,
@@ -350,10 +350,22 @@ def _settle(reading: Reading, pool: Vectors, run: Run, what: str) -> Vectors:
         if report.max_abs is None or not tolerable:
             divergence = None if reading.unread else first_divergence(None, reading, pool)
             result = Report("graph", "the model", len(pool), (ConsumerReport(what, tuple(reports.values())),), None, divergence)
-            raise Mismatch(f"{what} does not answer as the model does; nothing was written.\n{result}", result)
+            advice = _advice(reading, pool, report.worst_row)
+            raise Mismatch(f"{what} does not answer as the model does; nothing was written.{advice}\n{result}", result)
         needed = _beyond(pool.outputs[name], got[name], stated)
         tolerance[name] = Tolerance(max(float(f"{10 * needed:.3g}"), stated.atol), stated.rtol)
     return Vectors(pool.inputs, pool.outputs, tolerance, pool.source, pool.rows)
+
+
+def _advice(reading: Reading, pool: Vectors, row: int | None) -> str:
+    """What to do where the model itself loses the digits that the comparison misses."""
+    step = None if reading.unread or row is None else cancelling_step(reading.graph, pool.inputs, row)
+    if step is None:
+        return ""
+    return (
+        f" In {step!r} huge terms cancel, and what is left hangs on the order of addition, in the model too: scale the columns, "
+        "leave out constant ones and copies of others, and fit again."
+    )
 
 
 def _beyond(expected: Array, got: Array, stated: Tolerance) -> float:

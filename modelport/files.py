@@ -83,7 +83,8 @@ def load_model(path: str | os.PathLike[str], *, trust: bool = False) -> Any:
     """The model in a file. Pickles (and joblib files) run code when opened: they need trust=True.
 
     A skops file needs no trust for the types skops knows to be safe, nor does a file of a boosting library (XGBoost's .json and
-    .ubj, LightGBM's .txt, CatBoost's .cbm and .json): it holds numbers and names.
+    .ubj, LightGBM's .txt, CatBoost's .json): it holds numbers and names. CatBoost's .cbm needs trust: a damaged one can end the
+    process.
     """
     try:
         kind = kind_of_model(path)
@@ -94,6 +95,9 @@ def load_model(path: str | os.PathLike[str], *, trust: bool = False) -> Any:
     data = read_bytes(path)
     owner = _owner(data) if kind != "pickle" else None
     if owner is not None:
+        danger = owner.needs_trust(data[:4096]) if hasattr(owner, "needs_trust") else None
+        if danger is not None and not trust:
+            raise UntrustedFile(f"Opening {os.fspath(path)!r} needs trust: {danger} If you made it, say --trust (trust=True).")
         return _load_owned(path, owner, data)
     if kind != "pickle":
         raise Refused(f"{os.fspath(path)!r} is a {kind} file, which this version does not open: hand over the model from Python.")

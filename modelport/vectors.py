@@ -18,7 +18,7 @@ from .run import Evaluator
 from .sample import Sample
 from .texts import SPECIAL, TextPool, term_columns, text_columns
 
-__all__ = ["Rows", "cancelling", "carried", "choose_rows", "default_tolerance", "record", "scale_of", "without_ties"]
+__all__ = ["Rows", "cancelling", "cancelling_step", "carried", "choose_rows", "default_tolerance", "labels_exact", "record", "scale_of", "without_ties"]
 
 Array = NDArray[Any]
 Feeds = dict[str, Array]
@@ -372,6 +372,16 @@ def without_ties(graph: Graph, outputs: Mapping[str, Array], tolerance: Mapping[
     return keep
 
 
+def labels_exact(graph: Graph, approximate: Collection[str] = ()) -> bool:
+    """Whether every label comes from exact steps alone, none of them named in approximate."""
+    exact: dict[str, bool] = {v.name: True for v in graph.inputs}
+    for step in graph.steps:
+        known = step.output not in approximate and OPS[step.op].exact(step.attributes)
+        exact[step.output] = known and all(exact[name] for name in step.inputs)
+    labels = [o for o in graph.outputs if o.dtype not in FLOATS]
+    return bool(labels) and all(exact[o.source] for o in labels)
+
+
 def cancelling(graph: Graph, feeds: Mapping[str, Array], notes: Sequence[str]) -> Array:
     """Extreme rows of which a step keeps fewer than twelve digits: a `linear` with |sum w x| below 1e-4 of sum |w x|, a sine or
     cosine of an angle beyond 1e3, or a softmax that weighs numbers beyond 1e3 against each other.
@@ -395,7 +405,17 @@ def cancelling(graph: Graph, feeds: Mapping[str, Array], notes: Sequence[str]) -
     return found
 
 
-def _cancels(step: Step, values: Mapping[str, Array]) -> bool:
+def cancelling_step(graph: Graph, feeds: Mapping[str, Array], row: int) -> str | None:
+    """The value of the first `linear` step of which a row keeps fewer than ten digits because huge terms cancel, or None."""
+    try:
+        values = Evaluator(graph).values({name: array[row : row + 1] for name, array in feeds.items()})
+    except ModelportError:
+        return None
+    steps = [step for step in graph.steps if step.op == "linear"]
+    return next((step.output for step in steps if _cancels(step, values, 1e-6)), None)
+
+
+def _cancels(step: Step, values: Mapping[str, Array], kept: float = 1e-4) -> bool:
     x = np.abs(values[step.inputs[0]].reshape(1, -1).astype(np.float64))
     if step.op in WEIGHING:
         share = values[step.output] if step.op == "softmax" else np.exp(values[step.output])
@@ -405,7 +425,7 @@ def _cancels(step: Step, values: Mapping[str, Array]) -> bool:
     with np.errstate(all="ignore"):
         terms = x @ np.abs(step.attributes["weight"].astype(np.float64)).T
         result = np.abs(values[step.output].astype(np.float64))
-        return bool((result < 1e-4 * terms).any())
+        return bool((result < kept * terms).any())
 
 
 # --- what an artifact carries -------------------------------------------------------------------------------------------------

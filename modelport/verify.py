@@ -32,7 +32,7 @@ from .graph import Graph
 from .reading import Reading
 from .run import Evaluator
 from .sample import Sample
-from .vectors import EXTREME, cancelling, choose_rows, default_tolerance, record, scale_of, without_ties
+from .vectors import EXTREME, cancelling, choose_rows, default_tolerance, labels_exact, record, scale_of, without_ties
 
 __all__ = ["ConsumerReport", "Divergence", "Report", "build_pool", "first_divergence", "verify"]
 
@@ -180,7 +180,10 @@ def split_pool(
     notes = [notes[i] for i in index]
     tolerance = {**default_tolerance(reading.graph, outputs, notes, reading.unread, reading.approximate), **reading.tolerance}
     pool = Vectors(feeds, outputs, tolerance, "sample" if own_rows else "synthetic", tuple(notes))
-    keep_rows = without_ties(reading.graph, outputs, tolerance) & ~cancelling(reading.graph, feeds, notes)
+    untied = without_ties(reading.graph, outputs, tolerance)
+    if not untied.any() and not reading.unread and labels_exact(reading.graph, reading.approximate):
+        untied[:] = True  # no rounding decides these labels: a model that gives every row the same score still has one
+    keep_rows = untied & ~cancelling(reading.graph, feeds, notes)
     keep_rows &= ~in_doubt(reading.graph, reading.doubts, feeds)
     if not keep_rows.any():
         raise InputError(

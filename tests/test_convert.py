@@ -428,3 +428,14 @@ def test_errors_of_extreme_rows_do_not_widen_what_is_stated() -> None:
     artifact = from_reading(Reading(reading.graph, answer, sample=sample), sample, "json")
     assert artifact.report.consumers[0].outputs[0].max_abs > 1e10  # the extreme rows
     assert 1e-11 < json.loads(artifact.data)["verification"]["tolerance"]["prediction"]["atol"] < 1e-9
+
+
+def test_terms_that_cancel_are_named() -> None:
+    """A constant column gives coefficients of 1e14, and what the model answers hangs on the order of its sums."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(150, 2)), np.full(150, 3.7)])
+    model = LinearDiscriminantAnalysis().fit(X, np.digitize(X[:, 0] + rng.normal(size=150), [-1, -0.4, 0.4, 1]))
+    if np.abs(model.coef_).max() < 1e12:
+        pytest.skip("the columns' deviations come out as zero here")
+    with pytest.raises(Mismatch, match="huge terms cancel"):
+        modelport.convert(model, "json", sample=X)

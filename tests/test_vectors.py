@@ -12,7 +12,7 @@ from modelport.errors import InputError
 from modelport.graph import Graph, Input, Output, Step
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from modelport.vectors import MAX_ROWS, cancelling, carried, choose_rows, record, scale_of, without_ties
+from modelport.vectors import MAX_ROWS, cancelling, carried, choose_rows, labels_exact, record, scale_of, without_ties
 from modelport.verify import build_pool
 
 RNG = np.random.default_rng(0)
@@ -208,6 +208,29 @@ def test_extreme_rows_whose_angle_has_lost_its_digits_are_left_out(fn: str) -> N
     )
     feeds = {"x": np.array([[1e6, 0.0], [1e-30, 0.0], [1e6, 1.0]])}
     assert cancelling(graph, feeds, ["large", "small", "plain"]).tolist() == [True, False, False]
+
+
+def test_extreme_rows_whose_shares_hang_on_lost_digits_are_left_out() -> None:
+    graph = Graph(
+        [Input("x", "f64", (2,))],
+        [Step("softmax", ("x",), "p", {})],
+        [Output("probability", "p", "f64", "probability")],
+    )
+    feeds = {"x": np.array([[1e6, 1e6 + 1], [1e6, 0.0], [1.0, 0.0], [1e6, 1e6 + 1]])}
+    assert cancelling(graph, feeds, ["large", "large", "small", "plain"]).tolist() == [True, False, False, False]
+
+
+def test_labels_are_exact_where_all_their_steps_are() -> None:
+    def graph(op: str) -> Graph:
+        return Graph(
+            [Input("x", "f64", (2,))],
+            [Step(op, ("x",), "s", {}), Step("reduce", ("s",), "c", {"fn": "argmax"})],
+            [Output("label", "c", "i64", "prediction"), Output("score", "s", "f64", "score")],
+        )
+
+    assert labels_exact(graph("scale"))
+    assert not labels_exact(graph("scale"), {"s"})
+    assert not labels_exact(graph("softmax"))
 
 
 def test_rows_between_two_clusters_are_left_out() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from modelport.reading import Reading, SurveyPart
 from modelport.sample import Sample
 
-__all__ = ["FILE_KIND", "load_file", "owns_file", "read", "survey"]
+__all__ = ["FILE_KIND", "load_file", "needs_trust", "owns_file", "read", "survey"]
 
 #: what `modelport.files` calls a file of this library
 FILE_KIND = "catboost"
@@ -44,6 +44,13 @@ def owns_file(head: bytes) -> bool:
     text = head.lstrip()
     keys = (b'"features_info"', b'"ctr_data"', b'"model_info"', b'"oblivious_trees"')
     return text.startswith(b"{") and text[1:].lstrip().startswith(keys)
+
+
+def needs_trust(head: bytes) -> str | None:
+    """Why a file that begins so is opened only when it is trusted, or None."""
+    if head.startswith(b"CBM1"):
+        return "CatBoost can end the process on a damaged .cbm file (its JSON form needs no trust)."
+    return None
 
 
 def load_file(data: bytes) -> Any:

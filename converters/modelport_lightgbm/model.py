@@ -19,8 +19,8 @@ HEADER = (
 ).split()
 TREE = (
     "num_leaves num_cat split_feature split_gain threshold decision_type left_child right_child leaf_value leaf_weight "
-    "leaf_count internal_value internal_weight internal_count cat_boundaries cat_threshold is_linear leaf_const num_features leaf_features "
-    "leaf_coeff shrinkage"
+    "leaf_count internal_value internal_weight internal_count cat_boundaries cat_threshold is_linear leaf_const "
+    "num_features leaf_features leaf_coeff shrinkage"
 ).split()
 #: objective -> (how a raw score becomes a prediction, the parameters its line may have)
 OBJECTIVES: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -29,6 +29,11 @@ RULES: Mapping[str, Rule] = {
     **coding.RULES,
     "tree_ensemble": trees.tree_ensemble,
 }
+#: why ops have no translation
+REASONS = {
+    "count_terms": "ONNX has no operator that splits text and folds its case by the model's own tables of characters",
+    "hash_terms": "ONNX has no operator that hashes strings",
+}
 LARGEST = (1 << 31) - 1
 DOC = (
     "Written by modelport. Inputs and outputs are plain tensors, rows first; f64 throughout. Running fails, naming the reason, "
@@ -49,7 +54,7 @@ def write(document: Document, options: Mapping[str, Any]) -> bytes:
     missing = [op for op in graph.requires if op not in RULES]
     if missing:
         step = next(s for s in graph.steps if s.op in missing)
-        raise Unsupported(f"{step} has no translation to ONNX, so the model cannot be written as ONNX.")
+        raise Unsupported(f"{step} cannot be written as ONNX: {REASONS.get(step.op, 'it has no translation')}. Write JSON instead.")
     _refuse_reserved(graph)
     names = output_names(graph)
     body, block = _graph(graph, target, names)

@@ -43,12 +43,13 @@ class Model:
 
 @dataclass
 class Block:
-    """A model that answers one or more numbers per row; `wishes` are names for them."""
+    """A model that answers one or more numbers per row; `wishes` are names for them, type is double or float."""
 
     wishes: list[str]
     inputs: list[Expression]
     nullable: bool
     index: int = 0
+    type: str = "double"
 
     def model(self, scope: Scope) -> Model:
         """The model element; its inputs become fields of the scope."""
@@ -174,6 +175,7 @@ class TreeBlock(Block):
         super().__init__([wish], needed, isinstance(start, Expression) and start.nullable)
         self.forest, self.step = forest, step
         self.column, self.start, self.average = column, start, average
+        self.type = "float" if self.step.attributes["acc"] == "f32" else "double"
 
     def model(self, scope: Scope) -> Model:
         from .trees import regression

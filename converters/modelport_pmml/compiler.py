@@ -140,7 +140,7 @@ class Compiler:
             self.blocks.append(block)
             self._known_blocks[key] = block.index
         block = self.blocks[self._known_blocks[key]]
-        return self.make.raw(block.index, position, block.nullable)
+        return self.make.raw(block.index, position, block.nullable, block.type)
 
     def forest(self, step: Step, rounded: frozenset[int], narrow: frozenset[int]) -> Forest:
         """The nodes of a tree_ensemble step, prepared once for all its columns (see Forest)."""

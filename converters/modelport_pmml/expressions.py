@@ -60,9 +60,9 @@ class Expressions:
         """A column of the data."""
         return self._make("field", (), name, type_, nullable)
 
-    def raw(self, block: int, position: int, nullable: bool) -> Expression:
+    def raw(self, block: int, position: int, nullable: bool, type_: str = "double") -> Expression:
         """What a model segment answers."""
-        return self._make("raw", (), (block, position), "double", nullable)
+        return self._make("raw", (), (block, position), type_, nullable)
 
     def constant(self, value: Any) -> Expression:
         """A constant: float, str or bool."""

@@ -308,6 +308,8 @@ def _regression(c: Compiler, output: Output) -> Head:
         block = c.blocks[x.data[0]]
         if len(block.wishes) == 1 and len(c.graph.outputs) == 1 and not c.guards:
             return BlockHead(block.inputs, None, output.name, block=block)
-    if x.kind == "apply" and x.data == "exp" and not x.nullable:
+    if x.nullable:
+        return ConstantHead()  # not every scorer lets a model be without an answer
+    if x.kind == "apply" and x.data == "exp":
         return RegressionHead([x.args[0]], None, output.name, terms=[(x.args[0], 1.0)], link="exp")
     return RegressionHead([x], None, output.name, terms=[(x, 1.0)])

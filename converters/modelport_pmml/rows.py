@@ -259,14 +259,13 @@ def _svm(c: Compiler, step: Step, kernel: Step, j: int) -> SvmBlock:
 @columns("tree_ensemble")
 def tree_ensemble(c: Compiler, step: Step, j: int) -> Expression:
     """Column j of an ensemble."""
-    if step.attributes["acc"] != "f64":
-        raise no_form(step, "it adds its leaves in f32, and PMML adds in double")
     result = c.raw((step.output, j), lambda: tree_block(c, step, j))
     if refuses_missing(c, step):
         c.require(c.make.is_given(result))
     if step.attributes["aggregate"] == "mean" and not averages(step):
         count = float(step.attributes["start"].size)
         result = c.make.apply("/", result, c.make.constant(count))
+        return c.make.rounded(result) if step.attributes["acc"] == "f32" else result
     return result
 
 
@@ -279,7 +278,7 @@ def averages(step: Step) -> bool:
     """Is the ensemble a plain mean of its trees, without an initial value?"""
     a = step.attributes
     started = len(step.inputs) > 1 or ("init" in a and bool(np.any(a["init"])))
-    return a["aggregate"] == "mean" and not started and "class" not in a
+    return a["aggregate"] == "mean" and not started and "class" not in a and a["acc"] == "f64"
 
 
 def tree_block(c: Compiler, step: Step, j: int) -> TreeBlock:

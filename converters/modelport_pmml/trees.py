@@ -28,7 +28,9 @@ __all__ = ["Forest", "classification", "narrow_limit", "probability_rows", "regr
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LARGEST = 1.7976931348623157e308
-TREE_MODEL = '<TreeModel functionName="{}" missingValueStrategy="none" splitCharacteristic="binarySplit">'
+TREE_MODEL = '<TreeModel functionName="{}" missingValueStrategy="none" splitCharacteristic="binarySplit"{}>'
+#: an attribute that JPMML-Evaluator and this package know: numbers are float32, and so is every sum of them
+SINGLE = {"x-mathContext": "float"}
 
 
 def widest_double(threshold: Array) -> Array:
@@ -203,6 +205,7 @@ def _tree_models(
     scope: Scope,
     kind: str,
     leaves: Sequence[tuple[str, str]],
+    single: bool = False,
 ) -> list[str]:
     """TreeModel elements, each with a MiningSchema of the fields it reads."""
     names = {column: attribute(scope.field(x)) for column, x in inputs.items()}
@@ -210,14 +213,15 @@ def _tree_models(
     models = []
     for tree in trees:
         active = dict.fromkeys(name for column in forest.columns_of(tree) for name in needs[column])
-        parts = [TREE_MODEL.format(kind), schema(scope.listed(active))]
+        context = ' x-mathContext="float"' if single else ""
+        parts = [TREE_MODEL.format(kind, context), schema(scope.listed(active))]
         forest.write(tree, names, leaves, parts)
         parts.append("</TreeModel>")
         models.append("".join(parts))
     return models
 
 
-def _single(model: str, kind: str) -> Model:
+def _lone(model: str, kind: str) -> Model:
     """A lone TreeModel as a Model: what follows its MiningSchema is its content."""
     content = model.partition("</MiningSchema>")[2].removesuffix("</TreeModel>")
     attributes = {"functionName": kind, "missingValueStrategy": "none", "splitCharacteristic": "binarySplit"}
@@ -234,17 +238,20 @@ def regression(block: TreeBlock, scope: Scope) -> Model:
     column = 0 if "class" in a else block.column
     trees = [t for t in range(len(forest.starts)) if "class" not in a or int(a["class"][t]) == block.column]
     leaves = [(number(v), "") for v in forest.table[:, column].tolist()]
-    models = _tree_models(forest, trees, block.columns, scope, "regression", leaves)
+    single = block.type == "float"
+    models = _tree_models(forest, trees, block.columns, scope, "regression", leaves, single)
     first = _start(block, scope)
     if first is not None and not models:
         return first
     if first is not None:
+        first.attributes.update(SINGLE if single else {})
         needs = scope.visible(block.start) if isinstance(block.start, Expression) else []
         models.insert(0, assemble(first, schema(scope.listed(needs)), "", ""))
     if len(models) == 1:
-        return _single(models[0], "regression")
+        return _lone(models[0], "regression")
     method = "average" if block.average else "sum"
-    return Model("MiningModel", {"functionName": "regression"}, [segmentation(models, method)])
+    attributes = {"functionName": "regression", **(SINGLE if single else {})}
+    return Model("MiningModel", attributes, [segmentation(models, method)])
 
 
 def _start(block: TreeBlock, scope: Scope) -> Model | None:
@@ -269,7 +276,7 @@ def classification(forest: Forest, inputs: dict[int, Expression], scope: Scope, 
     leaves = [(spelled[int(row.argmax())], _distribution(row.tolist(), spelled)) for row in forest.table]
     models = _tree_models(forest, range(len(forest.starts)), inputs, scope, "classification", leaves)
     if len(models) == 1:
-        return _single(models[0], "classification")
+        return _lone(models[0], "classification")
     return Model("MiningModel", {"functionName": "classification"}, [segmentation(models, "average")])
 
 

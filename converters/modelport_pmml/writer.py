@@ -177,7 +177,8 @@ class _Writer:
         fields = []
         for position in range(len(block.wishes)):
             target = model.targets[position] if len(model.targets) > 1 else None
-            fields.append(_output_field(self.names.raw[block.index, position], "predictedValue", "f64", targetField=target))
+            name = self.names.raw[block.index, position]
+            fields.append(_output_field(name, "predictedValue", "f64", targetField=target, dataType=block.type))
         local = scope.transformations("LocalTransformations")
         return assemble(model, schema(scope.listed(scope.used), model.targets), element("Output", *fields), local)
 
@@ -306,6 +307,5 @@ def _class_type(classes: Sequence[Any]) -> str:
 
 def _output_field(name: str, feature: str, dtype: str, body: str = "", /, **attributes: str | None) -> str:
     kind = "continuous" if dtype in ("f64", "f32") else "categorical"
-    return element(
-        "OutputField", body, name=name, optype=kind, dataType=OUTPUT_TYPES.get(dtype, "integer"), feature=feature, **attributes
-    )
+    settings = {"name": name, "optype": kind, "dataType": OUTPUT_TYPES.get(dtype, "integer"), "feature": feature, **attributes}
+    return element("OutputField", body, **settings)

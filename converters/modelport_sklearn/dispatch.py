@@ -145,29 +145,31 @@ def _handled(estimator: Any, builder: Builder, table: Table, handlers: dict[str,
 
 
 def _finite(estimator: Any, builder: Builder, table: Table) -> Table:
-    """The table, without the rows of which a function before it made NaN or infinities that the estimator refuses."""
+    """The table, without the rows of which a function before it made numbers that the estimator refuses: it is asked."""
     from .handlers.guards import refuse_not_finite
 
     columns = builder.unsafe_columns(table)
-    if not columns or (accepts_nan(estimator) and not _refuses_infinity(estimator, len(table))):
+    if not columns or hands_on(estimator):
         return table
-    return refuse_not_finite(builder, table, columns, nan=not accepts_nan(estimator))
+    nan = not accepts_nan(estimator)
+    if not nan and "infinity" not in _said_of(estimator, len(table), np.inf):
+        return table
+    single = "float32" in _said_of(estimator, len(table), LARGEST)
+    return refuse_not_finite(builder, table, columns, nan=nan, largest=LARGEST_SINGLE if single else LARGEST)
 
 
-def _refuses_infinity(estimator: Any, width: int) -> bool:
-    """Whether an estimator that accepts NaN, or leaves rows to others, refuses infinities: it is asked."""
-    if hands_on(estimator):
-        return False
+def _said_of(estimator: Any, width: int, number: float) -> str:
+    """What an estimator says when it refuses a row of such numbers; nothing when it does not."""
     answer = getattr(estimator, "predict", None) or getattr(estimator, "transform", None)
     if answer is None:
-        return False
-    with warnings.catch_warnings():
+        return ""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            answer(np.full((1, width), np.inf))
+            answer(np.full((1, width), number))
         except (ValueError, TypeError, AttributeError) as error:
-            return "infinity" in str(error)
-    return False
+            return str(error)
+    return ""
 
 
 def hands_on(estimator: Any) -> bool:
@@ -192,6 +194,10 @@ def accepts_nan(estimator: Any) -> bool:
         return False
     return bool(tags.input_tags.allow_nan or tags.no_validation)
 
+
+#: The largest number, and the largest one that stays finite when it is rounded to float32.
+LARGEST = float(np.finfo(np.float64).max)
+LARGEST_SINGLE = float(np.nextafter(2.0**128 - 2.0**103, 0))
 
 #: Estimators that hand rows on to estimators inside them without looking for NaN.
 DELEGATING = frozenset(
@@ -223,8 +229,14 @@ PRECISION_FREE = DELEGATING | frozenset(
 LIBSVM = frozenset({"SVC", "NuSVC", "SVR", "NuSVR", "OneClassSVM"})
 
 
+#: Libraries whose models answer float32 rows as they answer the same rows in float64.
+BOOSTERS = frozenset({"xgboost", "lightgbm", "catboost"})
+
+
 def computes_in_double(estimator: Any) -> bool:
-    """Whether an estimator answers float32 rows in float64 arithmetic: libsvm's, and linear models with float64 coefficients."""
+    """Whether an estimator answers float32 rows as float64 ones: libsvm's, boosters, linear models with float64 coefficients."""
+    if _root(type(estimator)) in BOOSTERS:
+        return True
     coef, intercept = getattr(estimator, "coef_", None), getattr(estimator, "intercept_", None)
     linear = type(estimator).__module__.startswith(("sklearn.linear_model.", "sklearn.svm."))
     held = {str(getattr(part, "dtype", "")) for part in (coef, np.asarray(intercept))}

@@ -54,7 +54,7 @@ class Ledger:
         try:
             return getattr(self.estimator, name)
         except AttributeError:
-            if name.endswith("_"):
+            if name.endswith("_") and not any(n.endswith("_") and not n.startswith("_") for n in vars(self.estimator)):
                 raise NotFitted(f"This {self.name} is not fitted (it has no {name}): call fit first, then convert.") from None
             raise UnsupportedAttribute(
                 f"{self.name} has no attribute {name!r}: it was made by a scikit-learn version whose state is not known here.",

@@ -19,6 +19,8 @@ from .dispatch import PREDICTORS, known_class, predict, transform
 from .measuring import measured_tolerance
 from .missing import accepting_columns, decided_markers, declared, holds_objects, split_if_needed, with_markers
 
+#: Estimators that need no fit; check_is_fitted did not know that before scikit-learn 1.4.
+STATELESS = ("FeatureHasher", "HashingVectorizer", "SparseCoder")
 ROLES = {"prediction": "prediction", "cluster": "cluster"}
 
 
@@ -87,6 +89,8 @@ def _check_fitted(model: Any) -> None:
         )
     if name == "FixedThresholdClassifier" and not hasattr(model, "estimator_"):
         return _check_fitted(model.estimator)  # scikit-learn uses one that was fitted before as it is
+    if known_class(final_estimator(model), dict.fromkeys(STATELESS)):
+        return
     try:
         check_is_fitted(final_estimator(model) if not hasattr(model, "__sklearn_is_fitted__") else model)
     except NotFittedError:
@@ -113,7 +117,8 @@ def _input_table(sample: Sample, builder: Builder) -> Table:
         name = column.name if sample.named or sample.kind != "matrix" else None
         held = "object" if value.dtype == "str" else "float64"
         origin = column.name if holds_objects(sample, column) else None
-        known = tuple(column.original.categories) if type(column.original).__name__ == "CategoricalDtype" and sample.frame else None
+        categorical = type(column.original).__name__ == "CategoricalDtype" and sample.frame
+        known = tuple(column.original.categories) if categorical else None
         refs.append(Ref(value.name, j, value.dtype, name, held, origin, known))
     return Table(tuple(refs))
 

@@ -24,7 +24,10 @@ def add_margin(builder: Builder, table: Table, model: Model, *, missing: float, 
     """
     if len(table) != model.columns:
         raise InputError(f"The XGBoost model takes {model.columns} columns, but is given {len(table)}.")
-    columns = _without_missing(builder, _columns(builder, table, model), missing)
+    columns = _columns(builder, table, model)
+    if table.sparse:  # of a sparse matrix, what is not stored is missing
+        columns = builder.add("impute", columns, hint="stored", match=0.0, values=np.array([np.nan]))
+    columns = _without_missing(builder, columns, missing)
     if model.weight is not None:
         zeros = builder.add("impute", columns, hint="present", values=np.zeros(1, _held(builder, columns)))
         bias = model.bias + model.margin if model.bias is not None else model.margin

@@ -91,7 +91,8 @@ def _check_missing(a: Attributes, inner: int) -> None:
     if "missing_left" in a:
         length(a, "missing_left", inner)
         sides = a["missing_left"]
-        require(inner == 0 or bool(sides.min() >= 0 and sides.max() <= 1), "attribute 'missing_left' holds something else than 0 and 1.")
+        binary = inner == 0 or bool(sides.min() >= 0 and sides.max() <= 1)
+        require(binary, "attribute 'missing_left' holds something else than 0 and 1.")
 
 
 def _check_categories(a: Attributes, inner: int) -> None:

@@ -617,8 +617,14 @@ class Attributes:
             raise self.refuse(f"has a {_show(key)} that is neither true nor false")
         return value
 
-    def number(self, key: str, default: float) -> float:
-        return default if not self.has(key) else float(_decode_list([self.take(key)], "f64", f"{self.where}: {key}")[0])
+    def number(self, key: str, dtype: str, default: float | None = None) -> float:
+        """One JSON number, rounded to `dtype`; required unless there is a default."""
+        if default is not None and not self.has(key):
+            return default
+        value = self.take(key)
+        if type(value) not in (int, float):
+            raise self.refuse(f"has a {_show(key)} that is not a number")
+        return float(_decode_list([value], dtype, f"{self.where}: {key}")[0])
 
     def tensor(self, key: str, dtypes: Sequence[str], *shape: int | None) -> Array:
         """A required tensor; None in `shape` leaves that length open."""

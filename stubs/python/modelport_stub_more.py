@@ -115,7 +115,7 @@ def pairwise(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     dtype, np_dtype = _float_row(a, kind)
     points, metric = a.tensor("points", (dtype,), None, kind.width), a.word("metric", *METRICS)
     defaults = Scale(gamma=1.0, coef0=0.0, degree=3.0, p=2.0)
-    scale = Scale(*(float(np_dtype.type(a.number(key, default))) for key, default in defaults._asdict().items()))
+    scale = Scale(*(a.number(key, dtype, default) for key, default in defaults._asdict().items()))
     if not scale.p > 0:
         raise a.refuse(f"has a p of {scale.p}; it must be positive")
     if metric != "nan_euclidean" and np.isnan(points).any():
@@ -552,12 +552,12 @@ TINY, EPSILON = 2.0**-23, 2.0**-52
 # -- what the solvers share --------------------------------------------------------------------------------------------
 
 
-def _finite(a: Attributes, key: str, default: float | None = None, least: float = 0.0) -> float:
-    """A finite JSON number, not below `least`; required unless there is a default."""
-    value = a.take(key) if default is None or a.has(key) else default
-    if type(value) not in (int, float) or not max(least, -math.inf) <= value < math.inf:
-        raise a.refuse(f"has a {key} that is not a finite number" + (" of 0 or more" if least == 0 else ""))
-    return float(value)
+def _number(a: Attributes, key: str, default: float | None = None, least: float = 0.0) -> float:
+    """A number, not below `least`; required unless there is a default."""
+    value = a.number(key, "f64", default)
+    if not value >= least:
+        raise a.refuse(f"has a {key} of {value}; it must be at least {least:g}")
+    return value
 
 
 def _table(a: Attributes, kind: Kind, key: str, negative: bool = False) -> Array:
@@ -592,7 +592,7 @@ def _gram(a: Attributes, table: Array) -> Array:
         return _products(table, np.ascontiguousarray(table.T))
 
 
-def _numbers(a: Attributes, x: Array, nonnegative: bool = False, positive: bool = False) -> Array:
+def _acceptable(a: Attributes, x: Array, nonnegative: bool = False, positive: bool = False) -> Array:
     """The rows (n, d), which must be finite, and may have to be without negative numbers or zeros."""
     rows = _rows(x)
     if not np.isfinite(rows).all():
@@ -633,8 +633,8 @@ def nmf(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """Weights, not negative, with which the components add up to something near the row."""
     components, solver = _table(a, kind, "components"), a.word("solver", "cd", "mu", "minibatch")
     k, d = components.shape
-    rounds, tol, l1, l2 = _rounds(a), _finite(a, "tol"), _finite(a, "l1", 0.0), _finite(a, "l2", 0.0)
-    beta = 2.0 if solver == "cd" else _finite(a, "beta", 2.0, -math.inf)
+    rounds, tol, l1, l2 = _rounds(a), _number(a, "tol"), _number(a, "l1", 0.0), _number(a, "l2", 0.0)
+    beta = 2.0 if solver == "cd" else _number(a, "beta", 2.0, -math.inf)
     _check_work(a, rounds * k * (k if solver == "cd" else k + d))
     gram = _gram(a, components)
     if solver == "cd" and l2 != 0:
@@ -643,7 +643,7 @@ def nmf(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     solve = {"cd": _descend, "mu": _multiply, "minibatch": _multiply_batch}[solver]
 
     def run(x: Array) -> Array:
-        return solve(parts, _numbers(a, x, solver != "minibatch", solver == "mu" and beta <= 0))
+        return solve(parts, _acceptable(a, x, solver != "minibatch", solver == "mu" and beta <= 0))
 
     return Kind("f64", (k,)), run
 
@@ -770,11 +770,11 @@ def _multiply_batch(m: Parts, x: Array) -> Array:
 def lda_topics(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """Shares of topics in a document of counts."""
     components = _table(a, kind, "components")
-    prior, rounds, tol = _finite(a, "prior"), _rounds(a), _finite(a, "tol")
+    prior, rounds, tol = _number(a, "prior"), _rounds(a), _number(a, "tol")
     _check_work(a, rounds * components.size)
 
     def run(x: Array) -> Array:
-        shares = [_find_topics(components, row, prior, rounds, tol) for row in _numbers(a, x, nonnegative=True)]
+        shares = [_find_topics(components, row, prior, rounds, tol) for row in _acceptable(a, x, nonnegative=True)]
         return np.array(shares).reshape(len(x), len(components))
 
     return Kind("f64", (len(components),)), run
@@ -826,17 +826,17 @@ def sparse_code(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         gram = _gram(a, atoms)
 
         def pursue(x: Array) -> Array:
-            products = _products(_numbers(a, x), by_column)
+            products = _products(_acceptable(a, x), by_column)
             return np.array([_pursue(gram, row, nonzero) for row in products]).reshape(len(x), k)
 
         return Kind("f64", (k,)), pursue
     rounds = _rounds(a)
-    lasso = Lasso(_finite(a, "alpha"), rounds, _finite(a, "tol", 1e-8), a.flag("positive"), np.empty(0))
+    lasso = Lasso(_number(a, "alpha"), rounds, _number(a, "tol", 1e-8), a.flag("positive"), np.empty(0))
     _check_work(a, rounds * k * k)
     lasso = lasso._replace(gram=_gram(a, atoms))
 
     def run(x: Array) -> Array:
-        rows = _numbers(a, x)
+        rows = _acceptable(a, x)
         return _find_lasso(lasso, _ordered_sum(np.square(rows)), _products(rows, by_column))
 
     return Kind("f64", (k,)), run

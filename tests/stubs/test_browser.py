@@ -184,6 +184,61 @@ def test_own_artifact(browser: str, site: tuple[str, Path], tmp_path: Path) -> N
     check_outputs(document, result)
 
 
+def further_document() -> Document:
+    """Ops of modelport_more.js: counts of words, the nearest of three points to them, and the two largest of three weights."""
+    texts = ["Aa bb AA", "", "bb ΟΔΟΣ \U0001f600\U0001f600 bb"]
+    points = np.array([[0.0, 0.0, 0.0, 0.0], [2.0, 1.0, 0.0, 0.0], [0.0, 2.0, 1.0, 1.0]])
+    counts = np.array([[2.0, 1.0, 0.0, 0.0], [0.0] * 4, [0.0, 2.0, 1.0, 1.0]])
+    weights = counts[:, [0, 1, 3]] * 2.0
+    weights[np.arange(3), [2, 2, 0]] = 0.0
+    words = {
+        "analyzer": "word",
+        "min_n": 1,
+        "max_n": 1,
+        "word": [97, 122, 945, 969, 0x1F600, 0x1F600],
+        "vocabulary": ["aa", "bb", "οδος", "\U0001f600\U0001f600"],
+    }
+    folding = {
+        "fold_from": [ord(letter) for letter in "ABCΔΟ"],
+        "fold_to": list("abcδο"),
+        "cased": [65, 90, 97, 122, 913, 937, 945, 969],
+        "case_ignorable": [39, 39],
+    }
+    atoms = [[0.5, 0, 0, 0], [0, 0.5, 0, 0], [0, 0, 0, 0.5]]
+    return {
+        "format": "modelport",
+        "version": "1.0",
+        "requires": ["count_terms", "pairwise", "smallest", "sparse_code"],
+        "inputs": [{"name": "text", "dtype": "str", "shape": [1]}],
+        "steps": [
+            {"op": "count_terms", "in": ["text"], "out": "counts", **words, **folding},
+            {"op": "pairwise", "in": ["counts"], "out": "distance", "metric": "euclidean", "points": points.tolist()},
+            {"op": "smallest", "in": ["distance"], "out": "nearest", "k": 1},
+            {"op": "sparse_code", "in": ["counts"], "out": "weights", "algorithm": "omp", "nonzero": 2, "atoms": atoms},
+        ],
+        "outputs": [
+            {"name": n, "from": n, "dtype": "f64", "role": "transform"} for n in ("counts", "distance", "nearest", "weights")
+        ],
+        "verification": {
+            "source": "synthetic",
+            "inputs": {"text": [[text] for text in texts]},
+            "outputs": {
+                "counts": counts.tolist(),
+                "distance": np.sqrt(((counts[:, None] - points) ** 2).sum(axis=2)).tolist(),
+                "nearest": np.eye(3)[[1, 0, 2]].tolist(),
+                "weights": weights.tolist(),
+            },
+            "tolerance": {"counts": "exact", "distance": {"atol": 0, "rtol": 1e-15}, "nearest": "exact", "weights": "exact"},
+        },
+    }
+
+
+def test_ops_of_the_second_file(browser: str, site: tuple[str, Path], tmp_path: Path) -> None:
+    document = further_document()
+    result = run_page(browser, site, tmp_path / "profile", json.dumps(document), {"inputs": document["verification"]["inputs"]})
+    check_outputs(document, result)
+
+
 def test_column_names_feed_a_matrix(browser: str, site: tuple[str, Path], tmp_path: Path) -> None:
     document = own_document()
     rows = document["verification"]["inputs"]["X"]

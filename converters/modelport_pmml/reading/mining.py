@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from modelport.errors import ArtifactError, Unsupported
+from modelport.graph import DTYPES
 
 from ..parse import Element
 from .build import Builder, Column, Vector
 from .formulas import EXPRESSIONS, Formulas
-from .models import MODEL_READERS, tree_prediction
+from .models import MODEL_READERS, is_single, tree_prediction
 from .prediction import Prediction, classes_of, predicted
 from .scope import Scope
 from .texts import number_text
@@ -63,7 +64,7 @@ class ModelTree:
         if all(s.tag == "TreeModel" for s in segments) and method in ("sum", "average") and set(weights) == {1.0}:
             return self._forest(model, segments, scope, method), {}
         if method in ("sum", "average", "weightedSum", "weightedAverage") and model.get("functionName") == "regression":
-            return Prediction(number=self._combined(segments, weights, scope, method)), {}
+            return Prediction(number=self._combined(segments, weights, scope, method, is_single(model))), {}
         if method in ("average", "weightedAverage", "majorityVote", "weightedMajorityVote"):
             return self._voted(model, segments, weights, scope, "Vote" in method), {}
         raise Unsupported(f"The multipleModelMethod {method!r} is not known to this reader.")
@@ -86,33 +87,39 @@ class ModelTree:
             scopes.append(inner)
         return tree_prediction(self.formulas, segments, scopes, model, "mean" if method == "average" else "sum")
 
-    def _combined(self, segments: Sequence[Element], weights: Sequence[float], scope: Scope, method: str) -> Vector:
-        """The (weighted) sum or mean of numbers, added in the order of the segments."""
+    def _combined(
+        self, segments: Sequence[Element], weights: Sequence[float], scope: Scope, method: str, single: bool
+    ) -> Vector:
+        """The (weighted) sum or mean of numbers, added in the order of the segments; single: all of it in float32."""
         b = self.builder
+
+        def rounded(x: Vector) -> Vector:
+            return self.formulas.typed(x, "float") if single else x
+
         plain = set(weights) == {1.0}
         total: Vector | None = None
         for trees, group, shares in _runs(segments, weights):
             if trees and plain:
-                total = self._trees(group, scope, total)
+                total = self._trees(group, scope, total, single)
                 continue
             for segment, weight in zip(group, shares, strict=True):
-                part = self._number(segment, scope)
+                part = rounded(self._number(segment, scope))
                 if not plain:
-                    part = b.binary("mul", part, b.constant([weight], "number"), "weighted")
-                total = part if total is None else b.binary("add", total, part, "total")
+                    part = rounded(b.binary("mul", part, b.constant([weight], "number"), "weighted"))
+                total = part if total is None else rounded(b.binary("add", total, part, "total"))
         assert total is not None, "there are segments"
         if method in ("sum", "weightedSum"):
             return total
-        return b.binary("div", total, b.constant([sum(weights)], "number"), "mean")
+        return rounded(b.binary("div", total, b.constant([sum(weights)], "number"), "mean"))
 
-    def _trees(self, group: Sequence[Element], scope: Scope, start: Vector | None) -> Vector:
+    def _trees(self, group: Sequence[Element], scope: Scope, start: Vector | None, single: bool) -> Vector:
         """start plus the trees, one after the other."""
         forest = Forest(self.builder, scope, None)
         for segment in group:
             inner = Scope(scope)
             self._transformations(segment, inner)
             forest.add(segment, inner)
-        return forest.step("trees", "sum", start)
+        return forest.step("trees", "sum", start, single)
 
     def _number(self, segment: Element, scope: Scope) -> Vector:
         prediction, _, _ = self.read(segment, scope)
@@ -163,8 +170,10 @@ class ModelTree:
                 x = b.vector(b.add("clip", x.value, hint="target", **bounds), "number", x.nullable)
             factor, constant = (number_text(target.get(k, d), k) for k, d in (("rescaleFactor", "1"), ("rescaleConstant", "0")))
             if factor != 1.0 or constant != 0.0:
-                value = b.add("scale", x.value, hint="target", mul=np.array([factor]), add=np.array([constant]))
-                x = b.vector(value, "number", x.nullable)
+                dtype = "f32" if is_single(model) else "f64"
+                how = {"mul": np.array([factor], dtype=DTYPES[dtype]), "add": np.array([constant], dtype=DTYPES[dtype])}
+                value = b.add("scale", x.value, hint="target", dtype=dtype, **how)
+                x = self.formulas.typed(b.vector(b.add("cast", value, hint="target", to="f64"), "number", x.nullable), "double")
             cast = target.get("castInteger")
             if cast == "round":
                 x = self.formulas.call("round", [x], "target")

@@ -16,7 +16,7 @@ from .regression import regression
 from .scope import Scope
 from .trees import Forest
 
-__all__ = ["MODEL_READERS", "tree_prediction"]
+__all__ = ["MODEL_READERS", "is_single", "tree_prediction"]
 
 
 def tree(f: Formulas, model: Element, scope: Scope) -> Prediction:
@@ -34,7 +34,7 @@ def tree_prediction(
     forest = Forest(b, scopes[0], None if regress else classes)
     for model, scope in zip(models, scopes, strict=True):
         forest.add(model, scope)
-    result = forest.step("trees", aggregate)
+    result = forest.step("trees", aggregate, single=regress and is_single(owner))
     if regress:
         return Prediction(number=result)
     width = len(classes)
@@ -45,6 +45,11 @@ def tree_prediction(
         return Prediction(classes=classes, data_type=data_type, probabilities=shares)
     own = b.gather([Column(result, width)], "index")
     return Prediction(classes=classes, data_type=data_type, probabilities=shares, index=own)
+
+
+def is_single(model: Element) -> bool:
+    """Does a model compute in float32? The attribute is JPMML-Evaluator's."""
+    return model.get("x-mathContext") == "float"
 
 
 def _scores(models: Sequence[Element]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -382,8 +383,11 @@ class Forest:
 
     # --- the step -------------------------------------------------------------------------------------------------------------
 
-    def step(self, hint: str, aggregate: str, start: Vector | None = None) -> Vector:
-        """Add the tree_ensemble step, which adds to `start`; the result has one element per leaf column."""
+    def step(self, hint: str, aggregate: str, start: Vector | None = None, single: bool = False) -> Vector:
+        """Add the tree_ensemble step, which adds to `start`; the result has one element per leaf column.
+
+        single: leaves are float32, and so is every sum of them.
+        """
         b = self.builder
         columns = [self._as_numbers(i) for i in range(len(self._sources))] or [Column(b.constant([0.0], "number"))]
         row = b.gather(columns, f"{hint}_row")
@@ -406,8 +410,14 @@ class Forest:
             attributes["set_start"] = np.array([0, *np.cumsum(lengths)[:-1]], dtype=np.int64)
             attributes["set"] = np.array([v for s in self.sets for v in s], dtype=np.int64)
         inputs = [row.value] if start is None else [row.value, start.value]
+        if single:
+            attributes |= {"acc": "f32", "leaf_table": attributes["leaf_table"].astype(np.float32)}
+            inputs[1:] = [b.add("cast", v, hint=f"{hint}_start", to="f32") for v in inputs[1:]]
         value = b.add("tree_ensemble", *inputs, hint=hint, **attributes)
-        return b.vector(value, "number", self.leaves.has_null or (start is not None and start.nullable))
+        if single:
+            value = b.add("cast", value, hint=f"{hint}_f64", to="f64")
+        nullable = self.leaves.has_null or (start is not None and start.nullable)
+        return replace(b.vector(value, "number", nullable), single=single)
 
     def _as_numbers(self, i: int) -> Column:
         source = self._sources[i]

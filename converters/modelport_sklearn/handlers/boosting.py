@@ -9,6 +9,7 @@ import numpy as np
 from ..builder import Array, Builder, Prediction, Table, labels_table
 from ..dispatch import PREDICTORS, computes_in_double, known_class, predict, predicts
 from ..ledger import Ledger
+from ..versions import sklearn_version
 from .linear import generalized_linear_regressor, linear_regressor, logistic_regression, two_class_probability
 from .sgd import sgd_classifier, sgd_regressor
 from .tree_arrays import sklearn_nodes, tree_attributes
@@ -34,6 +35,13 @@ SINGLE = (1e-6, 1e-5)
 #: Start estimators, and steps before them, that turn a small error into a small one.
 CONTINUOUS = (linear_regressor, generalized_linear_regressor, logistic_regression, sgd_regressor, sgd_classifier)
 CONTINUOUS_STEPS = dict.fromkeys(("StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler", "PCA", "PolynomialFeatures"))
+#: The links of the losses that scikit-learn 1.3 kept in the module _gb_losses.
+OLD_LOSSES = {
+    **dict.fromkeys(("LeastSquaresError", "LeastAbsoluteError", "HuberLossFunction", "QuantileLossFunction"), "IdentityLink"),
+    "BinomialDeviance": "LogitLink",
+    "ExponentialLoss": "HalfLogitLink",
+    "MultinomialDeviance": "MultinomialLogit",
+}
 DUMMIES = {"DummyClassifier": None, "DummyRegressor": None}
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -51,13 +59,18 @@ def boosting_classifier(ledger: Ledger, builder: Builder, table: Table) -> Predi
     """Two classes: the second where the score is 0 or above. More: the class of the largest score, ties to the first."""
     link = link_of(ledger, CLASSIFICATION_LINKS)
     classes = ledger["classes_"]
-    ledger.waive("n_classes_")
+    ledger.waive("n_classes_", "_n_classes")
     score = _raw(ledger, builder, table, "score")
     if len(classes) == 2:
         score = builder.scalar(score, "decision")
     builder.probe_table(builder.table(score), ledger.estimator.decision_function)
     if len(classes) > 2:
-        label, probability = builder.label_of_largest(score, classes), builder.add("softmax", score, hint="probability")
+        probability = builder.add("softmax", score, hint="probability")
+        label = builder.label_of_largest(probability if _is_old(ledger) else score, classes)
+        return Prediction(label=label, classes=classes, probability=probability, score=score)
+    if _is_old(ledger):
+        probability = two_class_probability(builder, score, 2.0 if link == "HalfLogitLink" else None)
+        label = builder.label_of_largest(probability, classes)
         return Prediction(label=label, classes=classes, probability=probability, score=score)
     index = builder.add("bucketize", score, hint="index", edges=[0.0], sizes=[1], side="right")
     label = builder.add("take", index, hint="label", table=labels_table(classes))
@@ -68,12 +81,17 @@ def boosting_classifier(ledger: Ledger, builder: Builder, table: Table) -> Predi
 def link_of(ledger: Ledger, known: tuple[str, ...]) -> str:
     """The name of the loss's link; a loss of the user's own is refused."""
     loss = ledger["_loss"]
-    link = type(getattr(loss, "link", None)).__name__
+    link = OLD_LOSSES.get(type(loss).__name__, "") if _is_old(ledger) else type(getattr(loss, "link", None)).__name__
     if type(loss).__module__.partition(".")[0] != "sklearn" or link not in known:
         raise ledger.refuse(
             "_loss", f"is {type(loss).__name__} with the link {link}, which no step expresses: use a loss of scikit-learn's."
         )
     return link
+
+
+def _is_old(ledger: Ledger) -> bool:
+    """Whether the loss is one of scikit-learn 1.3, where the largest probability makes the label."""
+    return type(ledger["_loss"]).__module__ == "sklearn.ensemble._gb_losses"
 
 
 def _raw(ledger: Ledger, builder: Builder, table: Table, hint: str) -> str:
@@ -111,8 +129,11 @@ def _computed_start(ledger: Ledger, builder: Builder, x: str, start: Any, width:
         return _held(builder, answer.prediction, single)
     if answer.probability is None or len(answer.classes) != len(ledger["classes_"]):
         raise ledger.refuse("init_", "gives no probability per class: use init='zero' or the default.")
+    if _is_old(ledger):
+        raise ledger.refuse("init_", "is read with scikit-learn 1.4 or newer only: use init='zero' or the default.")
     p = _held(builder, answer.probability, single)
-    p = builder.add("clip", p, hint="start_probability", min_=[EPSILON], max_=[1.0 - EPSILON])
+    least = EPSILON if sklearn_version() >= (1, 8) else float(np.finfo(np.float32).eps)
+    p = builder.add("clip", p, hint="start_probability", min_=[least], max_=[1.0 - least])
     if width > 1:
         log = builder.add("unary", p, hint="log", fn="log")
         mean = builder.add("reduce", log, hint="log_mean", fn="mean", keep=True)

@@ -190,7 +190,7 @@ def feature_agglomeration(ledger: Ledger, builder: Builder, table: Table) -> Tab
     """One column per cluster of columns: their mean, or what pooling_func makes of them."""
     ledger.waive("n_clusters", "metric", "memory", "connectivity", "compute_full_tree", "linkage", "distance_threshold")
     ledger.waive("compute_distances", "n_clusters_", "n_leaves_", "n_connected_components_", "children_", "distances_")
-    ledger.waive("affinity", "_n_features_out")
+    ledger.waive("affinity", "_metric", "_n_features_out")
     labels, pool = np.asarray(ledger["labels_"]), ledger["pooling_func"]
     x, groups = builder.matrix(table), [np.flatnonzero(labels == label) for label in np.unique(labels)]
     if pool in (np.mean, np.sum):

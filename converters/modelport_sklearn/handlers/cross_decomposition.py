@@ -7,6 +7,7 @@ import numpy as np
 from ..builder import Builder, Prediction, Table
 from ..dispatch import predicts, transforms
 from ..ledger import Ledger
+from ..versions import sklearn_version
 from .linear import dense
 
 #: How weights, loadings and scores were found.
@@ -18,14 +19,33 @@ FITTING = (
 
 @predicts("PLSRegression", "PLSCanonical", "CCA")
 def pls(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
-    """(x - mean) coef_' + intercept_."""
+    """(x - mean) coef_' + intercept_; before scikit-learn 1.5 divided by the deviation in between."""
     ledger.waive(*FITTING, "x_rotations_", "_x_std")
     mean, weight = dense(ledger["_x_mean"]), dense(ledger["coef_"])
+    scaling = {"sub": mean}
+    if _is_for_scaled(ledger):
+        if sklearn_version() >= (1, 5):
+            raise ledger.refuse(
+                "coef_",
+                "is for columns divided by their deviation, as scikit-learn before 1.5 kept it, and the scikit-learn installed "
+                "here would answer with it for columns that are not: convert it where it was saved, or fit it again.",
+            )
+        scaling["div"] = dense(ledger["_x_std"])
     flat = ledger.get("_predict_1d", False)
-    centered = builder.add("scale", builder.matrix(table), hint="centered", sub=mean)
+    centered = builder.add("scale", builder.matrix(table), hint="centered", **scaling)
     hint = "value" if flat else "prediction"
     value = builder.add("linear", centered, hint=hint, weight=np.ascontiguousarray(weight), bias=dense(ledger["intercept_"]))
     return Prediction(prediction=builder.scalar(value, "prediction") if flat else value)
+
+
+def _is_for_scaled(ledger: Ledger) -> bool:
+    """Whether coef_ says what x / deviation is multiplied by, and not x."""
+    model, deviation = ledger.estimator, dense(ledger["_x_std"])
+    scaled = (dense(model.x_rotations_) @ dense(model.y_loadings_).T * dense(model._y_std)).T
+    weight = dense(ledger["coef_"])
+    if (deviation == 1.0).all() or weight.shape != scaled.shape:
+        return False
+    return bool(np.abs(weight - scaled).max() < np.abs(weight - scaled / deviation).max())
 
 
 @transforms("PLSRegression", "PLSCanonical", "CCA")

@@ -66,7 +66,7 @@ def fast_ica(ledger: Ledger, builder: Builder, table: Table) -> Table:
 def sparse_pca(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """The ridge regression of x - mean_ on the components: (C C' + ridge_alpha I)^-1 C (x - mean_)."""
     ledger.waive("n_components", "n_components_", "alpha", "max_iter", "tol", "method", "U_init", "V_init", "n_iter_", "error_")
-    ledger.waive("callback", "batch_size", "shuffle", "max_no_improvement")
+    ledger.waive("callback", "batch_size", "shuffle", "max_no_improvement", "n_iter")
     if np.asarray(ledger["components_"]).dtype != np.float64:
         raise ledger.refuse(
             "components_",

@@ -8,11 +8,12 @@ import numpy as np
 from ..builder import Array, Builder, Table
 from ..dispatch import transforms
 from ..ledger import Ledger
+from ..versions import sklearn_version
 
 #: What governs or records the fit alone.
 FITTING = (
     "alpha batch_size callback code_init dict_init error_ fit_algorithm max_iter max_no_improvement n_components n_components_ "
-    "n_iter_ n_steps_ positive_dict shuffle tol _A _B _batch_size _ewa_cost _ewa_cost_min _fit_algorithm _n_components "
+    "n_iter n_iter_ n_steps_ positive_dict shuffle tol _A _B _batch_size _ewa_cost _ewa_cost_min _fit_algorithm _n_components "
     "_no_improvement _random_state"
 ).split()
 
@@ -41,6 +42,12 @@ def _code(ledger: Ledger, builder: Builder, table: Table, atoms: Array, strength
         code = _thresholded(builder, x, atoms, alpha, positive)
     elif algorithm == "omp":
         code = builder.add("sparse_code", x, hint="code", atoms=atoms, algorithm="omp", nonzero=_nonzero(ledger, atoms))
+    elif algorithm == "lasso_cd" and sklearn_version() < (1, 8):
+        raise ledger.refuse(
+            "transform_algorithm",
+            "is 'lasso_cd', whose search ends elsewhere in scikit-learn before 1.8: set transform_algorithm to 'omp' or "
+            "'threshold' (the atoms stay as they are), or convert it with 1.8 or newer.",
+        )
     elif algorithm == "lasso_cd":
         columns, rounds = atoms.shape[1], int(ledger["transform_max_iter"])
         penalty = alpha / columns * columns  # as scikit-learn scales it there and back

@@ -14,6 +14,8 @@ from ..builder import Array, Builder, Table
 from ..ledger import Ledger
 from .guards import refuse_below
 from .linear import dense
+from .pairwise_kernels import unit_points
+from .scaling import unit_rows
 
 EPS = float(np.finfo(np.float64).eps)
 #: Distances that lie closer together than this share of them may change places from one way of computing to another.
@@ -163,15 +165,23 @@ class Space:
 
     def pairwise(self, metric: str, **parameters: float) -> Distances:
         """One step `pairwise`, and the error of the original's own way of computing it."""
+        if metric == "cosine":
+            return self.cosine()
         value = self.builder.add("pairwise", self.x, hint="distances", points=self.points, metric=metric, **parameters)
         known = Distances(value, self.x, len(self.points))
-        if metric in ("cosine",):
-            return Distances(value, self.x, known.size, floor=64 * EPS)
         if not self.brute or metric not in EXPANDED:
             return known
         blur = (8 + self.points.shape[1]) * EPS * (self.points.shape[1] if metric == "nan_euclidean" else 1)
         largest = float(np.nansum(np.square(self.points), axis=1).max(initial=0.0))
         return Distances(value, self.x, known.size, blur, largest, squares=metric == "sqeuclidean")
+
+    def cosine(self) -> Distances:
+        """1 minus the product of rows of length 1; a row whose length is as good as 0 stays as it is, as in the original."""
+        unit = unit_rows(self.builder, self.x, "l2")
+        points = unit_points(self.points)
+        product = self.builder.add("linear", unit, hint="one_minus_cosine", weight=-points, bias=np.ones(len(points)))
+        value = self.builder.add("clip", product, hint="distances", min=[0.0], max=[2.0])
+        return Distances(value, self.x, len(points), floor=64 * EPS)
 
     def moved(self, weight: Array | None = None, **scale: Array) -> Space:
         """The space behind a step that is applied to the row and to the points alike."""
@@ -230,7 +240,8 @@ def _correlation(space: Space, parameters: dict[str, Any]) -> Distances:
     if not (spread > 1e-12 * np.abs(space.points).max(axis=1, initial=0.0)).all():
         raise space.ledger.refuse("_fit_X", "has a row whose columns are all equal, and it correlates with none: leave it out.")
     builder.doubt(lambda c, row: ~(np.abs(c).max(axis=1) > 1e-9 * np.abs(row).max(axis=1)), centered, x)
-    return Space(space.ledger, builder, centered, points).pairwise("cosine")
+    value = builder.add("pairwise", centered, hint="distances", points=points, metric="cosine")
+    return Distances(value, centered, len(points), floor=64 * EPS)
 
 
 def _braycurtis(space: Space, parameters: dict[str, Any]) -> Distances:

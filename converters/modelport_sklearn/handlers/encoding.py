@@ -11,6 +11,7 @@ import numpy as np
 from ..builder import Array, Builder, Ref, Table
 from ..dispatch import transforms
 from ..ledger import Ledger
+from ..versions import sklearn_version
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Codes:
 def one_hot_encoder(ledger: Ledger, builder: Builder, table: Table) -> Table:
     """A unit vector per column; dropped and ignored categories give zeros, infrequent ones share the last place."""
     ledger.waive("categories", "drop", "drop_idx_", "min_frequency", "max_categories")  # categories_ and the groupings say it
-    ledger.waive("feature_name_combiner", "_n_features_outs")
+    ledger.waive("feature_name_combiner", "_n_features_outs", "sparse")  # fit moved an old "sparse" to sparse_output
     categories, sparse = ledger["categories_"], bool(ledger["sparse_output"])
     dropped, grouped = ledger["_drop_idx_after_grouping"], _groupings(ledger)
     unknown = ledger["handle_unknown"]
@@ -69,7 +70,8 @@ def _default(unknown: str, infrequent: int | None) -> int | None:
     """The place of an unknown category: refused, none, or with the infrequent ones."""
     if unknown == "error":
         return None
-    return infrequent if unknown in ("infrequent_if_exist", "warn") and infrequent is not None else -1
+    grouping = ("infrequent_if_exist", "warn") if sklearn_version() >= (1, 8) else ("infrequent_if_exist",)
+    return infrequent if unknown in grouping and infrequent is not None else -1
 
 
 def one_hot(builder: Builder, codes: Table, sizes: Sequence[int], *, held: str, sparse: bool) -> Table:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from ..builder import Builder, Table
 
 
@@ -25,11 +23,11 @@ def refuse_below(builder: Builder, value: str, bound: float, *, strictly: bool =
     return refuse_unless(builder, value, builder.add("binary", value, limit, hint="in_domain", fn="gt" if strictly else "ge"))
 
 
-def refuse_not_finite(builder: Builder, table: Table, columns: list[int], *, nan: bool) -> Table:
-    """The table; rows with an infinity, and with `nan` also those with NaN, in one of these columns are refused."""
+def refuse_not_finite(builder: Builder, table: Table, columns: list[int], *, nan: bool, largest: float) -> Table:
+    """The table; rows with a number beyond the largest, and with `nan` those with NaN, in one of these columns are refused."""
     x = builder.matrix(table.select(columns), "unchecked")
     size = builder.add("unary", x, hint="size", fn="abs")
-    limit = builder.constant([np.finfo(np.float64).max], "largest")
+    limit = builder.constant([largest], "largest")
     if nan:
         allowed = builder.add("binary", size, limit, hint="is_finite", fn="le")
     else:

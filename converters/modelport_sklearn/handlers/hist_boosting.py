@@ -80,7 +80,10 @@ def _encoded(ledger: Ledger, builder: Builder, table: Table) -> Table:
         ledger.waive("_preprocessor")
         return table
     if ledger.get("_preprocessor") is None:
-        raise ledger.refuse("is_categorical_", "comes without the encoder that scikit-learn keeps since 1.4: refit the model.")
+        raise ledger.refuse(
+            "is_categorical_",
+            "comes without the encoder that scikit-learn keeps since 1.4: fit the model with that or a newer one.",
+        )
     encoder = _encoder(ledger, categorical)
     codes = transform(encoder, builder, table.select(np.flatnonzero(categorical).tolist()))
     _check_known(ledger, mapper, encoder)

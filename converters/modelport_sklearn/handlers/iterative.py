@@ -24,8 +24,11 @@ def iterative_imputer(ledger: Ledger, builder: Builder, table: Table) -> Table:
         "imputation_order", "skip_complete", "min_value", "max_value", "n_iter_", "random_state_", "n_features_with_missing_"
     )
     missing = ledger["missing_values"]
-    kept = np.flatnonzero(~ledger["_is_empty_feature"] | bool(ledger["keep_empty_features"]))
-    empty = ledger["_is_empty_feature"][kept]
+    is_empty = ledger.get("_is_empty_feature")
+    if is_empty is None:  # older fits say it through the statistics
+        is_empty = np.isnan(np.asarray(ledger["initial_imputer_"].statistics_, dtype=np.float64))
+    kept = np.flatnonzero(~is_empty | bool(ledger["keep_empty_features"]))
+    empty = is_empty[kept]
     with builder.unprobed():
         filled = transform(ledger["initial_imputer_"], builder, table)
         part = table.select([int(j) for j in kept])
@@ -62,8 +65,8 @@ class _State:
         index = np.asarray(neighbours, dtype=np.int64)
         rows = builder.table(builder.add("select", self.row, hint="others", index=index))
         value = _number(builder, predict(estimator, builder, rows))
-        bounds = {"min": np.array([low]) if np.isfinite(low) else None, "max": np.array([high]) if np.isfinite(high) else None}
-        if any(bound is not None for bound in bounds.values()):
+        bounds = {name: np.array([float(bound)]) for name, bound in (("min", low), ("max", high)) if np.isfinite(bound)}
+        if bounds:
             value = builder.add("clip", value, hint="imputed", **bounds)
         self.row = builder.add("where", self._mask(column), value, self.row, hint="row")
 

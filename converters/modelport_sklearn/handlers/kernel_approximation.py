@@ -66,7 +66,7 @@ def additive_chi2_sampler(ledger: Ledger, builder: Builder, table: Table) -> Tab
 
     Zeros give zeros; rows with a negative number are refused.
     """
-    ledger.waive("sample_interval_")
+    ledger.waive("sample_interval_", "_sample_interval")
     steps, given = int(ledger["sample_steps"]), ledger["sample_interval"]
     if given is None and steps not in INTERVALS:
         raise ledger.refuse("sample_interval", "is None, which goes with one, two or three sample_steps only: give an interval.")

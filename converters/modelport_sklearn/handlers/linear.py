@@ -11,17 +11,18 @@ import numpy as np
 from ..builder import Array, Builder, Prediction, Table
 from ..dispatch import predict, predicts
 from ..ledger import Ledger
+from ..versions import sklearn_version
 
 #: What governs or records the fit alone, whatever the linear model; coef_ and intercept_ hold all that predicts.
 FITTING = (
     "active_ alpha alpha_ alpha_1 alpha_2 alpha_init alpha_per_target alphas alphas_ best_score_ breakdown_ C class_weight "
     "coef_path_ compute_score criterion criterion_ cv cv_alphas_ cv_results_ cv_values_ dual dual_gap_ early_stopping eps "
     "eps_ epsilon eta0 fit_intercept fit_path gcv_mode intercept_scaling is_clf jitter l1_ratio l1_ratio_ lambda_ lambda_1 "
-    "lambda_2 lambda_init learning_rate loss max_iter max_n_alphas max_subpopulation mse_path_ n_alphas n_iter_ "
+    "lambda_2 lambda_init learning_rate loss max_iter max_n_alphas max_subpopulation mse_path_ n_alphas n_iter n_iter_ "
     "n_iter_no_change n_nonzero_coefs n_nonzero_coefs_ n_subpopulation_ n_subsamples noise_variance noise_variance_ "
     "normalize outliers_ penalty positive power_t precompute quantile rank_ scale_ scores_ scoring selection shuffle sigma_ "
     "singular_ solver solver_ solver_options store_cv_results store_cv_values threshold_lambda tol validation_fraction "
-    "X_offset_ X_scale_ _store_cv_results"
+    "X_offset_ X_scale_ _alphas _store_cv_results"
 ).split()
 
 #: How RANSACRegressor chose the inliers.
@@ -130,10 +131,15 @@ def label_of(ledger: Ledger, builder: Builder, score: str) -> str:
     return builder.only_label(classes)
 
 
-def one_vs_rest_probability(builder: Builder, positive: str) -> str:
-    """Probabilities [k] of one-vs-rest classifiers divided by their sum; a row of zeros becomes 1/k each."""
-    zero, one = builder.constant([0.0], "zero"), builder.constant([1.0], "one")
+def one_vs_rest_probability(builder: Builder, positive: str, *, heals_zeros: bool) -> str:
+    """Probabilities [k] of one-vs-rest classifiers divided by their sum; a row of zeros becomes 1/k each where that is healed.
+
+    The logistic ones of scikit-learn before 1.9 give NaN for it.
+    """
     total = builder.add("reduce", positive, hint="total", fn="sum", keep=True)
+    if not heals_zeros:
+        return builder.add("binary", positive, total, hint="probability", fn="div")
+    zero, one = builder.constant([0.0], "zero"), builder.constant([1.0], "one")
     none = builder.add("binary", total, zero, hint="all_zero", fn="eq")
     return builder.add("normalize", builder.add("where", none, one, positive, hint="weight"), hint="probability", norm="l1")
 
@@ -158,7 +164,8 @@ def logistic_regression(ledger: Ledger, builder: Builder, table: Table) -> Predi
     elif rule == "softmax":
         probability = builder.add("softmax", score, hint="probability")
     else:
-        probability = one_vs_rest_probability(builder, builder.add("unary", score, hint="p", fn="sigmoid"))
+        positive = builder.add("unary", score, hint="p", fn="sigmoid")
+        probability = one_vs_rest_probability(builder, positive, heals_zeros=sklearn_version() >= (1, 9))
     return Prediction(
         label=builder.label_of_score(score, ledger["classes_"]), classes=ledger["classes_"], probability=probability, score=score
     )

@@ -11,6 +11,7 @@ from ..builder import Array, Builder, Prediction, Table, labels_table
 from ..dispatch import predicts
 from ..ledger import Ledger
 from ..responses import ROUNDING, Member, doubt_near, doubt_ties, members, total, unnamed
+from ..versions import sklearn_version
 
 
 @predicts("_ConstantPredictor")
@@ -34,7 +35,7 @@ def one_vs_rest(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
     scores = [m.binary_score() for m in asked]
     if kind == "multiclass":
         score = builder.add("concat", *scores, hint="scores")
-        label = builder.label_of_largest(score, classes)
+        label = _surest(builder, score, classes)
         doubt_ties(builder, score)
     else:
         label = _yes_or_no(builder, scores, _threshold(asked[0].estimator), classes, kind)
@@ -44,6 +45,14 @@ def one_vs_rest(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
         probability=_rest_probability(ledger, builder, asked, kind),
         score=_rest_score(ledger, builder, asked),
     )
+
+
+def _surest(builder: Builder, score: str, classes: Any) -> str:
+    """The class of the largest score, the first of equals; before scikit-learn 1.8 the last of them."""
+    if sklearn_version() >= (1, 8):
+        return builder.label_of_largest(score, classes)
+    backwards = builder.add("select", score, hint="backwards", index=np.arange(len(classes))[::-1].copy())
+    return builder.label_of_largest(backwards, np.asarray(classes)[::-1])
 
 
 def _yes_or_no(builder: Builder, scores: Sequence[str], bound: float, classes: Any, kind: str) -> str:
@@ -80,6 +89,9 @@ def _rest_probability(ledger: Ledger, builder: Builder, asked: Sequence[Member],
         value = builder.add("concat", *positive, hint="probability")
     if kind.startswith("multilabel"):
         return value
+    if sklearn_version() < (1, 7):  # a row of zeros is NaN
+        summed = builder.add("reduce", value, hint="total", fn="sum", keep=True)
+        return builder.add("binary", value, summed, hint="probability", fn="div")
     return builder.add("normalize", value, hint="probability", norm="l1")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..builder import Array, Builder, Prediction, Table, labels_table
 from ..dispatch import predicts, transforms
 from ..ledger import Ledger
+from ..versions import sklearn_version
 from .clustering import nearest
 from .distances import RELATIVE, Distances, add_distances, doubt_nearest, doubt_radius
 from .guards import refuse_unless
@@ -117,11 +118,12 @@ def radius_neighbors_classifier(ledger: Ledger, builder: Builder, table: Table) 
 def _outlier_row(ledger: Ledger, distances: Distances, names: Array, label: Any) -> Array:
     """The probabilities of a row without neighbours: 1 for its label when that is a class.
 
-    A search by brute force that counts classes at once takes the label for the number of a class.
+    A search by brute force that counts classes at once takes the label for the number of a class, since scikit-learn 1.9.
     """
     if _counts_at_once(ledger, distances):
         wanted = ledger.estimator.outlier_label
-        found: Array = np.array([number == wanted for number in range(len(names))], dtype=bool)
+        numbers = range(len(names)) if sklearn_version() >= (1, 9) else names
+        found: Array = np.array([number == wanted for number in numbers], dtype=bool)
         last = np.flatnonzero(found)[-1:]
         return np.isin(np.arange(len(names)), last).astype(np.float64)
     found = np.asarray(names == label, dtype=bool)

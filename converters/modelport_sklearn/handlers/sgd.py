@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..builder import Builder, Prediction, Table
 from ..dispatch import predicts
 from ..ledger import Ledger
+from ..versions import sklearn_version
 from .linear import FITTING, add_linear, add_score, dense, one_vs_rest_probability, two_class_probability
 from .outliers import inlier_label
 
@@ -39,14 +40,17 @@ def sgd_classifier(ledger: Ledger, builder: Builder, table: Table) -> Prediction
 def _log_loss_probability(builder: Builder, score: str, classes: int) -> str:
     if classes == 2:
         return two_class_probability(builder, score)
-    return one_vs_rest_probability(builder, builder.add("unary", score, hint="p", fn="sigmoid"))
+    positive = builder.add("unary", score, hint="p", fn="sigmoid")
+    return one_vs_rest_probability(builder, positive, heals_zeros=sklearn_version() >= (1, 9))
 
 
 def _modified_huber_probability(builder: Builder, score: str, classes: int) -> str:
     """(clip(score, -1, 1) + 1) / 2."""
     clipped = builder.add("clip", score, hint="clipped", min_=[-1.0], max_=[1.0])
     p = builder.add("scale", clipped, hint="p", sub=[-1.0], div=[2.0])
-    return builder.add("two_class", p, hint="probability") if classes == 2 else one_vs_rest_probability(builder, p)
+    return (
+        builder.add("two_class", p, hint="probability") if classes == 2 else one_vs_rest_probability(builder, p, heals_zeros=True)
+    )
 
 
 @predicts("SGDOneClassSVM")

@@ -18,13 +18,14 @@ def target_encoder(ledger: Ledger, builder: Builder, table: Table) -> Table:
     ledger.waive("categories", "target_type", "smooth", "cv", "shuffle")
     ledger.waive("_infrequent_enabled", "_missing_indices", "target_type_")
     categories, mean, encodings = ledger["categories_"], ledger["target_mean_"], ledger["encodings_"]
-    classes = ledger["classes_"]
+    ledger.waive("classes_")
     if ledger["target_type_"] != "multiclass":
         codes = [
             category_codes(ledger, builder, table, j, categories[j], _floats(encodings[j]), float(mean))
             for j in range(len(table))
         ]
         return lookups(builder, table, codes, "encoded")
+    classes = ledger["classes_"]
     places = [
         category_codes(ledger, builder, table, j, categories[j], np.arange(len(categories[j])), len(categories[j]))
         for j in range(len(table))

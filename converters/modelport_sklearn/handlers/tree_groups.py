@@ -17,7 +17,7 @@ GROUP = 1 << 17
 def forest_attributes(
     trees: Sequence[Any], columns: Array, receives_nan: bool, adjust: Callable[[Array], None] = lambda leaf: None
 ) -> dict[str, Any]:
-    """The attributes of a tree_ensemble step for scikit-learn's trees (see `sklearn_nodes`); adjust(leaf) changes leaf rows in place."""
+    """The attributes of a tree_ensemble step for trees as `sklearn_nodes` takes them; adjust(leaf) changes leaf rows in place."""
     parts = []
     for group in _groups(trees):
         nodes = sklearn_nodes(group, columns, receives_nan)

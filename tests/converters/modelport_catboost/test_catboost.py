@@ -11,13 +11,14 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import VotingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import modelport
-from modelport.errors import ArtifactError, InputError, NotFitted, UnsupportedAttribute
+from modelport.errors import ArtifactError, InputError, NotFitted, UnsupportedAttribute, UntrustedFile
 from modelport.files import kind_of_model, load_model
 from tests.converters.boosters import check, holes, on_thresholds, proved, read, value
 from tests.converters.modelport_sklearn.common import hard_rows
@@ -72,8 +73,6 @@ def check_raw(model, reading, rows):
     ids=str,
 )
 def test_regressor(cat, options, rows):
-    if "Ordered" in options.values() and "grow_policy" in options:
-        pytest.skip("ordered boosting grows symmetric trees")
     model = cat.CatBoostRegressor(**{**SHORT, **options}).fit(rows, Y)
     reading = check(model, rows, X_HOLES)
     for table in (
@@ -226,6 +225,8 @@ def test_inside_scikit_learn(cat):
     members = [("boosted", cat.CatBoostClassifier(**SHORT)), ("linear", LogisticRegression(max_iter=500))]
     proved(VotingClassifier(members, voting="soft").fit(IRIS, KIND), IRIS)
     frame = pandas.DataFrame({"town": np.array(["Oslo", "Bergen", "Ås"])[KIND], "width": IRIS[:, 1], "length": IRIS[:, 0]})
+    texts = [f"{'hot sun' if k else 'cold rain'} {k} day {i % 7}" for i, k in enumerate(KIND)]
+    proved(make_pipeline(TfidfVectorizer(), cat.CatBoostClassifier(**SHORT)).fit(texts, KIND), texts, "json")
     encode = ColumnTransformer([("town", OneHotEncoder(handle_unknown="ignore"), ["town"])], remainder="passthrough")
     proved(make_pipeline(encode, cat.CatBoostRegressor(**SHORT)).fit(frame, IRIS[:, 2]), frame)
 
@@ -248,14 +249,17 @@ def test_files(cat, tmp_path, kind):
     ):
         model.save_model(str(path), format=kind)
         assert kind_of_model(path) == "catboost"
-        opened = load_model(path)
+        if kind == "cbm":
+            with pytest.raises(UntrustedFile, match="--trust"):
+                load_model(path)
+        opened = load_model(path, trust=kind == "cbm")
         assert type(opened) is type(model)
         check(opened, rows, **LINK)
     whole = path.read_bytes()
     for cut in (60, len(whole) // 2, len(whole) - 3):
         path.write_bytes(whole[:cut])
         with pytest.raises(ArtifactError) as caught:
-            load_model(path)
+            load_model(path, trust=True)
         assert "\n" not in str(caught.value)
 
 

@@ -11,6 +11,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -86,6 +87,14 @@ def test_regressor(lgb, options, rows):
     reading = check(model, rows, X_HOLES, nearly_zero_rows(X))
     for table in (rows, X_HOLES, on_thresholds(reading, rows), hard_rows(10), nearly_zero_rows(X_HOLES)):
         check_raw(model, reading, table)
+
+
+@pytest.mark.parametrize("leaves", [2, 3, 4, 6])
+def test_trees_of_every_shape(lgb, leaves):
+    for seed in range(6):
+        rows = np.random.default_rng(seed).normal(size=(80, 3))
+        model = lgb.LGBMRegressor(**{**SHORT, "num_leaves": leaves, "min_child_samples": 1}).fit(rows, rows.prod(axis=1))
+        check_raw(model, read(model, rows), rows)
 
 
 @pytest.mark.parametrize("objective", ["poisson", "gamma", "tweedie", "cross_entropy", "cross_entropy_lambda"])
@@ -232,6 +241,10 @@ def test_inside_scikit_learn(lgb):
     proved(VotingClassifier(members, voting="soft").fit(IRIS, KIND), IRIS)
     proved(StackingClassifier(members, cv=2).fit(IRIS, KIND), IRIS)
     frame = pandas.DataFrame({"town": np.array(["Oslo", "Bergen", "Ås"])[KIND], "width": IRIS[:, 1], "length": IRIS[:, 0]})
+    narrow = OneHotEncoder(handle_unknown="ignore", dtype=np.float32)
+    proved(make_pipeline(narrow, lgb.LGBMClassifier(**SHORT)).fit(frame[["town"]], KIND), frame[["town"]])
+    texts = [f"{'hot sun' if k else 'cold rain'} {k} day {i % 7}" for i, k in enumerate(KIND)]
+    proved(make_pipeline(TfidfVectorizer(), lgb.LGBMClassifier(**SHORT)).fit(texts, KIND), texts, "json")
     encode = ColumnTransformer([("town", OneHotEncoder(handle_unknown="ignore"), ["town"])], remainder="passthrough")
     proved(make_pipeline(encode, lgb.LGBMRegressor(**SHORT)).fit(frame, IRIS[:, 2]), frame)
 

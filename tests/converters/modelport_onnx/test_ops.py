@@ -5,11 +5,11 @@ from __future__ import annotations
 import modelport_onnx
 import onnx
 import pytest
-from modelport_onnx.writer import RULES
+from modelport_onnx.writer import REASONS, RULES
 
 from modelport.compare import compare
 from modelport.document import Document, Tolerance
-from modelport.errors import InputError
+from modelport.errors import InputError, Unsupported
 from modelport.ops import OPS
 from tests.converters.modelport_onnx.cases import Case, all_cases
 
@@ -21,7 +21,8 @@ LOOSER = {
     ("linear", "no fused multiply-add"): (Tolerance(1e-15, 0.0), PRODUCT),
 }
 #: the flag `feed` marks cases about rows spelled in JSON, which never reach ONNX
-CASES = [case for case in all_cases() if case.error != "load" and "feed" not in case.raw["flags"]]
+EVERY = [case for case in all_cases() if case.error != "load" and "feed" not in case.raw["flags"]]
+CASES = [case for case in EVERY if case.op in RULES]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -43,9 +44,17 @@ def test_case(case: Case, target: str) -> None:
 
 
 def test_there_are_cases_for_every_op() -> None:
-    assert {case.op for case in CASES} == set(OPS) == set(RULES)
+    assert {case.op for case in CASES} == set(RULES)
+    assert {case.op for case in EVERY} == set(OPS) == {*RULES, *REASONS}
     assert set(LOOSER) <= {(case.op, case.name) for case in CASES}
     assert len(CASES) > 400
+
+
+@pytest.mark.parametrize("op", REASONS)
+def test_ops_without_translation_are_refused_by_name(op: str) -> None:
+    case = next(case for case in EVERY if case.op == op)
+    with pytest.raises(Unsupported, match=rf"\({op}\) cannot be written as ONNX: ONNX has no operator .* Write JSON"):
+        modelport_onnx.write(Document(case.graph))
 
 
 @pytest.mark.parametrize("case", CASES[::7], ids=lambda case: f"{case.op}-{case.name}")

@@ -28,7 +28,6 @@ CASES = {
     "coupling": graph("ovo_vote", {"classes": 3, "mode": "coupling", "prob_a": np.ones(3), "prob_b": np.ones(3)}),
     "f32 leaves": graph("tree_ensemble", {**TREE, "threshold": np.zeros(0), "leaf": np.ones(1, np.float32), "acc": "f32"}),
     "infinite edges": graph("bucketize", {"edges": np.array([np.inf]), "sizes": np.array([1, 0, 0]), "side": "left"}),
-    "missing made": graph("impute", {"match": 1.0, "values": np.array([np.nan])}, missing="nan"),
     "position among missing": graph("reduce", {"fn": "argmax"}, missing="nan"),
 }
 

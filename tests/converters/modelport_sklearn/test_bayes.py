@@ -158,3 +158,11 @@ def test_unknown_attribute_and_unfitted_are_refused(model):
     model.threshold_ = 0.3
     with pytest.raises(UnsupportedAttribute, match="threshold_"):
         read(model, Sample.of(CODES))
+
+
+@pytest.mark.parametrize("priors", [None, [0.0, 0.25, 0.75]])
+def test_gaussian_fitted_on_float32_rows(priors):
+    """The constant of each class is then a float32 in scikit-learn."""
+    model = GaussianNB(priors=priors).fit(IRIS.astype(np.float32), KIND)
+    assert model.var_.dtype == np.float32
+    check(model, IRIS, IRIS * 1.1, **CLOSE)

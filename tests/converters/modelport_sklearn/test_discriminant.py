@@ -80,3 +80,8 @@ def test_unknown_attribute_and_unfitted_are_refused(kind):
     model.threshold_ = 0.3
     with pytest.raises(UnsupportedAttribute, match="threshold_"):
         read(model, Sample.of(IRIS))
+
+
+@pytest.mark.parametrize("model", [*QUADRATIC, *LINEAR], ids=str)
+def test_fitted_on_float32_rows(model):
+    check(model.fit(IRIS.astype(np.float32), KIND), IRIS, IRIS * 1.1, rtol=1e-11, atol=1e-11)

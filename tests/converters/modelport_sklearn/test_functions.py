@@ -11,13 +11,17 @@ from modelport_sklearn import expresses
 from modelport_sklearn.builder import Builder, Table
 from scipy import special
 from sklearn.datasets import load_iris
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 
 import modelport
-from modelport.errors import UnsupportedAttribute
+from modelport.errors import InputError, UnsupportedAttribute
+from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import around, check, hard_rows, read
+from tests.converters.modelport_sklearn.common import around, check, check_formats, hard_rows, read
 
 X = load_iris().data
 WIDE = np.column_stack([around(*np.geomspace(1e-8, 1e8, 9), *-np.geomspace(1e-8, 1e8, 9), 2.0**28, 0.5)] * 4)
@@ -127,3 +131,32 @@ def test_columns_that_are_not_float64_are_refused():
     model = make_pipeline(OneHotEncoder(dtype=np.int8, sparse_output=False, handle_unknown="ignore"), FunctionTransformer(np.exp))
     with pytest.raises(UnsupportedAttribute, match="int8"):
         read(model.fit(X.round()), Sample.of(X.round()))
+
+
+@pytest.mark.parametrize("fn", [np.log, np.log10, np.sqrt, np.reciprocal, np.log1p, np.exp], ids=lambda fn: fn.__name__)
+@pytest.mark.parametrize(
+    "behind",
+    [[LinearRegression()], [StandardScaler(), LinearRegression()], [DecisionTreeRegressor(max_depth=3)], [SimpleImputer(), Ridge()]],
+    ids=["linear", "scaler", "tree", "imputer"],
+)
+def test_rows_of_which_a_function_makes_no_number_are_refused_as_the_original_does(fn, behind):
+    """NaN and infinities reach estimators that refuse them; trees and imputers take NaN, and no infinity."""
+    model = make_pipeline(FunctionTransformer(fn), *behind).fit(X, X[:, 0] ** 2)
+    reading = read(model, Sample.of(X))
+    evaluator = Evaluator(reading.graph)
+    for cell in (0.0, -0.0, -1.0, -2.0, -0.5, 1e-3, 1.0, 88.0, 89.0, 800.0):
+        row = X[:1].copy()
+        row[0, 1] = cell
+        try:
+            expected = reading.answer({"X": row})["prediction"]
+        except ValueError:
+            with pytest.raises(InputError):
+                evaluator.run({"X": row})
+        else:
+            np.testing.assert_allclose(evaluator.run({"X": row})["prediction"], expected, rtol=1e-9)
+    check_formats(model, X, "onnx", "pmml")
+
+
+def test_a_function_alone_answers_every_row():
+    with np.errstate(divide="ignore", invalid="ignore"):
+        check(FunctionTransformer(np.log).fit(X), X, np.array([[0.0, -0.0, -1.0, 1.0]]), rtol=1e-14)

@@ -259,3 +259,9 @@ def test_a_single_class():
 def test_unfitted_is_refused():
     with pytest.raises(NotFitted, match="not fitted"):
         read(HistGradientBoostingClassifier(), Sample.of(IRIS))
+
+
+def test_a_model_without_splits_gives_every_row_the_same_label():
+    rows = IRIS[:20]
+    model = HistGradientBoostingClassifier(max_iter=3).fit(rows, np.arange(20) % 2)
+    check_formats(model, rows, "onnx", "pmml")

@@ -13,7 +13,7 @@ from sklearn.preprocessing import OneHotEncoder
 from modelport.errors import InputError, NotFitted, UnsupportedAttribute
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import HARD, check, check_rows, feeds_of, hard_rows, read
+from tests.converters.modelport_sklearn.common import HARD, check, check_formats, check_rows, feeds_of, hard_rows, read
 
 NAN = float("nan")
 NUMBERS = np.array(
@@ -171,3 +171,19 @@ def test_refusals():
         read(imputer, Sample.of(NUMBERS))
     with pytest.raises(NotFitted):
         read(MissingIndicator(), Sample.of(NUMBERS))
+
+
+@pytest.mark.parametrize("further", [{}, {"error_on_new": False}, {"features": "all"}], ids=str)
+def test_zeros_where_there_were_none_are_refused_as_the_original_does(further):
+    rows = np.array([[0.0, 1.0, 5.0], [2.0, 3.0, 5.0], [0.0, 1.0, 4.0]])
+    model = MissingIndicator(missing_values=0, **further).fit(rows)
+    reading = check(model, rows)
+    new = feeds_of(reading, np.array([[2.0, 0.0, 4.0]]))
+    if further:
+        check_rows(reading, new)
+    else:
+        with pytest.raises(ValueError, match="missing values in transform"):
+            reading.answer(new)
+        with pytest.raises(InputError):
+            Evaluator(reading.graph).run(new)
+    check_formats(model, rows)

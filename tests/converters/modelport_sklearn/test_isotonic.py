@@ -73,3 +73,18 @@ def test_damaged_fit_is_refused():
     model.X_min_ = 0.0
     with pytest.raises(UnsupportedAttribute, match="X_min_"):
         read(model, Sample.of(BMI))
+
+
+@pytest.mark.parametrize("outside", ["nan", "clip"])
+@pytest.mark.parametrize("count", [2, 3, 200])
+def test_fitted_on_float32_with_slopes(outside, count):
+    """A knot belongs to the segment that ends in it, and every operation is one of float32."""
+    x = np.linspace(-3, 8, count)
+    rising = (np.sort(np.sin(x * 7)) * 1e4 + x).astype(np.float32)
+    model = IsotonicRegression(out_of_bounds=outside).fit(x.astype(np.float32), rising)
+    check(model, x[:, None], around(*model.X_thresholds_)[:, None], np.linspace(-9, 9, 999)[:, None])
+
+
+def test_fitted_on_float32_in_formats():
+    model = IsotonicRegression(out_of_bounds="clip").fit(BMI.astype(np.float32), Y.astype(np.float32))
+    check_formats(model, BMI, "onnx", "pmml")

@@ -91,3 +91,7 @@ def test_what_is_not_known_is_refused():
     model.extra_ = 1
     with pytest.raises(UnsupportedAttribute, match="extra_"):
         read(model, Sample.of(X))
+
+
+def test_limits_that_are_whole_numbers():
+    check(IterativeImputer(max_iter=2, min_value=1, max_value=[5, 4, 4, 2]).fit(X), X, rtol=1e-9)

@@ -66,3 +66,12 @@ def test_unknown_attribute_and_unfitted_are_refused(kind):
     model.threshold_ = 0.3
     with pytest.raises(UnsupportedAttribute, match="threshold_"):
         read(model, Sample.of(IRIS))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", [GaussianMixture, BayesianGaussianMixture])
+def test_fitted_on_float32_rows(kind, form):
+    """What scikit-learn computes from means and factors alone is then float32."""
+    model = kind(n_components=3, covariance_type=form, random_state=0).fit(IRIS.astype(np.float32))
+    assert kind is BayesianGaussianMixture or model.means_.dtype == np.float32
+    check(model, IRIS, IRIS * 1.1, rtol=1e-10, atol=1e-11)

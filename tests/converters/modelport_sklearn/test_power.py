@@ -77,3 +77,11 @@ def test_what_is_not_known_is_refused():
     transformer.shift_ = 1.0
     with pytest.raises(UnsupportedAttribute, match="shift_"):
         read(transformer, Sample.of(X))
+
+
+@pytest.mark.parametrize(("method", "rows"), [("yeo-johnson", X - X.mean(axis=0)), ("box-cox", X)], ids=["yeo-johnson", "box-cox"])
+def test_fitted_on_float32_rows(method, rows):
+    """The exponents are then float32, and so is 2 minus an exponent."""
+    model = PowerTransformer(method=method).fit(rows.astype(np.float32))
+    assert model.lambdas_.dtype == np.float32
+    check(model, rows, rows * 1.5, rtol=1e-9, atol=1e-12)

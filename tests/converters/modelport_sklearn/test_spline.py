@@ -111,3 +111,7 @@ def test_what_is_not_known_is_refused():
     model.weights_ = 1
     with pytest.raises(UnsupportedAttribute, match="weights_"):
         read(model, Sample.of(X))
+
+
+def test_no_basis_function_is_left():
+    check(SplineTransformer(2, degree=0, include_bias=False).fit(X), X)

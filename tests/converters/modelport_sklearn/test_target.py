@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
+from modelport_sklearn import expresses
 from scipy.stats import norm
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.datasets import load_diabetes
@@ -14,6 +17,7 @@ from sklearn.linear_model import HuberRegressor, LinearRegression, RANSACRegress
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
+    KBinsDiscretizer,
     MaxAbsScaler,
     MinMaxScaler,
     OneHotEncoder,
@@ -165,8 +169,8 @@ def test_inverses_that_are_code_are_refused(transformer, attribute):
 
 
 def test_an_inverse_that_nobody_knows_is_refused():
-    with pytest.raises(UnsupportedModel, match="PCA"):
-        read(fitted(PCA(1), TWO), Sample.of(X))
+    with pytest.raises(UnsupportedModel, match="KBinsDiscretizer"):
+        read(fitted(KBinsDiscretizer(3, encode="ordinal", quantile_method="linear"), TWO), Sample.of(X))
 
 
 def test_attributes_of_the_transformer_are_looked_at():
@@ -206,3 +210,38 @@ def test_unknown_attribute_and_unfitted_are_refused(kind):
     model.threshold_ = 0.3
     with pytest.raises(UnsupportedAttribute, match="threshold_"):
         read(model, Sample.of(X))
+
+
+def tripled(values):
+    return values * 3
+
+
+@expresses(tripled)
+def tripled_in_steps(builder, table):
+    return builder.table(builder.add("scale", builder.matrix(table), hint="tripled", mul=[3.0]))
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        FunctionTransformer(np.sinh, np.arcsinh),
+        FunctionTransformer(np.log2, np.exp2),
+        FunctionTransformer(partial(np.multiply, 10.0), partial(np.multiply, 0.1)),
+        FunctionTransformer(np.log1p, np.clip, inv_kw_args={"a_min": 4.5, "a_max": 5.25}, check_inverse=False),
+        FunctionTransformer(np.log, tripled, check_inverse=False),
+    ],
+    ids=["arcsinh", "exp2", "partial", "clip", "own function"],
+)
+def test_inverses_of_several_steps(transformer):
+    check(fitted(transformer, Y / 100), X, X[:40] * 1.5, **CLOSE)
+
+
+@pytest.mark.parametrize("transformer", [PCA(2), PCA(2, whiten=True), PCA(1)], ids=str)
+def test_projections_are_undone(transformer):
+    check(fitted(transformer, np.column_stack([TWO, Y**0.5])), X, X[:40] * 1.5, **CLOSE)
+
+
+def test_power_of_a_float32_target():
+    model = fitted(PowerTransformer(), Y.astype(np.float32))
+    assert model.transformer_.lambdas_.dtype == np.float32
+    check(model, X, X[:40] * 1.5, rtol=1e-11)

@@ -8,8 +8,10 @@ import numpy as np
 import pandas
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_iris
+from sklearn.ensemble import BaggingRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -267,7 +269,14 @@ def test_inside_scikit_learn(xgb):
     proved(GridSearchCV(pipeline, {"xgbclassifier__max_depth": [1, 2]}, cv=2).fit(IRIS, KIND), IRIS)
     for method in ("sigmoid", "isotonic"):
         proved(CalibratedClassifierCV(xgb.XGBClassifier(**SHORT), method=method, cv=2).fit(IRIS, KIND), IRIS)
+    proved(BaggingRegressor(xgb.XGBRegressor(**SHORT), n_estimators=2).fit(X, Y), X)
+    logarithmic = TransformedTargetRegressor(xgb.XGBRegressor(**SHORT), func=np.log, inverse_func=np.exp)
+    proved(logarithmic.fit(X, Y), X)
     frame = pandas.DataFrame({"town": np.array(["Oslo", "Bergen", "Ås"])[KIND], "width": IRIS[:, 1], "length": IRIS[:, 0]})
+    texts = [f"{'hot sun' if k else 'cold rain'} {k} day {i % 7}" for i, k in enumerate(KIND)]
+    proved(make_pipeline(TfidfVectorizer(), xgb.XGBClassifier(**SHORT, missing=1.0)).fit(texts, KIND), texts, "json")
+    narrow = OneHotEncoder(handle_unknown="ignore", dtype=np.float32)
+    proved(make_pipeline(narrow, xgb.XGBClassifier(**SHORT)).fit(frame[["town"]], KIND), frame[["town"]])
     encode = ColumnTransformer([("town", OneHotEncoder(handle_unknown="ignore"), ["town"])], remainder="passthrough")
     proved(make_pipeline(encode, xgb.XGBRegressor(**SHORT)).fit(frame, IRIS[:, 2]), frame)
 
@@ -296,6 +305,21 @@ def test_files(xgb, tmp_path, name):
         with pytest.raises(ArtifactError) as caught:
             load_model(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+def test_the_command_line_does_not_overwrite_the_model(xgb, tmp_path, monkeypatch):
+    from modelport.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    model = xgb.XGBClassifier(**SHORT).fit(pandas.DataFrame(IRIS, columns=list("abcd")), KIND)
+    model.save_model("model.json")
+    whole = (tmp_path / "model.json").read_bytes()
+    pandas.DataFrame(IRIS, columns=list("abcd")).to_csv("rows.csv", index=False)
+    assert main(["convert", "model.json", "--sample", "rows.csv", "--to", "json"]) == 64
+    assert (tmp_path / "model.json").read_bytes() == whole
+    assert main(["convert", "model.json", "--sample", "rows.csv", "-o", "artifact.json"]) == 0
+    predictor = modelport.load(tmp_path / "artifact.json")
+    np.testing.assert_array_equal(predictor.predict(IRIS)["label"], model.predict(IRIS))
 
 
 def test_binary_files_are_read_as_json_is(xgb):
