@@ -27,6 +27,7 @@ CONSUMERS = {"json": ["python", "javascript", "java", "c"], "onnx": [], "pmml": 
 
 def models() -> Iterator[tuple[str, Any, Any]]:
     """(name, fitted model, sample) on the bundled real data sets and a mixed frame with missing values."""
+    from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import ColumnTransformer
     from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
     from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingClassifier, RandomForestClassifier
@@ -35,6 +36,7 @@ def models() -> Iterator[tuple[str, Any, Any]]:
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+    from sklearn.svm import SVC
 
     iris = load_iris(as_frame=True)
     named = iris.target_names[iris.target]
@@ -53,6 +55,9 @@ def models() -> Iterator[tuple[str, Any, Any]]:
     digits = load_digits()
     mlp = MLPClassifier((32,), max_iter=60, random_state=0)
     yield "digits", make_pipeline(MinMaxScaler(), mlp).fit(digits.data, digits.target), digits.data
+
+    support = make_pipeline(StandardScaler(), SVC())
+    yield "wine calibrated", CalibratedClassifierCV(support, ensemble=False).fit(wine.data, wine.target), wine.data
 
     frame, progressed = _mixed_frame()
     numbers, strings = ["age (years)", "body.mass", "blutdruck größe"], ["sex", "weight class", "clinic"]

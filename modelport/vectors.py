@@ -18,7 +18,18 @@ from .run import Evaluator
 from .sample import Sample
 from .texts import SPECIAL, TextPool, term_columns, text_columns
 
-__all__ = ["Rows", "cancelling", "cancelling_step", "carried", "choose_rows", "default_tolerance", "labels_exact", "record", "scale_of", "without_ties"]
+__all__ = [
+    "Rows",
+    "cancelling",
+    "cancelling_step",
+    "carried",
+    "choose_rows",
+    "default_tolerance",
+    "labels_exact",
+    "record",
+    "scale_of",
+    "without_ties",
+]
 
 Array = NDArray[Any]
 Feeds = dict[str, Array]

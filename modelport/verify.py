@@ -159,7 +159,8 @@ def split_pool(
 ) -> tuple[Vectors, Vectors]:
     """Many rows with the original's answers: boundary rows, and synthetic plain rows or (own_rows) the sample's.
 
-    An unread model has no boundaries that could be known: it answers both kinds of plain rows, and more of them. Rows whose label
+    An unread model has no boundaries that could be known: it answers both kinds of plain rows, and more of them; one that states a
+    tolerance of its own loses digits near the sample's rows and answers both kinds too. Rows whose label
     hangs on less than the tolerance are left out, rows in doubt (doubts.py; when that is every other row, rows between the
     sample's values are added), and extreme rows that cancel. Second: the rows the original refuses, without outputs.
     """
@@ -169,9 +170,9 @@ def split_pool(
     if reading.doubts and in_doubt(reading.graph, reading.doubts, chosen.feeds()).mean() > 0.5:
         chosen = choose_rows(reading.graph, sample, seed=seed, plain=plain, boundary=boundary, between=plain)
     feeds, notes = chosen.feeds(), list(chosen.notes)
-    if own_rows or reading.unread:
+    if own_rows or reading.unread or reading.tolerance:
         given = {k: v[:512] for k, v in sample.feeds().items()}
-        keep = [i for i, note in enumerate(notes) if note != "plain" or reading.unread]
+        keep = [i for i, note in enumerate(notes) if note != "plain" or reading.unread or not own_rows]
         feeds = {k: np.concatenate([given[k], v[keep]]) for k, v in feeds.items()}
         notes = ["sample"] * len(next(iter(given.values()))) + [notes[i] for i in keep]
     outputs, index = record(reading.answer, feeds)

@@ -432,6 +432,8 @@ def test_errors_of_extreme_rows_do_not_widen_what_is_stated() -> None:
 
 def test_terms_that_cancel_are_named() -> None:
     """A constant column gives coefficients of 1e14, and what the model answers hangs on the order of its sums."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.normal(size=(150, 2)), np.full(150, 3.7)])
     model = LinearDiscriminantAnalysis().fit(X, np.digitize(X[:, 0] + rng.normal(size=150), [-1, -0.4, 0.4, 1]))

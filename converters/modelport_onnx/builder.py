@@ -307,7 +307,9 @@ class Builder:
             [wire.value_info(r.name, r.dtype, shape) for r, shape in zip_longest(results, shapes)],
         )
 
-    def scan(self, state: Sequence[tuple[Value, int]], tables: Sequence[Array], step: Callable[..., Sequence[Value]]) -> list[Value]:
+    def scan(
+        self, state: Sequence[tuple[Value, int]], tables: Sequence[Array], step: Callable[..., Sequence[Value]]
+    ) -> list[Value]:
         """step(*state, *entries) -> next state, for the entries of tables [k, ...] in ascending order.
 
         The state are values [N, width] with their widths.

@@ -54,7 +54,9 @@ def write(document: Document, options: Mapping[str, Any]) -> bytes:
     missing = [op for op in graph.requires if op not in RULES]
     if missing:
         step = next(s for s in graph.steps if s.op in missing)
-        raise Unsupported(f"{step} cannot be written as ONNX: {REASONS.get(step.op, 'it has no translation')}. Write JSON instead.")
+        raise Unsupported(
+            f"{step} cannot be written as ONNX: {REASONS.get(step.op, 'it has no translation')}. Write JSON instead."
+        )
     _refuse_reserved(graph)
     names = output_names(graph)
     body, block = _graph(graph, target, names)

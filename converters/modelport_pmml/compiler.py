@@ -153,7 +153,6 @@ class Compiler:
         known = self.accepted.get(field)
         self.accepted[field] = [v for v in values if known is None or v in known]
 
-
     def require(self, condition: Expression) -> None:
         """Rows in which the condition (never missing) does not hold are refused: no output is given for them."""
         if condition.kind != "constant" or not condition.data:

@@ -12,6 +12,7 @@ from modelport.graph import Step
 from .blocks import LinearBlock, NetworkBlock, SvmBlock, TreeBlock
 from .columns import sigmoid
 from .compiler import Compiler, columns, no_form
+from .coupling import Coupling
 from .expressions import Expression
 from .trees import Forest
 
@@ -164,16 +165,30 @@ def ovo_vote(c: Compiler, step: Step, j: int) -> Expression:
 
 
 def _coupling(c: Compiler, step: Step, row: list[Expression], j: int) -> Expression:
-    """Two classes need no iteration: the clipped sigmoid of the one pair."""
+    """Probabilities of pairs as probabilities of classes: two need no iteration."""
     make, a = c.make, step.attributes
-    if a["classes"] != 2:
-        raise no_form(step, "it iterates until the probabilities of pairs agree")
-    line = make.apply("+", make.apply("*", make.constant(float(a["prob_a"][0])), row[0]), make.constant(float(a["prob_b"][0])))
+    if any(x.nullable for x in row):
+        raise no_form(step, "a missing decision couples with nothing")
+
+    def couple() -> list[Expression]:
+        pairs = [_pair(c, step, x, k) for k, x in enumerate(row)]
+        if a["classes"] == 2:
+            return [pairs[0], make.apply("-", make.constant(1.0), pairs[0])]
+        return Coupling(c, step, pairs).probabilities()
+
+    return c.in_dtype(step, c.per_row(step, "coupled", couple)[j])
+
+
+def _pair(c: Compiler, step: Step, decision: Expression, k: int) -> Expression:
+    """The clipped sigmoid of a pair's decision."""
+    make, a = c.make, step.attributes
+    slope, offset = make.constant(float(a["prob_a"][k])), make.constant(float(a["prob_b"][k]))
+    line = make.apply("+", make.apply("*", slope, decision), offset)
     p = sigmoid(c, make.apply("*", line, make.constant(-1.0)))
     low, high = make.constant(1e-7), make.constant(1 - 1e-7)
     p = make.choose(make.compare("lessThan", p, low), low, make.choose(make.compare("greaterThan", p, high), high, p))
-    p.hint = p.hint or f"{step.output}(p)"
-    return c.in_dtype(step, p if j == 0 else make.apply("-", make.constant(1.0), p))
+    p.hint = p.hint or f"{step.output}: pair {k + 1}"
+    return p
 
 
 # --- what becomes a model segment ---------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import math
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -256,6 +256,7 @@ def _couple(r: Array) -> Array:
 
 LAST_POINT = 0x10FFFF
 LONGEST_TERM = 64  # words or characters
+REMEMBERED = 2**15  # terms whose columns are kept while a block of rows is counted
 SIGMA, SMALL_SIGMA, FINAL_SIGMA = "\u03a3", "\u03c3", "\u03c2"
 HANGUL = range(0xAC00, 0xD7A4)
 
@@ -488,21 +489,21 @@ def count_terms(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     size, place = _read_places(a)
     binary = a.flag("binary")
 
-    def count(text: str, counts: Array) -> None:
+    def count(text: str, find: Place, counts: Array) -> None:
         for terms in split(folding.fold(text)):
             for term, times in Counter(terms).items():
-                found = place(term)
+                found = find(term)
                 if found is not None:
                     counts[found[0]] = 1.0 if binary else counts[found[0]] + times * found[1]
 
     def run(x: Array) -> Array:
-        texts = x.ravel().tolist()
+        texts, find = x.ravel().tolist(), lru_cache(REMEMBERED)(place)
         counts = np.zeros((len(texts), size))
         for text, line in zip(texts, counts):
             if text is None:
                 raise a.refuse("reads a missing text (null); every row needs one")
             _utf8(a, text)
-            count(text, line)
+            count(text, find, line)
         return counts
 
     return Kind("f64", (size,)), run
@@ -546,6 +547,7 @@ def hash_terms(a: Attributes, kind: Kind, numbers: Kind | None = None) -> tuple[
 MOST_ROUNDS = 100_000
 MOST_WORK = 2**30
 MOST_PAIRED = 4096
+TOGETHER = 16  # documents that lda_topics looks at together: few enough to have few different words
 TINY, EPSILON = 2.0**-23, 2.0**-52
 
 
@@ -774,26 +776,30 @@ def lda_topics(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     _check_work(a, rounds * components.size)
 
     def run(x: Array) -> Array:
-        shares = [_find_topics(components, row, prior, rounds, tol) for row in _acceptable(a, x, nonnegative=True)]
-        return np.array(shares).reshape(len(x), len(components))
+        rows = _acceptable(a, x, nonnegative=True)
+        topics = np.ones((len(rows), len(components)))
+        for at in range(0, len(rows), TOGETHER):
+            _find_topics(components, rows[at : at + TOGETHER], topics[at : at + TOGETHER], prior, rounds, tol)
+        return topics / _ordered_sum(topics)[:, None]
 
     return Kind("f64", (len(components),)), run
 
 
-def _find_topics(components: Array, x: Array, prior: float, rounds: int, tol: float) -> Array:
-    """The shares [k] of one document x [d]; only the words that occur in it matter."""
-    k, words = len(components), np.flatnonzero(x)
-    counts, table = x[words], components[:, words]
-    topics = np.ones(k)
-    expected = np.exp(np.full(k, _psi(np.array(1.0)) - _psi(np.array(float(k)))))
-    for _ in range(rounds):
-        likely = _ordered_sum((expected[:, None] * table).T) + EPSILON if len(words) else counts
-        explained = _ordered_sum(counts / likely * table) if len(words) else np.zeros(k)
-        before, topics = topics, expected * explained + prior
-        expected = np.exp(_psi(topics) - _psi(_ordered_sum(topics)))
-        if _ordered_sum(np.abs(before - topics)) / k < tol:
-            break
-    return topics / _ordered_sum(topics)
+def _find_topics(components: Array, x: Array, topics: Array, prior: float, rounds: int, tol: float) -> None:
+    """Weighs the topics (n, k), all 1 at first, of documents x (n, d); only the words that occur in one of them matter."""
+    words = np.flatnonzero(x.any(axis=0))
+    counts, table = x[:, words], components[:, words]
+    by_word = np.ascontiguousarray(table.T)
+    n, k = topics.shape
+    expected = np.exp(np.full((n, k), _psi(np.array(1.0)) - _psi(np.array(float(k)))))
+
+    def advance(number: int, rows: Array) -> Array:
+        likely, before = _products(expected[rows], table) + EPSILON, topics[rows]
+        topics[rows] = after = expected[rows] * _products(counts[rows] / likely, by_word) + prior
+        expected[rows] = np.exp(_psi(after) - _psi(_ordered_sum(after))[:, None])
+        return _ordered_sum(np.abs(before - after)) / k < tol
+
+    _repeat(n, rounds, advance)
 
 
 def _psi(z: Array) -> Array:

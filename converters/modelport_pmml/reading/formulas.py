@@ -245,9 +245,7 @@ class Formulas:
             groups.setdefault(self._shape(e, scope), []).append(i)
         columns: dict[int, Column] = {}
         for places in groups.values():
-            vector = self.builder.number(
-                self.compile([arguments[i] for i in places], scope, hint, [present] * len(places))
-            )
+            vector = self.builder.number(self.compile([arguments[i] for i in places], scope, hint, [present] * len(places)))
             columns.update((i, Column(vector, n if vector.width > 1 else 0)) for n, i in enumerate(places))
         return self.builder.gather([columns[i] for i in range(len(arguments))], hint)
 

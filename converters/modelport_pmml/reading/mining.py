@@ -87,9 +87,7 @@ class ModelTree:
             scopes.append(inner)
         return tree_prediction(self.formulas, segments, scopes, model, "mean" if method == "average" else "sum")
 
-    def _combined(
-        self, segments: Sequence[Element], weights: Sequence[float], scope: Scope, method: str, single: bool
-    ) -> Vector:
+    def _combined(self, segments: Sequence[Element], weights: Sequence[float], scope: Scope, method: str, single: bool) -> Vector:
         """The (weighted) sum or mean of numbers, added in the order of the segments; single: all of it in float32."""
         b = self.builder
 

@@ -16,6 +16,10 @@ COUNTING = (
     "min_categories norm priors sigma_ var_smoothing"
 ).split()
 
+#: What is left of the last bit of a sum, relative to its size; from where on that shows in a probability; and which share of a
+#: second class is one that matters, also where logarithms of probabilities are calibrated.
+ROUNDING, VISIBLE, SHARE = 1.2e-16, 5e-13, 1e-25
+
 
 def _classes_of(ledger: Ledger, builder: Builder, likelihood: str) -> Prediction:
     """The class of the largest joint log likelihood, ties to the first; softmax of them."""
@@ -35,10 +39,24 @@ def gaussian_nb(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
     mean, var = _floats(ledger["theta_"]), np.asarray(ledger["var_"])
     if var.dtype != np.float64:  # fitted on float32 rows: the sum of the logarithms is a float32
         offset = offset - 0.5 * (_log_sum(var) - _log_sum(_floats(var)))
-    x = builder.matrix(table)
-    return _classes_of(
-        ledger, builder, builder.add("gaussian_ll", x, hint="log_likelihood", mean=mean, var=_floats(var), log_prior=offset)
-    )
+    # the prior comes last, as in the original: beside a column of hardly any variance a density has no digits left for it
+    density = builder.add("gaussian_ll", builder.matrix(table), hint="log_density", mean=mean, var=_floats(var))
+    likelihood = builder.add("scale", density, hint="log_likelihood", add=offset)
+    given = _classes_of(ledger, builder, likelihood)
+    if given.probability is not None:
+        builder.doubt(_lost_digits, likelihood, given.probability)
+    return given
+
+
+def _lost_digits(likelihood: Array, probability: Array) -> Array:
+    """bool [n]: whether densities are so small that their last bits show in the probabilities.
+
+    scikit-learn takes the logarithm of the sum off again, which is as coarse as the densities are: beside a column that hardly
+    varied, a row that differs in it has a density of e^-1e9, and its probabilities have seven digits.
+    """
+    coarse = ~(ROUNDING * np.abs(likelihood).min(axis=1) <= VISIBLE)
+    second = np.sort(probability, axis=1)[:, -2:-1].max(axis=1, initial=0.0)
+    return np.asarray(coarse & ~(second <= SHARE))
 
 
 def _log_sum(var: Array) -> Array:

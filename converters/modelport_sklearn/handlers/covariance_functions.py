@@ -12,7 +12,7 @@ from modelport.errors import UnsupportedAttribute
 from ..builder import Array, Builder
 from ..ledger import Ledger
 from .guards import refuse_below
-from .pairwise_kernels import KERNELS, unit_points
+from .pairwise_kernels import EXPANDED, KERNELS, unit_points
 from .scaling import unit_rows
 
 #: A name of a value, or the same number for every row.
@@ -165,6 +165,8 @@ def _pairwise(c: Covariance, ledger: Ledger) -> Amount:
         x, points = unit_rows(c.builder, x, "l2"), unit_points(points)
     elif ledger["metric"] in ("chi2", "additive_chi2"):
         x = refuse_below(c.builder, x, 0.0)
+    if metric == "rbf":
+        c.builder.measure(*EXPANDED)
     return c.builder.add("pairwise", x, hint="covariance", points=points, metric=metric, **given)
 
 

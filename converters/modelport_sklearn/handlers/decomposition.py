@@ -10,7 +10,6 @@ from ..builder import Array, Builder, Table
 from ..dispatch import transforms
 from ..ledger import Ledger
 
-
 #: How the components were found.
 PCA_FITTING = (
     "batch_size batch_size_ explained_variance_ratio_ iterated_power n_components n_components_ n_features_ n_oversamples "
@@ -70,8 +69,8 @@ def sparse_pca(ledger: Ledger, builder: Builder, table: Table) -> Table:
     if np.asarray(ledger["components_"]).dtype != np.float64:
         raise ledger.refuse(
             "components_",
-            "are float32, since it was fitted on float32 rows, and then it solves for every row in float32, where machines differ "
-            "in the last digits: fit it on float64 rows.",
+            "are float32, since it was fitted on float32 rows, and then it solves for every row in float32, where machines "
+            "differ in the last digits: fit it on float64 rows.",
         )
     components = _floats(ledger["components_"])
     gram = components @ components.T

@@ -74,7 +74,7 @@ class Distances:
 
 
 def doubt_nearest(builder: Builder, distances: Distances, k: int, targets: Array | None = None, *, exact: bool = False) -> None:
-    """Rows of which rounding decides who the k nearest are; with targets [m, ...] only where they differ.
+    """Rows of which rounding decides who the k nearest are; with targets [m, ...] only where they differ by more than rounding.
 
     exact: the distances themselves reach the output, so rows of which the original knows too few digits are in doubt too.
     """
@@ -86,11 +86,17 @@ def doubt_nearest(builder: Builder, distances: Distances, k: int, targets: Array
         doubted = near.sum(axis=1) > k - below.sum(axis=1)
         if targets is not None:
             for i in np.flatnonzero(doubted):
-                among = targets[near[i]]
-                doubted[i] = bool((among != among[:1]).any())
+                doubted[i] = _differ(targets[near[i]])
         return np.asarray(doubted | distances.noisy(d, x).any(axis=1) if exact else doubted)
 
     builder.doubt(judge, distances.value, distances.x)
+
+
+def _differ(targets: Array) -> bool:
+    """Whether some rows of targets [m, ...] are not the same but for rounding."""
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(targets - targets[:1]) > 16 * EPS * np.abs(targets[:1])
+    return bool((apart & (targets != targets[:1])).any())
 
 
 def doubt_radius(builder: Builder, distances: Distances, radius: float, *, exact: bool = False) -> None:

@@ -37,13 +37,33 @@ def kernel_pca(ledger: Ledger, builder: Builder, table: Table) -> Table:
     given = {"gamma": ledger.get("gamma_", ledger["gamma"]), "degree": ledger["degree"], "coef0": ledger["coef0"]}
     kernel = add_kernel(ledger, builder, table, ledger["X_fit_"], given)
     centerer = Ledger(ledger["_centerer"])
+    usual = float(np.abs(centerer["K_fit_rows_"]).max(initial=0.0))
     value = centered(centerer, builder, kernel)
     centerer.close()
     values, vectors = np.asarray(ledger["eigenvalues_"]), np.asarray(ledger["eigenvectors_"])
     scaled = np.zeros_like(vectors)
     present = np.flatnonzero(values)
     scaled[:, present] = vectors[:, present] / np.sqrt(values[present])
-    return builder.table(builder.add("linear", value, hint="projected", weight=np.ascontiguousarray(scaled.T, dtype=np.float64)))
+    weight = np.ascontiguousarray(scaled.T, dtype=np.float64)
+    projected = builder.add("linear", value, hint="projected", weight=weight)
+    _doubt_centering(builder, kernel, projected, weight, usual)
+    return builder.table(projected)
+
+
+def _doubt_centering(builder: Builder, kernel: str, projected: str, weight: Array, usual: float) -> None:
+    """Rows far outside the training rows whose kernel values are so large that centring them leaves fewer than twelve digits.
+
+    usual: the largest mean kernel value of the fit.
+    """
+    sizes = np.abs(weight).sum(axis=1)
+
+    def judge(k: Array, p: Array) -> Array:
+        size = np.abs(k).max(axis=1, keepdims=True)
+        outside = ~(size <= 10 * usual)
+        lost = ~(np.abs(p) > 2e-4 * size * sizes)
+        return np.asarray((outside & lost).any(axis=1))
+
+    builder.doubt(judge, kernel, projected)
 
 
 # --- Isomap -------------------------------------------------------------------------------------------------------------------
@@ -63,7 +83,7 @@ def isomap(ledger: Ledger, builder: Builder, table: Table) -> Table:
     neighbors.close()
     zero = builder.constant([0.0], "zero")
     if by_number:
-        doubt_nearest(builder, distances, int(k), exact=True)
+        doubt_nearest(builder, distances, int(k), ways, exact=True)
         near = builder.add("smallest", distances.value, hint="is_near", k=int(k))
         marked = builder.add("binary", near, zero, hint="is_marked", fn="gt")
     else:

@@ -11,9 +11,10 @@ from ..dispatch import predicts, transforms
 from ..ledger import Ledger
 from ..versions import sklearn_version
 from .clustering import nearest
-from .distances import RELATIVE, Distances, add_distances, doubt_nearest, doubt_radius
+from .distances import EPS, RELATIVE, Distances, add_distances, doubt_nearest, doubt_radius
 from .guards import refuse_unless
 from .outliers import inlier_label
+from .pairwise_kernels import EXPANDED
 
 # --- k nearest ----------------------------------------------------------------------------------------------------------------
 
@@ -245,16 +246,16 @@ def local_outlier_factor(ledger: Ledger, builder: Builder, table: Table) -> Pred
     ledger.waive("n_neighbors", "contamination", "negative_outlier_factor_", "radius", "n_samples_fit_")
     k = int(ledger["n_neighbors_"])
     distances = add_distances(ledger, builder, table)
-    doubt_nearest(builder, distances, k)
-    near = builder.add("smallest", distances.value, hint="is_near", k=k)
     own_reach = np.asarray(ledger["_distances_fit_X_"], dtype=np.float64)[:, k - 1]
+    densities = np.asarray(ledger["_lrd"], dtype=np.float64)
+    doubt_nearest(builder, distances, k, np.column_stack([own_reach, densities]))
+    near = builder.add("smallest", distances.value, hint="is_near", k=k)
     # below a row's own reach a distance does not count, so that its digits need not be sure
     builder.doubt(lambda d, x: (distances.noisy(d, x) & (d >= own_reach * (1 - 1e-6))).any(axis=1), distances.value, distances.x)
     farthest = builder.constant(own_reach, "reach")
     reach = builder.add("binary", distances.value, farthest, hint="reachability", fn="max")
     total = builder.add("reduce", chosen(builder, near, reach, "near_reach"), hint="total", fn="sum")
     own = builder.add("scale", total, hint="inverse_density", div=[float(k)], add=[1e-10])
-    densities = np.asarray(ledger["_lrd"], dtype=np.float64)
     others = builder.add("linear", near, hint="densities", weight=densities[None, :])
     ratio = builder.add("binary", builder.scalar(others, "density"), own, hint="ratio", fn="mul")
     mean = builder.add("scale", ratio, hint="factor", div=[-float(k)])
@@ -287,6 +288,8 @@ def nearest_centroid(ledger: Ledger, builder: Builder, table: Table) -> Predicti
     if metric != "euclidean" or scores is None:
         return Prediction(label=label, classes=classes)
     probability, score = builder.add("softmax", scores, hint="probability"), scores
+    builder.measure(*EXPANDED)
+    _doubt_far_scores(builder, x, scores, probability, centroids)
     if len(classes) == 2:
         first, second = (builder.add("select", scores, hint=f"score_{k}", index=np.array([k])) for k in (0, 1))
         score = builder.scalar(builder.add("binary", second, first, hint="difference", fn="sub"), "score")
@@ -315,6 +318,18 @@ def _discriminants(ledger: Ledger, builder: Builder, x: str, centroids: Array, m
     with np.errstate(divide="ignore"):
         logs = 2.0 * np.log(np.asarray(priors, dtype=np.float64))
     return builder.add("scale", distances, hint="scores", mul=[-1.0], add=logs)
+
+
+def _doubt_far_scores(builder: Builder, x: str, scores: str, probability: str, centroids: Array) -> None:
+    """Rows far from every centroid whose scores have too few digits for the probabilities that hang on their differences."""
+    share, usual = (8 + centroids.shape[1]) * EPS, float(np.square(centroids).sum(axis=1).max(initial=0.0))
+
+    def judge(rows: Array, s: Array, p: Array) -> Array:
+        far = ~(np.square(rows).sum(axis=1) <= 10 * usual)
+        moved = share * np.abs(s).max(axis=1) * (p * (1 - p)).max(axis=1)
+        return np.asarray(far & ~(moved <= 1e-13))
+
+    builder.doubt(judge, x, scores, probability)
 
 
 def _close_scores(scores: Array) -> Array:

@@ -9,6 +9,7 @@ from ..dispatch import predicts
 from ..ledger import Ledger
 from .distances import add_distances, doubt_nearest
 from .linear import dense
+from .pairwise_kernels import EXPANDED
 
 
 @predicts("LabelPropagation", "LabelSpreading")
@@ -19,6 +20,7 @@ def label_propagation(ledger: Ledger, builder: Builder, table: Table) -> Predict
     distributions = np.asarray(ledger["label_distributions_"], dtype=np.float64)
     if kernel == "rbf":
         gamma = float(ledger["gamma"])
+        builder.measure(*EXPANDED)
         weights = builder.add(
             "pairwise", builder.matrix(table), hint="weights", points=dense(ledger["X_"]), metric="rbf", gamma=gamma
         )

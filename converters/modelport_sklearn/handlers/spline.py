@@ -43,7 +43,8 @@ def spline_transformer(ledger: Ledger, builder: Builder, table: Table) -> Table:
     low, high = _range(splines, degree)
     if extrapolation == "error":
         x = refuse_where(builder, x, "lt", low)
-    if extrapolation == "error" or (extrapolation == "constant" and degree == 0 and not sparse):  # NumPy has no slice [-0:]
+    several = splines[0].c.shape[1] > 1  # NumPy has no slice [-0:]; the numbers of one spline fit into the empty one
+    if extrapolation == "error" or (extrapolation == "constant" and degree == 0 and several and not sparse):
         x = refuse_where(builder, x, "gt", high)
     if extrapolation == "periodic":
         x = _wrapped(builder, x, low, high)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from modelport_sklearn import read
-from sklearn import cluster, compose, ensemble, impute, linear_model, neural_network, svm, tree
+from sklearn import cluster, compose, ensemble, impute, linear_model, naive_bayes, neighbors, neural_network, svm, tree
 from sklearn import preprocessing as prep
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from sklearn.pipeline import make_pipeline
@@ -50,6 +50,16 @@ def two_targets():  # type: ignore[no-untyped-def]
 
 def wine():  # type: ignore[no-untyped-def]
     return load_wine(return_X_y=True)
+
+
+def few():  # type: ignore[no-untyped-def]
+    X, y = iris()
+    return X.iloc[::4], y[::4]
+
+
+def codes():  # type: ignore[no-untyped-def]
+    X, y = digits()
+    return X[:120, 2:62:9] // 4, y[:120] % 3
 
 
 def with_holes(data):  # type: ignore[no-untyped-def]
@@ -181,6 +191,20 @@ MODELS = {
     "bins": (wine, prep.KBinsDiscretizer(5, encode="ordinal", strategy="uniform"), True),
     "polynomial": (iris, prep.PolynomialFeatures(3), True),
     "normalizer": (wine, prep.Normalizer("l1"), False),
+    "neighbours": (few, neighbors.KNeighborsClassifier(3), True),
+    "neighbours by weight": (few, neighbors.KNeighborsClassifier(4, weights="distance", metric="canberra"), False),
+    "mean of neighbours": (
+        lambda: (diabetes()[0][:40, :4], two_targets()[1][:40]),
+        neighbors.KNeighborsRegressor(3, weights="distance", metric="manhattan"),
+        False,
+    ),
+    "cells of neighbours": (
+        lambda: (holes(diabetes()[0][:40, :4]), None),
+        make_pipeline(impute.KNNImputer(n_neighbors=2), prep.MaxAbsScaler()),
+        False,
+    ),
+    "coupled pairs": (iris, svm.SVC(probability=True, random_state=0), False),
+    "counted categories": (codes, naive_bayes.CategoricalNB(), False),
     "missing cells": (categories, impute.MissingIndicator(features="all"), True),
 }
 
@@ -235,6 +259,7 @@ def test_files_fit_the_schema_of_pmml(need) -> None:  # type: ignore[no-untyped-
     from lxml import etree
 
     names = ["logistic", "one-hot logistic", "tree", "tree of one class", "boosting", "hist boosting categories", "network"]
+    names += ["neighbours", "coupled pairs", "counted categories"]
     for name in [*names, "clusters", "bins", "polynomial"]:
         data, estimator, _ = MODELS[name]
         X, y = data()

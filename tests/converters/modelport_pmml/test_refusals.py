@@ -21,12 +21,9 @@ def graph(op: str, attributes: dict[str, Any], width: int = 3, dtype: str = "f64
     return Graph(inputs, [step], [Output("y", "the step", types["the step"].dtype, "transform")])
 
 
-TREE = {"start": np.array([0]), "feature": np.array([-1]), "threshold": np.zeros(0), "right": np.zeros(0, dtype=np.int64)}
 CASES = {
     "an iteration": graph("nmf", {"components": np.ones((2, 3)), "solver": "cd", "max_iter": 5, "tol": 1e-4}),
     "text": graph("hash_terms", {"size": 4}, dtype="str"),
-    "coupling": graph("ovo_vote", {"classes": 3, "mode": "coupling", "prob_a": np.ones(3), "prob_b": np.ones(3)}),
-    "f32 leaves": graph("tree_ensemble", {**TREE, "threshold": np.zeros(0), "leaf": np.ones(1, np.float32), "acc": "f32"}),
     "infinite edges": graph("bucketize", {"edges": np.array([np.inf]), "sizes": np.array([1, 0, 0]), "side": "left"}),
     "position among missing": graph("reduce", {"fn": "argmax"}, missing="nan"),
 }

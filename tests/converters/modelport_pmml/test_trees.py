@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from modelport_pmml.trees import narrow_limit, record_counts, widest_double
 
+from modelport.document import Tolerance
 from modelport.graph import Graph, Input, Output, Step
 from tests.converters.modelport_pmml.common import ENGINES, agree, beside, engine, write
 
@@ -191,3 +192,53 @@ def test_record_counts_give_the_probabilities_back(counts: list[int]) -> None:
     found = record_counts(row)
     assert found is not None
     assert [k / sum(found) for k in found] == row
+
+
+# --- sums in float32 ----------------------------------------------------------------------------------------------------------
+
+
+def grove(count: int, **changes: Any) -> dict[str, Any]:
+    """Stumps on one column with float32 leaves whose sums depend on the rounding."""
+    r = np.random.default_rng(7)
+    return {
+        "start": np.arange(count) * 3,
+        "feature": np.tile([0, -1, -1], count),
+        "threshold": r.normal(size=count).astype(np.float32),
+        "right": np.full(count, 2),
+        "leaf": (r.normal(size=2 * count) * 10.0 ** r.integers(-3, 4, 2 * count)).astype(np.float32),
+        "dtype": "f32",
+        "acc": "f32",
+        **changes,
+    }
+
+
+def added(attributes: dict[str, Any], x: Any, width: int, start: Any) -> Any:
+    """The trees added one by one in float32."""
+    total = np.tile(np.asarray(start, dtype=np.float32), (len(x), 1))
+    leaves = attributes["leaf"].reshape(-1, 2)
+    for t, (limit, (low, high)) in enumerate(zip(attributes["threshold"], leaves, strict=True)):
+        column = attributes["class"][t] if "class" in attributes else 0
+        total[:, column] += np.where(x.astype(np.float32) <= limit, low, high)
+    return total
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("start", [0.0, 0.1])
+def test_sums_in_float32(classes: int, start: float, kind: str, need) -> None:  # type: ignore[no-untyped-def]
+    x = np.linspace(-2, 2, 41)
+    changes: dict[str, Any] = {"init": np.full(classes, start, dtype=np.float32)}
+    if classes > 1:
+        changes |= {"class": np.arange(20) % classes, "size": classes}
+    attributes = grove(20, **changes)
+    expected = added(attributes, x, classes, changes["init"])
+    steps = [Step("tree_ensemble", ["x"], "y", attributes), Step("cast", ["y"], "wide", {"to": "f64"})]
+    graph = Graph([Input("x", "f64", (1,))], steps, [Output("score", "wide", "f64", "score")])
+    wide = {"score": expected.astype(np.float64)}
+    exact = np.sum(
+        [np.where(x <= t, *p) for t, p in zip(attributes["threshold"], attributes["leaf"].reshape(-1, 2).astype(float))], 0
+    )
+    assert classes > 1 or (exact + np.float32(start) != wide["score"][:, 0]).any(), "the rounding shows"
+    # PMML4S adds in double
+    tolerance = {"score": Tolerance(1e-3, 1e-6)} if kind == "pypmml" else {}
+    agree(engine(kind, write(graph, rows_of(x), wide), need), rows_of(x), wide, tolerance)

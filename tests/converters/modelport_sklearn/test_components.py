@@ -77,5 +77,5 @@ def test_what_is_not_known_is_refused(model):
 
 @pytest.mark.parametrize("model", [SparsePCA(2, max_iter=5), MiniBatchSparsePCA(2, max_iter=5)], ids=str)
 def test_sparse_components_of_float32_rows_are_refused(model):
-    with pytest.raises(UnsupportedAttribute, match="float32.*fit it on float64"):
+    with pytest.raises(UnsupportedAttribute, match=r"float32.*fit it on float64"):
         read(model.fit(Z.astype(np.float32)), Sample.of(Z))

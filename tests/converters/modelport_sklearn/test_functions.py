@@ -136,7 +136,12 @@ def test_columns_that_are_not_float64_are_refused():
 @pytest.mark.parametrize("fn", [np.log, np.log10, np.sqrt, np.reciprocal, np.log1p, np.exp], ids=lambda fn: fn.__name__)
 @pytest.mark.parametrize(
     "behind",
-    [[LinearRegression()], [StandardScaler(), LinearRegression()], [DecisionTreeRegressor(max_depth=3)], [SimpleImputer(), Ridge()]],
+    [
+        [LinearRegression()],
+        [StandardScaler(), LinearRegression()],
+        [DecisionTreeRegressor(max_depth=3)],
+        [SimpleImputer(), Ridge()],
+    ],
     ids=["linear", "scaler", "tree", "imputer"],
 )
 def test_rows_of_which_a_function_makes_no_number_are_refused_as_the_original_does(fn, behind):

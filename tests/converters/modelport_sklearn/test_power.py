@@ -79,7 +79,9 @@ def test_what_is_not_known_is_refused():
         read(transformer, Sample.of(X))
 
 
-@pytest.mark.parametrize(("method", "rows"), [("yeo-johnson", X - X.mean(axis=0)), ("box-cox", X)], ids=["yeo-johnson", "box-cox"])
+@pytest.mark.parametrize(
+    ("method", "rows"), [("yeo-johnson", X - X.mean(axis=0)), ("box-cox", X)], ids=["yeo-johnson", "box-cox"]
+)
 def test_fitted_on_float32_rows(method, rows):
     """The exponents are then float32, and so is 2 minus an exponent."""
     model = PowerTransformer(method=method).fit(rows.astype(np.float32))
