@@ -165,10 +165,11 @@ def run_convert(a: argparse.Namespace) -> int:
     if a.json and not a.compare:
         raise UsageError("--json prints a comparison: say --compare too, or leave it out.")
     targets = _targets(a.to, a.output, a.model, registry.writer_for_path)
+    for format_, _ in targets:
+        registry.writer(format_)
     if a.compare:
         return _compare(a, [format_ for format_, _ in targets])
-    for format_, path in targets:
-        registry.writer(format_)
+    for _, path in targets:
         _check_output(path)
         if os.path.exists(path) and os.path.exists(a.model) and os.path.samefile(path, a.model):
             raise UsageError(f"{path!r} is the model itself, which would be overwritten: say -o FILE.")

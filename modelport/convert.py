@@ -22,6 +22,7 @@ from .document import EXACT, Document, Tolerance, Vectors
 from .errors import (
     ArtifactError,
     InputError,
+    Misjudged,
     Mismatch,
     MissingDependency,
     Unsupported,
@@ -108,7 +109,7 @@ def convert(
         try:
             reading = _read(model, rows, format_, options)
         except UnsupportedModel as refusal:
-            if backend == "graph":
+            if backend == "graph" or isinstance(refusal, Misjudged):
                 raise
             artifact = _fallen_back(refusal, fallbacks(model, format_), through)
         else:

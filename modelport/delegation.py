@@ -14,7 +14,7 @@ from typing import Any
 
 from . import registry
 from .document import Document
-from .errors import ModelportError, Unsupported, UnsupportedModel, UsageError
+from .errors import Misjudged, ModelportError, Unsupported, UnsupportedModel, UsageError
 from .graph import Graph, Input, Output
 from .reading import Reading
 from .sample import Sample
@@ -121,8 +121,8 @@ def reading_for(module: ModuleType, model: Any, rows: Sample, options: Mapping[s
     """The reading of a model for a delegate: its reader's, with a graph or without, else the delegate's own."""
     try:
         return read_or_ask(model, rows, options)
-    except UnsupportedModel:
-        if not hasattr(module, "ask"):
+    except UnsupportedModel as error:
+        if isinstance(error, Misjudged) or not hasattr(module, "ask"):
             raise
         return module.ask(model, rows, options)  # type: ignore[no-any-return]
 

@@ -11,6 +11,7 @@ __all__ = [
     "ArtifactError",
     "GraphError",
     "InputError",
+    "Misjudged",
     "Mismatch",
     "MissingDependency",
     "ModelportError",
@@ -108,3 +109,10 @@ class UnsupportedAttribute(UnsupportedModel):
     def __init__(self, message: str, attribute: str) -> None:
         super().__init__(message)
         self.attribute = attribute
+
+
+class Misjudged(UnsupportedAttribute):
+    """A model saved by another version of its framework, which the installed one answers otherwise, without saying so.
+
+    There is no original here to hold an artifact against, so that no delegate is tried either.
+    """

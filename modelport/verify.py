@@ -20,6 +20,7 @@ from .doubts import in_doubt
 from .errors import (
     ArtifactError,
     InputError,
+    Misjudged,
     Mismatch,
     MissingDependency,
     ModelportError,
@@ -217,8 +218,8 @@ def read_or_ask(model: Any, rows: Sample, options: Mapping[str, Any] | None = No
     reader = registry.reader_for(model)[1]
     try:
         return reader.read(model, rows, options)  # type: ignore[no-any-return]
-    except UnsupportedModel:
-        if not hasattr(reader, "ask"):
+    except UnsupportedModel as error:
+        if isinstance(error, Misjudged) or not hasattr(reader, "ask"):
             raise
         return reader.ask(model, rows, options)  # type: ignore[no-any-return]
 

@@ -15,6 +15,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from sklearn.cluster import DBSCAN
 
 import modelport
 from modelport import registry
@@ -278,3 +279,9 @@ def test_plugins_and_doctor_list_delegates(toymodels: Any, capsys: pytest.Captur
     assert said["toydelegate delegate"]["ok"] is True
     assert said["toydelegate delegate"]["says"] == "writes onnx; what 'auto' falls back on"
     assert {"skl2onnx delegate", "sklearn2pmml delegate"} <= set(said)
+
+
+@pytest.mark.parametrize("backend", ["auto", "skl2onnx"])
+def test_a_model_that_gives_nothing_is_refused_by_name(backend: str) -> None:
+    with pytest.raises(UnsupportedModel, match="DBSCAN"):
+        modelport.convert(DBSCAN().fit(X), "onnx", sample=X, backend=backend)

@@ -164,7 +164,6 @@ class Lasso:
         return iterate(b, self.max_iter, start, self._turn)["weights"]
 
     def _turn(self, number: Value, state: State) -> tuple[State, Value]:
-        b = self.b
         out = state["out"].cast("bool") | state["settled"].cast("bool")
         weights, fitted, moved, largest = self._round(state["weights"], state["fitted"], out)
         still = largest.equals(0.0) | (moved / largest <= self.tol) | number.equals(self.max_iter)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .builder import Builder, Value
+from .builder import Builder, Shape, Value
 from .folds import fold
 
 __all__ = ["State", "ascending_sum", "finite_rows", "iterate", "products"]
@@ -40,7 +40,7 @@ def iterate(
         going = running & ~stop
         return [going.cast("i64").reduce("Max", None).cast("bool"), going, *kept]
 
-    inputs = [("round", "i64", []), ("going", "bool", []), ("running", "bool", None)]
+    inputs: list[tuple[str, str, Shape]] = [("round", "i64", []), ("going", "bool", []), ("running", "bool", None)]
     graph = b.body([*inputs, *((n, v.dtype, None) for n, v in start.items())], body)
     limit, sure = b.constant(np.array(rounds)), b.constant(np.array(True))
     dtypes = ["bool", *(v.dtype for v in start.values())]

@@ -193,10 +193,10 @@ def unique(name: str, taken: set[str]) -> str:
     return name
 
 
-def no_form(step: Step, why: str = "") -> Unsupported:
+def no_form(step: Step, why: str = "", instead: str = "JSON or ONNX") -> Unsupported:
     """The refusal of a step that PMML cannot express (raise it)."""
     reason = why or "PMML has no form for it"
-    return Unsupported(f"{step} cannot be written as PMML: {reason}. Write JSON or ONNX instead.")
+    return Unsupported(f"{step} cannot be written as PMML: {reason}. Write {instead} instead.")
 
 
 def is_float(value: ValueType) -> bool:

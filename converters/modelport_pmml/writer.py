@@ -9,7 +9,7 @@ from modelport.document import Document
 from modelport.errors import Unsupported
 from modelport.graph import Input, Output
 
-from . import columns, distances, rows  # noqa: F401  (importing registers the ops)
+from . import categories, columns, distances, rows  # noqa: F401  (importing registers the ops)
 from .blocks import Block, Model, assemble, schema, segmentation
 from .compiler import COLUMNS, Compiler, no_form, unique
 from .declaration import Declared, declaration, seal
@@ -75,7 +75,8 @@ class _Writer:
         """Unsupported for an op without a translation, also where nothing reads its step."""
         for step in self.graph.steps:
             if step.op not in COLUMNS:
-                raise no_form(step, REASONS.get(step.op, ""))
+                reason = REASONS.get(step.op, "")
+                raise no_form(step, TEXTS, "JSON") if reason is TEXTS else no_form(step, reason)
 
     def _exportable(self, output: Output) -> list[Expression]:
         """The columns of an output that becomes fields."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelport.errors import NotFitted, UnsupportedAttribute
+from modelport.errors import Misjudged, NotFitted, UnsupportedAttribute
 
 #: Attributes that never change what a fitted estimator answers, whatever the estimator.
 ALWAYS_WAIVED = frozenset(
@@ -80,6 +80,10 @@ class Ledger:
     def refuse(self, name: str, why: str) -> UnsupportedAttribute:
         """The error for an attribute that cannot be exported (raise it)."""
         return UnsupportedAttribute(f"{self.name}: {name} {why}", name)
+
+    def misjudged(self, name: str, why: str) -> Misjudged:
+        """The error for an attribute of another scikit-learn version, which the installed one reads otherwise (raise it)."""
+        return Misjudged(f"{self.name}: {name} {why}", name)
 
     def close(self) -> None:
         """Refuse whatever was neither consumed nor waived."""

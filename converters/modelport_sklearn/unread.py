@@ -26,6 +26,8 @@ ROWS = 64
 def ask_model(model: Any, sample: Sample) -> Reading:
     """A reading without a graph: see `modelport_sklearn.ask`."""
     _check_fitted(model)
+    if not hasattr(model, "predict") and not hasattr(model, "transform"):
+        raise UnsupportedModel(f"{type(model).__name__} has neither predict nor transform, so it gives nothing to export.")
     _check_width(model, sample)
     with quietly(model):
         sample = split_if_needed(model, sample)
@@ -72,9 +74,6 @@ def _classified(model: Any) -> list[Output]:
 
 
 def _transformed(model: Any, fed: Sample) -> list[Output]:
-    if not hasattr(model, "transform"):
-        raise UnsupportedModel(f"{type(model).__name__} has neither predict nor transform, so it gives nothing to export.")
-
     def transform(feeds: Any) -> dict[str, Array]:
         with quietly(model):
             return {"transformed": dense(model.transform(fed.restore(feeds)))}

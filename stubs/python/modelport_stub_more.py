@@ -969,25 +969,21 @@ def _screen(p: Lasso, rows: LassoRows, gap: Array, largest: Array) -> None:
 
 def _set_weights(p: Lasso, rows: LassoRows, atom: int, weights: Array) -> None:
     """Gives an atom new weights (n,)."""
-    moved = weights != rows.w[:, atom]
-    change = weights[moved] - rows.w[moved, atom]
-    rows.fitted[moved] += change[:, None] * p.gram[atom]
-    rows.w[moved, atom] = weights[moved]
+    change = weights - rows.w[:, atom]
+    moved = np.flatnonzero(weights != rows.w[:, atom])
+    if len(moved):
+        rows.fitted[moved] += change[moved, None] * p.gram[atom]
+        rows.w[:, atom] = weights
 
 
 def _descend_lasso(p: Lasso, rows: LassoRows) -> Array:
     """One round over the atoms; whether it changed little, per row."""
-    most_change, most_weight = np.zeros(len(rows.place)), np.zeros(len(rows.place))
-    for atom, own in enumerate(np.diag(p.gram)):
-        w = rows.w[:, atom]
+    before = rows.w.copy()
+    for atom in np.flatnonzero(~rows.out.all(axis=0)).tolist():
+        own, w = p.gram[atom, atom], rows.w[:, atom]
         t = rows.products[:, atom] - rows.fitted[:, atom] + w * own
-        beyond = np.abs(t) - p.alpha
-        u = np.sign(t) * np.where(beyond > 0, beyond, 0.0) / own
-        if p.positive:
-            u = np.where(t < 0, 0.0, u)
-        u = np.where(rows.out[:, atom], w, u)
-        change, size = np.abs(u - w), np.abs(u)
-        most_change = np.where(change > most_change, change, most_change)
-        most_weight = np.where(size > most_weight, size, most_weight)
-        _set_weights(p, rows, atom, u)
+        shrunk = (t - np.clip(t, -np.inf if p.positive else -p.alpha, p.alpha)) / own  # towards 0 by alpha
+        _set_weights(p, rows, atom, np.where(rows.out[:, atom], w, shrunk))
+    most_change = np.fmax.reduce(np.abs(rows.w - before), axis=1)
+    most_weight = np.fmax.reduce(np.abs(rows.w), axis=1)
     return (most_weight == 0) | (most_change / most_weight <= p.tol)

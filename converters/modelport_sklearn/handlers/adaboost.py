@@ -28,7 +28,7 @@ def adaboost_classifier(ledger: Ledger, builder: Builder, table: Table) -> Predi
     """Weighted votes, or the sum of log probabilities (SAMME.R, before scikit-learn 1.6)."""
     algorithm = ledger.get("algorithm", "deprecated")
     if algorithm not in ("SAMME", "deprecated") and not (algorithm == "SAMME.R" and sklearn_version() < (1, 6)):
-        raise ledger.refuse(
+        raise ledger.misjudged(
             "algorithm",
             f"is {algorithm!r}, which the installed scikit-learn no longer heeds: fit it again, or convert it with 1.5.",
         )

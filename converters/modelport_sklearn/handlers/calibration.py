@@ -20,6 +20,8 @@ METHODS = ("sigmoid", "isotonic", "temperature")
 EPSILON = 1e-12
 #: What a score's last bits come to, relative to its size, and from where on a difference of probabilities is one.
 ROUNDING, VISIBLE = 2e-15, 5e-13
+#: What the last bits of a probability near 1 come to, and the coarsest tolerance that is stated because of them.
+LAST_BITS, COARSEST = 1e-14, 1e-5
 
 
 @predicts("CalibratedClassifierCV")
@@ -102,12 +104,24 @@ def _tempered(builder: Builder, value: str, calibrator: Any, method: str) -> str
     ledger = Ledger(calibrator)
     beta = float(ledger["beta_"])
     ledger.close()
+    rounded = False
     if method == "predict_proba":
-        value = builder.add("two_class", value, hint="share") if builder.width(value) == 1 else value
+        if builder.width(value) == 1:
+            rounded = not builder.exact.get(value, True)
+            value = builder.add("two_class", value, hint="share")
         value = builder.add("scale", value, hint="share_above_0", add=[EPSILON])
         logits = builder.add("unary", value, hint="logit", fn="log")
     elif builder.width(value) == 1:
         logits = builder.add("concat", builder.add("unary", value, hint="negative", fn="neg"), value, hint="logit")
     else:
         logits = value
+    if rounded and _magnified(beta) > VISIBLE:
+        builder.measure(VISIBLE, COARSEST)
     return builder.add("softmax", builder.add("scale", logits, hint="tempered", mul=[beta]), hint="share")
+
+
+def _magnified(beta: float) -> float:
+    """By how much the last bits of a probability near 1, all that is left of the other class's, can move what is made of it."""
+    p = np.append(0.0, np.logspace(-16, -0.5, 256))
+    share = 1.0 / (1.0 + np.exp(np.abs(beta) * (np.log(1.0 - p + EPSILON) - np.log(p + EPSILON))))
+    return float(np.max(share * (1.0 - share) * np.abs(beta) * LAST_BITS / (p + EPSILON)))

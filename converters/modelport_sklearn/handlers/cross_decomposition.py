@@ -25,7 +25,7 @@ def pls(ledger: Ledger, builder: Builder, table: Table) -> Prediction:
     scaling = {"sub": mean}
     if _is_for_scaled(ledger):
         if sklearn_version() >= (1, 5):
-            raise ledger.refuse(
+            raise ledger.misjudged(
                 "coef_",
                 "is for columns divided by their deviation, as scikit-learn before 1.5 kept it, and the scikit-learn installed "
                 "here would answer with it for columns that are not: convert it where it was saved, or fit it again.",

@@ -9,6 +9,7 @@ from ..dispatch import predict, predicts
 from ..ledger import Ledger
 from .covariance_functions import Covariance
 from .linear import dense
+from .pairwise_kernels import EXPANDED
 
 #: How the hyper-parameters in kernel_ were found.
 FITTING = (
@@ -33,6 +34,7 @@ def gaussian_process_regressor(ledger: Ledger, builder: Builder, table: Table) -
     value = builder.add("linear", kernel, hint="posterior", weight=np.ascontiguousarray(weights))
     value = builder.add("scale", value, hint="value" if flat else "prediction", mul=scale, add=shift)
     sizes = np.abs(weights).T * np.abs(scale)
+    builder.measure(*EXPANDED)  # large weights of alpha_ may cancel at the training rows
     usual = (np.abs(ledger.estimator.kernel_(points, points)) @ sizes).max(axis=0)
     builder.doubt(lambda k, v: _cancels(np.abs(k) @ sizes, v.reshape(len(v), -1), shift, usual), kernel, value)
     return Prediction(prediction=builder.scalar(value, "prediction") if flat else value)

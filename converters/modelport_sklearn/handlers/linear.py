@@ -187,7 +187,7 @@ def _logistic_rule(ledger: Ledger) -> str:
     if "multi_class" in inspect.signature(type(model).__init__).parameters:
         return rule
     if rule != ("logistic" if two else "softmax"):
-        raise ledger.refuse(
+        raise ledger.misjudged(
             "multi_class",
             f"is {wanted!r} (solver {ledger['solver']!r}) from an older scikit-learn, and the installed one no longer heeds it: "
             "refit the model (with OneVsRestClassifier for one-vs-rest).",

@@ -10,6 +10,7 @@ import numpy as np
 from ..builder import Builder, Table
 from ..dispatch import transforms
 from ..ledger import Ledger
+from .guards import refuse_unless
 
 #: What governs or records the fit alone.
 FITTING = "n_components init alpha_H _n_components n_components_ reconstruction_err_ n_iter_ beta_loss".split()
@@ -58,6 +59,8 @@ def _weights(ledger: Ledger, builder: Builder, table: Table, solver: str, rounds
         l2=float(components.shape[1] * strength * (1.0 - share)),
         beta=beta,
     )
+    if solver == "minibatch":  # of a negative number it makes NaN, which the original refuses on its way
+        value = refuse_unless(builder, value, builder.add("binary", value, value, hint="is_known", fn="eq"))
     return builder.table(value)
 
 

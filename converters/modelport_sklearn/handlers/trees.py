@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modelport.errors import UnsupportedAttribute
+from modelport.errors import Misjudged, UnsupportedAttribute
 
 from ..builder import Array, Builder, Prediction, Table
 from ..dispatch import predicts
@@ -99,7 +99,7 @@ def make_fractions(leaf: Array, name: str) -> None:
     if np.allclose(totals, 1.0, rtol=0, atol=1e-6):
         return
     if sklearn_version() >= (1, 4):
-        raise UnsupportedAttribute(
+        raise Misjudged(
             f"{name}: its leaves hold class counts, as scikit-learn before 1.4 stored them, and the scikit-learn installed here "
             "answers such a file with counts in place of probabilities: convert it with scikit-learn 1.3, or fit it again.",
             "tree_",

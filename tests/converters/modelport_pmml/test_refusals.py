@@ -23,7 +23,6 @@ def graph(op: str, attributes: dict[str, Any], width: int = 3, dtype: str = "f64
 
 CASES = {
     "an iteration": graph("nmf", {"components": np.ones((2, 3)), "solver": "cd", "max_iter": 5, "tol": 1e-4}),
-    "text": graph("hash_terms", {"size": 4}, dtype="str"),
     "infinite edges": graph("bucketize", {"edges": np.array([np.inf]), "sizes": np.array([1, 0, 0]), "side": "left"}),
     "position among missing": graph("reduce", {"fn": "argmax"}, missing="nan"),
 }
@@ -66,3 +65,10 @@ def test_a_chain_of_thousands_of_steps() -> None:
 def test_a_row_of_no_columns() -> None:
     with pytest.raises(Unsupported, match="reads at least one"):
         modelport_pmml.write(Document(Graph([Input("x", "f64", (0,))], [], [Output("y", "x", "f64", "transform")])))
+
+
+def test_text_is_for_json_alone() -> None:
+    with pytest.raises(
+        Unsupported, match=r"'the step' \(hash_terms\) cannot be written as PMML: .*TextIndex.*Write JSON instead"
+    ):
+        modelport_pmml.write(Document(graph("hash_terms", {"size": 4}, dtype="str")))

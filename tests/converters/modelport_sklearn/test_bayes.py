@@ -11,7 +11,9 @@ from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, Gaussi
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, OrdinalEncoder
 
+from modelport import doubts
 from modelport.errors import InputError, NotFitted, UnsupportedAttribute
+from modelport.reading import Reading
 from modelport.run import Evaluator
 from modelport.sample import Sample
 from tests.converters.modelport_sklearn.common import around, check, check_formats, check_probes, read
@@ -166,3 +168,20 @@ def test_gaussian_fitted_on_float32_rows(priors):
     model = GaussianNB(priors=priors).fit(IRIS.astype(np.float32), KIND)
     assert model.var_.dtype == np.float32
     check(model, IRIS, IRIS * 1.1, **CLOSE)
+
+
+@pytest.mark.parametrize("columns", [2, 11])
+def test_gaussian_with_a_column_that_never_varied(columns):
+    """Rows that differ in it have a density of e^-1e9, whose last bits are all that tells the classes apart: they prove nothing."""
+    rng = np.random.default_rng(columns)
+    rows, labels = rng.normal(size=(240, columns)), rng.choice(NAMES, 240)
+    rows[:, -1] = 1.0
+    model = GaussianNB().fit(rows, labels)
+    check(model, rows, rows * [*[1.5] * (columns - 1), 1.0], **CLOSE)
+    check_formats(model, rows, "json", "onnx", "pmml")
+    moved = np.where(np.arange(columns) == columns - 1, 0.0, rows)
+    assert in_doubt(reading := read(model, Sample.of(rows)), moved).all() and not in_doubt(reading, rows).any()
+
+
+def in_doubt(reading: Reading, rows: np.ndarray) -> np.ndarray:
+    return doubts.in_doubt(reading.graph, reading.doubts, {"X": rows})

@@ -133,3 +133,16 @@ def test_refusals():
     pair.calibrators[0].extra_ = 1
     with pytest.raises(UnsupportedAttribute, match="extra_"):
         read(model, Sample.of(IRIS))
+
+
+def test_temperature_of_probabilities_near_one_states_what_it_can_answer():
+    """1 - p + 1e-12 keeps four digits of a p near 1; a small temperature shows them."""
+    cells, kind = load_breast_cancer(return_X_y=True)
+    model = CalibratedClassifierCV(GaussianNB(), cv=2, method="temperature").fit(cells, kind)
+    reading = read(model, Sample.of(cells))
+    stated = reading.tolerance["probability"].atol
+    assert 1e-12 < stated <= 1e-5
+    check(model, cells, atol=stated)
+    check_formats(model, cells, "json")
+    certain = CalibratedClassifierCV(RandomForestClassifier(5, random_state=0), cv=2, method="temperature").fit(cells, kind)
+    assert not read(certain, Sample.of(cells)).tolerance

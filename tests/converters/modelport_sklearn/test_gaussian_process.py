@@ -19,7 +19,8 @@ from sklearn.gaussian_process.kernels import (
 )
 from sklearn.preprocessing import StandardScaler
 
-from modelport.errors import UnsupportedAttribute
+import modelport
+from modelport.errors import Mismatch, UnsupportedAttribute
 from modelport.sample import Sample
 from tests.converters.modelport_sklearn.common import check_settled, read
 
@@ -144,3 +145,12 @@ def test_an_unknown_attribute_of_a_kernel_is_refused(wine):
     model.kernel_.shift = 1.0
     with pytest.raises(UnsupportedAttribute, match="shift"):
         read(model, Sample.of(X))
+
+
+def test_weights_that_cancel_at_the_training_rows_only_are_found_there():
+    """Copies of a row with different targets have weights of 1e8 and opposite signs; away from them the kernel is 0."""
+    rng = np.random.default_rng(0)
+    X, targets = np.round(rng.normal(size=(150, 2)), 1), rng.normal(size=150) * 1e3
+    model = GaussianProcessRegressor(1e10 * RBF(1e-5), alpha=1e-6, optimizer=None).fit(X, targets)
+    with pytest.raises(Mismatch, match="cancel"):
+        modelport.convert(model, "json", sample=X)

@@ -9,7 +9,8 @@ from sklearn.decomposition import KernelPCA
 from sklearn.manifold import Isomap
 from sklearn.preprocessing import KernelCenterer, StandardScaler
 
-from modelport.errors import InputError, NotFitted, UnsupportedAttribute
+import modelport
+from modelport.errors import InputError, Mismatch, NotFitted, UnsupportedAttribute
 from modelport.run import Evaluator
 from modelport.sample import Sample
 from tests.converters.modelport_sklearn.common import check, check_settled, read
@@ -72,3 +73,23 @@ def test_refusals(wine):
         read(model, Sample.of(wine))
     with pytest.raises(NotFitted):
         read(KernelPCA(), Sample.of(wine))
+
+
+def test_a_row_whose_centred_kernel_keeps_no_digits_is_no_reason_to_refuse_isomap():
+    X = np.random.default_rng(0).normal(size=(12, 200))
+    assert modelport.convert(Isomap(n_neighbors=3, n_components=1).fit(X), "json", sample=X).report.passed
+
+
+def test_isomap_of_copies_of_rows():
+    """Copies lead to the same ways, so that it does not matter which of them is among the nearest."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(8, 3))[rng.integers(0, 8, 40)]
+    model = Isomap(n_neighbors=12, n_components=1).fit(X)
+    check_settled(model, X, rtol=1e-9, atol=1e-11)
+    assert modelport.convert(model, "json", sample=X).report.passed
+
+
+def test_kernels_of_which_the_original_knows_no_digit_on_the_training_rows_are_refused():
+    X = np.random.default_rng(0).normal(size=(12, 9)) * 1e9
+    with pytest.raises(Mismatch):
+        modelport.convert(KernelPCA(1, kernel="rbf", gamma=0.3).fit(X), "json", sample=X)

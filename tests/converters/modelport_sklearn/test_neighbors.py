@@ -275,3 +275,30 @@ def test_unknown_attribute_and_unfitted(wine):
         read(model, Sample.of(X))
     with pytest.raises(NotFitted):
         read(KNeighborsClassifier(), Sample.of(X))
+
+
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+def test_a_row_without_length_stays_as_it_is_under_cosines(weights):
+    X, y = load_iris(return_X_y=True)
+    model = KNeighborsRegressor(4, metric="cosine", weights=weights).fit(X, y * 1.0)
+    predictor = modelport.load(modelport.convert(model, "json", sample=X))
+    for size in (1e-300, 1e-30, 1e-15):
+        rows = np.full((1, 4), size) * [1.0, 2.0, 3.0, 4.0]
+        assert np.array_equal(predictor.predict(rows)["prediction"], model.predict(rows))
+
+
+def test_local_outliers_among_copies_of_rows():
+    """Copies have the same density, so that it does not matter which of them is among the nearest."""
+    X = np.random.default_rng(0).integers(-3, 8, (150, 1)) * 1.0
+    model = LocalOutlierFactor(5, novelty=True).fit(X)
+    check_settled(model, X, share=0.9)
+    assert modelport.convert(model, "json", sample=X).report.passed
+
+
+def test_nearest_centroids_far_from_zero_state_what_the_original_loses():
+    X, y = load_iris(return_X_y=True)
+    model = NearestCentroid(shrink_threshold=0.1, priors="empirical").fit(X + 50.0, y)
+    artifact = modelport.convert(model, "json", sample=X + 50.0)
+    assert 1e-12 <= modelport.load(artifact).vectors.tolerance["probability"].rtol <= 1e-9
+    rows = np.array([[1e6, 60.0, 51.0, 50.0], [55.0, -1e6, 51.0, 50.0], *(X[::10] + 50.0)])
+    assert modelport.verify(artifact, model=model, sample=rows).passed

@@ -8,7 +8,8 @@ from sklearn.datasets import load_wine
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading
 
-from modelport.errors import UnsupportedAttribute
+import modelport
+from modelport.errors import Mismatch, UnsupportedAttribute
 from modelport.sample import Sample
 from tests.converters.modelport_sklearn.common import check_settled, read
 
@@ -50,3 +51,18 @@ def test_refusals(wine):
     model.shift_ = 1.0
     with pytest.raises(UnsupportedAttribute, match="shift_"):
         read(model, Sample.of(X))
+
+
+def test_a_kernel_of_which_the_original_knows_no_digit_on_the_training_rows_is_refused():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 5)) * 1e9, np.arange(40) % 3 - 1
+    with pytest.raises(Mismatch):
+        modelport.convert(LabelPropagation(gamma=2.0).fit(X, y), "json", sample=X)
+
+
+def test_a_kernel_far_from_zero_states_what_the_original_loses(wine):
+    X, y = wine
+    model = LabelSpreading(gamma=0.3).fit(X + 100.0, y)
+    artifact = modelport.convert(model, "json", sample=X + 100.0)
+    assert 1e-12 < modelport.load(artifact).vectors.tolerance["probability"].rtol <= 1e-9
+    assert modelport.verify(artifact, model=model, sample=X + 100.0).passed

@@ -115,3 +115,9 @@ def test_what_is_not_known_is_refused():
 
 def test_no_basis_function_is_left():
     check(SplineTransformer(2, degree=0, include_bias=False).fit(X), X)
+
+
+def test_a_single_spline_of_degree_0_answers_above_its_range():
+    model = SplineTransformer(n_knots=2, degree=0).fit(X)
+    check(model, X, on_knots(model, -50.0, 50.0))
+    assert modelport.convert(model, "json", sample=X).report.passed
