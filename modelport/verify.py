@@ -160,10 +160,10 @@ def split_pool(
 ) -> tuple[Vectors, Vectors]:
     """Many rows with the original's answers: boundary rows, and synthetic plain rows or (own_rows) the sample's.
 
-    An unread model has no boundaries that could be known: it answers both kinds of plain rows, and more of them; one that states a
-    tolerance of its own loses digits near the sample's rows and answers both kinds too. Rows whose label
-    hangs on less than the tolerance are left out, rows in doubt (doubts.py; when that is every other row, rows between the
-    sample's values are added), and extreme rows that cancel. Second: the rows the original refuses, without outputs.
+    An unread model has no boundaries that could be known: it answers both kinds of plain rows, and more of them; one that states
+    a tolerance of its own loses digits near the sample's rows and answers both kinds too. Rows whose label hangs on less than
+    the tolerance are left out, rows in doubt (doubts.py; when that is every other row, rows between the sample's values are
+    added), and extreme rows that cancel. Second: the rows the original refuses, without outputs.
     """
     sample = reading.sample or sample
     plain = max(plain, PLAIN_UNREAD) if reading.unread else plain
@@ -189,8 +189,8 @@ def split_pool(
     keep_rows &= ~in_doubt(reading.graph, reading.doubts, feeds)
     if not keep_rows.any():
         raise InputError(
-            "Every row of the sample is a tie, between two classes or two neighbours that lie equally far: "
-            "hand over rows the model can tell apart."
+            "Every row of the sample is a tie, between two classes or two neighbours that lie equally far, or its answer hangs "
+            "on rounding in the model itself: hand over rows the model can tell apart."
         )
     return pool.take(np.flatnonzero(keep_rows)), refused
 

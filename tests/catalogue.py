@@ -23,6 +23,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 #: names of experimental estimators, which all_estimators() does not list by itself
 EXPERIMENTAL = ("HalvingGridSearchCV", "HalvingRandomSearchCV", "IterativeImputer")
 
+
 @lru_cache
 def iris() -> tuple[pd.DataFrame, Any]:
     data = datasets.load_iris(as_frame=True)

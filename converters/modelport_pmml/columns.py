@@ -42,6 +42,8 @@ def constant(c: Compiler, step: Step, j: int) -> Expression:
     if value is None or value != value:
         return c.make.nothing(value is None)
     plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, float) and math.isinf(plain):  # which no Constant spells
+        return c.make.apply("*", c.make.constant(math.copysign(1e308, plain)), c.make.constant(10.0))
     return c.make.constant(plain)
 
 

@@ -9,8 +9,8 @@ from .expressions import Expression
 
 __all__ = ["ROUNDS", "Coupling"]
 
-#: rounds that are written. Four settled each of two million rows of 3 to 15 classes, whatever their pairs said; a row that
-#: these do not settle is refused.
+#: rounds that are written. Four settled each of about three million rows of 3 to 15 classes, whatever their pairs said; a row
+#: that these do not settle is refused.
 ROUNDS = 10
 
 

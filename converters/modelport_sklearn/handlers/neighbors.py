@@ -11,10 +11,14 @@ from ..dispatch import predicts, transforms
 from ..ledger import Ledger
 from ..versions import sklearn_version
 from .clustering import nearest
-from .distances import EPS, RELATIVE, Distances, add_distances, doubt_nearest, doubt_radius
+from .distances import EPS, RELATIVE, SAME, Distances, add_distances, doubt_nearest, doubt_radius
 from .guards import refuse_unless
+from .linear import dense
 from .outliers import inlier_label
 from .pairwise_kernels import EXPANDED
+
+#: The largest distance whose inverse is infinite.
+NO_DISTANCE = 2.0**-1024
 
 # --- k nearest ----------------------------------------------------------------------------------------------------------------
 
@@ -28,10 +32,10 @@ def k_neighbors_classifier(ledger: Ledger, builder: Builder, table: Table) -> Pr
     classes, targets = _classes(ledger)
     _check_k(ledger, k, distances)
     doubt_nearest(builder, distances, k, targets, exact=weights == "distance")
-    values = []
+    measured, values = _invertible(ledger, builder, distances, weights), []
     for column, names in zip(targets.T, classes, strict=True):
         attributes = {"k": k, "weights": weights, "classes": len(names), "targets": np.ascontiguousarray(column)}
-        values.append(builder.add("knn", distances.value, hint="probability", **attributes))
+        values.append(builder.add("knn", measured, hint="probability", **attributes))
     return class_shares(ledger, builder, values, classes)
 
 
@@ -44,8 +48,23 @@ def k_neighbors_regressor(ledger: Ledger, builder: Builder, table: Table) -> Pre
     targets, flat = _targets(ledger)
     _check_k(ledger, k, distances)
     doubt_nearest(builder, distances, k, targets, exact=weights == "distance")
-    value = builder.add("knn", distances.value, hint="mean" if flat else "prediction", k=k, weights=weights, targets=targets)
+    measured = _invertible(ledger, builder, distances, weights)
+    value = builder.add("knn", measured, hint="mean" if flat else "prediction", k=k, weights=weights, targets=targets)
     return Prediction(prediction=builder.scalar(value, "prediction") if flat else value)
+
+
+def _invertible(ledger: Ledger, builder: Builder, distances: Distances, weights: str) -> str:
+    """The distances, those whose inverse is infinite as 0: to the original such a row is the stored row itself.
+
+    Only sums and maxima of differences can be so small, and only beside a stored 0 or a number as good as 0.
+    """
+    points = ledger.estimator._fit_X
+    named = SAME.get(str(ledger.estimator.effective_metric_))
+    if weights != "distance" or named not in ("manhattan", "chebyshev") or not (np.abs(dense(points)) < 2.0**-970).any():
+        return distances.value
+    bound = builder.constant([NO_DISTANCE], "no_distance")
+    same = builder.add("binary", distances.value, bound, hint="is_same", fn="le")
+    return builder.add("where", same, builder.constant([0.0], "zero"), distances.value, hint="distances")
 
 
 def class_shares(ledger: Ledger, builder: Builder, values: list[str], classes: list[Array]) -> Prediction:
@@ -196,7 +215,7 @@ def _within_radius(ledger: Ledger, builder: Builder, table: Table, weights: str)
         return distances, Share(builder, builder.add("cast", inside, hint="weights", to="f64"))
     zero = builder.constant([0.0], "zero")
     inverse = builder.add("unary", distances.value, hint="inverse", fn="reciprocal")
-    same = builder.add("binary", inverse, builder.constant([np.inf], "infinite"), hint="is_same", fn="eq")
+    same = builder.add("binary", distances.value, zero, hint="is_same", fn="eq")
     on_it = builder.add("cast", same, hint="same", to="f64")
     some = builder.add("reduce", on_it, hint="some_same", fn="max", keep=True)
     found = builder.add("binary", some, zero, hint="has_same", fn="gt")

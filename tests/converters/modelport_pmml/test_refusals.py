@@ -68,7 +68,5 @@ def test_a_row_of_no_columns() -> None:
 
 
 def test_text_is_for_json_alone() -> None:
-    with pytest.raises(
-        Unsupported, match=r"'the step' \(hash_terms\) cannot be written as PMML: .*TextIndex.*Write JSON instead"
-    ):
+    with pytest.raises(Unsupported, match=r"'the step' \(hash_terms\) cannot be written as PMML: .*TextIndex.* JSON instead"):
         modelport_pmml.write(Document(graph("hash_terms", {"size": 4}, dtype="str")))

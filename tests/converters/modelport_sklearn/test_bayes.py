@@ -172,7 +172,7 @@ def test_gaussian_fitted_on_float32_rows(priors):
 
 @pytest.mark.parametrize("columns", [2, 11])
 def test_gaussian_with_a_column_that_never_varied(columns):
-    """Rows that differ in it have a density of e^-1e9, whose last bits are all that tells the classes apart: they prove nothing."""
+    """Rows that differ in it have a density of e^-1e9, whose last bits tell the classes apart: they prove nothing."""
     rng = np.random.default_rng(columns)
     rows, labels = rng.normal(size=(240, columns)), rng.choice(NAMES, 240)
     rows[:, -1] = 1.0
@@ -180,7 +180,9 @@ def test_gaussian_with_a_column_that_never_varied(columns):
     check(model, rows, rows * [*[1.5] * (columns - 1), 1.0], **CLOSE)
     check_formats(model, rows, "json", "onnx", "pmml")
     moved = np.where(np.arange(columns) == columns - 1, 0.0, rows)
-    assert in_doubt(reading := read(model, Sample.of(rows)), moved).all() and not in_doubt(reading, rows).any()
+    reading = read(model, Sample.of(rows))
+    assert in_doubt(reading, moved).all()
+    assert not in_doubt(reading, rows).any()
 
 
 def in_doubt(reading: Reading, rows: np.ndarray) -> np.ndarray:

@@ -142,3 +142,12 @@ def test_what_is_not_known_is_refused(model):
     model.extra_ = 1
     with pytest.raises(UnsupportedAttribute, match="extra_"):
         read(model, Sample.of(X))
+
+
+def test_rows_of_which_mini_batches_make_nan_are_refused():
+    model = MiniBatchNMF(2, random_state=0).fit(np.abs(CENTRED[:, :4]))
+    predictor = modelport.load(modelport.convert(model, "json", sample=np.abs(CENTRED[:, :4])))
+    with pytest.raises(ValueError, match="NaN"):
+        model.transform([[-1e6, 0.5, 1.0, 1.0]])
+    with pytest.raises(InputError):
+        predictor.predict([[-1e6, 0.5, 1.0, 1.0]])

@@ -25,7 +25,7 @@ from modelport.doubts import in_doubt
 from modelport.errors import InputError, NotFitted, UnsupportedAttribute
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check_settled, read
+from tests.converters.modelport_sklearn.common import check, check_formats, check_settled, read
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -302,3 +302,13 @@ def test_nearest_centroids_far_from_zero_state_what_the_original_loses():
     assert 1e-12 <= modelport.load(artifact).vectors.tolerance["probability"].rtol <= 1e-9
     rows = np.array([[1e6, 60.0, 51.0, 50.0], [55.0, -1e6, 51.0, 50.0], *(X[::10] + 50.0)])
     assert modelport.verify(artifact, model=model, sample=rows).passed
+
+
+@pytest.mark.parametrize("metric", ["l1", "chebyshev", "euclidean"])
+def test_a_row_whose_distance_has_no_finite_inverse_counts_as_the_same_row(metric):
+    X, y = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 0.0], [0.5, 0.5]]), np.array([0, 1, 1, 2])
+    rows = np.array([[5e-324, 1.0], [2.0**-1024, 1.0], [2.0**-1023, 1.0], [-(2.0**-1030), 1.0], [1.0, 1.0]])
+    for estimator in (KNeighborsClassifier, KNeighborsRegressor):
+        model = estimator(3, metric=metric, weights="distance", algorithm="kd_tree").fit(X, y)
+        check(model, rows, rows[::-1], rtol=1e-15)
+        check_formats(model, X, "onnx", "pmml")

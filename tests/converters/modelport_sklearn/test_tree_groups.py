@@ -23,7 +23,7 @@ FORESTS = {
     "classes": (lambda: RandomForestClassifier(30, random_state=0).fit(X, y)),
     "missing": (lambda: RandomForestClassifier(30, random_state=0).fit(HOLES, y)),
     "values": (lambda: RandomForestRegressor(20, random_state=0).fit(D, t)),
-    "few distinct values, best first": (lambda: ExtraTreesRegressor(20, max_leaf_nodes=9, random_state=0).fit(D, np.round(t / 30))),
+    "few values, best first": (lambda: ExtraTreesRegressor(20, max_leaf_nodes=9, random_state=0).fit(D, np.round(t / 30))),
     "best first": (lambda: RandomForestClassifier(20, random_state=0, max_leaf_nodes=12).fit(D, t > 150)),
 }
 
