@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from typing import Any
 
 import numpy as np
@@ -143,3 +144,8 @@ def tree_splits(trees: list[Any], rows: np.ndarray, at_most: int = 60) -> list[t
             if len(reach):
                 splits.append((int(reach[0]), int(tree.feature[node]), float(tree.threshold[node])))
     return splits
+
+
+def called(value: Any) -> str:
+    """The id of a parameter without addresses, which differ between the processes that collect tests."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))

@@ -21,7 +21,7 @@ import modelport
 from modelport.errors import InputError, UnsupportedAttribute
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import around, check, check_formats, hard_rows, read
+from tests.converters.modelport_sklearn.common import around, called, check, check_formats, hard_rows, read
 
 X = load_iris().data
 WIDE = np.column_stack([around(*np.geomspace(1e-8, 1e8, 9), *-np.geomspace(1e-8, 1e8, 9), 2.0**28, 0.5)] * 4)
@@ -48,7 +48,7 @@ SHARES = np.column_stack([np.linspace(0.001, 0.999, 40)] * 4)
         (functools.partial(np.maximum, 3.0), {}),
         (functools.partial(np.clip, a_min=2, a_max=3), {}),
     ],
-    ids=str,
+    ids=called,
 )
 def test_functions_that_are_exact(function, arguments):
     check(FunctionTransformer(function, kw_args=arguments).fit(X), X, hard_rows(4), WIDE)
@@ -73,7 +73,7 @@ def test_missing_values_and_infinities():
         (special.logit, SHARES),
         (functools.partial(np.power, 10), X),
     ],
-    ids=str,
+    ids=called,
 )
 def test_functions_made_of_steps(function, rows):
     check(FunctionTransformer(function).fit(rows), rows, np.zeros((1, 4)) + 0.25, rtol=4e-15, atol=1e-300)
@@ -120,7 +120,7 @@ def test_a_handler_that_gives_no_table_is_refused():
         read(FunctionTransformer(nothing).fit(X), Sample.of(X))
 
 
-@pytest.mark.parametrize("function", [np.clip, np.round, np.exp], ids=str)
+@pytest.mark.parametrize("function", [np.clip, np.round, np.exp], ids=called)
 def test_arguments_that_are_not_known_are_refused(function):
     model = FunctionTransformer(function, kw_args={"where": [True, False, True, True]})
     with pytest.raises(UnsupportedAttribute, match="kw_args"):

@@ -22,7 +22,7 @@ import modelport
 from modelport.errors import InputError, UnsupportedAttribute
 from modelport.sample import Sample
 from modelport.texts import SPECIAL
-from tests.converters.modelport_sklearn.common import check, check_rows, read
+from tests.converters.modelport_sklearn.common import called, check, check_rows, read
 
 DOCS = [
     "The quick brown fox jumps over the lazy dog",
@@ -79,7 +79,7 @@ def check_texts(model, rtol: float = 0.0, atol: float = 0.0):
         {"vocabulary": {"dog": 1, "fox": 0}},
         {"dtype": np.float64},
     ],
-    ids=str,
+    ids=called,
 )
 @pytest.mark.filterwarnings("ignore")
 def test_counts(options):
@@ -88,7 +88,7 @@ def test_counts(options):
 
 @pytest.mark.parametrize("norm", ["l1", "l2", None])
 @pytest.mark.parametrize(
-    "options", [{}, {"sublinear_tf": True}, {"use_idf": False}, {"smooth_idf": False, "sublinear_tf": True}], ids=str
+    "options", [{}, {"sublinear_tf": True}, {"use_idf": False}, {"smooth_idf": False, "sublinear_tf": True}], ids=called
 )
 def test_tfidf(norm, options):
     check_texts(TfidfVectorizer(norm=norm, **options).fit(DOCS), rtol=4e-15)
@@ -105,7 +105,7 @@ def test_tfidf(norm, options):
         {"analyzer": "char_wb", "ngram_range": (2, 3)},
         {"ngram_range": (1, 2), "n_features": 3},
     ],
-    ids=str,
+    ids=called,
 )
 def test_hashing(norm, options):
     options = {"n_features": 64, **options}
@@ -121,7 +121,7 @@ def test_hashing(norm, options):
         SGDClassifier(random_state=0),
         SGDClassifier("log_loss", random_state=0),
     ],
-    ids=str,
+    ids=called,
 )
 def test_classifiers_behind_a_vectorizer(final):
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), final).fit(DOCS, Y)
@@ -194,7 +194,7 @@ def identity(text: str) -> str:
         ({"token_pattern": r"\w+?"}, "token_pattern"),
         ({"token_pattern": r"(?<!x)\w+"}, "token_pattern"),
     ],
-    ids=str,
+    ids=called,
 )
 @pytest.mark.filterwarnings("ignore")
 def test_what_cannot_be_exported_is_refused(options, name):
