@@ -165,8 +165,8 @@ def _deferred(raw: Any) -> Callable[[str, str | None, str, Mapping[str, Any]], A
 
 def read_verification(value: Any, graph: Graph) -> Vectors:
     """The vectors of a `verification` object for a graph."""
-    fields = _fields(value, "'verification'", {"inputs", "outputs", "tolerance"}, {"source", "rows", "doc"})
-    source = fields.get("source", "synthetic")
+    fields = _fields(value, "'verification'", {"source", "inputs", "outputs", "tolerance"}, {"rows", "doc"})
+    source = fields["source"]
     if source not in ("synthetic", "sample"):
         raise ArtifactError(f"The vectors' source is {source!r}; it is synthetic or sample.")
     arrays: dict[str, dict[str, Any]] = {}

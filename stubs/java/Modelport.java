@@ -2297,7 +2297,7 @@ public final class Modelport {
         Vectors(Json json, Model model, int mostRows, Guard guard) {
             String where = "The verification";
             json.only(where, "source", "inputs", "outputs", "tolerance", "rows");
-            String source = json.get("source") == null ? "synthetic" : json.get("source").string("The verification's source");
+            String source = json.need("source", where).string("The verification's source");
             if (!source.equals("synthetic") && !source.equals("sample"))
                 throw new Refused("The verification has the source " + quote(source) + "; it is \"synthetic\" or \"sample\".");
             Json in = json.need("inputs", where), out = json.need("outputs", where), tolerances = json.need("tolerance", where);
