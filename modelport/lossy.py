@@ -69,7 +69,7 @@ class Loss:
         )
 
     def same_labels(self, run: Callable[[Mapping[str, Array]], dict[str, Array]], pool: Vectors, count: bool = True) -> Vectors:
-        """Without the rows whose labels, codes or strings the loss changes (counted in flips), and those far outside the sample."""
+        """Without the rows whose labels or codes the loss changes (counted in flips), and those far outside the sample."""
         if not self:
             return pool
         parts = []
