@@ -45,7 +45,8 @@ class Op:
 
     infer(attributes, types) returns the output's ValueType or raises GraphError; run(attributes, arrays) computes it, arrays
     having the batch axis first; prepare(attributes, types) may derive tables once per step; exact(attributes) tells whether all
-    readers agree in every bit; cost(attributes, types, result type) counts the multiplications per row, where they are limited.
+    readers agree in every bit; cost(attributes, *types, result) counts the multiplications of a row, where they are limited;
+    since is the version of the format that brought it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Op:
     exact: Callable[[Attributes], bool] = lambda attributes: True
     prepare: Callable[..., Attributes] | None = None
     cost: Callable[..., int] | None = None
+    since: str = "1.0"
 
 
 OPS: dict[str, Op] = {}
@@ -73,13 +75,14 @@ def register(
     floating: bool = False,
     prepare: Callable[..., Attributes] | None = None,
     cost: Callable[..., int] | None = None,
+    since: str = "1.0",
     **attributes: Attribute,
 ) -> None:
     """Add an op to the table; `floating` gives it the attribute `dtype` (f64 by default, or f32)."""
     if floating:
         attributes = {"dtype": DTYPE, **attributes}
     judge = exact if callable(exact) else (lambda _, value=exact: value)
-    OPS[name] = Op(name, infer, run, attributes, inputs, judge, prepare, cost)
+    OPS[name] = Op(name, infer, run, attributes, inputs, judge, prepare, cost, since)
 
 
 def check(step: Step, types: Sequence[ValueType]) -> tuple[Step, ValueType]:
@@ -346,7 +349,7 @@ def ascending_sum(x: Array) -> Array:
 def parts(n: int, elements: int, most: int = 1 << 22) -> Iterator[slice]:
     """Slices of n rows, each of a number of elements, such that a part has at most so many (but at least one row)."""
     step = max(1, most // max(1, elements))
-    for start in range(0, n, step):
+    for start in range(0, max(n, 1), step):
         yield slice(start, min(start + step, n))
 
 
