@@ -300,7 +300,7 @@ def _recorded(reading: Reading, sample: Sample | Arrays, vectors: Any) -> tuple[
 def _recorded_net(reading: Reading, sample: Arrays, vectors: Any) -> tuple[Vectors, Vectors, Vectors]:
     if isinstance(vectors, str) and vectors not in ("synthetic", "sample"):
         raise UsageError(f"vectors={vectors!r} is not known: use 'synthetic', 'sample' or rows of your own.")
-    own_rows = vectors != "synthetic" if isinstance(vectors, str) else True
+    own_rows = reading.recorded is not None or not isinstance(vectors, str) or vectors != "synthetic"
     rows = sample if isinstance(vectors, str) else sample.like(vectors)
     pool, refused = nets.split_pool(reading, rows, own_rows=own_rows)
     return pool, nets.carried(pool, own_rows), refused
