@@ -33,6 +33,8 @@ class StoredModel:
     version: str
     data: bytes = field(repr=False)
     suffix: str = ".keras"
+    silence: str = ""
+    _original: Any = field(default=None, repr=False)
 
     @property
     def class_name(self) -> str:
@@ -43,6 +45,43 @@ class StoredModel:
     def network(self) -> Network:
         """What the model is made of."""
         return _Reader().model(self.config, self.weights)
+
+    def original(self) -> Any:
+        """The model as Keras opens it, or None: `silence` then says why."""
+        if self._original is None and not self.silence:
+            self._original, self.silence = _opened(self.data, self.suffix)
+        return self._original
+
+
+#: readers are found by the root module of a model's class
+StoredModel.__module__ = "keras"
+
+
+def _opened(data: bytes, suffix: str) -> tuple[Any, str]:
+    """The model as Keras opens it, and an empty sentence; or None, and why it does not."""
+    import os
+    import tempfile
+    from importlib.util import find_spec
+
+    try:
+        missing = find_spec("keras") is None
+    except (ImportError, ValueError):
+        missing = True
+    if missing:
+        return None, "Keras is not installed."
+    try:
+        import keras
+    except Exception as error:  # its backend may be missing, or broken
+        return None, f"Keras cannot be imported ({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__})."
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, f"model{suffix}")
+        with open(path, "wb") as file:
+            file.write(data)
+        try:
+            return keras.saving.load_model(path, compile=False, safe_mode=True), ""
+        except Exception as error:  # whatever Keras finds in a file
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            return None, f"Keras does not open it ({(lines or [type(error).__name__])[0]})."
 
 
 def is_archive(head: bytes) -> bool:
