@@ -76,7 +76,7 @@ def _traced(walker: Walker, layer: Layer, value: Value, key: str) -> Value:
     if not callable(found):
         raise layer.refuse(key, "is a function of its own, whose code the file does not hold: hand the model over from Python.")
     dtype = {"f32": "float32", "f64": "float64"}.get(value.dtype, "float32")
-    network = live.traced(found, [object()], [(value.shape, dtype)], f"{layer}: its {key}")
+    network = live.traced(found, [(value.shape, dtype)], f"{layer}: its {key}")
     return walker.network(network, [value])  # type: ignore[no-any-return]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from modelport.errors import UnsupportedModel
 
-from .network import Array, Call, Layer, Network, Ref, Source, flatten, mapped
+from .network import Array, Call, Layer, Network, Ref, Source, mapped
 
 __all__ = ["LiveWeights", "functional", "is_functional", "layer_of", "network_of", "numbers", "traced"]
 
@@ -173,19 +173,16 @@ def _plain(leaf: Any) -> Any:
     return leaf
 
 
-def traced(call: Any, inputs: Any, shapes: Any, what: str, **kwargs: Any) -> Network:
+def traced(call: Any, shapes: Sequence[tuple[Any, str]], what: str) -> Network:
     """What a function of Keras tensors does, as a network: it is called once with tensors that stand for any.
 
-    inputs: a nested structure whose leaves are anything; shapes: for every leaf (shape without batch, Keras dtype).
+    shapes: for every argument the shape without the batch, and the Keras dtype.
     """
     module = keras()
-    stand_ins = [module.Input(shape=shape, dtype=dtype, name=f"traced_{i}") for i, (shape, dtype) in enumerate(flatten(shapes))]
-    waiting = iter(stand_ins)
-    order = {id(leaf): next(waiting) for leaf in flatten(inputs)}
-    fed = mapped(lambda leaf: order[id(leaf)], inputs)
+    fed = [module.Input(shape=shape, dtype=dtype, name=f"traced_{i}") for i, (shape, dtype) in enumerate(shapes)]
     try:
-        given = call(*fed, **kwargs)
-        model = module.Model(stand_ins, given)
+        given = call(*fed)
+        model = module.Model(fed, given)
     except Exception as error:  # whatever the user's code raises on such tensors
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UnsupportedModel(

@@ -73,7 +73,7 @@ def _traced_model(model: Any, rows: Arrays) -> tuple[Network, Any]:
         by_name = dict(zip(names, stand_ins, strict=True))
         return model.call(mapped(lambda name: by_name[name], intake), **_quiet(model))
 
-    network = live.traced(call, names, shapes, what)
+    network = live.traced(call, shapes, what)
     inputs = [Source(s.key, name, s.shape, s.dtype) for s, name in zip(network.inputs, names, strict=True)]
     outputs = [str(i) for i in range(len(list(flatten(network.outputs))))]
     return Network(str(model.name), inputs, network.intake, network.calls, network.outputs, outputs), intake
@@ -222,9 +222,8 @@ def _needed(steps: Sequence[Step], outputs: Sequence[Output]) -> list[Step]:
 def _provenance(model: Any) -> dict[str, Any]:
     keras = live.keras()
     return {
-        "framework": "keras",
-        "framework_version": str(keras.__version__),
-        "model": f"{type(model).__name__} ({keras.config.backend()} backend)",
+        "framework": {"name": "keras", "version": str(keras.__version__), "backend": str(keras.config.backend())},
+        "model": type(model).__name__,
     }
 
 
@@ -305,7 +304,7 @@ def _numbers(tensor: Any, dtype: str) -> Array:
 
 def _stored_reading(model: StoredModel, graph: Graph, rows: Arrays, options: Mapping[str, Any]) -> Reading:
     """A saved model: Keras answers where it is installed, else the user's recorded answers do."""
-    provenance = {"framework": "keras", "framework_version": model.version, "model": f"{model.class_name} (a {model.suffix} file)"}
+    provenance = {"framework": {"name": "keras", "version": model.version, "file": model.suffix}, "model": model.class_name}
     given = options.get("answers")
     if given is not None:
         recorded = Vectors(rows.feeds(), _recorded(graph, rows, given), {}, "sample")

@@ -285,7 +285,7 @@ def _trace(walker: Walker, layer: Layer, **bound: Any) -> Any:
             arguments["training"] = False
         return layer.live.call(**arguments)
 
-    network = live.traced(call, [object() for _ in tensors], shapes, str(layer))
+    network = live.traced(call, shapes, str(layer))
     return walker.network(network, tensors)
 
 
