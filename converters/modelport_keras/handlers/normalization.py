@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from modelport.errors import UnsupportedModel
+from modelport.errors import NotFitted, UnsupportedModel
 from modelport.graph import DTYPES
 
 from ..builder import Value
+from ..live import numbers
 from ..network import Array, Layer
 from ..registry import keras_layer
 from ..walking import Walker
@@ -139,7 +140,9 @@ def normalization(walker: Walker, layer: Layer, inputs: Any) -> Value:
     axis = layer["axis"]
     kept = sorted(axis_of(layer, value, int(a)) for a in ([axis] if isinstance(axis, int) else axis))
     given, variance = layer["mean"], layer["variance"]
-    if given is None:
+    if layer.live is not None:
+        mean, variance = _in_use(layer)
+    elif given is None:
         mean, variance, _ = layer.take("mean", "variance", "count")
     else:
         mean, variance = _plain(given), _plain(variance)
@@ -160,12 +163,20 @@ def normalization(walker: Walker, layer: Layer, inputs: Any) -> Value:
     return net.join("binary", net.join("binary", value, center, fn="sub"), by, fn="div")
 
 
+def _in_use(layer: Layer) -> tuple[Array, Array]:
+    """The statistics with which a live layer answers, one per kept axis; its variables are those it was adapted to."""
+    if layer.live.mean is None:
+        raise NotFitted(f"{layer} has no statistics: adapt it first.")
+    kept = layer.live._keep_axis
+    arrays = [numbers(tensor) for tensor in (layer.live.mean, layer.live.variance)]
+    mean, variance = (array.reshape([array.shape[axis] for axis in kept]) for array in arrays)
+    return mean, variance
+
+
 def _plain(given: Any) -> Array:
     """Numbers in a config, which may be those of a tensor."""
     if isinstance(given, dict):
         given = given["config"]["value"]
     if hasattr(given, "shape") and not isinstance(given, np.ndarray):
-        from ..live import numbers
-
         return numbers(given)
     return np.asarray(given)

@@ -33,6 +33,9 @@ def randomised(model: Any) -> Any:
         elif len(shape) > 1:
             value = rng.normal(size=shape) / np.sqrt(np.prod(shape[:-1]))
         variable.assign(value.astype("float32"))
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
     return model
 
 
