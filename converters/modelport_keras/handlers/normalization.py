@@ -59,9 +59,11 @@ def _axes(layer: Layer, value: Value) -> list[int]:
 def layer_normalization(walker: Walker, layer: Layer, inputs: Any) -> Value:
     value = walker.floats(layer, inputs)
     axes = _axes(layer, value)
-    gamma, beta, _ = _scale_and_bias(layer)
     if layer.get("rms_scaling", False):
+        layer.waive("center")
+        gamma = layer.take("gamma")[0] if layer["scale"] else None
         return _by_deviation(walker, value, axes, gamma, layer["epsilon"])
+    gamma, beta, _ = _scale_and_bias(layer)
     return _normalized(walker, value, axes, gamma, beta, layer["epsilon"], True)
 
 

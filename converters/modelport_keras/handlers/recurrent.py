@@ -74,6 +74,10 @@ def _ran(
     states = [last]
     if op == "lstm":
         states.append(net.add(op, *inputs, **common, result="cell"))
+    if mask is not None and how.zero_masked:
+        end = [0] if how.backwards else [-1]
+        counts = net.add("slice", mask, axes=[0], starts=end, stops=[1 if how.backwards else 1 << 40])
+        last = net.add("where", counts, last, net.constant(0.0, net.near[x].dtype))
     if mask is None or not state:
         return Ran(whole, last, states)
     # before the first step that counts Keras gives zeros, and not the state it starts from
