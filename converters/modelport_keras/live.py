@@ -142,7 +142,12 @@ def network_of(model: Any) -> Network:
         reached.update(outputs)
     inputs = [Source(id(t), _input_name(t), tuple(t.shape[1:]), str(t.dtype)) for t in graph.inputs]
     return Network(
-        str(model.name), inputs, mapped(ref, graph._inputs_struct), calls, mapped(ref, graph._outputs_struct), _output_names(graph)
+        str(model.name),
+        inputs,
+        mapped(ref, graph._inputs_struct),
+        calls,
+        mapped(ref, graph._outputs_struct),
+        _output_names(graph),
     )
 
 

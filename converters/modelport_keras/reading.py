@@ -290,7 +290,9 @@ def _tensor(array: Array, dtype: str | None) -> Any:
 
 
 def _numbers(tensor: Any, dtype: str) -> Array:
-    array = tensor if isinstance(tensor, np.ndarray) else live.numbers(tensor) if not isinstance(tensor, list) else np.asarray(tensor)
+    array = (
+        tensor if isinstance(tensor, np.ndarray) else live.numbers(tensor) if not isinstance(tensor, list) else np.asarray(tensor)
+    )
     if dtype == "str":
         cells = [cell.decode("utf-8") if isinstance(cell, bytes) else str(cell) for cell in np.asarray(array).ravel().tolist()]
         held = np.empty(len(cells), dtype=object)

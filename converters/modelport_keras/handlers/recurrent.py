@@ -16,7 +16,16 @@ from ..walking import Walker
 
 #: keys of a layer that its cell has, too
 CELL_KEYS = (
-    *("units", "activation", "recurrent_activation", "use_bias", "unit_forget_bias", "dropout", "recurrent_dropout", "reset_after"),
+    *(
+        "units",
+        "activation",
+        "recurrent_activation",
+        "use_bias",
+        "unit_forget_bias",
+        "dropout",
+        "recurrent_dropout",
+        "reset_after",
+    ),
     *("implementation", "seed"),
 )
 
@@ -60,7 +69,13 @@ class Recurrence:
 
 
 def _ran(
-    walker: Walker, cell: tuple[str, dict[str, Any]], x: str, state: Sequence[Value], mask: str | None, how: Recurrence, sequence: bool
+    walker: Walker,
+    cell: tuple[str, dict[str, Any]],
+    x: str,
+    state: Sequence[Value],
+    mask: str | None,
+    how: Recurrence,
+    sequence: bool,
 ) -> Ran:
     """One cell over a sequence; with `sequence` what it gives at every step."""
     net = walker.net

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as L
-from tests.converters.modelport_keras.common import check, normal, randomised
 
 from modelport.errors import UnsupportedModel
+from tests.converters.modelport_keras.common import check, normal, randomised
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as L
-from tests.converters.modelport_keras.common import check, normal, one
 
 from modelport.errors import UnsupportedAttribute, UnsupportedModel
+from tests.converters.modelport_keras.common import check, normal, one
 
 WORDS = ["a", "bb", "ccc", "a", "münchen", "日本", "b"]
 
@@ -21,7 +21,9 @@ def texts(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("mode", ["int", "one_hot", "multi_hot", "count"])
-@pytest.mark.parametrize("options", [{}, {"mask_token": "MASK"}, {"max_tokens": 12, "pad_to_max_tokens": True}, {"max_tokens": 4}])
+@pytest.mark.parametrize(
+    "options", [{}, {"mask_token": "MASK"}, {"max_tokens": 12, "pad_to_max_tokens": True}, {"max_tokens": 4}]
+)
 @pytest.mark.parametrize("given", [False, True])
 def test_strings(mode: str, options: dict[str, Any], given: bool) -> None:
     if mode == "int" and "pad_to_max_tokens" in options:

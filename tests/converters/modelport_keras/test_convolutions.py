@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from keras import layers as L
+
 from tests.converters.modelport_keras.common import check, normal, one
 
 CONVOLUTIONS: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -35,7 +36,10 @@ CONVOLUTIONS: dict[str, tuple[Any, tuple[int, ...]]] = {
         lambda: L.Conv2DTranspose(3, 3, strides=2, padding="same", output_padding=1, activation="relu"),
         (4, 5, 2),
     ),
-    "transpose 2d same output padding 0": (lambda: L.Conv2DTranspose(3, 3, strides=2, padding="same", output_padding=0), (4, 5, 2)),
+    "transpose 2d same output padding 0": (
+        lambda: L.Conv2DTranspose(3, 3, strides=2, padding="same", output_padding=0),
+        (4, 5, 2),
+    ),
     "transpose 2d valid": (lambda: L.Conv2DTranspose(3, (3, 2), strides=(2, 1), use_bias=False), (4, 5, 2)),
     "transpose 3d": (lambda: L.Conv3DTranspose(2, 2, strides=2, padding="same"), (3, 4, 2, 2)),
 }
@@ -136,6 +140,8 @@ def test_moving(name: str) -> None:
     check(one(make(), shape), normal(5, *shape))
 
 
-@pytest.mark.parametrize("make", [lambda: L.Conv2D(3, 3, padding="same", strides=2), lambda: L.UpSampling2D(2), lambda: L.MaxPooling2D(2)])
+@pytest.mark.parametrize(
+    "make", [lambda: L.Conv2D(3, 3, padding="same", strides=2), lambda: L.UpSampling2D(2), lambda: L.MaxPooling2D(2)]
+)
 def test_images_of_any_size(make: Any) -> None:
     check(one(make(), (None, None, 2)), normal(5, 6, 8, 2), other=normal(2, 9, 5, 2))

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as L
+
 from tests.converters.modelport_keras.common import check, normal, one, randomised
 
 NORMS: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -52,7 +53,9 @@ def test_adapted_statistics(axis: Any) -> None:
 
 
 def test_norm_behind_a_convolution_is_stored_channels_first() -> None:
-    model = keras.Sequential([keras.Input((6, 6, 2)), L.Conv2D(3, 3), L.BatchNormalization(), L.ReLU(), L.Conv2D(2, 2), L.Flatten()])
+    model = keras.Sequential(
+        [keras.Input((6, 6, 2)), L.Conv2D(3, 3), L.BatchNormalization(), L.ReLU(), L.Conv2D(2, 2), L.Flatten()]
+    )
     reading = check(randomised(model), normal(5, 6, 6, 2))
     assert [step.op for step in reading.graph.steps] == [
         *("transpose", "conv", "batch_norm", "unary", "conv", "transpose", "reshape")
@@ -127,7 +130,14 @@ def test_concatenate_behind_convolutions(axis: int) -> None:
 
 @pytest.mark.parametrize(
     ("shapes", "axes"),
-    [(((4,), (4,)), 1), (((3, 4), (2, 4)), 2), (((3, 4), (4, 2)), (2, 1)), (((3, 4), (4,)), (2, 1)), (((3, 4), (3, 2)), 1), (((4,), (4,)), -1)],
+    [
+        (((4,), (4,)), 1),
+        (((3, 4), (2, 4)), 2),
+        (((3, 4), (4, 2)), (2, 1)),
+        (((3, 4), (4,)), (2, 1)),
+        (((3, 4), (3, 2)), 1),
+        (((4,), (4,)), -1),
+    ],
 )
 @pytest.mark.parametrize("normalize", [False, True])
 def test_dot(shapes: Any, axes: Any, normalize: bool) -> None:

@@ -9,17 +9,23 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tests.converters.modelport_keras.common import check, normal
 
 from modelport.errors import UnsupportedModel
+from tests.converters.modelport_keras.common import check, normal
 
 #: functions of a value [n, 3, 4]
 UNARY: dict[str, Callable[[Any], Any]] = {
-    **{name: getattr(ops, name) for name in ("abs", "negative", "sign", "square", "exp", "expm1", "floor", "ceil", "round", "tanh")},
+    **{
+        name: getattr(ops, name)
+        for name in ("abs", "negative", "sign", "square", "exp", "expm1", "floor", "ceil", "round", "tanh")
+    },
     **{name: getattr(ops, name) for name in ("sigmoid", "relu", "relu6", "softplus", "softsign", "silu", "gelu", "elu", "selu")},
     **{name: getattr(ops, name) for name in ("hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "log_sigmoid", "celu")},
     **{name: getattr(ops, name) for name in ("sin", "cos", "tan", "arctan", "sinh", "cosh", "erf", "hard_shrink", "soft_shrink")},
-    **{name: getattr(ops, name) for name in ("tanh_shrink", "squareplus", "sparse_plus", "log_softmax", "softmax", "stop_gradient")},
+    **{
+        name: getattr(ops, name)
+        for name in ("tanh_shrink", "squareplus", "sparse_plus", "log_softmax", "softmax", "stop_gradient")
+    },
     "sqrt": lambda x: ops.sqrt(ops.abs(x) + 0.1),
     "rsqrt": lambda x: ops.rsqrt(ops.abs(x) + 0.1),
     "log": lambda x: ops.log(ops.abs(x) + 0.1),

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as L
-from tests.converters.modelport_keras.common import check, normal, one, randomised
 
 from modelport.errors import UnsupportedAttribute, UnsupportedModel
+from tests.converters.modelport_keras.common import check, normal, one, randomised
 
 KINDS = {
     "lstm": L.LSTM,
@@ -36,12 +36,16 @@ def test_directions(kind: str, sequences: bool, backwards: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-@pytest.mark.parametrize("options", [{"use_bias": False}, {"activation": "relu"}, {"unroll": True}, {"dropout": 0.2, "recurrent_dropout": 0.1}])
+@pytest.mark.parametrize(
+    "options", [{"use_bias": False}, {"activation": "relu"}, {"unroll": True}, {"dropout": 0.2, "recurrent_dropout": 0.1}]
+)
 def test_options(kind: str, options: dict[str, Any]) -> None:
     check(one(KINDS[kind](4, **options), (6, 3)), normal(5, 6, 3))
 
 
-@pytest.mark.parametrize("fn", ["tanh", "sigmoid", "relu", "hard_sigmoid", "linear", "softsign", "silu", "elu", "selu", "softplus", "gelu"])
+@pytest.mark.parametrize(
+    "fn", ["tanh", "sigmoid", "relu", "hard_sigmoid", "linear", "softsign", "silu", "elu", "selu", "softplus", "gelu"]
+)
 def test_functions(fn: str) -> None:
     check(one(L.LSTM(4, activation=fn), (5, 3)), normal(5, 5, 3))
     check(one(L.GRU(4, recurrent_activation=fn), (5, 3)), normal(5, 5, 3) * 0.3)
@@ -119,7 +123,9 @@ def test_encoder_and_decoder() -> None:
     made = L.LSTM(4, return_sequences=True)(target, initial_state=[h, c])
     model = randomised(keras.Model([source, target], L.Dense(2)(made)))
     reading = check(
-        model, {"source": normal(5, 6, 3), "target": normal(5, 4, 2)}, other={"source": normal(2, 3, 3), "target": normal(2, 8, 2)}
+        model,
+        {"source": normal(5, 6, 3), "target": normal(5, 4, 2)},
+        other={"source": normal(2, 3, 3), "target": normal(2, 8, 2)},
     )
     assert set(reading.graph.lengths) == {"source_1", "target_1"}
 
