@@ -351,8 +351,8 @@ def _tolerance(reading: Reading, sets: Sequence[Vectors]) -> dict[str, Tolerance
 def _steady(graph: Graph, part: Vectors) -> Vectors:
     """Without the made-up rows of which float arithmetic keeps too few digits.
 
-    An extreme row's error is small beside the largest number in its own answer, and not beside each of them; and in a row of equal
-    numbers a normalization divides what rounding left of their deviation, which is noise in the original.
+    An extreme row's error is small beside the largest number in its own answer, and not beside each of them; and in a row of
+    equal numbers a normalization divides what rounding left of their deviation, which is noise in the original.
     """
     rows = [i for i, note in enumerate(part.rows) if note not in ("plain", "sample")]
     if not rows or graph.requires == ["constant"]:

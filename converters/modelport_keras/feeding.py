@@ -132,7 +132,7 @@ def _fed(source: Source, data: Any) -> Array:
     dtype = HELD.get(source.dtype) or np.dtype(source.dtype)
     if dtype.kind in "iu" and array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
         raise InputError(f"Input {source.name!r} holds numbers with a fraction in the sample; {source.dtype} is needed.")
-    return array if dtype == object else array.astype(dtype)
+    return array if dtype.kind == "O" else array.astype(dtype)
 
 
 def _by_itself(data: Any) -> dict[str, Array]:

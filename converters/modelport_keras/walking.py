@@ -113,8 +113,8 @@ class Walker:
         if layer.live is not None:
             return Handler(_trace, {}, masking=self._live_masking(layer))
         raise UnsupportedModel(
-            f"{layer} is of a class that is not known here, and the file does not hold its code: hand the model over from Python, "
-            "where it can be traced, or register a handler with modelport_keras.layers."
+            f"{layer} is of a class that is not known here, and the file does not hold its code: hand the model over from "
+            "Python, where it can be traced, or register a handler with modelport_keras.layers."
         )
 
     def _live_masking(self, layer: Layer) -> Any:

@@ -221,7 +221,8 @@ def bidirectional(walker: Walker, layer: Layer, sequences: Any, initial_state: A
         inner.close()
     (one, one_back), (two, two_back) = runs
     if whole:
-        assert one.sequence is not None and two.sequence is not None
+        assert one.sequence is not None
+        assert two.sequence is not None
         left = net.flip(one.sequence, 0) if one_back else one.sequence
         right = two.sequence if two_back else net.flip(two.sequence, 0)
     else:

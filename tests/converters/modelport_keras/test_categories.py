@@ -135,8 +135,8 @@ def test_text_with_a_vocabulary() -> None:
 def test_refusals() -> None:
     with pytest.raises(UnsupportedAttribute, match="longest text beside it"):
         check(one(L.TextVectorization(vocabulary=["a"]), (1,), "string"), TEXTS)
+    layer = L.TextVectorization(vocabulary=["a"], standardize=lambda text: text, output_sequence_length=2)
     with pytest.raises(UnsupportedAttribute, match="standardize"):
-        layer = L.TextVectorization(vocabulary=["a"], standardize=lambda text: text, output_sequence_length=2)
         check(one(layer, (1,), "string"), TEXTS)
     with pytest.raises(UnsupportedAttribute, match="ngrams"):
         check(one(L.TextVectorization(vocabulary=["a"], ngrams=(1, 3), output_sequence_length=2), (1,), "string"), TEXTS)

@@ -170,8 +170,8 @@ def test_softmax_with_a_mask() -> None:
 
 
 def test_refusals() -> None:
+    x = keras.Input(batch_shape=(5, 4, 3))
     with pytest.raises(UnsupportedAttribute, match="stateful"):
-        x = keras.Input(batch_shape=(5, 4, 3))
         check(keras.Model(x, L.LSTM(2, stateful=True)(x)), normal(5, 4, 3))
     with pytest.raises(UnsupportedModel, match="recurrence of convolutions"):
         check(one(L.ConvLSTM1D(2, 2), (3, 5, 2)), normal(5, 3, 5, 2))
