@@ -420,7 +420,8 @@ def ask_model(model: Any, sample: Any, options: Mapping[str, Any]) -> Reading:
         named = [(str(name), given[name]) for name in sorted(given)]
     else:
         flat = list(live.keras().tree.flatten(given))
-        names = [str(name) for name in getattr(model, "output_names", ())]
+        inner = getattr(model, "_functional", None)
+        names = [str(name) for name in getattr(model if inner is None else inner, "output_names", ())]
         if len(names) != len(flat) or len(set(names)) != len(names):
             names = ["output"] if len(flat) == 1 else [f"output_{i + 1}" for i in range(len(flat))]
         named = list(zip(names, flat, strict=True))

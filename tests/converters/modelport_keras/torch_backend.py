@@ -7,12 +7,12 @@ import os
 
 os.environ["KERAS_BACKEND"] = "torch"
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-from keras import layers as L  # noqa: E402
+import keras
+import numpy as np
+from keras import layers as L
 
-import modelport  # noqa: E402
-from tests.converters.modelport_keras.common import check, normal, one, randomised  # noqa: E402
+import modelport
+from tests.converters.modelport_keras.common import check, normal, one, randomised
 
 
 def recurrent() -> None:
