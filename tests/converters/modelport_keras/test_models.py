@@ -260,9 +260,12 @@ def test_a_class_of_another_module_is_no_layer_of_keras(tmp_path: Any) -> None:
 
 def test_a_table_both_ways() -> None:
     ids = keras.Input((3,), dtype="int32")
-    for options in ({}, {"tie_weights": False}, {"logit_soft_cap": 2.0}):
+    for options in ({}, {"tie_weights": False}, {"logit_soft_cap": 2.0}, {"mask_zero": True}):
         layer = L.ReversibleEmbedding(7, 4, **options)
-        check(randomised(keras.Model(ids, layer(layer(ids) * 2.0, reverse=True))), np.arange(15).reshape(5, 3) % 7)
+        check(
+            randomised(keras.Model(ids, [layer(L.Dense(4)(layer(ids)), reverse=True), L.LSTM(2)(layer(ids))])),
+            np.arange(15).reshape(5, 3) % 7,
+        )
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
