@@ -15,9 +15,10 @@ from modelport.arrays import Arrays, named_lengths
 from modelport.convert import from_reading
 from modelport.document import Vectors
 from modelport.errors import InputError, Mismatch, UnsupportedModel, UsageError
-from modelport.graph import Graph, Output, Step
-from modelport.nets import lengths_to_try
+from modelport.graph import Graph, Input, Output, Step
+from modelport.nets import _amplifies, lengths_to_try
 from modelport.reading import Reading
+from modelport.vectors import cancelling_step
 
 TOKENS = np.random.default_rng(0).normal(size=(6, 7, 2)).astype(np.float32)
 SAMPLE = Arrays({"x": TOKENS}, {"x": ("time", None)})
@@ -189,3 +190,27 @@ def test_recorded_answers_prove_a_net_whose_original_is_not_here() -> None:
     wrong = replace(given, recorded=Vectors({"x": TOKENS}, {"y": TOKENS}))
     with pytest.raises(Mismatch):
         from_reading(wrong, SAMPLE, "json")
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes"),
+    [("layer_norm", {"axes": 1, "eps": 1e-3, "dtype": "f32"}), ("group_norm", {"groups": 2, "eps": 1e-3, "dtype": "f32"})],
+)
+def test_a_normalization_of_equal_numbers_shows_noise(op: str, attributes: dict) -> None:
+    step = Step(op, ["x"], "y", attributes)
+    rows = np.random.default_rng(0).normal(size=(1, 4, 6)).astype(np.float32)
+    assert not _amplifies(step, {"x": rows})
+    assert not _amplifies(step, {"x": np.full((1, 4, 6), 0.5, np.float32)})
+    assert _amplifies(step, {"x": np.full((1, 4, 6), 1e3, np.float32)})
+    if op == "layer_norm":
+        assert not _amplifies(Step(op, ["x"], "y", {**attributes, "center": False}), {"x": np.full((1, 4, 6), 1e3, np.float32)})
+
+
+def test_terms_that_cancel_are_found_in_values_of_any_rank() -> None:
+
+    weight = np.array([[1.0, -1.0]])
+    graph = Graph(
+        [Input("x", "f64", (3, 2))], [Step("linear", ["x"], "y", {"weight": weight})], [Output("y", "y", "f64", "score")]
+    )
+    assert cancelling_step(graph, {"x": np.full((1, 3, 2), 7.0)}, 0) == "y"
+    assert cancelling_step(graph, {"x": np.array([[[1.0, 2.0]] * 3])}, 0) is None
