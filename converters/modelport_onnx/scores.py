@@ -14,7 +14,7 @@ from modelport.ops.base import Attributes
 
 from . import special
 from .arithmetic import rounded
-from .builder import BATCH, Builder, Value
+from .builder import Builder, Value
 from .folds import fold
 
 __all__ = ["RULES", "as_row"]
@@ -213,7 +213,7 @@ def _coupling(b: Builder, d: Value, a: Attributes, classes: int) -> Value:
         return [active.cast("i64").reduce("Max", None).cast("bool"), following]
 
     start = b.filled(classes, 1.0 / classes)
-    graph = b.body([("round", "i64", []), ("going", "bool", []), ("p", "f64", [BATCH, classes])], body)
+    graph = b.body([("round", "i64", []), ("going", "bool", []), ("p", "f64", [b.batch, classes])], body)
     return b.op("Loop", b.constant(np.array(rounds)), b.constant(np.array(True)), start, dtype="f64", body=graph)
 
 
