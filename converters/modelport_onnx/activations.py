@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from modelport.graph import ValueType
 from modelport.ops.base import Attributes
@@ -16,7 +15,6 @@ from modelport.ops.base import Attributes
 from . import special
 from .arithmetic import operator, rounded
 from .builder import Builder, Value
-from .lengths import align
 
 __all__ = ["GATES", "RULES", "apply"]
 
@@ -162,8 +160,6 @@ def activation(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
 def prelu(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """x where it is not negative, else slope times x."""
     y, slope = rounded(a, x), a["slope"]
-    rank = len(out.shape)
-    (y,) = align(max(rank, slope.ndim), replace(y, shape=x.shape))
     if y.dtype == "f32":
         return b.op("PRelu", y, slope)
     return (y >= 0.0).where(y, y * slope)

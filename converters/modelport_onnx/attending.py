@@ -36,7 +36,7 @@ def multiplied(x: Value, y: Value, transposed: bool = False) -> Value:
 
 def _ready(a: Attributes, rank: int, *values: Value) -> list[Value]:
     """Values in the step's dtype, aligned to one rank of the row."""
-    held = [replace(rounded(a, v), shape=v.shape, free=v.free) for v in values]
+    held = [rounded(a, v) for v in values]
     return [replace(v, shape=(*(1 for _ in range(rank)),)) for v in align(rank, *held)]
 
 

@@ -20,7 +20,7 @@ __all__ = ["NULL", "Builder", "Value"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Number = float | int | bool
-Shape = Sequence[int | str] | None
+Shape = Sequence[int | str | None] | None
 
 #: ONNX strings have no null. U+FDD0 is a noncharacter that Unicode reserves for internal use: no text contains it.
 NULL = "\ufdd0null"
@@ -265,12 +265,21 @@ class Builder:
         return self.ops(kind, *inputs, dtypes=(dtype,), label=label, domain=domain, **attributes)[0]
 
     def ops(
-        self, kind: str, *inputs: Operand | None, dtypes: Sequence[str | None], label: str = "", domain: str = "", **attributes: Any
+        self,
+        kind: str,
+        *inputs: Operand | None,
+        dtypes: Sequence[str | None],
+        label: str = "",
+        domain: str = "",
+        **attributes: Any,
     ) -> list[Value]:
         """One node with an output per entry of `dtypes`; an input that is None is left out."""
         first = next((i for i in inputs if isinstance(i, Value)), None)
         base = first.dtype if first is not None else "f64"
-        values = ["" if i is None else self._opaque(kind, self.lift(i, base)).name for i in inputs]
+        given = list(inputs)
+        while given and given[-1] is None:  # onnxruntime crashes on some operators where the last input has an empty name
+            given.pop()
+        values = ["" if i is None else self._opaque(kind, self.lift(i, base)).name for i in given]
         names = [self.unique(f"{self.scope}/{kind}" if self.scope else kind) for _ in dtypes]
         title = self.unique(label) if label else names[0]
         self._nodes.append(wire.node(kind, values, names, title, domain, attributes))

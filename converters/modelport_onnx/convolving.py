@@ -31,16 +31,12 @@ def _ints(values: Sequence[int]) -> wire.Ints:
     return wire.Ints(np.array(values, dtype=np.int64))
 
 
-def _held(a: Attributes, x: Value) -> Value:
-    return replace(rounded(a, x), shape=x.shape, free=x.free)
-
-
 # --- conv ---------------------------------------------------------------------------------------------------------------------
 
 
 def conv(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """Cross-correlation of channels with a weight."""
-    y, weight, groups = _held(a, x), a["weight"], a.get("groups", 1)
+    y, weight, groups = rounded(a, x), a["weight"], a.get("groups", 1)
     window = Window.of(a, weight.shape[2:])
     before, after = window.borders(a, y)
     if out.dtype == "f64":
@@ -77,7 +73,7 @@ def _by_taps(b: Builder, padded: Value, weight: Array, bias: Array | None, windo
 
 def conv_transpose(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """The transposed map of a convolution."""
-    y, weight, groups = _held(a, x), a["weight"], a.get("groups", 1)
+    y, weight, groups = rounded(a, x), a["weight"], a.get("groups", 1)
     window = Window.of(a, weight.shape[2:])
     before, after = window.pads(a)
     beyond = [int(k) for k in a["output_padding"]] if "output_padding" in a else [0] * len(before)
@@ -125,7 +121,7 @@ def _spread(y: Value, axis: int, stride: int) -> Value:
 
 def pool(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """The largest element or the mean of every window, of its elements inside the row."""
-    y, window = _held(a, x), Window.of(a, a["size"].tolist())
+    y, window = rounded(a, x), Window.of(a, a["size"].tolist())
     return _largest(b, a, y, window) if a["fn"] == "max" else _mean(b, a, y, window)
 
 
@@ -167,7 +163,7 @@ def _mean(b: Builder, a: Attributes, y: Value, window: Window) -> Value:
         plain = (before, after) if a.get("auto", "none") != "none" else window.pads(a)
         padded = bordered(y, *plain)
         shape = _grown(y, *plain)
-        rest = [k - p if isinstance(k, int) and isinstance(p, int) else k - p for k, p in zip(after, plain[1], strict=True)]
+        rest: list[Length] = [k - p for k, p in zip(after, plain[1], strict=True)]
         y, before, after = replace(padded, shape=shape, free=y.free), [0] * len(before), rest
     sizes = _native(window, before, after)
     if sizes is not None and y.dtype == "f32":

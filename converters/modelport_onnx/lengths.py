@@ -16,7 +16,7 @@ from modelport.graph import Graph
 
 from .builder import Builder, Value
 
-__all__ = ["Length", "align", "declared", "largest", "length", "lengths", "like", "names_of", "shaped", "vector"]
+__all__ = ["Length", "align", "declared", "largest", "length", "lengths", "like", "names_of", "shaped", "unflattened", "vector"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 #: a number, or an i64 tensor [1]
@@ -64,6 +64,14 @@ def shaped(x: Value, parts: Sequence[Length]) -> Value:
 def like(x: Value, other: Value) -> Value:
     """The rows in the shape of those of another value."""
     return shaped(x, lengths(other))
+
+
+def unflattened(flat: Value, x: Value) -> Value:
+    """Elements [all, 1] in the shape of x, batch axis included."""
+    assert x.shape is not None
+    if x.free:
+        return x.builder.op("Reshape", flat, x.builder.op("Shape", x, dtype="i64"))
+    return flat.reshape(-1, *x.shape)
 
 
 def align(rank: int, *values: Value) -> list[Value]:

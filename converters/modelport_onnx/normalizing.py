@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,15 +44,11 @@ def batch_norm(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
 
 def layer_norm(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """Over the last axes: (x - m) / sqrt(v + eps) * scale + bias."""
-    y, count, centred = rounded(a, x), a.get("axes", 1), a.get("center", True)
-    if out.dtype == "f32" and centred:
-        shape = out.shape[len(out.shape) - count :]
-        scale = a["scale"] if "scale" in a else None
-        if scale is None and x.free:
-            return _standardized(y, count, centred, a["eps"], a.get("scale"), a.get("bias"))
-        scale = np.ones(shape, np.float32) if scale is None else scale
-        return b.op("LayerNormalization", y, scale, a.get("bias"), axis=-count, epsilon=float(a["eps"]))
-    return _standardized(y, count, centred, a["eps"], a.get("scale"), a.get("bias"))
+    y, count, scale, bias = rounded(a, x), a["axes"], a.get("scale"), a.get("bias")
+    if out.dtype == "f64" or not a["center"] or (scale is None and x.free):
+        return _standardized(y, count, a["center"], a["eps"], scale, bias)
+    ones = np.ones(out.shape[len(out.shape) - count :], np.float32)
+    return b.op("LayerNormalization", y, ones if scale is None else scale, bias, axis=-count, epsilon=float(a["eps"]))
 
 
 def _standardized(
@@ -73,7 +68,7 @@ def mean(y: Value, axes: range) -> Value:
 
 def group_norm(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """As layer_norm over groups of neighbouring channels, then scale and bias per channel."""
-    y, groups, dtype = replace(rounded(a, x), shape=x.shape, free=x.free), a["groups"], DTYPES[out.dtype]
+    y, groups, dtype = rounded(a, x), a["groups"], DTYPES[out.dtype]
     grouped = shaped(y, [groups, -1])
     if out.dtype == "f32":
         one, none = np.ones(groups, dtype), np.zeros(groups, dtype)

@@ -7,7 +7,7 @@ of the step: it gives the numbers of the format for masks, for f64 and for any f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class Recurrence:
         """The inputs told apart: a mask is the only one of dtype bool."""
         mask = others[-1] if others and others[-1].dtype == "bool" else None
         states = [rounded(a, v) for v in others if v is not mask]
-        return cls(b, a, out.dtype, replace(rounded(a, x), shape=x.shape, free=x.free), states, mask)
+        return cls(b, a, out.dtype, rounded(a, x), states, mask)
 
     @property
     def units(self) -> int:

@@ -32,7 +32,7 @@ ROUNDINGS = {"floor": "floor", "ceil": "ceil", "half_down": "round_prefer_floor"
 
 def resize(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """Axes made longer or shorter, one after the other."""
-    y = replace(rounded(a, x), shape=x.shape, free=x.free)
+    y = rounded(a, x)
     factors = _whole_factors(a, out, x)
     if factors is not None:
         scales = np.ones(1 + len(out.shape), np.float32)

@@ -11,12 +11,11 @@ import numpy as np
 from modelport.graph import DTYPES, ValueType
 from modelport.ops.base import Attributes
 
-
 from .arithmetic import rounded
 from .builder import Builder, Value, refusal
 from .lengths import Length, align, length, shaped, vector
 
-__all__ = ["RULES", "join"]
+__all__ = ["RULES", "counted"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 #: integer types that onnxruntime does not pad
@@ -82,14 +81,6 @@ def counted(size: Value) -> Value:
     """0, 1, 2, .. up to a length, an i64 tensor [1]."""
     b = size.builder
     return b.op("Range", b.constant(np.array(0)), size.squeeze(0), b.constant(np.array(1)), dtype="i64")
-
-
-def join(b: Builder, axis: int, values: tuple[Value, ...]) -> Value:
-    """Joined along an axis of the row."""
-    ranges = [v.bounds for v in values]
-    known = [r for r in ranges if r is not None]
-    bounds = (min(r[0] for r in known), max(r[1] for r in known)) if len(known) == len(ranges) else None
-    return replace(b.concat(values, axis=axis + 1), nan_free=all(v.nan_free for v in values), bounds=bounds)
 
 
 # --- elements by index --------------------------------------------------------------------------------------------------------
