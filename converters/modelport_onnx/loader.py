@@ -15,7 +15,7 @@ from modelport.graph import DTYPES, LIMITS, Graph, Input, Output, bind
 from modelport.run import check_inputs
 
 from . import metadata
-from .audit import check_trees, refuse_external
+from .audit import check_trees, drop_empty_inputs, refuse_external
 from .builder import REFUSED
 from .metadata import Metadata, fits
 from .proto import imported, parse_model
@@ -54,6 +54,8 @@ def load(data: bytes, options: Mapping[str, Any]) -> OnnxModel:
     found = metadata.read(data, entries, options.get("digest", True) is not False)
     refuse_external(model)
     check_trees(model)
+    if drop_empty_inputs(model):
+        data = model.SerializeToString()
     del model
     return OnnxModel(_session(data, options.get("threads", 1)), found)
 
