@@ -125,6 +125,9 @@ def _free(wanted: str, names: set[str]) -> str:
 
 def _eight_bits(model: Any, kind: str, feeds: Sequence[Feeds]) -> Any:
     onnx, tools = imported("onnx"), _tools()
+    names = _names(model)
+    for node in model.graph.node:
+        node.name = node.name or _free(f"{node.op_type}/unnamed", names)
     before = {node.op_type for node in model.graph.node}
     rows = [part for part in feeds if len(next(iter(part.values()), ()))]
     if kind == "static" and not rows:
@@ -149,7 +152,7 @@ def _eight_bits(model: Any, kind: str, feeds: Sequence[Feeds]) -> Any:
                     weight_type=tools.QuantType.QInt8,
                     per_channel=True,
                     reduce_range=True,
-                    extra_options={"MatMulConstBOnly": True},
+                    nodes_to_exclude=_products(model),
                 )
         except (InputError, MissingDependency):
             raise
@@ -163,6 +166,12 @@ def _eight_bits(model: Any, kind: str, feeds: Sequence[Feeds]) -> Any:
             "quantization."
         )
     return result
+
+
+def _products(model: Any) -> list[str]:
+    """The names of matrix products without a weight, as attention has: 8 bits are too few for what they give."""
+    constant = {tensor.name for tensor in model.graph.initializer}
+    return [node.name for node in model.graph.node if node.op_type == "MatMul" and not constant.intersection(node.input)]
 
 
 def _tools() -> Any:
