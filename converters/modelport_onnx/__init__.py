@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelport.document import Document, Loaded
 
-__all__ = ["CONSUMERS", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "describe", "load", "sniff", "write"]
+__all__ = ["CONSUMERS", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "describe", "load", "quantize", "report_line", "sniff", "write"]
 
 FORMAT = "onnx"
 SUFFIXES = (".onnx",)
@@ -69,3 +69,20 @@ def describe(data: bytes) -> dict[str, Any]:
     from .contents import describe as describe_model
 
     return describe_model(data)
+
+
+def quantize(data: bytes, kind: str, feeds: Sequence[Mapping[str, Any]] = ()) -> bytes:
+    """An ONNX model with smaller weights: `kind` is "int8", "static" (which looks at rows: sets of feeds) or "float16".
+
+    The declaration and the vectors stay; the tolerance has to be measured anew.
+    """
+    from .quantizing import quantize as quantize_model
+
+    return quantize_model(data, kind, feeds)
+
+
+def report_line(before: bytes, after: bytes, kind: str) -> str:
+    """What a quantization did to the size, as a sentence."""
+    from .quantizing import report_line as sentence
+
+    return sentence(before, after, kind)
