@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import registry
+from . import nets, registry
+from .arrays import Arrays
 from .artifact import Artifact
 from .compare import compare
 from .delegation import Delegated, Wanted, delegate, delegated, fallbacks, reading_for
@@ -142,7 +143,7 @@ def _check_options(format_: str, reader: ModuleType, options: Mapping[str, Any])
 NARROW = 1e-4
 
 
-def _check_number_types(reading: Reading, data: Any, sample: Sample) -> None:
+def _check_number_types(reading: Reading, data: Any, sample: Sample | Arrays) -> None:
     """InputError when the original answers the sample's narrow numbers (int8, float32, ...) differently from the same float64.
 
     An artifact answers what the original answers on float64 rows; arithmetic that wraps round or overflows in a narrow type
@@ -166,7 +167,7 @@ def _check_number_types(reading: Reading, data: Any, sample: Sample) -> None:
             )
 
 
-def _read(model: Any, rows: Sample, format_: str, options: Mapping[str, Any]) -> Reading:
+def _read(model: Any, rows: Sample | Arrays, format_: str, options: Mapping[str, Any]) -> Reading:
     reader = registry.reader_for(model)[1]
     _check_options(format_, reader, options)
     return reader.read(model, rows, options)  # type: ignore[no-any-return]
@@ -195,7 +196,7 @@ def _fallen_back(refusal: UnsupportedModel, names: Sequence[str], through: Calla
 @in_passing()
 def from_reading(
     reading: Reading,
-    sample: Sample,
+    sample: Sample | Arrays,
     format_: str,
     *,
     verify: bool = True,
@@ -239,7 +240,7 @@ def from_reading(
         consumer_report(f"{loaded.engine}, carried rows", loaded.run, loaded.vectors),
     )
     kinds: dict[str, int] = {}
-    for note in settled.rows:
+    for note in settled.notes:
         kinds[note] = kinds.get(note, 0) + 1
     report = Report(format_, "the model", len(settled), reports, name, None, _notes(reading, by), kinds)
     if not report.passed:
@@ -271,20 +272,32 @@ def _check_refused(run: Run, refused: Vectors, what: str) -> None:
         raise Mismatch(f"{what} does not refuse what the model refuses; nothing was written: {problem}.")
 
 
-def _recorded(reading: Reading, sample: Sample, vectors: Any) -> tuple[Vectors, Vectors, Vectors]:
+def _recorded(reading: Reading, sample: Sample | Arrays, vectors: Any) -> tuple[Vectors, Vectors, Vectors]:
     """Many rows to verify with, the rows to carry, and rows the original refuses."""
+    sample = reading.sample or sample
+    if isinstance(sample, Arrays):
+        return _recorded_net(reading, sample, vectors)
     if isinstance(vectors, str):
         if vectors not in ("synthetic", "sample"):
             raise UsageError(f"vectors={vectors!r} is not known: use 'synthetic', 'sample' or rows of your own.")
         pool, refused = split_pool(reading, sample, own_rows=vectors == "sample")
         return pool, carried(pool if vectors == "sample" else _synthetic(pool)), refused
-    own = _own_rows(vectors, reading.sample or sample)
+    own = _own_rows(vectors, sample)
     reading = replace(reading, sample=own)
     pool, refused = split_pool(reading, own, own_rows=True)
     given = [i for i, note in enumerate(pool.rows) if note == "sample"]
     if not given:
         raise InputError("The model answers none of the rows given as vectors.")
     return pool, carried(pool.take(given)), refused
+
+
+def _recorded_net(reading: Reading, sample: Arrays, vectors: Any) -> tuple[Vectors, Vectors, Vectors]:
+    if isinstance(vectors, str) and vectors not in ("synthetic", "sample"):
+        raise UsageError(f"vectors={vectors!r} is not known: use 'synthetic', 'sample' or rows of your own.")
+    own_rows = vectors != "synthetic" if isinstance(vectors, str) else True
+    rows = sample if isinstance(vectors, str) else sample.like(vectors)
+    pool, refused = nets.split_pool(reading, rows, own_rows=own_rows)
+    return pool, nets.carried(pool, own_rows), refused
 
 
 def _synthetic(pool: Vectors) -> Vectors:
@@ -296,7 +309,7 @@ def _synthetic(pool: Vectors) -> Vectors:
 
 
 def _same_tolerance(vectors: Vectors, settled: Vectors) -> Vectors:
-    return Vectors(vectors.inputs, vectors.outputs, settled.tolerance, vectors.source, vectors.rows)
+    return replace(vectors, tolerance=settled.tolerance)
 
 
 def _own_rows(vectors: Any, sample: Sample) -> Sample:
@@ -336,6 +349,10 @@ def _settle(reading: Reading, pool: Vectors, run: Run, what: str) -> Vectors:
     An exact output whose format has no operator of the same bits, and an ill-conditioned sum, get what was measured, ten
     times over. Labels, codes and strings are never tolerated.
     """
+    if pool.more:
+        for part in pool.sets():
+            pool = replace(pool, tolerance=_settle(reading, replace(part, tolerance=pool.tolerance), run, what).tolerance)
+        return pool
     try:
         got = answers(run, pool)
     except InputError as error:
@@ -355,7 +372,7 @@ def _settle(reading: Reading, pool: Vectors, run: Run, what: str) -> Vectors:
             raise Mismatch(f"{what} does not answer as the model does; nothing was written.{advice}\n{result}", result)
         needed = _beyond(pool.outputs[name], got[name], stated)
         tolerance[name] = Tolerance(max(float(f"{10 * needed:.3g}"), stated.atol), stated.rtol)
-    return Vectors(pool.inputs, pool.outputs, tolerance, pool.source, pool.rows)
+    return replace(pool, tolerance=tolerance)
 
 
 def _advice(reading: Reading, pool: Vectors, row: int | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Arrays
 from .document import Tolerance
 from .doubts import Doubt
 from .errors import UnsupportedModel
@@ -39,7 +40,7 @@ class Reading:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     probes: Mapping[str, Callable[[Mapping[str, Array]], Array]] = field(default_factory=dict)
     tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
-    sample: Sample | None = None
+    sample: Sample | Arrays | None = None
     as_given: Callable[[Any], dict[str, Array]] | None = None
     unread: bool = False
     approximate: Collection[str] = ()

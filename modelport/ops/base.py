@@ -45,7 +45,8 @@ class Op:
 
     infer(attributes, types) returns the output's ValueType or raises GraphError; run(attributes, arrays) computes it, arrays
     having the batch axis first; prepare(attributes, types) may derive tables once per step; exact(attributes) tells whether all
-    readers agree in every bit.
+    readers agree in every bit; cost(attributes, *types, result) counts the multiplications of a row, where they are limited;
+    since is the version of the format that brought it.
     """
 
     name: str
@@ -55,6 +56,8 @@ class Op:
     inputs: tuple[int, int | None] = (1, 1)
     exact: Callable[[Attributes], bool] = lambda attributes: True
     prepare: Callable[..., Attributes] | None = None
+    cost: Callable[..., int] | None = None
+    since: str = "1.0"
 
 
 OPS: dict[str, Op] = {}
@@ -70,13 +73,15 @@ def register(
     exact: bool | Callable[[Attributes], bool] = True,
     floating: bool = False,
     prepare: Callable[..., Attributes] | None = None,
+    cost: Callable[..., int] | None = None,
+    since: str = "1.0",
     **attributes: Attribute,
 ) -> None:
     """Add an op to the table; `floating` gives it the attribute `dtype` (f64 by default, or f32)."""
     if floating:
         attributes = {"dtype": DTYPE, **attributes}
     judge = exact if callable(exact) else (lambda _, value=exact: value)
-    OPS[name] = Op(name, infer, run, attributes, inputs, judge, prepare)
+    OPS[name] = Op(name, infer, run, attributes, inputs, judge, prepare, cost, since)
 
 
 def check(step: Step, types: Sequence[ValueType]) -> tuple[Step, ValueType]:
