@@ -79,8 +79,7 @@ def gather(b: Builder, value: Value, index: Value, axis: int) -> Value:
     if isinstance(value, Known):
         return _table(b, value, b.traced(index), axis)
     picked = b.traced(index)
-    name, row = b.aligned(value, len(value.shape) - axis)
-    place = axis - (len(value.shape) - len(row))
+    name, row, (place,) = b.placed(value, [axis])
     new = row[:place] + picked.row + row[place + 1 :]
     shape = value.shape[:axis] + picked.shape + value.shape[axis + 1 :]
     return Traced(b.add("gather", [name, picked.name], b.dtypes[name], new, axis=place), new, shape, value.dtype)
@@ -113,8 +112,7 @@ def _certain(n: Dim, places: np.ndarray) -> bool:
 
 
 def _gathered(b: Builder, value: Traced, index: Known, axis: int) -> Value:
-    name, row = b.aligned(value, len(value.shape) - axis)
-    place = axis - (len(value.shape) - len(row))
+    name, row, (place,) = b.placed(value, [axis])
     picked = b.traced(index)
     new = row[:place] + picked.row + row[place + 1 :]
     shape = value.shape[:axis] + index.shape + value.shape[axis + 1 :]

@@ -313,8 +313,7 @@ def running(b: Builder, node: Node) -> Value:
     assert given is not None
     axis = axis_of(int(given.array.ravel()[0]), len(x.shape))
     exclusive, reverse = bool(node.attr("exclusive", 0)), bool(node.attr("reverse", 0))
-    name, row = b.aligned(x, len(x.shape) - axis)
-    place = axis - (len(x.shape) - len(row))
+    name, row, (place,) = b.placed(x, [axis])
     dtype = x.dtype if x.dtype in FLOATS else None
     made = b.add(
         "cumsum", [name], b.dtypes[name], row, axis=place, exclusive=exclusive or None, reverse=reverse or None, dtype=dtype

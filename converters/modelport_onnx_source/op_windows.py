@@ -261,15 +261,14 @@ def _resized(
         lengths[axis] = m
     if not changed:
         return x
-    name, row = b.aligned(x, len(x.shape) - changed[0])
-    lead = len(x.shape) - len(row)
+    name, row, found = b.placed(x, changed)
     shape = tuple(lengths[axis] for axis in range(len(x.shape)))
-    new = row[: changed[0] - lead] + shape[changed[0] :]
+    new = list(row)
+    for axis, place in zip(changed, found, strict=True):
+        new[place] = lengths[axis]
     made = b.add(
-        "resize", [name], x.dtype, new, axes=np.array([axis - lead for axis in changed]),
+        "resize", [name], x.dtype, tuple(new), axes=np.array(found),
         sizes=np.array(whole) if whole else None, scales=None if whole else np.array(factors), fn=fn, at=at_,
         round=round_ if round_ != "half_down" else None, cubic=alpha if fn == "cubic" and alpha != -0.75 else None, dtype=x.dtype,
     )  # fmt: skip
-    return Traced(made, new, shape, x.dtype)
-
-
+    return Traced(made, tuple(new), shape, x.dtype)

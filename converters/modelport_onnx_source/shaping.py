@@ -126,10 +126,12 @@ def concat(b: Builder, values: Sequence[Value], axis: int) -> Value:
     lead = 0
     while lead < axis and same(first[lead], 1):
         lead += 1
-    rows = [part.shape[lead:] for part in parts]
-    place = axis - lead
-    names = [b.form(part, row) for part, row in zip(parts, rows, strict=True)]
-    row = shape[lead:]
+    kept = [k for k in range(len(shape)) if k == axis or not same(shape[k], 1)]
+    if all(same_row(part.row, part.shape[lead:]) for part in parts):
+        kept = list(range(lead, len(shape)))
+    place = kept.index(axis)
+    names = [b.form(part, tuple(part.shape[k] for k in kept)) for part in parts]
+    row = tuple(shape[k] for k in kept)
     dtype = _dtype(b, names[0])
     return Traced(b.add("concat", names, dtype, row, axis=place), row, shape, parts[0].dtype)
 
@@ -165,8 +167,8 @@ def _bound(k: Dim, n: Dim, low: Dim, high: Dim) -> Dim:
 def _cut_one(b: Builder, value: Value, axis: int, start: Dim, stop: Dim, step: int) -> Value:
     n = value.shape[axis]
     low, high = (0, n) if step > 0 else (-1, n - 1)
-    beyond = isinstance(stop, int) and abs(stop) >= 1 << 31
-    first = _bound(start if isinstance(start, Length) or abs(start) < 1 << 31 else (n if start > 0 else -n - 1), n, low, high)
+    beyond = isinstance(stop, int) and abs(stop) >= END
+    first = _bound(start if isinstance(start, Length) or abs(start) < END else (n if start > 0 else -n - 1), n, low, high)
     last = (high if (stop > 0) == (step > 0) and stop > 0 else low) if beyond else _bound(stop, n, low, high)
     if beyond and step < 0:
         last = low
@@ -178,8 +180,7 @@ def _cut_one(b: Builder, value: Value, axis: int, start: Dim, stop: Dim, step: i
     begin, end = _literal(start, first, n), _literal(stop if not beyond else None, last, n, step)
     if begin is None or end is None or isinstance(value, Known):
         return _picked(b, value, axis, first, count, step)
-    name, row = b.aligned(value, len(value.shape) - axis)
-    place = axis - (len(value.shape) - len(row))
+    name, row, (place,) = b.placed(value, [axis])
     new = row[:place] + (count,) + row[place + 1 :]
     shape = value.shape[:axis] + (count,) + value.shape[axis + 1 :]
     steps = np.array([step], dtype=np.int64) if step != 1 else None
@@ -242,10 +243,12 @@ def pad(b: Builder, value: Value, before: Sequence[int], after: Sequence[int], m
     padded = [axis for axis, (p, q) in enumerate(zip(before, after, strict=True)) if p > 0 or q > 0]
     if not padded:
         return v
-    name, row = b.aligned(v, len(v.shape) - padded[0])
-    lead = len(v.shape) - len(row)
+    name, row, places = b.placed(v, padded)
     widths = [[max(k, 0) for k in side] for side in (before, after)]
-    rows = [[0] * max(-lead, 0) + side[max(lead, 0) :] for side in widths]
+    rows = [[0] * len(row) for _ in widths]
+    for axis, place in zip(padded, places, strict=True):
+        for side, given in zip(rows, widths, strict=True):
+            side[place] = given[axis]
     new = tuple(n + p + q for n, p, q in zip(row, *rows, strict=True))
     shape = tuple(n + p + q for n, p, q in zip(v.shape, *widths, strict=True))
     made = b.add(

@@ -24,9 +24,8 @@ def reduce(b: Builder, fn: str, value: Value, axes: Sequence[int], keep: bool) -
     shape = tuple(1 if axis in axes else n for axis, n in enumerate(given.shape) if keep or axis not in axes)
     if not arg and fn != "l2" and fn != "logsumexp" and all(same(given.shape[axis], 1) for axis in axes):
         return _restored(b, b.traced(b.reshape(given, shape)), value.dtype)
-    name, row = b.aligned(given, len(given.shape) - axes[0])
-    lead = len(given.shape) - len(row)
-    places = [axis - lead for axis in axes]
+    long = [axis for axis in axes if not same(given.shape[axis], 1)]
+    name, row, places = b.placed(given, long or axes)
     new = tuple(1 if axis in places else n for axis, n in enumerate(row) if keep or axis not in places)
     dtype = "i64" if arg else given.dtype
     made = b.add("reduce", [name], dtype, new, fn=fn, axes=np.array(places), keep=True if keep else None, dtype=given.dtype)

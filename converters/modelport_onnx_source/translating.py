@@ -133,6 +133,8 @@ class Translator:
             value = self.onnx.helper.get_attribute_value(attribute)
             if attribute.type == self.onnx.AttributeProto.TENSOR:
                 value = self.tensor(value).array
+            elif attribute.type == self.onnx.AttributeProto.FLOAT:
+                value = float(str(np.float32(value)))  # 1e-05 and not 9.999999747378752e-06
             elif isinstance(value, bytes):
                 value = value.decode("utf-8")
             elif attribute.type == self.onnx.AttributeProto.STRINGS:

@@ -29,7 +29,7 @@ NUMPY = {
     "u64": np.uint64, "u32": np.uint32, "u16": np.uint16, "u8": np.uint8, "bool": np.bool_,
 }  # fmt: skip
 #: the first index behind every axis
-END = 1 << 40
+END = (1 << 31) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,6 +239,15 @@ class Builder:
         row = front + value.shape[len(value.shape) - keep :]
         return self.form(value, row), row
 
+    def placed(self, value: Traced, axes: Sequence[int]) -> tuple[str, Row, list[int]]:
+        """Name and row shape in a form that has these ONNX axes, and which of its axes they are."""
+        if all(not same(value.shape[axis], 1) for axis in axes):
+            long = [k for k, n in enumerate(value.row) if not same(n, 1)]
+            kept = [k for k, n in enumerate(value.shape) if not same(n, 1)]
+            return value.name, value.row, [long[kept.index(axis)] for axis in axes]
+        name, row = self.aligned(value, len(value.shape) - min(axes))
+        return name, row, [axis - (len(value.shape) - len(row)) for axis in axes]
+
     def last(self, value: Traced) -> tuple[str, Row]:
         """Name and row shape in a form whose last axis is that of the ONNX shape, whatever the axes before it."""
         shape, row = value.shape, value.row
@@ -304,7 +313,7 @@ class Builder:
         row = tuple(shape)
         if same_row(squeezed(row), squeezed(value.row)):
             return Traced(value.name, value.row, row, value.dtype)
-        target = stripped(row)
+        target = squeezed(row)
         return Traced(self.form(value, target), target, row, value.dtype)
 
     def statistics(self) -> Mapping[str, int]:
