@@ -32,6 +32,7 @@ from .errors import (
     UsageError,
 )
 from .graph import Graph
+from .lossy import LOSSLESS, Loss
 from .ops.base import in_passing
 from .reading import Reading
 from .run import Evaluator
@@ -218,20 +219,24 @@ def from_reading(
         _check_refused(Evaluator(graph).run, refused, "The graph read from the model")
         pool = _settle(reading, pool, Evaluator(graph).run, "The graph read from the model")
     module = registry.writer(format_)
+    loss = Loss.of(module, options or {}, reading.sample or sample)
+    options = loss.options
+    provenance |= loss.provenance
     document = Document(graph, _same_tolerance(carry, pool), provenance)
     write = module.write if by is None else by.write
     backend = "graph" if by is None else by.name
-    data = write(document, options or {})
+    data = write(document, options)
     if not verify:
         return Artifact(format_, data, None, backend)
     with _answerable(by):
         loaded = module.load(data, None)
         check_declaration(graph, loaded)
-        settled = _settle(reading, pool, loaded.run, f"The {format_} artifact")
+        pool, carry = loss.same_labels(loaded.run, pool), loss.same_labels(loaded.run, carry, count=False)
+        settled = _settle(reading, pool, loaded.run, f"The {format_} artifact", loss)
     _check_refused(loaded.run, refused, f"The {format_} artifact")
-    if settled.tolerance != pool.tolerance:
+    if settled.tolerance != pool.tolerance or loss.flips:
         document = Document(graph, _same_tolerance(carry, settled), provenance)
-        data = write(document, options or {})
+        data = write(document, options)
         loaded = module.load(data, None)
     if loaded.vectors is None:
         raise Mismatch(f"The {format_} artifact lost its vectors while it was written.")
@@ -242,7 +247,8 @@ def from_reading(
     kinds: dict[str, int] = {}
     for note in settled.notes:
         kinds[note] = kinds.get(note, 0) + 1
-    report = Report(format_, "the model", len(settled), reports, name, None, _notes(reading, by), kinds)
+    notes = _notes(reading, by) + loss.notes(data, lambda plain: write(document, plain), reports[0].outputs, settled)
+    report = Report(format_, "the model", len(settled), reports, name, None, notes, kinds)
     if not report.passed:
         raise Mismatch(f"The {format_} artifact does not answer as the model does.\n{report}", report)
     return Artifact(format_, data, report, backend)
@@ -294,7 +300,7 @@ def _recorded(reading: Reading, sample: Sample | Arrays, vectors: Any) -> tuple[
 def _recorded_net(reading: Reading, sample: Arrays, vectors: Any) -> tuple[Vectors, Vectors, Vectors]:
     if isinstance(vectors, str) and vectors not in ("synthetic", "sample"):
         raise UsageError(f"vectors={vectors!r} is not known: use 'synthetic', 'sample' or rows of your own.")
-    own_rows = vectors != "synthetic" if isinstance(vectors, str) else True
+    own_rows = reading.recorded is not None or not isinstance(vectors, str) or vectors != "synthetic"
     rows = sample if isinstance(vectors, str) else sample.like(vectors)
     pool, refused = nets.split_pool(reading, rows, own_rows=own_rows)
     return pool, nets.carried(pool, own_rows), refused
@@ -343,7 +349,7 @@ def _like(column: Column, model: Column) -> Column:
     return replace(model, values=values)
 
 
-def _settle(reading: Reading, pool: Vectors, run: Run, what: str) -> Vectors:
+def _settle(reading: Reading, pool: Vectors, run: Run, what: str, loss: Loss = LOSSLESS) -> Vectors:
     """The pool with the tolerance that was needed, at most WIDEST relative to the output's scale; else Mismatch.
 
     An exact output whose format has no operator of the same bits, and an ill-conditioned sum, get what was measured, ten
@@ -351,7 +357,8 @@ def _settle(reading: Reading, pool: Vectors, run: Run, what: str) -> Vectors:
     """
     if pool.more:
         for part in pool.sets():
-            pool = replace(pool, tolerance=_settle(reading, replace(part, tolerance=pool.tolerance), run, what).tolerance)
+            part = replace(part, tolerance=pool.tolerance)
+            pool = replace(pool, tolerance=_settle(reading, part, run, what, loss).tolerance)
         return pool
     try:
         got = answers(run, pool)
@@ -364,14 +371,18 @@ def _settle(reading: Reading, pool: Vectors, run: Run, what: str) -> Vectors:
         if report.passed:
             continue
         stated = tolerance[name]
-        tolerable = report.max_abs is not None and _tolerable(pool.outputs[name], got[name], stated, pool.rows, name in shared)
+        tolerable = report.max_abs is not None and (
+            loss.tolerable(pool.outputs[name], got[name], pool.rows)
+            if loss
+            else _tolerable(pool.outputs[name], got[name], stated, pool.rows, name in shared)
+        )
         if report.max_abs is None or not tolerable:
             divergence = None if reading.unread else first_divergence(None, reading, pool)
             result = Report("graph", "the model", len(pool), (ConsumerReport(what, tuple(reports.values())),), None, divergence)
             advice = _advice(reading, pool, report.worst_row)
             raise Mismatch(f"{what} does not answer as the model does; nothing was written.{advice}\n{result}", result)
         needed = _beyond(pool.outputs[name], got[name], stated)
-        tolerance[name] = Tolerance(max(float(f"{10 * needed:.3g}"), stated.atol), stated.rtol)
+        tolerance[name] = Tolerance(max(float(f"{loss.margin * needed:.3g}"), stated.atol), stated.rtol)
     return replace(pool, tolerance=tolerance)
 
 

@@ -63,6 +63,8 @@ def split_pool(reading: Reading, sample: Arrays, *, seed: int = 0, own_rows: boo
     Lengths that the original refuses altogether are left out, and so are those that the graph refuses: an artifact refuses them
     too. UnsupportedModel when an answer depends on the rows beside it.
     """
+    if reading.recorded is not None:
+        return _as_recorded(reading, reading.recorded)
     rng = np.random.default_rng(seed)
     sets: list[Vectors] = []
     refused: Vectors | None = None
@@ -91,6 +93,15 @@ def split_pool(reading: Reading, sample: Arrays, *, seed: int = 0, own_rows: boo
     first = replace(sets[0], source="sample" if own_rows else "synthetic", more=tuple(part for part in sets[1:] if len(part)))
     assert refused is not None  # the first lengths are answered, or an error was raised
     return first, refused
+
+
+def _as_recorded(reading: Reading, recorded: Vectors) -> tuple[Vectors, Vectors]:
+    """The rows that the original answered elsewhere; none that it refuses."""
+    notes = tuple(recorded.rows) or ("sample",) * len(recorded)
+    rows = Vectors(recorded.inputs, recorded.outputs, {}, "sample", notes)
+    tolerance = _tolerance(reading, [rows])
+    none = Vectors({k: v[:0] for k, v in rows.inputs.items()}, {}, {}, "sample", ())
+    return replace(rows, tolerance=tolerance), none
 
 
 def carried(pool: Vectors, own_rows: bool = False, seed: int = 0) -> Vectors:

@@ -31,6 +31,7 @@ from .errors import (
     UsageError,
 )
 from .graph import Graph
+from .lossy import WIDEST_LOSS
 from .reading import Reading
 from .run import Evaluator
 from .sample import Sample
@@ -387,7 +388,15 @@ def verify(
     kinds: dict[str, int] = {}
     for note in pool.notes:
         kinds[note] = kinds.get(note, 0) + 1
-    return Report(opened.format, source, len(pool), tuple(reports), name, divergence, (), kinds)
+    return Report(opened.format, source, len(pool), tuple(reports), name, divergence, _said_of_itself(loaded), kinds)
+
+
+def _said_of_itself(loaded: Loaded) -> tuple[str, ...]:
+    """A note about an artifact that only approximates its model."""
+    given = loaded.provenance.get("approximation")
+    if not given:
+        return ()
+    return (f"the artifact approximates its model ({json.dumps(given)}): it is held to the tolerance it states itself",)
 
 
 def check_declaration(graph: Graph, loaded: Loaded) -> None:
@@ -421,6 +430,8 @@ def _with_tolerance(pool: Vectors, loaded: Loaded) -> Vectors:
         expected = pool.outputs[output.name]
         if stated is not None and expected.dtype.kind == "f":
             mine, most = tolerance[output.name], widest(expected, pool.rows)
+            if loaded.provenance.get("approximation"):
+                most = Tolerance(WIDEST_LOSS * scale_of(expected, pool.rows), most.rtol)
             rtol = stated.rtol if not stated.ulp else stated.ulp * float(np.finfo(expected.dtype).eps)
             tolerance[output.name] = Tolerance(
                 max(mine.atol, min(stated.atol, 10 * most.atol)), max(mine.rtol, min(rtol, 10 * most.rtol)), mine.ulp

@@ -13,6 +13,7 @@ import pytest
 import modelport
 from modelport.arrays import Arrays, named_lengths
 from modelport.convert import from_reading
+from modelport.document import Vectors
 from modelport.errors import InputError, Mismatch, UnsupportedModel, UsageError
 from modelport.graph import Graph, Output, Step
 from modelport.nets import lengths_to_try
@@ -169,3 +170,17 @@ def test_verify_against_another_model_of_other_weights_fails() -> None:
     wrong = replace(loaded.vectors, outputs={"y": loaded.vectors.outputs["y"] + np.float32(0.5)})
     assert all(r.passed for r in modelport.predictor.replay(loaded))
     assert not any(r.passed for r in modelport.predictor.replay(loaded, wrong))
+
+
+def test_recorded_answers_prove_a_net_whose_original_is_not_here() -> None:
+    def not_here(feeds: dict[str, Any]) -> dict[str, Any]:
+        raise AssertionError("the original was asked")
+
+    given = replace(reading(not_here), recorded=Vectors({"x": TOKENS}, original({"x": TOKENS})))
+    artifact = from_reading(given, SAMPLE, "json")
+    vectors = modelport.load(artifact.data).vectors
+    assert vectors.source == "sample"
+    np.testing.assert_array_equal(vectors.inputs["x"], TOKENS)
+    wrong = replace(given, recorded=Vectors({"x": TOKENS}, {"y": TOKENS}))
+    with pytest.raises(Mismatch):
+        from_reading(wrong, SAMPLE, "json")

@@ -120,8 +120,11 @@ register(
     activation,
     floating=True,
     exact=False,
+    since="1.1",
     fn=Attribute("choice", required=True, options=tuple(ACTIVATIONS)),
     alpha=Attribute("number"),
     beta=Attribute("number"),
 )
-register("prelu", infer_prelu, prelu, floating=True, exact=False, slope=Attribute("float", required=True, ranks=ANY_RANK))
+register(
+    "prelu", infer_prelu, prelu, floating=True, exact=False, since="1.1", slope=Attribute("float", required=True, ranks=ANY_RANK)
+)

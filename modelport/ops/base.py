@@ -349,7 +349,7 @@ def ascending_sum(x: Array) -> Array:
 def parts(n: int, elements: int, most: int = 1 << 22) -> Iterator[slice]:
     """Slices of n rows, each of a number of elements, such that a part has at most so many (but at least one row)."""
     step = max(1, most // max(1, elements))
-    for start in range(0, n, step):
+    for start in range(0, max(n, 1), step):
         yield slice(start, min(start + step, n))
 
 

@@ -52,6 +52,7 @@ register(
     inputs=(2, 2),
     floating=True,
     exact=False,
+    since="1.1",
     cost=lambda a, x, y, result: result.width * x.shape[-1],
 )
 
@@ -105,7 +106,7 @@ def _attend(a: Attributes, q: Array, k: Array, v: Array, bias: Array | None = No
         weights = np.where(later, 0.0, weights)
     weights /= weights.sum(axis=-1, keepdims=True)
     if not a["causal"] or np.isfinite(v).all():
-        return np.matmul(weights, v)
+        return np.asarray(np.matmul(weights, v))
     # a value that is not finite must not reach the queries before it, not even times 0
     seen = [np.matmul(weights[..., i : i + 1, : i + 1], v[..., : i + 1, :]) for i in range(weights.shape[-2])]
     return np.concatenate(seen, axis=-2)
@@ -118,6 +119,7 @@ register(
     inputs=(3, 4),
     floating=True,
     exact=False,
+    since="1.1",
     cost=count_attention,
     scale=Attribute("number"),
     causal=Attribute("flag", default=False),
@@ -154,6 +156,7 @@ register(
     cumsum,
     floating=True,
     exact=False,
+    since="1.1",
     axis=Attribute("integer", required=True),
     exclusive=Attribute("flag", default=False),
     reverse=Attribute("flag", default=False),

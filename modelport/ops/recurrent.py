@@ -80,7 +80,7 @@ def _walk(a: Attributes, turn: Turn, states: int, x: Array, more: tuple[Array, .
             first = [wide(round_to(a, state[part])) for state in more[: len(more) - masked]]
             first = first or [np.zeros((len(y), units)) for _ in range(states)]
             blocks.append(_steps(a, turn, z, first, more[-1][part] if masked else None))
-    return round_to(a, np.concatenate(blocks)) if blocks else np.zeros((0, units))
+    return round_to(a, np.concatenate(blocks))
 
 
 def _steps(a: Attributes, turn: Turn, z: Array, states: list[Array], mask: Array | None) -> Array:
@@ -171,7 +171,7 @@ def rnn(a: Attributes, x: Array, *more: Array) -> Array:
     return _walk(a, turn, 1, x, more)
 
 
-register("lstm", infer_lstm, lstm, inputs=(1, 4), floating=True, exact=False, cost=_count, **_attributes("cell"))
+register("lstm", infer_lstm, lstm, inputs=(1, 4), floating=True, exact=False, since="1.1", cost=_count, **_attributes("cell"))
 register(
     "gru",
     infer_gru,
@@ -179,7 +179,8 @@ register(
     inputs=(1, 3),
     floating=True,
     exact=False,
+    since="1.1",
     cost=_count,
     **_attributes(recurrent_bias=Attribute("float"), reset_after=Attribute("flag", default=False)),
 )
-register("rnn", infer_rnn, rnn, inputs=(1, 3), floating=True, exact=False, cost=_count, **_attributes(gates=False))
+register("rnn", infer_rnn, rnn, inputs=(1, 3), floating=True, exact=False, since="1.1", cost=_count, **_attributes(gates=False))

@@ -116,6 +116,7 @@ register(
     resize,
     floating=True,
     exact=False,
+    since="1.1",
     cost=count_resize,
     axes=Attribute("int", required=True),
     sizes=Attribute("int"),

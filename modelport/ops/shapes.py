@@ -25,7 +25,7 @@ NEEDED_INTS = Attribute("int", required=True)
 AXIS = Attribute("integer", required=True)
 
 
-def _any(x: ValueType) -> int:
+def _rank(x: ValueType) -> int:
     """The rank of a value that has no axis of length 0."""
     lengths(x)
     return len(x.shape)
@@ -33,7 +33,7 @@ def _any(x: ValueType) -> int:
 
 def _axis(a: Attributes, x: ValueType) -> int:
     """The attribute `axis`, inside the rank of a value."""
-    rank = _any(x)
+    rank = _rank(x)
     require(a["axis"] < rank, f"attribute 'axis' is {a['axis']}, but it is given {x}.")
     return int(a["axis"])
 
@@ -72,7 +72,7 @@ def _lengths(a: Attributes, source: ValueType | None) -> list[int]:
 
 def reshaped(a: Attributes, x: ValueType) -> tuple[int, ...]:
     """The row shape that `reshape` gives."""
-    _any(x)
+    _rank(x)
     shape = _lengths(a, x)
     left = shape.count(-1)
     require(left <= 1, "attribute 'shape' holds -1 more than once.")
@@ -89,23 +89,23 @@ def infer_reshape(a: Attributes, x: ValueType) -> ValueType:
 
 def reshape(a: Attributes, x: Array) -> Array:
     """The same elements in row-major order."""
-    return x.reshape(len(x), *reshaped(a, ValueType("", x.shape[1:])))
+    return np.reshape(x, (len(x), *reshaped(a, ValueType("", x.shape[1:]))))
 
 
 def infer_transpose(a: Attributes, x: ValueType) -> ValueType:
     perm = a["perm"].tolist()
-    require(sorted(perm) == list(range(_any(x))), f"attribute 'perm' is {perm}, which does not name every axis of {x} once.")
+    require(sorted(perm) == list(range(_rank(x))), f"attribute 'perm' is {perm}, which does not name every axis of {x} once.")
     return ValueType(x.dtype, tuple(x.shape[axis] for axis in perm))
 
 
 def transpose(a: Attributes, x: Array) -> Array:
     """Axes in another order."""
-    return x.transpose(0, *(a["perm"] + 1).tolist())
+    return np.transpose(x, (0, *(a["perm"] + 1).tolist()))
 
 
 def expanded(a: Attributes, x: ValueType, like: ValueType | None) -> tuple[int, ...]:
     """The row shape that `expand` gives."""
-    _any(x)
+    _rank(x)
     shape = tuple(_lengths(a, like))
     require(all(n >= 1 for n in shape), f"attribute 'shape' is {a['shape'].tolist()}; its lengths are at least 1.")
     rank = len(x.shape)
@@ -124,9 +124,9 @@ def expand(a: Attributes, x: Array, like: Array | None = None) -> Array:
     return np.broadcast_to(x.reshape(len(x), *[1] * (len(shape) + 1 - x.ndim), *x.shape[1:]), (len(x), *shape))
 
 
-register("reshape", infer_reshape, reshape, shape=NEEDED_INTS, copy=INTS)
-register("transpose", infer_transpose, transpose, perm=NEEDED_INTS)
-register("expand", infer_expand, expand, inputs=(1, 2), shape=NEEDED_INTS, copy=INTS)
+register("reshape", infer_reshape, reshape, since="1.1", shape=NEEDED_INTS, copy=INTS)
+register("transpose", infer_transpose, transpose, since="1.1", perm=NEEDED_INTS)
+register("expand", infer_expand, expand, since="1.1", inputs=(1, 2), shape=NEEDED_INTS, copy=INTS)
 
 
 # --- slice, pad ---------------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ register("expand", infer_expand, expand, inputs=(1, 2), shape=NEEDED_INTS, copy=
 
 def spans(a: Attributes, x: ValueType) -> dict[int, range]:
     """Axis -> the indices that `slice` takes of it."""
-    require(_any(x) >= 1, f"it reads values of rank 1 or more, but is given {x}.")
+    require(_rank(x) >= 1, f"it reads values of rank 1 or more, but is given {x}.")
     axes = check_axes(a, x)
     for name in ("starts", "stops", "steps"):
         require(name not in a or a[name].size == len(axes), f"attribute {name!r} is not of the length of 'axes'.")
@@ -161,11 +161,11 @@ def cut(a: Attributes, x: Array) -> Array:
     for axis, span in spans(a, ValueType("", x.shape[1:])).items():
         stop = span.stop if span.stop >= 0 else None
         index[axis + 1] = slice(span.start, stop, span.step)
-    return x[tuple(index)]
+    return np.asarray(x[tuple(index)])
 
 
 def infer_pad(a: Attributes, x: ValueType) -> ValueType:
-    rank, mode = _any(x), a["mode"]
+    rank, mode = _rank(x), a["mode"]
     require(x.dtype != "str", f"it pads numbers, but is given {x}.")
     for name in ("before", "after"):
         require(a[name].size == rank, f"attribute {name!r} has {a[name].size} elements for the {rank} axes of {x}.")
@@ -199,11 +199,12 @@ def pad(a: Attributes, x: Array) -> Array:
     return np.pad(x, widths, mode=a["mode"])
 
 
-register("slice", infer_slice, cut, axes=NEEDED_INTS, starts=NEEDED_INTS, stops=NEEDED_INTS, steps=INTS)
+register("slice", infer_slice, cut, since="1.1", axes=NEEDED_INTS, starts=NEEDED_INTS, stops=NEEDED_INTS, steps=INTS)
 register(
     "pad",
     infer_pad,
     pad,
+    since="1.1",
     before=NEEDED_INTS,
     after=NEEDED_INTS,
     mode=Attribute("choice", default="constant", options=("constant", "reflect", "edge", "wrap")),
@@ -245,7 +246,7 @@ def gather(a: Attributes, x: Array, index: Array) -> Array:
     rows = np.arange(len(x)).reshape(len(x), *[1] * rank)
     found = np.moveaxis(x, axis, 1)[rows, places]  # [n, *index, *axes before, *axes behind]
     moved = [*range(rank + 1, rank + axis), *range(1, rank + 1), *range(rank + axis, found.ndim)]
-    return found.transpose(0, *moved)
+    return np.transpose(found, (0, *moved))
 
 
 def infer_embedding(a: Attributes, index: ValueType) -> ValueType:
@@ -261,6 +262,8 @@ def embedding(a: Attributes, index: Array) -> Array:
     return round_to(a, weight[places])
 
 
-register("positions", infer_positions, positions, axis=AXIS)
-register("gather", infer_gather, gather, inputs=(2, 2), axis=AXIS)
-register("embedding", infer_embedding, embedding, floating=True, weight=Attribute("float", required=True, ranks=(2,)))
+register("positions", infer_positions, positions, since="1.1", axis=AXIS)
+register("gather", infer_gather, gather, since="1.1", inputs=(2, 2), axis=AXIS)
+register(
+    "embedding", infer_embedding, embedding, since="1.1", floating=True, weight=Attribute("float", required=True, ranks=(2,))
+)

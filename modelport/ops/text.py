@@ -361,6 +361,7 @@ register(
     "term_ids",
     infer_term_ids,
     term_ids,
+    since="1.1",
     prepare=prepare_count_terms,
     **SPLITTING,
     vocabulary=Attribute("str", required=True),

@@ -66,6 +66,12 @@ def taps(axes: list[Axis]) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...], t
         yield tap, everything + tuple(w for w, _ in pairs), everything + tuple(e for _, e in pairs)
 
 
+def _kernel(weight: Array, tap: tuple[int, ...]) -> Array:
+    """The matrix of a weight [.., .., k1..kk] at one tap."""
+    index: tuple[Any, ...] = (slice(None), slice(None), *tap)
+    return np.asarray(weight[index])
+
+
 def _each(a: Attributes, name: str, k: int, default: int, lowest: int) -> list[int]:
     """An attribute with an integer per axis."""
     values: list[int] = a[name].tolist() if name in a else [default] * k
@@ -162,7 +168,7 @@ def _by_taps(x: Array, weight: Array, axes: list[Axis], groups: int) -> Array:
     total = np.zeros((n, groups * out, *(axis.m for axis in axes)))
     for tap, windows, elements in taps(axes):
         seen = x[elements]
-        kernel = weight[(slice(None), slice(None), *tap)].reshape(groups, out, inside)
+        kernel = _kernel(weight, tap).reshape(groups, out, inside)
         if inside == 1:  # each channel for itself
             total[windows] += np.repeat(seen, out, axis=1) * kernel.reshape(-1, *[1] * len(axes))
         else:
@@ -178,7 +184,8 @@ def _by_patches(x: Array, weight: Array, axes: list[Axis]) -> Array:
     padded = np.pad(x, [(0, 0), (0, 0), *((axis.before, after) for axis, after in zip(axes, behind, strict=True))])
     view = sliding_window_view(padded, tuple(axis.reach for axis in axes), axis=tuple(range(2, x.ndim)))
     starts = (slice(0, (axis.m - 1) * axis.stride + 1, axis.stride) for axis in axes)
-    view = view[(slice(None), slice(None), *starts, *(slice(None, None, axis.dilation) for axis in axes))]
+    index: tuple[Any, ...] = (slice(None), slice(None), *starts, *(slice(None, None, axis.dilation) for axis in axes))
+    view = view[index]
     order = (0, *range(2, x.ndim), 1, *range(x.ndim, view.ndim))
     patches = view.transpose(order).reshape(n, math.prod(m), weight[0].size)
     product = patches @ weight.reshape(len(weight), -1).T
@@ -193,7 +200,7 @@ CONV_ATTRIBUTES: dict[str, Any] = {
     "groups": Attribute("integer", default=1),
     "pads": INTS,
 }
-register("conv", infer_conv, conv, floating=True, exact=False, cost=count_conv, **CONV_ATTRIBUTES, auto=AUTO)
+register("conv", infer_conv, conv, floating=True, exact=False, since="1.1", cost=count_conv, **CONV_ATTRIBUTES, auto=AUTO)
 
 
 # --- conv_transpose -----------------------------------------------------------------------------------------------------------
@@ -239,7 +246,7 @@ def conv_transpose(a: Attributes, x: Array) -> Array:
             total = np.zeros((len(y), groups * out, *shape))
             for tap, windows, elements in taps(axes):
                 seen = y[windows]
-                kernel = weight[(slice(None), slice(None), *tap)].reshape(groups, inside, out).swapaxes(1, 2)
+                kernel = _kernel(weight, tap).reshape(groups, inside, out).swapaxes(1, 2)
                 product = kernel @ seen.reshape(len(y), groups, inside, math.prod(seen.shape[2:]))
                 total[elements] += product.reshape(len(y), groups * out, *seen.shape[2:])
             result[part] = _biased(a, total)
@@ -252,6 +259,7 @@ register(
     conv_transpose,
     floating=True,
     exact=False,
+    since="1.1",
     cost=count_conv_transpose,
     **CONV_ATTRIBUTES,
     output_padding=INTS,
@@ -311,6 +319,7 @@ register(
     pool,
     floating=True,
     exact=False,
+    since="1.1",
     cost=lambda a, x, result: result.width * math.prod(a["size"].tolist()),
     fn=Attribute("choice", required=True, options=("max", "mean")),
     size=Attribute("int", required=True),
