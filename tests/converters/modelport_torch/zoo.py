@@ -341,7 +341,7 @@ def cond() -> nn.Module:
 def static_loop() -> nn.Module:
     def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
         for i in range(3):
-            x = torch.sin(self.a(x)) + i * x
+            x = torch.tanh(self.a(x)) + i * x
         return x
 
     return Fn(forward, a=nn.Linear(4, 4))
