@@ -53,6 +53,7 @@ def quantize(data: bytes, kind: str, feeds: Sequence[Feeds] = ()) -> bytes:
     text = next((entry.value for entry in model.metadata_props if entry.key == metadata.KEY), None)
     foreign = [entry for entry in model.metadata_props if entry.key not in (metadata.KEY, metadata.DIGEST)]
     kept = [(entry.key, entry.value) for entry in foreign]
+    producer = model.producer_name, model.producer_version
     del model.metadata_props[:]
     forget_origins(model)
     if kind == "float16":
@@ -64,6 +65,7 @@ def quantize(data: bytes, kind: str, feeds: Sequence[Feeds] = ()) -> bytes:
     for key, value in kept:
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
+    model.producer_name, model.producer_version = producer
     made = bytes(model.SerializeToString(deterministic=True))
     if text is None:
         return made
@@ -156,6 +158,7 @@ def _eight_bits(model: Any, kind: str, feeds: Sequence[Feeds]) -> Any:
                     per_channel=True,
                     reduce_range=True,
                     nodes_to_exclude=_products(model),
+                    extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
                 )
         except (InputError, MissingDependency):
             raise

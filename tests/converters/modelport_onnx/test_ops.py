@@ -33,7 +33,7 @@ CASES = [case for case in EVERY if case.op in RULES]
 
 
 def in_single(case: Case) -> Tolerance:
-    """What is held where onnxruntime computes in f32, and the format in f64: some units in the last place of the largest element."""
+    """What is held where onnxruntime computes in f32, and the format in f64: units in the last place of the largest element."""
     largest = float(np.nanmax(np.abs(case.expected), initial=0.0, where=np.isfinite(case.expected)))
     return Tolerance(max(2e-7 * largest, 1e-7), 1e-6)
 
