@@ -475,3 +475,14 @@ def test_layers_of_f32_are_written_in_f32() -> None:
     assert kinds["Gemm"] == 2
     assert kinds["Relu"] == 1
     assert "DOUBLE" not in {onnx.TensorProto.DataType.Name(t.data_type) for t in onnx.load_from_string(data).graph.initializer}
+
+
+@pytest.mark.parametrize(("target", "native"), [("onnxruntime>=1.21", False), ("onnxruntime>=1.31", True)])
+def test_norms_of_rows_with_a_large_mean(target: str, native: bool) -> None:
+    """Older releases lose the variance where the mean is large: for them a norm is written out."""
+    step = Step("layer_norm", ["x"], "y", {"eps": 1e-5, "scale": np.ones(3, np.float32), "dtype": "f32"})
+    data = modelport_onnx.write(Document(graph_of([Input("x", "f32", (3,))], [step])), {"target": target})
+    assert ("LayerNormalization" in modelport_onnx.describe(data)["nodes"]) is native
+    x = np.array([[9999.0, 10000.0, 10001.0]], np.float32)
+    expected = nn.functional.layer_norm(torch.from_numpy(x).double(), (3,)).numpy()
+    np.testing.assert_allclose(modelport_onnx.load(data).run({"x": x})["y"], expected, rtol=1e-5)
