@@ -12,11 +12,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelport.document import Document, Loaded
 
-__all__ = ["CONSUMERS", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "describe", "load", "quantize", "report_line", "sniff", "write"]
+__all__ = [
+    "CONSUMERS",
+    "FORMAT",
+    "LOSSY",
+    "OPTIONS",
+    "SUFFIXES",
+    "adopt",
+    "describe",
+    "load",
+    "quantize",
+    "report_line",
+    "sniff",
+    "write",
+]
 
 FORMAT = "onnx"
 SUFFIXES = (".onnx",)
-OPTIONS = ("target",)
+OPTIONS = ("target", "quantize")
+#: options that give up accuracy for size
+LOSSY = ("quantize",)
 CONSUMERS: Mapping[str, Callable[[bytes], Loaded]] = {}
 
 
@@ -34,11 +49,12 @@ def sniff(head: bytes) -> bool:
 def write(document: Document, options: Mapping[str, Any] | None = None) -> bytes:
     """The document as ONNX bytes; `options["target"]` names the oldest onnxruntime that must run it ("onnxruntime>=1.21").
 
+    `options["quantize"]` is "int8", "static" (which looks at the rows of `options["calibration"]`, name -> array) or "float16".
     Raises Unsupported for a step that the target cannot express.
     """
     from .writer import write as write_model
 
-    return write_model(document, options or {})
+    return _quantized(write_model(document, options or {}), options or {})
 
 
 def adopt(
@@ -51,7 +67,12 @@ def adopt(
     """
     from .adopting import adopt_model
 
-    return adopt_model(data, document, fields, options or {})
+    return _quantized(adopt_model(data, document, fields, options or {}), options or {})
+
+
+def _quantized(data: bytes, options: Mapping[str, Any]) -> bytes:
+    kind, rows = options.get("quantize"), options.get("calibration")
+    return data if kind is None else quantize(data, kind, [] if rows is None else [rows])
 
 
 def load(data: bytes, options: Mapping[str, Any] | None = None) -> Loaded:

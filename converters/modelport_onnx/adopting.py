@@ -136,7 +136,7 @@ def _shapes(document: Document) -> metadata.Shapes | None:
 
 
 def _axis(seen: list[int], lengths: list[dict[str, int]], graph: Graph) -> int | str | None:
-    """What an axis has been: one number, or a named length, at more than one length of every name; None when that is not known."""
+    """What an axis has been, a number or a named length, where rows of more than one length of every name tell it; else None."""
     if any(len({at[name] for at in lengths}) < 2 for name in graph.lengths):
         return None
     named = [name for name in graph.lengths if seen == [at[name] for at in lengths]]

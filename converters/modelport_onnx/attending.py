@@ -59,14 +59,27 @@ def attention(
     scores = multiplied(q * scale, k, transposed=True)
     if bias is not None:
         scores = scores + _ready(a, rank, b.row(bias))[0]
-    if a.get("causal", False):
-        if isinstance(m, int) and isinstance(n, int):
-            later = b.constant(np.arange(n)[None, :] > np.arange(m)[:, None])
-        else:
-            rows, columns = (b.constant(np.arange(k)) if isinstance(k, int) else counted(k) for k in (m, n))
-            later = columns.unsqueeze(0) > rows.unsqueeze(1)
-        scores = later.where(-math.inf, scores)
-    return multiplied(b.op("Softmax", scores, axis=-1), v)
+    if not a["causal"]:
+        return multiplied(b.op("Softmax", scores, axis=-1), v)
+    if isinstance(m, int) and isinstance(n, int):
+        later = b.constant(np.arange(n)[None, :] > np.arange(m)[:, None])
+    else:
+        rows, columns = (b.constant(np.arange(k)) if isinstance(k, int) else counted(k) for k in (m, n))
+        later = columns.unsqueeze(0) > rows.unsqueeze(1)
+    weights = b.op("Softmax", later.where(-math.inf, scores), axis=-1)
+    return _earlier(b, weights, later, v)
+
+
+def _earlier(b: Builder, weights: Value, later: Value, v: Value) -> Value:
+    """weights times v, where what comes later does not count: nor does NaN there, which 0 times would bring in."""
+    odd = ~(v.reduce("Sum", None).abs() < math.inf)
+
+    def apart(_: list[Value]) -> list[Value]:
+        terms = later.unsqueeze(2).where(0.0, weights.unsqueeze(-1) * v.unsqueeze(-3))  # [.., m, n, e]
+        return [terms.reduce("Sum", [-2])]
+
+    then, other = b.body([], apart), b.body([], lambda _: [multiplied(weights, v)])
+    return b.op("If", odd, dtype=v.dtype, then_branch=then, else_branch=other)
 
 
 RULES: Mapping[str, Callable[..., Value]] = {"matmul": matmul, "attention": attention}

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from modelport.errors import Unsupported
 from modelport.graph import DTYPES, ValueType
 from modelport.ops.base import Attributes
 
@@ -31,12 +32,22 @@ def _ints(values: Sequence[int]) -> wire.Ints:
     return wire.Ints(np.array(values, dtype=np.int64))
 
 
+def _finite(b: Builder, weight: Array) -> Array:
+    """A weight, which is to be finite: where padding is zeros, any other number times it is none."""
+    if not np.isfinite(weight).all():
+        raise Unsupported(
+            f"Step {b.scope!r} has a weight that is not finite, which ONNX multiplies with the zeros around a row. Write JSON "
+            "instead."
+        )
+    return weight
+
+
 # --- conv ---------------------------------------------------------------------------------------------------------------------
 
 
 def conv(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """Cross-correlation of channels with a weight."""
-    y, weight, groups = rounded(a, x), a["weight"], a.get("groups", 1)
+    y, weight, groups = rounded(a, x), _finite(b, a["weight"]), a["groups"]
     window = Window.of(a, weight.shape[2:])
     before, after = window.borders(a, y)
     if out.dtype == "f64":
@@ -47,7 +58,7 @@ def conv(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     return b.op("Conv", y, weight, a.get("bias"), pads=_ints(stated), group=groups, **_sizes(window))
 
 
-def _sizes(window: Window) -> dict[str, wire.Ints]:
+def _sizes(window: Window) -> dict[str, Any]:
     sizes = {"kernel_shape": window.size, "strides": window.strides, "dilations": window.dilations}
     return {name: _ints(values) for name, values in sizes.items()}
 
@@ -73,7 +84,7 @@ def _by_taps(b: Builder, padded: Value, weight: Array, bias: Array | None, windo
 
 def conv_transpose(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """The transposed map of a convolution."""
-    y, weight, groups = rounded(a, x), a["weight"], a.get("groups", 1)
+    y, weight, groups = rounded(a, x), _finite(b, a["weight"]), a["groups"]
     window = Window.of(a, weight.shape[2:])
     before, after = window.pads(a)
     beyond = [int(k) for k in a["output_padding"]] if "output_padding" in a else [0] * len(before)
@@ -125,7 +136,7 @@ def pool(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     return _largest(b, a, y, window) if a["fn"] == "max" else _mean(b, a, y, window)
 
 
-def _native(window: Window, before: Sequence[Length], after: Sequence[Length]) -> dict[str, wire.Ints] | None:
+def _native(window: Window, before: Sequence[Length], after: Sequence[Length]) -> dict[str, Any] | None:
     """The attributes of the runtime's own operator, where it has one for such borders."""
     stated = [k for k in (*before, *after) if isinstance(k, int)]
     fits = len(stated) == 2 * len(before) and all(k < size for k, size in zip(stated, window.size * 2, strict=True))

@@ -6,7 +6,7 @@ into the model. Its lengths are read from it at run time wherever an operator ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -125,7 +125,14 @@ def declared(graph: Graph, names: Sequence[str]) -> dict[str, tuple[int | str | 
 
 def _others(known: Mapping[str, int]) -> list[dict[str, int]]:
     """Other lengths to look at: each name by itself, and all together."""
-    changes = [lambda k: k + 1, lambda k: k + 2, lambda k: 2 * k + 3, lambda k: k + 67, lambda k: max(1, k - 1), lambda k: 1]
+    changes: list[Callable[[int], int]] = [
+        lambda k: k + 1,
+        lambda k: k + 2,
+        lambda k: 2 * k + 3,
+        lambda k: k + 67,
+        lambda k: max(1, k - 1),
+        lambda k: 1,
+    ]
     found = [{**known, name: change(k)} for name, k in known.items() for change in changes]
     return found + [{name: change(k) for name, k in known.items()} for change in changes]
 

@@ -39,7 +39,7 @@ from . import wire
 from .builder import NULL
 from .lengths import declared
 
-__all__ = ["DIGEST", "KEY", "Metadata", "Shape", "Shapes", "fits", "read", "resealed", "seal"]
+__all__ = ["DIGEST", "KEY", "Metadata", "Shape", "Shapes", "fits", "read", "resealed", "row_by_row", "seal"]
 
 #: a row shape as it is declared: numbers, named lengths, None for what is not said
 Shape = tuple[int | str | None, ...]
@@ -136,6 +136,11 @@ def _digests(data: bytes, text: bytes) -> dict[str, str]:
         if item.number != wire.METADATA_FIELD:
             graph.update(view[item.start : item.end])
     return {"graph": graph.hexdigest(), "document": hashlib.sha256(text).hexdigest()}
+
+
+def row_by_row(text: str) -> str:
+    """The text of a document of ours, for a model whose rows are to be run one at a time."""
+    return _json({**json.loads(text), "block": 1})
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------------

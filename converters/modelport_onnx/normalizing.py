@@ -45,7 +45,8 @@ def batch_norm(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
 def layer_norm(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """Over the last axes: (x - m) / sqrt(v + eps) * scale + bias."""
     y, count, scale, bias = rounded(a, x), a["axes"], a.get("scale"), a.get("bias")
-    if out.dtype == "f64" or not a["center"] or (scale is None and x.free):
+    native = b.target.exact_norms and out.dtype == "f32" and a["center"]
+    if not native or (scale is None and x.free):
         return _standardized(y, count, a["center"], a["eps"], scale, bias)
     ones = np.ones(out.shape[len(out.shape) - count :], np.float32)
     return b.op("LayerNormalization", y, ones if scale is None else scale, bias, axis=-count, epsilon=float(a["eps"]))

@@ -1,6 +1,7 @@
 """ONNX models with smaller numbers: weights of 8 bits, or of 16.
 
-* `int8`: weights of 8 bits; what they are multiplied with is rounded to 8 bits while running, over all rows of a call together.
+* `int8`: weights of 8 bits; what they are multiplied with is rounded to 8 bits while running, in steps that follow from all rows
+  of a call together. Our loader runs such a model row by row, so that no row changes the answer for another.
 * `static`: weights of 8 bits; what they are multiplied with is rounded to 8 bits in steps found beforehand, from rows.
 * `float16`: weights are kept as float16 and computed with as float32.
 
@@ -52,6 +53,7 @@ def quantize(data: bytes, kind: str, feeds: Sequence[Feeds] = ()) -> bytes:
     text = next((entry.value for entry in model.metadata_props if entry.key == metadata.KEY), None)
     foreign = [entry for entry in model.metadata_props if entry.key not in (metadata.KEY, metadata.DIGEST)]
     kept = [(entry.key, entry.value) for entry in foreign]
+    producer = model.producer_name, model.producer_version
     del model.metadata_props[:]
     forget_origins(model)
     if kind == "float16":
@@ -63,8 +65,11 @@ def quantize(data: bytes, kind: str, feeds: Sequence[Feeds] = ()) -> bytes:
     for key, value in kept:
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
+    model.producer_name, model.producer_version = producer
     made = bytes(model.SerializeToString(deterministic=True))
-    return made if text is None else metadata.resealed(made, text)
+    if text is None:
+        return made
+    return metadata.resealed(made, metadata.row_by_row(text) if kind == "int8" else text)
 
 
 def report_line(before: bytes, after: bytes, kind: str) -> str:
@@ -145,7 +150,7 @@ def _eight_bits(model: Any, kind: str, feeds: Sequence[Feeds]) -> Any:
                 tools.quantize_static(
                     plain,
                     made,
-                    _Rows(rows, [v.name for v in model.graph.input]),
+                    _Rows(rows, _inputs(model)),
                     quant_format=tools.QuantFormat.QDQ,
                     op_types_to_quantize=list(LAYERS),
                     activation_type=tools.QuantType.QUInt8,
@@ -153,6 +158,7 @@ def _eight_bits(model: Any, kind: str, feeds: Sequence[Feeds]) -> Any:
                     per_channel=True,
                     reduce_range=True,
                     nodes_to_exclude=_products(model),
+                    extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
                 )
         except (InputError, MissingDependency):
             raise
@@ -185,20 +191,28 @@ def _tools() -> Any:
     return quantization
 
 
+def _inputs(model: Any) -> dict[str, np.dtype[Any]]:
+    """The inputs of a model and how NumPy holds them."""
+    helper, constant = imported("onnx").helper, {tensor.name for tensor in model.graph.initializer}
+    given = [v for v in model.graph.input if v.name not in constant]
+    return {v.name: np.dtype(helper.tensor_dtype_to_np_dtype(v.type.tensor_type.elem_type)) for v in given}
+
+
 class _Rows:
     """Rows as onnxruntime's calibration asks for them: one set after the other, then None."""
 
-    def __init__(self, feeds: Sequence[Feeds], names: Sequence[str]) -> None:
-        missing = [name for name in names if any(name not in part for part in feeds)]
+    def __init__(self, feeds: Sequence[Feeds], dtypes: Mapping[str, np.dtype[Any]]) -> None:
+        missing = [name for name in dtypes if any(name not in part for part in feeds)]
         if missing:
             raise InputError(f"The rows to quantize with lack the input {missing[0]!r}.")
-        self._parts = self._blocks(feeds, names)
+        self._parts = self._blocks(feeds, dtypes)
 
     @staticmethod
-    def _blocks(feeds: Sequence[Feeds], names: Sequence[str]) -> Iterator[dict[str, Array]]:
+    def _blocks(feeds: Sequence[Feeds], dtypes: Mapping[str, np.dtype[Any]]) -> Iterator[dict[str, Array]]:
         for part in feeds:
-            for start in range(0, len(part[names[0]]), ROWS):
-                yield {name: np.ascontiguousarray(part[name][start : start + ROWS]) for name in names}
+            for start in range(0, min(map(len, part.values())), ROWS):
+                block = {name: np.asarray(part[name])[start : start + ROWS] for name in dtypes}
+                yield {name: np.ascontiguousarray(array, dtype=dtypes[name]) for name, array in block.items()}
 
     def get_next(self) -> dict[str, Array] | None:
         """The next rows."""

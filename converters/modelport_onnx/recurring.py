@@ -69,7 +69,7 @@ class Recurrence:
         weights = [np.ascontiguousarray(sorted_(self.a[name])[None]) for name in ("weight", "recurrent")]
         start = [v.unsqueeze(0) for v in self.states]
         absent = [None] if start else []
-        words = {"hidden_size": u, "direction": "reverse" if self.reverse else "forward", **attributes}
+        words: dict[str, Any] = {"hidden_size": u, "direction": "reverse" if self.reverse else "forward", **attributes}
         count = 3 if kind == "LSTM" else 2
         time_first = self.x.transpose(1, 0, 2)
         found = b.ops(kind, time_first, *weights, bias, *absent, *start, dtypes=(self.dtype,) * count, **words)
@@ -117,7 +117,7 @@ class Recurrence:
         graph = b.body(inputs, body, [*shapes, [b.batch, u]])
         scanned = [entering] if mask is None else [entering, mask]
         many = len(scanned)
-        words = {
+        words: dict[str, Any] = {
             "num_scan_inputs": many,
             "scan_input_axes": wire.Ints(np.ones(many, np.int64)),
             "scan_input_directions": wire.Ints(np.full(many, self.reverse)),

@@ -139,7 +139,7 @@ def pad(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
 def cumsum(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """Running sums along an axis; those of floats in f64."""
     y = x.cast("i64") if out.dtype == "i64" else rounded(a, x).cast("f64")
-    flags = {name: int(a.get(name, False)) for name in ("exclusive", "reverse")}
+    flags: dict[str, Any] = {name: int(a.get(name, False)) for name in ("exclusive", "reverse")}
     result = b.op("CumSum", y, np.array(a["axis"] + 1, dtype=np.int64), **flags)
     return result if out.dtype == "i64" else rounded(a, result)
 
