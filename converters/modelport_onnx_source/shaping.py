@@ -52,17 +52,13 @@ def expand(b: Builder, value: Value, shape: Sequence[Dim]) -> Value:
     size = np.array([0 if isinstance(n, Length) else n for n in row], dtype=np.int64)
     copy = [_place(b.row_of(source), n) if isinstance(n, Length) else -1 for n in row]
     inputs, given = ([name, source], np.array(copy, dtype=np.int64)) if lengths else ([name], None)
-    made = b.add("expand", inputs, _dtype(b, name), row, shape=size, copy=given)
+    made = b.add("expand", inputs, b.dtypes[name], row, shape=size, copy=given)
     return Traced(made, row, target, v.dtype)
 
 
 def _place(row: Row, length: Dim) -> int | None:
     """The axis of a row shape that has a length."""
     return next((axis for axis, n in enumerate(row) if same(n, length)), None)
-
-
-def _dtype(b: Builder, name: str) -> str:
-    return known(b.constants[name]).dtype if name in b.constants else b.dtypes[name]
 
 
 def _by_arithmetic(b: Builder, v: Traced, name: str, row: Row, target: Row) -> Traced:
@@ -83,7 +79,7 @@ def _by_arithmetic(b: Builder, v: Traced, name: str, row: Row, target: Row) -> T
             part = b.constant(ones)
         condition = b.broadcast(condition, b.row_of(part))
         flag = part if not flag else b.add("binary", [flag, part], "bool", condition, fn="and")
-    made = b.add("where", [flag, name, name], _dtype(b, name), row)
+    made = b.add("where", [flag, name, name], b.dtypes[name], row)
     return Traced(made, row, target, v.dtype)
 
 
@@ -132,7 +128,7 @@ def concat(b: Builder, values: Sequence[Value], axis: int) -> Value:
     place = kept.index(axis)
     names = [b.form(part, tuple(part.shape[k] for k in kept)) for part in parts]
     row = tuple(shape[k] for k in kept)
-    dtype = _dtype(b, names[0])
+    dtype = b.dtypes[names[0]]
     return Traced(b.add("concat", names, dtype, row, axis=place), row, shape, parts[0].dtype)
 
 
@@ -172,6 +168,8 @@ def _cut_one(b: Builder, value: Value, axis: int, start: Dim, stop: Dim, step: i
     last = (high if (stop > 0) == (step > 0) and stop > 0 else low) if beyond else _bound(stop, n, low, high)
     if beyond and step < 0:
         last = low
+    if isinstance(n, int) and isinstance(stop, Length) and isinstance(last, Length) and step == 1:
+        last = stop  # the first so many of a table, as of positions: what is outside is refused when it is picked
     count = (last - first + step - 1) // step if step > 0 else (first - last - step - 1) // -step
     if same(first, 0) and same(last, n) and step == 1:
         return value

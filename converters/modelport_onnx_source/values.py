@@ -132,7 +132,7 @@ class Builder:
         """A name for a value that no other has."""
         hint = hint or "value"
         name, k = hint, 2
-        while name in self.rows or name in self.constants:
+        while name in self.rows:
             name, k = f"{hint} {k}", k + 1
         return name
 
@@ -170,6 +170,7 @@ class Builder:
             return self.cache[key]
         name = self.unique("constant")
         self.constants[name] = array
+        self._define(name, next(n for n, t in NUMPY.items() if array.dtype == t), tuple(array.shape))
         self.cache[key] = name
         return name
 
@@ -284,7 +285,7 @@ class Builder:
 
     def row_of(self, name: str) -> Row:
         """The row shape of a value or constant."""
-        return tuple(self.constants[name].shape) if name in self.constants else self.rows[name]
+        return self.rows[name]
 
     @staticmethod
     def broadcast(first: Row, second: Row) -> Row:

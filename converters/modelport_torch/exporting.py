@@ -214,6 +214,7 @@ def _mend(proto: Any, inputs: list[str], outputs: list[str]) -> None:
             f"{len(inputs)} and {len(outputs)}: an argument that changes nothing is left out by it, so leave it out of the sample."
         )
     _rename(graph, inputs, outputs)
+    _mask_wholly(onnx, graph)
     weights = {tensor.name for tensor in graph.initializer}
     infos = [info for info in graph.value_info if info.name not in weights]
     del graph.value_info[:], proto.metadata_props[:]
@@ -228,6 +229,30 @@ def _mend(proto: Any, inputs: list[str], outputs: list[str]) -> None:
         node.doc_string = ""
     if proto.ByteSize() < LARGEST:
         onnx.checker.check_model(proto)
+
+
+def _mask_wholly(onnx: Any, graph: Any) -> None:
+    """Attention masks of booleans with -Infinity, as PyTorch has them.
+
+    The exporter writes the lowest float instead, beside a repair of the NaN that follows of -Infinity: then a position that may
+    attend to nothing attends to everything, where PyTorch gives zeros.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    numbers = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer if int(np.prod(t.dims)) == 1}
+    checked = {node.input[0] for node in graph.node if node.op_type == "IsNaN"}
+    endless: dict[str, str] = {}
+    for node in [n for n in graph.node if n.op_type == "Softmax" and n.output[0] in checked]:
+        added = makers.get(node.input[0])
+        for name in added.input if added is not None and added.op_type == "Add" else ():
+            mask = makers.get(name)
+            low = numbers.get(mask.input[2]) if mask is not None and mask.op_type == "Where" else None
+            if mask is None or low is None or low.dtype.kind != "f" or low.ravel()[0] != np.finfo(low.dtype).min:
+                continue
+            key = low.dtype.str
+            if key not in endless:
+                endless[key] = f"-Infinity {low.dtype}"
+                graph.initializer.append(onnx.numpy_helper.from_array(np.full_like(low, -np.inf), endless[key]))
+            mask.input[2] = endless[key]
 
 
 def _nodes(graph: Any) -> Any:
