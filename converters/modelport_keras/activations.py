@@ -17,7 +17,10 @@ __all__ = ["activate", "along", "function", "gate", "softmax"]
 
 #: fn of the ops `lstm`, `gru` and `rnn`, by Keras's name
 GATES = {
-    **{name: name for name in ("tanh", "sigmoid", "relu", "hard_sigmoid", "linear", "softsign", "silu", "elu", "selu", "softplus")},
+    **{
+        name: name
+        for name in ("tanh", "sigmoid", "relu", "hard_sigmoid", "linear", "softsign", "silu", "elu", "selu", "softplus")
+    },
     "swish": "silu",
     "gelu": "gelu",
 }

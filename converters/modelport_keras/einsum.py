@@ -28,7 +28,7 @@ def _expanded(where: object, equation: str, ranks: list[int]) -> str:
     """The equation with its ellipsis written out."""
     if "..." not in equation:
         return equation
-    left, _, right = equation.replace(" ", "").partition("->")
+    left, _, _ = equation.replace(" ", "").partition("->")
     free = [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in equation]
     operands = left.split(",")
     counts = [rank - (len(o) - 3) for o, rank in zip(operands, ranks, strict=True) if "..." in o]
@@ -98,14 +98,15 @@ def _product_with(
     varying = [a for a in axes[len(shared) : len(shared) + count] if isinstance(a, Copy)]
     if len(varying) > 1 or (varying and count > 1):
         raise UnsupportedModel("An einsum with several axes of any length beside shared ones is not read.")
-    rows: Any = axes[len(shared)] if count == 1 else int(np.prod([a for a in axes[len(shared) : len(shared) + count]] or [1]))  # type: ignore[list-item]
+    middle = axes[len(shared) : len(shared) + count]
+    rows: Any = middle[0] if count == 1 else int(np.prod([a for a in middle if not isinstance(a, Copy)] or [1]))
     depth = int(np.prod([sizes[c] for c in summed] or [1]))
     flat = net.reshape(name, [*axes[: len(shared)], rows, depth])
     weight = kernel.transpose([k.index(c) for c in (*shared, *summed, *fresh)])
     weight = weight.reshape([*(sizes[c] for c in shared), depth, -1])
     made = net.add("matmul", flat, net.constant(weight, value.dtype))
     left = net.kept(made)
-    middle = [left[len(shared)]] if count == 1 else axes[len(shared) : len(shared) + count]
+    middle = [left[len(shared)]] if count == 1 else middle
     return net.reshape(made, [*left[: len(shared)], *middle, *(sizes[c] for c in fresh)])
 
 

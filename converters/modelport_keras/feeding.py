@@ -75,7 +75,9 @@ def _given(sources: Sequence[Source], data: Any) -> list[Any]:
             return [data[name].to_numpy() for name in names]
         if len(sources) == 1:
             return [data.to_numpy()]
-        raise InputError(f"The sample has the columns {list(map(str, data.columns))[:8]}; the model's inputs are {', '.join(names)}.")
+        raise InputError(
+            f"The sample has the columns {list(map(str, data.columns))[:8]}; the model's inputs are {', '.join(names)}."
+        )
     if isinstance(data, Mapping):
         missing = [name for name in names if name not in data]
         odd = [name for name in data if name not in names]
@@ -87,7 +89,9 @@ def _given(sources: Sequence[Source], data: Any) -> list[Any]:
         return [data[0] if only else data]
     if isinstance(data, (list, tuple)) and len(data) == len(sources):
         return list(data)
-    raise InputError(f"The model has {len(sources)} inputs ({', '.join(names)}): give a dict of arrays by name, or a list of them.")
+    raise InputError(
+        f"The model has {len(sources)} inputs ({', '.join(names)}): give a dict of arrays by name, or a list of them."
+    )
 
 
 def as_array(data: Any, what: str) -> Array:
@@ -128,7 +132,7 @@ def _fed(source: Source, data: Any) -> Array:
     dtype = HELD.get(source.dtype) or np.dtype(source.dtype)
     if dtype.kind in "iu" and array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
         raise InputError(f"Input {source.name!r} holds numbers with a fraction in the sample; {source.dtype} is needed.")
-    return array if dtype == object else array.astype(dtype)
+    return array if dtype.kind == "O" else array.astype(dtype)
 
 
 def _by_itself(data: Any) -> dict[str, Array]:

@@ -99,7 +99,7 @@ def _config(operation: Any, own: bool) -> dict[str, Any]:
 
 
 def is_functional(model: Any) -> bool:
-    """Whether a model is a graph of layers, called as Keras calls it: Functional or built Sequential, without a `call` of its own."""
+    """Whether a model is a graph of layers that Keras calls: Functional or built Sequential, without a `call` of its own."""
     module = keras()
     if isinstance(model, module.Sequential):
         return type(model).call is module.Sequential.call and getattr(model, "_functional", None) is not None
@@ -142,7 +142,12 @@ def network_of(model: Any) -> Network:
         reached.update(outputs)
     inputs = [Source(id(t), _input_name(t), tuple(t.shape[1:]), str(t.dtype)) for t in graph.inputs]
     return Network(
-        str(model.name), inputs, mapped(ref, graph._inputs_struct), calls, mapped(ref, graph._outputs_struct), _output_names(graph)
+        str(model.name),
+        inputs,
+        mapped(ref, graph._inputs_struct),
+        calls,
+        mapped(ref, graph._outputs_struct),
+        _output_names(graph),
     )
 
 

@@ -138,7 +138,7 @@ class Layer:
 
     @property
     def dtype(self) -> str:
-        """"f32" or "f64": the dtype in which the layer computes."""
+        """ "f32" or "f64": the dtype in which the layer computes."""
         policy = self.config.get("dtype")
         name = policy["config"]["name"] if isinstance(policy, Mapping) else policy
         known = {None: "f32", "float32": "f32", "float64": "f64"}
@@ -226,7 +226,9 @@ def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, Mapping):
         return {key: mapped(function, part) for key, part in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return type(tree)([mapped(function, part) for part in tree]) if type(tree) in (list, tuple) else [
-            mapped(function, part) for part in tree
-        ]
+        return (
+            type(tree)([mapped(function, part) for part in tree])
+            if type(tree) in (list, tuple)
+            else [mapped(function, part) for part in tree]
+        )
     return function(tree)

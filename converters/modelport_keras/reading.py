@@ -127,7 +127,8 @@ def _named(network: Network, rows: Arrays, options: Mapping[str, Any]) -> Arrays
         for axis, (label, length) in enumerate(zip(found.get(source.name, ()), source.shape, strict=False), start=1):
             if label is not None and length is not None:
                 raise UsageError(
-                    f"lengths names axis {axis} of input {source.name!r} {label!r}, but the model has the fixed length {length} there."
+                    f"lengths names axis {axis} of input {source.name!r} {label!r}, "
+                    f"but the model has the fixed length {length} there."
                 )
     return Arrays(rows.values, {**axis_names(network.inputs), **rows.names, **found}, rows.missing)
 
@@ -153,8 +154,8 @@ def _graph(network: Network, intake: Any, rows: Arrays) -> Graph:
         with contextlib.suppress(UnsupportedModel):
             _walked(network, intake, ordered, lengths, lengths)
             raise UnsupportedModel(
-                f"{problem} The model fits these lengths ({names}), but not any others: where two are always equal, give them one "
-                "name, such as lengths={'x': {1: 'time'}, 'y': {1: 'time'}}."
+                f"{problem} The model fits these lengths ({names}), but not any others: where two are always equal, "
+                "give them one name, such as lengths={'x': {1: 'time'}, 'y': {1: 'time'}}."
             ) from None
     raise problem
 
@@ -290,7 +291,9 @@ def _tensor(array: Array, dtype: str | None) -> Any:
 
 
 def _numbers(tensor: Any, dtype: str) -> Array:
-    array = tensor if isinstance(tensor, np.ndarray) else live.numbers(tensor) if not isinstance(tensor, list) else np.asarray(tensor)
+    array = (
+        tensor if isinstance(tensor, np.ndarray) else live.numbers(tensor) if not isinstance(tensor, list) else np.asarray(tensor)
+    )
     if dtype == "str":
         cells = [cell.decode("utf-8") if isinstance(cell, bytes) else str(cell) for cell in np.asarray(array).ravel().tolist()]
         held = np.empty(len(cells), dtype=object)
@@ -313,8 +316,8 @@ def _stored_reading(model: StoredModel, graph: Graph, rows: Arrays, options: Map
     if original is None:
         raise UnsupportedModel(
             f"The model in the {model.suffix} file is read, but nobody can answer for it: {model.silence} "
-            "Install Keras and its backend, or hand over what the model answers for the rows of the sample, recorded where it was "
-            "trained, as the option answers={output: array} (or the path of an .npz with such arrays); the outputs are "
+            "Install Keras and its backend, or hand over what the model answers for the rows of the sample, recorded where "
+            "it was trained, as the option answers={output: array} (or the path of an .npz with such arrays); the outputs are "
             f"{', '.join(output.name for output in graph.outputs)}."
         )
     return Reading(graph, _asker(original, graph, _sources(original, model)), provenance, sample=rows)

@@ -20,5 +20,5 @@ NOT_EXPORTABLE = {
     "JaxLayer": _FOREIGN,
     "FlaxLayer": _FOREIGN,
     "TorchModuleWrapper": _FOREIGN,
-    "Lambda": "Its function is stored as code, which is not run: hand the model over from Python, where the function can be traced.",
+    "Lambda": "Its function is stored as code, which is not run: hand the model over from Python, where it can be traced.",
 }

@@ -90,5 +90,3 @@ def hook_of(layer: Layer) -> Handler | None:
             if own == layer.class_name:
                 return handler
     return None
-
-

@@ -72,7 +72,10 @@ def _opened(data: bytes, suffix: str) -> tuple[Any, str]:
     try:
         import keras
     except Exception as error:  # its backend may be missing, or broken
-        return None, f"Keras cannot be imported ({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__})."
+        return (
+            None,
+            f"Keras cannot be imported ({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}).",
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, f"model{suffix}")
         with open(path, "wb") as file:
@@ -185,7 +188,9 @@ class _Reader:
             "where it can be traced."
         )
 
-    def layers(self, configs: Sequence[Mapping[str, Any]], weights: Any, skip: Callable[[Mapping[str, Any]], bool]) -> list[Layer]:
+    def layers(
+        self, configs: Sequence[Mapping[str, Any]], weights: Any, skip: Callable[[Mapping[str, Any]], bool]
+    ) -> list[Layer]:
         """The layers of a model, with their weights."""
         saved = [config for config in configs if not skip(config)]
         keys = iter(container_keys([config["class_name"] for config in saved]))
@@ -204,8 +209,10 @@ class _Reader:
             weights.twin = self.first.setdefault(json.dumps(inner, sort_keys=True, default=str), weights)
             weights.twin = None if weights.twin is weights else weights.twin
         layer = Layer(config["class_name"], inner, weights, kind, config.get("registered_name"))
-        if kind == "layer" and isinstance(inner.get("layers"), list) and (
-            config["class_name"] in MODELS or "input_layers" in inner
+        if (
+            kind == "layer"
+            and isinstance(inner.get("layers"), list)
+            and (config["class_name"] in MODELS or "input_layers" in inner)
         ):
             layer.network = lambda: self.model(config, weights)
             layer.config = {"name": inner.get("name", config["class_name"])}
@@ -219,7 +226,9 @@ class _Reader:
         else:
             shape, dtype, name = inner.get("build_input_shape"), "float32", "input"
             if shape is None or not isinstance(shape, list):
-                raise UnsupportedModel("The Sequential model in the file was saved before it was built: call build, or fit, first.")
+                raise UnsupportedModel(
+                    "The Sequential model in the file was saved before it was built: call build, or fit, first."
+                )
         source = Source(("input",), str(name), tuple(shape[1:]), str(_dtype(dtype)))
         made = self.layers(configs, weights, lambda config: config["class_name"] == "InputLayer")
         calls: list[Call] = []

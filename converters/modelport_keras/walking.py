@@ -21,7 +21,10 @@ __all__ = ["Walker"]
 #: Keras dtypes -> ours
 KERAS_DTYPES = {
     **dict.fromkeys(("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"), "i64"),
-    **{"float32": "f32", "float64": "f64", "bool": "bool", "string": "str"},
+    "float32": "f32",
+    "float64": "f64",
+    "bool": "bool",
+    "string": "str",
 }
 DEEPEST = 50
 
@@ -110,8 +113,8 @@ class Walker:
         if layer.live is not None:
             return Handler(_trace, {}, masking=self._live_masking(layer))
         raise UnsupportedModel(
-            f"{layer} is of a class that is not known here, and the file does not hold its code: hand the model over from Python, "
-            "where it can be traced, or register a handler with modelport_keras.layers."
+            f"{layer} is of a class that is not known here, and the file does not hold its code: hand the model over from "
+            "Python, where it can be traced, or register a handler with modelport_keras.layers."
         )
 
     def _live_masking(self, layer: Layer) -> Any:
@@ -144,7 +147,9 @@ class Walker:
             self._mask_outputs(layer, handler, bound, previous, outputs)
         return outputs
 
-    def _bound(self, layer: Layer, parameters: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _bound(
+        self, layer: Layer, parameters: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
         """The arguments by name, with the masks that Keras fills in."""
         given = dict(kwargs)
         given.pop("training", None)  # Keras says training=False to every layer, whatever the call in the model says
@@ -268,7 +273,9 @@ def _trace(walker: Walker, layer: Layer, **bound: Any) -> Any:
         masks = [leaf.mask for leaf in flatten(next(iter(given.values()), None)) if isinstance(leaf, Value)]
         if any(mask is not None for mask in masks):
             if len(masks) != 1:
-                raise UnsupportedModel(f"{layer} takes the masks of several tensors, which is not read: register a handler for it.")
+                raise UnsupportedModel(
+                    f"{layer} takes the masks of several tensors, which is not read: register a handler for it."
+                )
             given["mask"] = masks[0]
     names = list(given)
     values = [given[name] for name in names]

@@ -21,9 +21,7 @@ def _heads(walker: Walker, value: Value, arrays: list[Any], weights: str = "") -
     net = walker.net
     kernel, *bias = arrays
     heads, size = kernel.shape[1:]
-    flat = net.add(
-        "linear", value.plain, weight=kernel.reshape(kernel.shape[0], -1).T, bias=bias[0].ravel() if bias else None
-    )
+    flat = net.add("linear", value.plain, weight=kernel.reshape(kernel.shape[0], -1).T, bias=bias[0].ravel() if bias else None)
     split = net.reshape(flat, [net.kept(flat)[0], heads, size])
     return net.add("transpose", split, perm=[1, 0, 2])
 

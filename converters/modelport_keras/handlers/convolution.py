@@ -13,7 +13,11 @@ from ..walking import Walker
 
 def channel_axis(layer: Layer) -> int:
     """The axis of the channels, the batch not counted."""
-    return -1 if layer.demand("data_format", "channels_last", "channels_first", instead="it is one of two.") == "channels_last" else 0
+    return (
+        -1
+        if layer.demand("data_format", "channels_last", "channels_first", instead="it is one of two.") == "channels_last"
+        else 0
+    )
 
 
 def numbers(layer: Layer, key: str, count: int) -> list[int]:
@@ -51,7 +55,9 @@ def _depthwise(array: Array) -> Array:
     return moved.reshape(-1, 1, *array.shape[:k])
 
 
-def _convolved(walker: Walker, layer: Layer, inputs: Any, kernel: Array, bias: Array | None, groups: int, depthwise: bool) -> Value:
+def _convolved(
+    walker: Walker, layer: Layer, inputs: Any, kernel: Array, bias: Array | None, groups: int, depthwise: bool
+) -> Value:
     value = walker.floats(layer, inputs)
     name, order = value.first(channel_axis(layer))
     k = kernel.ndim - 2
@@ -140,5 +146,3 @@ def _ends(padding: str, reach: int, stride: int, extra: int | None) -> tuple[int
         before = max(reach - wanted, 0) // 2
     rest = wanted - (reach - before)
     return before, max(-rest, 0), max(rest, 0)
-
-

@@ -74,7 +74,14 @@ def resizing(walker: Walker, layer: Layer, data: Any) -> Value:
 
 
 def _with_ratio(
-    walker: Walker, layer: Layer, value: Value, axes: list[int], lengths: list[int | None], size: tuple[int, int], crop: bool, fill: float
+    walker: Walker,
+    layer: Layer,
+    value: Value,
+    axes: list[int],
+    lengths: list[int | None],
+    size: tuple[int, int],
+    crop: bool,
+    fill: float,
 ) -> Value:
     """The image cut, or filled up, to the ratio of its new size."""
     if None in lengths:

@@ -18,23 +18,62 @@ from .core import any_true
 from .shapes import argument, place
 
 ARITHMETIC = {
-    **{"Add": "add", "Subtract": "sub", "Multiply": "mul", "Divide": "div", "TrueDivide": "div", "Power": "pow"},
-    **{"Maximum": "max", "Minimum": "min"},
+    "Add": "add",
+    "Subtract": "sub",
+    "Multiply": "mul",
+    "Divide": "div",
+    "TrueDivide": "div",
+    "Power": "pow",
+    "Maximum": "max",
+    "Minimum": "min",
 }
 COMPARING = {"Equal": "eq", "NotEqual": "ne", "Less": "lt", "LessEqual": "le", "Greater": "gt", "GreaterEqual": "ge"}
 LOGICAL = {"LogicalAnd": "and", "LogicalOr": "or", "LogicalXor": "xor"}
 UNARY = {
-    **{"Negative": "neg", "Absolute": "abs", "Abs": "abs", "Sign": "sign", "Sqrt": "sqrt", "Square": "square"},
-    **{"Reciprocal": "reciprocal", "Floor": "floor", "Ceil": "ceil", "Round": "round", "Exp": "exp", "Expm1": "expm1"},
-    **{"Log": "log", "Log1p": "log1p", "Log2": "log2", "Log10": "log10", "Sin": "sin", "Cos": "cos", "Tan": "tan"},
-    **{"Arcsin": "arcsin", "Arccos": "arccos", "Arctan": "arctan", "Sinh": "sinh", "Cosh": "cosh", "Tanh": "tanh"},
-    **{"Sigmoid": "sigmoid", "Relu": "relu", "Softplus": "softplus", "LogSigmoid": "log_sigmoid", "Erf": "erf"},
+    "Negative": "neg",
+    "Absolute": "abs",
+    "Abs": "abs",
+    "Sign": "sign",
+    "Sqrt": "sqrt",
+    "Square": "square",
+    "Reciprocal": "reciprocal",
+    "Floor": "floor",
+    "Ceil": "ceil",
+    "Round": "round",
+    "Exp": "exp",
+    "Expm1": "expm1",
+    "Log": "log",
+    "Log1p": "log1p",
+    "Log2": "log2",
+    "Log10": "log10",
+    "Sin": "sin",
+    "Cos": "cos",
+    "Tan": "tan",
+    "Arcsin": "arcsin",
+    "Arccos": "arccos",
+    "Arctan": "arctan",
+    "Sinh": "sinh",
+    "Cosh": "cosh",
+    "Tanh": "tanh",
+    "Sigmoid": "sigmoid",
+    "Relu": "relu",
+    "Softplus": "softplus",
+    "LogSigmoid": "log_sigmoid",
+    "Erf": "erf",
 }
 #: functions with the name of an activation
 ACTIVATIONS = {
-    **{"Silu": "silu", "Softsign": "softsign", "Selu": "selu", "Relu6": "relu6", "HardSigmoid": "hard_sigmoid"},
-    **{"HardSilu": "hard_silu", "HardTanh": "hard_tanh", "Mish": "mish", "TanhShrink": "tanh_shrink"},
-    **{"SparsePlus": "sparse_plus", "SparseSigmoid": "sparse_sigmoid"},
+    "Silu": "silu",
+    "Softsign": "softsign",
+    "Selu": "selu",
+    "Relu6": "relu6",
+    "HardSigmoid": "hard_sigmoid",
+    "HardSilu": "hard_silu",
+    "HardTanh": "hard_tanh",
+    "Mish": "mish",
+    "TanhShrink": "tanh_shrink",
+    "SparsePlus": "sparse_plus",
+    "SparseSigmoid": "sparse_sigmoid",
 }
 #: the same with one argument, which is named otherwise there
 WITH_ARGUMENT = {

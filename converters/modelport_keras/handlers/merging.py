@@ -96,7 +96,9 @@ def _joined_mask(walker: Walker, layer: Layer, bound: Mapping[str, Any], previou
             continue
         like = net.add("binary", value.plain, value.plain, fn="eq") if value.dtype != "bool" else value.plain
         if mask is None:
-            whole.append(net.add("expand", net.constant(True, "bool"), like, shape=[0] * value.rank, copy=list(range(value.rank))))
+            whole.append(
+                net.add("expand", net.constant(True, "bool"), like, shape=[0] * value.rank, copy=list(range(value.rank)))
+            )
         else:
             shape, copy = [0] * value.rank, list(range(value.rank))
             whole.append(net.add("expand", net.insert(mask.plain, -1), like, shape=shape, copy=copy))
@@ -147,5 +149,3 @@ def dot(walker: Walker, layer: Layer, inputs: Any) -> Value:
     if left.rank == 1 and right.rank == 1:
         made = net.reshape(made, [1])
     return net.value(made)
-
-

@@ -59,9 +59,11 @@ def _axes(layer: Layer, value: Value) -> list[int]:
 def layer_normalization(walker: Walker, layer: Layer, inputs: Any) -> Value:
     value = walker.floats(layer, inputs)
     axes = _axes(layer, value)
-    gamma, beta, _ = _scale_and_bias(layer)
     if layer.get("rms_scaling", False):
+        layer.waive("center")
+        gamma = layer.take("gamma")[0] if layer["scale"] else None
         return _by_deviation(walker, value, axes, gamma, layer["epsilon"])
+    gamma, beta, _ = _scale_and_bias(layer)
     return _normalized(walker, value, axes, gamma, beta, layer["epsilon"], True)
 
 
@@ -94,7 +96,9 @@ def _by_deviation(walker: Walker, value: Value, axes: list[int], scale: Array | 
     last = list(range(value.rank - len(axes), value.rank))
     mean = net.add("reduce", name, fn="mean", axes=last, keep=True)
     squares = net.add("unary", net.add("binary", name, mean, fn="sub"), fn="square")
-    deviation = net.add("unary", net.add("scale", net.add("reduce", squares, fn="mean", axes=last, keep=True), add=[eps]), fn="sqrt")
+    deviation = net.add(
+        "unary", net.add("scale", net.add("reduce", squares, fn="mean", axes=last, keep=True), add=[eps]), fn="sqrt"
+    )
     made = net.add("binary", name, deviation, fn="div")
     if scale is not None:
         made = net.add("binary", made, net.constant(scale, value.dtype), fn="mul")
@@ -150,7 +154,7 @@ def normalization(walker: Walker, layer: Layer, inputs: Any) -> Value:
     mean, variance = mean.astype(dtype), variance.astype(dtype)
     spread = np.maximum(np.sqrt(variance), dtype.type(EPSILON))
     net = walker.net
-    if mean.ndim <= 1 and kept[-1:] == [value.rank - 1] and value.main == tuple(range(value.rank)) or mean.size == 1:
+    if (mean.ndim <= 1 and kept[-1:] == [value.rank - 1] and value.main == tuple(range(value.rank))) or mean.size == 1:
         mean, spread = mean.reshape(-1), spread.reshape(-1)
         attributes = {"mul": spread, "add": mean} if layer["invert"] else {"sub": mean, "div": spread}
         return net.apply(value, "scale", **attributes)

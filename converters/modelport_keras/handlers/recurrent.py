@@ -16,7 +16,16 @@ from ..walking import Walker
 
 #: keys of a layer that its cell has, too
 CELL_KEYS = (
-    *("units", "activation", "recurrent_activation", "use_bias", "unit_forget_bias", "dropout", "recurrent_dropout", "reset_after"),
+    *(
+        "units",
+        "activation",
+        "recurrent_activation",
+        "use_bias",
+        "unit_forget_bias",
+        "dropout",
+        "recurrent_dropout",
+        "reset_after",
+    ),
     *("implementation", "seed"),
 )
 
@@ -60,7 +69,13 @@ class Recurrence:
 
 
 def _ran(
-    walker: Walker, cell: tuple[str, dict[str, Any]], x: str, state: Sequence[Value], mask: str | None, how: Recurrence, sequence: bool
+    walker: Walker,
+    cell: tuple[str, dict[str, Any]],
+    x: str,
+    state: Sequence[Value],
+    mask: str | None,
+    how: Recurrence,
+    sequence: bool,
 ) -> Ran:
     """One cell over a sequence; with `sequence` what it gives at every step."""
     net = walker.net
@@ -74,6 +89,10 @@ def _ran(
     states = [last]
     if op == "lstm":
         states.append(net.add(op, *inputs, **common, result="cell"))
+    if mask is not None and how.zero_masked:
+        end = [0] if how.backwards else [-1]
+        counts = net.add("slice", mask, axes=[0], starts=end, stops=[1 if how.backwards else 1 << 40])
+        last = net.add("where", counts, last, net.constant(0.0, net.near[x].dtype))
     if mask is None or not state:
         return Ran(whole, last, states)
     # before the first step that counts Keras gives zeros, and not the state it starts from
@@ -202,7 +221,8 @@ def bidirectional(walker: Walker, layer: Layer, sequences: Any, initial_state: A
         inner.close()
     (one, one_back), (two, two_back) = runs
     if whole:
-        assert one.sequence is not None and two.sequence is not None
+        assert one.sequence is not None
+        assert two.sequence is not None
         left = net.flip(one.sequence, 0) if one_back else one.sequence
         right = two.sequence if two_back else net.flip(two.sequence, 0)
     else:

@@ -40,7 +40,9 @@ def _analyzer(layer: Layer) -> dict[str, Any]:
     elif split == "character" and widths == [1]:
         found |= {"analyzer": "char", "space": []}
     else:
-        raise layer.refuse("split", f"is {split!r}, which is not read with these ngrams: split by white space, or into characters.")
+        raise layer.refuse(
+            "split", f"is {split!r}, which is not read with these ngrams: split by white space, or into characters."
+        )
     if folded:
         letters = sorted(folded)
         found |= {"fold_from": [ord(letter) for letter in letters], "fold_to": [folded[letter] for letter in letters]}

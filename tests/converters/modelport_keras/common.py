@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import modelport_keras
 import numpy as np
+
 from modelport.arrays import Arrays
 from modelport.reading import Reading
 from modelport.run import Evaluator

@@ -1,4 +1,4 @@
-"""Keras is imported with the TensorFlow backend, quietly, and without a GPU; without Keras these tests are skipped, and counted."""
+"""Keras is imported with the TensorFlow backend, quietly, and without a GPU; without Keras these tests are skipped."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ def main(folder: Path) -> dict[str, object]:
     sys.meta_path.insert(0, Blocked())
     import modelport_keras
     import numpy as np
+
     from modelport.errors import ModelportError
     from modelport.run import Evaluator
 

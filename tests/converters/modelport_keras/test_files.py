@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tests.converters.modelport_keras import offline
 from tests.converters.modelport_keras.common import read
 from tests.converters.modelport_keras.zoo import ZOO

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.converters.modelport_keras.common import check
 from tests.converters.modelport_keras.zoo import ZOO
 

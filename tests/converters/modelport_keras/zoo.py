@@ -55,7 +55,11 @@ def functional_two_inputs() -> Made:
 def two_outputs() -> Made:
     x = keras.Input((4,))
     trunk = L.Dense(6, activation="elu")(x)
-    return keras.Model(x, [L.Dense(2, name="score")(trunk), L.Dense(1, activation="sigmoid", name="chance")(trunk)]), numbers(5, 4), None
+    return (
+        keras.Model(x, [L.Dense(2, name="score")(trunk), L.Dense(1, activation="sigmoid", name="chance")(trunk)]),
+        numbers(5, 4),
+        None,
+    )
 
 
 @model
@@ -162,7 +166,12 @@ def simple_rnn() -> Made:
 @model
 def bidirectional_stacked() -> Made:
     net = keras.Sequential(
-        [keras.Input((6, 3)), L.Bidirectional(L.LSTM(4, return_sequences=True)), L.Bidirectional(L.GRU(3), merge_mode="ave"), L.Dense(2)]
+        [
+            keras.Input((6, 3)),
+            L.Bidirectional(L.LSTM(4, return_sequences=True)),
+            L.Bidirectional(L.GRU(3), merge_mode="ave"),
+            L.Dense(2),
+        ]
     )
     return net, numbers(5, 6, 3), None
 
@@ -202,14 +211,23 @@ def attention_block() -> Made:
 
 @model
 def layer_norm_gelu() -> Made:
-    net = keras.Sequential([keras.Input((5, 6)), L.LayerNormalization(axis=[1, 2]), L.Dense(7, activation="gelu"), L.LayerNormalization()])
+    net = keras.Sequential(
+        [keras.Input((5, 6)), L.LayerNormalization(axis=[1, 2]), L.Dense(7, activation="gelu"), L.LayerNormalization()]
+    )
     return net, numbers(5, 5, 6), None
 
 
 @model
 def group_norm() -> Made:
     net = keras.Sequential(
-        [keras.Input((6, 6, 8)), L.GroupNormalization(4), L.Conv2D(6, 3), L.GroupNormalization(-1), L.UnitNormalization(), L.Flatten()]
+        [
+            keras.Input((6, 6, 8)),
+            L.GroupNormalization(4),
+            L.Conv2D(6, 3),
+            L.GroupNormalization(-1),
+            L.UnitNormalization(),
+            L.Flatten(),
+        ]
     )
     return net, numbers(5, 6, 6, 8), None
 
