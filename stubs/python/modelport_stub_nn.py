@@ -240,7 +240,7 @@ def pad(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
             raise a.refuse(f"pads axis {axis} of length {length} by {max(ends)}, which is too much for mode {mode}")
     widths = [(0, 0), *zip(before, after)]
     shape = tuple(length + sum(ends) for length, *ends in zip(kind.shape, before, after))
-    return Kind(kind.dtype, shape), lambda x: np.pad(x, widths, mode, **options)  # type: ignore[call-overload]
+    return Kind(kind.dtype, shape), lambda x: np.pad(x, widths, mode, **options)
 
 
 def _cast_number(a: Attributes, dtype: str) -> Any:
