@@ -330,6 +330,8 @@ def resize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     dtype, np_dtype = _float_value(a, kind)
     _need_rank(a, kind, 1)
     axes, shape = _different_axes(a, kind), list(kind.shape)
+    if not axes:
+        raise a.refuse("has no axes")
     if a.has("sizes") == a.has("scales"):
         raise a.refuse("must have either sizes or scales")
     if a.has("sizes"):
@@ -340,12 +342,13 @@ def resize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         if not all(0 < factor < math.inf for factor in factors):
             raise a.refuse("has a scale that is not positive and finite")
         lengths = [math.floor(min(shape[axis] * factor, 2.0**62)) for axis, factor in zip(axes, factors)]
-        if min(lengths, default=1) < 1:
+        if min(lengths) < 1:
             raise a.refuse("makes an axis of length 0")
         sizes = lengths
     fn, at = a.word("fn", "nearest", "linear", "cubic"), a.word("at", "half_pixel", "align_corners", "asymmetric")
-    if a.has("round") and fn != "nearest":
-        raise a.refuse(f"has a round, which goes with nearest only, not with {fn}")
+    for key, only in (("round", "nearest"), ("cubic", "cubic")):
+        if a.has(key) and fn != only:
+            raise a.refuse(f"has the attribute {key}, which goes with fn {only} only, not with {fn}")
     resizing = Resizing(fn, at, a.word("round", *ROUNDING, default="half_down"), _number(a, "cubic", -0.75))
     passes = []
     for axis, size, factor in zip(axes, sizes, factors):
@@ -464,7 +467,9 @@ def conv(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     padded = channels * math.prod(axis.n + axis.before + axis.after for axis in axes)
     columns = channels * math.prod(size) * math.prod(out[1:])
     by_group = weight.reshape(groups, outputs // groups, -1)
-    convolve = _by_columns if max(padded, columns) <= TOGETHER else _by_taps
+    # In a padded input a weight that is not finite would meet zeros that are not there.
+    whole = padded == kind.width or a.once("finite", lambda: bool(np.isfinite(weight).all()))
+    convolve = _by_columns if whole and max(padded, columns) <= TOGETHER else _by_taps
 
     def run(x: Array) -> Array:
         total = np.empty((len(x), *out))
@@ -760,6 +765,8 @@ class Recurrence:
     def _check_others(self, a: Attributes, kinds: Sequence[Kind]) -> bool:
         """Checks the states to begin with, and whether a mask comes last."""
         masked = bool(kinds) and kinds[-1].dtype == "bool"
+        if self._zero_masked and not masked:
+            raise a.refuse("has zero_masked, but reads no mask")
         states = kinds[: len(kinds) - masked]
         if len(states) not in (0, self._states):
             raise a.refuse(f"reads {len(states)} states to begin with; it takes {self._states} or none")
