@@ -1,4 +1,4 @@
-"""LiteRT files: Keras models through TensorFlow's converter, held against Keras; bindings by name, files that lie, damaged files."""
+"""LiteRT files: Keras models through TensorFlow's converter, held against Keras; bindings by name, liars, damaged files."""
 
 from __future__ import annotations
 
