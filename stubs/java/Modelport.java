@@ -497,7 +497,6 @@ public final class Modelport {
         DType(String spelled, int bytes, long min, long max) { this.spelled = spelled; this.bytes = bytes; this.min = min; this.max = max; }
         public boolean isFloat() { return this == F64 || this == F32; }
         public boolean isInteger() { return bytes > 0 && !isFloat() && this != BOOL; }
-
         /** Room for n elements: double[], long[] or String[]. */
         Object allocate(int n) { return isFloat() ? new double[n] : this == STR ? new String[n] : (Object) new long[n]; }
         static DType named(String name, String where) {
@@ -584,14 +583,12 @@ public final class Modelport {
             for (int k = 0; k < data.length; k++) data[k] = values[k];
             return new Tensor(DType.F32, data, data.length);
         }
-
         /** The same elements in another shape, batch axis first: {@code Tensor.of(pixels).shaped(2, 3, 32, 32)}. */
         public Tensor shaped(int... shape) {
             if (product(shape, Integer.MAX_VALUE) != size())
                 throw new Refused("A tensor of " + size() + " elements cannot have the shape " + Arrays.toString(shape) + "; they must agree.");
             return new Tensor(dtype, data, shape.clone());
         }
-
         /** Rows of equal length. */
         public static Tensor of(double[][] rows) { return stack(rows, DType.F64, "The matrix"); }
         private static Tensor stack(Object[] rows, DType wanted, String where) {
@@ -605,7 +602,6 @@ public final class Modelport {
             }
             return new Tensor(first.dtype, data, new Type(first.dtype, first.shape).shape(rows.length));
         }
-
         /** What callers naturally hold: a Tensor, an array, a matrix, or a list of boxed values, of which null is missing. */
         static Tensor from(Object value, DType wanted, String where) {
             if (value instanceof Tensor) return (Tensor) value;
@@ -643,7 +639,6 @@ public final class Modelport {
                 throw new Refused(where + " holds " + (cell == null ? "null" : quote(cell.toString())) + " in row " + k + "; " + wanted + " is needed.");
             }
         }
-
         /** The data as another dtype: floats from floats, integers and booleans; anything else only as it is. */
         Object as(DType wanted, String where) {
             if (dtype == wanted || dtype == DType.F32 && wanted == DType.F64) return data;
@@ -656,10 +651,8 @@ public final class Modelport {
             return result;
         }
         public int[] shape() { return shape.clone(); }
-
         /** The length of the first axis. */
         public int rows() { return shape.length == 0 ? 1 : shape[0]; }
-
         /** Elements of one row. */
         public int width() { return new Type(dtype, shape).size(1, shape.length); }
         int size() {
@@ -669,29 +662,23 @@ public final class Modelport {
             if (!good) throw new IllegalStateException("This tensor holds " + dtype + ", not " + what + ".");
             return data;
         }
-
         /** All elements of a float tensor. */
         public double[] doubles() { return (double[]) held(data instanceof double[], "floats"); }
-
         /** All elements of an integer tensor, or of booleans as 0 and 1. */
         public long[] longs() { return (long[]) held(data instanceof long[], "integers or booleans"); }
-
         /** All elements of a str tensor; null is missing. */
         public String[] strings() { return (String[]) held(data instanceof String[], "strings"); }
-
         /** The rows of a float tensor. */
         public double[][] matrix() {
             double[][] rows = new double[rows()][];
             for (int r = 0; r < rows.length; r++) rows[r] = Arrays.copyOfRange(doubles(), r * width(), (r + 1) * width());
             return rows;
         }
-
         /** One element: Double, Long, Boolean, String or null. */
         public Object get(int k) {
             return data instanceof double[] ? (Object) ((double[]) data)[k] : data instanceof String[] ? ((String[]) data)[k]
                 : dtype == DType.BOOL ? (Object) (((long[]) data)[k] != 0) : (Object) ((long[]) data)[k];
         }
-
         /** One element as the format spells it: a float as a decimal that reads back as the same number. */
         private Object spelled(int k) {
             Object element = get(k);
@@ -701,7 +688,6 @@ public final class Modelport {
             if (Double.isNaN(v) || Double.isInfinite(v)) return element.toString();
             return dtype == DType.F32 && (float) Double.parseDouble(Float.toString((float) v)) == v ? (Object) (float) v : element;
         }
-
         /** The object form of the format. */
         void write(Appendable out) throws IOException {
             out.append("{\"dtype\": \"" + dtype + "\", \"shape\": " + Arrays.toString(shape) + ", \"data\": [");
@@ -711,7 +697,6 @@ public final class Modelport {
             }
             out.append("]}");
         }
-
         /** A tensor in any of its three forms. `bare` is the dtype of a bare array; null lets its elements decide (f64 or str). */
         static Tensor read(Json json, DType bare, String where, Guard guard) {
             if (json.kind == '{') return readObject(json, where, guard);
@@ -767,7 +752,6 @@ public final class Modelport {
             guard.take(8 * size);
             return dtype.allocate((int) size);
         }
-
         /** Decodes the rest of an array into data[k..to); returns the position reached, or to + 1 when there is more. */
         private static int fill(Cursor c, DType dtype, Object data, int k, int to, Guard guard) {
             for (; c.next(); k++) {
@@ -784,14 +768,12 @@ public final class Modelport {
             }
             return k;
         }
-
         /** The product of a shape; Long.MAX_VALUE beyond a limit. */
         private static long product(int[] shape, long limit) {
             long size = 1;
             for (int n : shape) size = n == 0 || size == 0 ? 0 : n < 0 || size > limit / n ? Long.MAX_VALUE : size * n;
             return size;
         }
-
         /** Elements in base64: little-endian or, with a scale, signed bytes to be multiplied by it; with a mask, only those that it has. */
         private static Object encoded(Json json, DType dtype, int[] shape, long size, String where, Guard guard) {
             if (size > guard.limits.tensorElements) allocate(dtype, size, where, guard); // refuses
@@ -824,7 +806,6 @@ public final class Modelport {
             for (double v : scale) if (!(v > 0 && v <= Double.MAX_VALUE)) throw new Refused(where + " holds " + v + "; it is positive and finite.");
             return scale;
         }
-
         /** So many bytes in standard base64, padded. The length is checked before anything is allocated. */
         private static byte[] base64(Json json, long needed, String where, Guard guard) {
             guard.take(2L * (json.end - json.start));
@@ -837,7 +818,6 @@ public final class Modelport {
             if (bytes == null) throw new Refused(where + " is not standard base64 with padding.");
             return bytes;
         }
-
         /** Standard base64 (java.util.Base64 is lenient about padding, and absent from older Android): the bytes of text[0..end), its padding
          *  left out; null when a character is foreign, or bits that stand for nothing are set. */
         private static byte[] decode(byte[] text, int end, int length) {
@@ -1950,7 +1930,6 @@ public final class Modelport {
         private Input(String name, DType dtype, List<Object> axes, String missing, List<String> features) {
             this.name = name; this.dtype = dtype; this.axes = axes; this.missing = missing; this.features = features;
         }
-
         /** The shape of one row: lengths (Integer), and names (String) of lengths that are known when rows come. */
         public List<Object> shape() { return Collections.unmodifiableList(axes); }
         private Type type(Map<String, Integer> lengths) {
@@ -1985,7 +1964,6 @@ public final class Modelport {
         private Output(String name, DType dtype, List<Object> axes, int slot, String role, List<Object> classes) {
             this.name = name; this.dtype = dtype; this.axes = axes; this.slot = slot; this.role = role; this.classes = classes;
         }
-
         /** The shape of one row, for the example lengths; where a length is that of an input, its name. */
         public List<Object> shape() { return Collections.unmodifiableList(axes); }
     }
@@ -2027,7 +2005,6 @@ public final class Modelport {
             }
             for (String op : unused) throw new Refused("The document requires " + quote(op) + " and uses it in no step; list the ops that are used.");
         }
-
         /** Checks a step; what attributes have become is kept for other lengths, and so is a step that reads what it read before. */
         private Step step(Model model, String op, String where, Json json, Guard guard) {
             List<String> names = json.need("in", where).strings(where + " in", guard);
@@ -2049,7 +2026,6 @@ public final class Modelport {
             if (model.memo != null) model.memo.put(json, step);
             return step;
         }
-
         /** Gives a value its name, and holds it against the limits on row elements. */
         private void define(String value, Type type, String where) {
             rowElements += type.width;
@@ -2059,7 +2035,6 @@ public final class Modelport {
             if (slots.put(value, types.size()) != null) throw new Refused(where + " defines a name a second time; every name is defined once.");
             types.add(type);
         }
-
         /** Finds out when values are no longer needed: those that no output gives, after the last step that reads them. */
         void release(List<Output> outputs) {
             int[] last = new int[types.size()];
@@ -2099,7 +2074,6 @@ public final class Modelport {
         private final Map<Map<String, Integer>, Plan> plans = new LinkedHashMap<Map<String, Integer>, Plan>(PLANS, 0.75f, true) {
             @Override protected boolean removeEldestEntry(Map.Entry<Map<String, Integer>, Plan> eldest) { return size() > PLANS; }
         };
-
         /** Checks a parsed document: header, inputs, steps, outputs, vectors. */
         private Model(Json root, Guard guard, Ops[] more) {
             limits = guard.limits;
@@ -2131,7 +2105,6 @@ public final class Modelport {
                 lengths.put(entry.getKey(), (int) length);
             }
         }
-
         /** Gives the axes of outputs that are as long as a named length, and grow with it, its name. */
         private void nameAxes(String length, Guard guard) {
             Map<String, Integer> longer = new TreeMap<>(lengths);
@@ -2147,7 +2120,6 @@ public final class Modelport {
                 return;
             }
         }
-
         /** The plan for given lengths. */
         private synchronized Plan plan(Map<String, Integer> given, Guard guard) {
             if (given.equals(lengths)) return plan;
@@ -2162,7 +2134,6 @@ public final class Modelport {
             plans.put(given, found);
             return found;
         }
-
         /** Format, version and ops; returns the ops. */
         private static List<String> header(Json root, Guard guard, Ops[] more) {
             String the = "The document", format = root.need("format", the).string("The document's format");
@@ -2244,22 +2215,18 @@ public final class Modelport {
         }
         public List<Input> inputs() { return Collections.unmodifiableList(inputs); }
         public List<Output> outputs() { return Collections.unmodifiableList(outputs); }
-
         /** The ops that the model uses. */
         public List<String> requires() { return requires; }
-
         /** Predicts rows of a model that has one matrix: predict(row), predict(row, row) or predict(rows). */
         public Map<String, Tensor> predict(double[]... rows) {
             if (inputs.size() != 1) throw new Refused("The model has " + inputs.size() + " inputs; give them by name.");
             return predict(Collections.singletonMap(inputs.get(0).name, rows));
         }
-
         /** Predicts rows of a model that has one input, of any shape: predict(Tensor.of(pixels).shaped(2, 3, 32, 32)). */
         public Map<String, Tensor> predict(Tensor rows) {
             if (inputs.size() != 1) throw new Refused("The model has " + inputs.size() + " inputs; give them by name.");
             return predict(Collections.singletonMap(inputs.get(0).name, rows));
         }
-
         /**
          * Predicts columns by name: for each input a Tensor, a primitive array, a matrix, String[] or a List. A matrix with features may be
          * given as one column for each feature instead. Integers and booleans (true = 1) are accepted where floats are expected.
@@ -2284,7 +2251,6 @@ public final class Modelport {
             Guard guard = new Guard(limits);
             return evaluate(plan(given, guard), bound, rows, guard);
         }
-
         /** Predicts records: one map for each row, from the name of an input of one column, or of a feature, to its value or null. */
         public Map<String, Tensor> predictRecords(List<? extends Map<String, ?>> records) {
             Map<String, Object> columns = new LinkedHashMap<>();
@@ -2304,7 +2270,6 @@ public final class Modelport {
             }
             return predict(columns);
         }
-
         /** A matrix from one column per feature. */
         private static Tensor gather(Input input, Map<String, ?> columns, Set<String> unused) {
             int w = input.features.size(), rows = 0;
@@ -2336,7 +2301,6 @@ public final class Modelport {
                 if (t.dtype == DType.STR ? t.strings()[k] == null : t.doubles()[k] != t.doubles()[k])
                     throw new Refused("Input " + quote(input.name) + " has a missing value in row " + k / t.width() + "; it is not accepted.");
         }
-
         /** Runs the steps block by block, so that memory stays bounded. */
         private Map<String, Tensor> evaluate(Plan plan, Object[] bound, int rows, Guard guard) {
             Map<String, Tensor> result = new LinkedHashMap<>();
@@ -2366,7 +2330,6 @@ public final class Modelport {
             System.arraycopy(data, f.first * type.width, part, 0, f.rows * type.width);
             return part;
         }
-
         /** Reads {"inputs": {name: tensor}}, predicts, and returns the outputs (docs/format.md, section 11). */
         public Map<String, Tensor> predictJson(byte[] request) {
             Guard guard = new Guard(limits);
@@ -2386,19 +2349,16 @@ public final class Modelport {
             }
             return predict(columns);
         }
-
         /** Replays the vectors that the document carries. */
         public List<Check> verify() {
             if (carried == null) throw new Refused("The document carries no verification, so nothing proves its answers; add vectors, or do without a replay.");
             return carried.replay(this);
         }
-
         /** Replays the vectors of another file: a `verification` object. */
         public List<Check> verify(byte[] vectors) {
             Guard guard = new Guard(limits);
             return new Vectors(Parser.parse(vectors, "The vectors file", guard), this, Integer.MAX_VALUE, guard).replay(this);
         }
-
         /** Name, inputs, outputs and ops as JSON. */
         public String info() {
             List<Object> in = new ArrayList<>(), out = new ArrayList<>();

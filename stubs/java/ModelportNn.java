@@ -404,6 +404,9 @@ public final class ModelportNn {
         Modelport.Tensor table = a.tensor("weight", a.dtype, 2, 2);
         final int m = table.shape[0], w = table.shape[1];
         final double[] weight = table.doubles();
+        if (m == 0) {
+            throw a.refuse("has a \"weight\" without rows.");
+        }
         return new Modelport.Step(a, shaped(a, a.dtype, joined(x.dims, new int[] {w}))) {
             @Override
             Object run(Modelport.Frame f) {
@@ -506,8 +509,8 @@ public final class ModelportNn {
         Sizes(Modelport.Args a, Modelport.Type x) {
             Modelport.Type type = ranked(a, x, 1, MANY);
             int[] axes = axes(a, x);
-            if (a.has("sizes") == a.has("scales")) {
-                throw a.refuse("has both or none of \"sizes\" and \"scales\".");
+            if (axes.length == 0 || a.has("sizes") == a.has("scales")) {
+                throw a.refuse("has no axes, or both or none of \"sizes\" and \"scales\".");
             }
             int[] sizes = a.has("sizes") ? a.ints("sizes", axes.length, 1, Integer.MAX_VALUE) : null;
             double[] scales = sizes == null ? a.floats("scales", Modelport.DType.F64, axes.length) : null;
@@ -909,7 +912,7 @@ public final class ModelportNn {
                     continue;
                 }
                 long room = (long) n[k] + before[k] + after[k] - reach(k);
-                long m = room < 0 ? 0 : (room + (ceil ? stride[k] - 1L : 0)) / stride[k] + 1;
+                long m = (ceil ? -Math.floorDiv(-room, (long) stride[k]) : Math.floorDiv(room, (long) stride[k])) + 1;
                 if (ceil && (m - 1) * stride[k] >= (long) n[k] + before[k]) {
                     m--;
                 }
@@ -1523,6 +1526,9 @@ public final class ModelportNn {
                     throw a.refuse("reads the state " + a.types[k] + "; [" + u + "] is needed.");
                 }
             }
+            if (!masked && a.flag("zero_masked", false)) {
+                throw a.refuse("has \"zero_masked\" without a mask.");
+            }
             if (masked && (a.types[n - 1].rank != 1 || a.types[n - 1].width != t)) {
                 throw a.refuse("reads the mask " + a.types[n - 1] + "; [" + t + "] is needed.");
             }
@@ -1695,9 +1701,12 @@ public final class ModelportNn {
                 return rounded(out, dtype);
             }
 
-            /** Adds the values, weighted: skips those that do not count, whatever they hold. */
+            /** Adds the values, weighted: without those that do not count, whatever they hold. */
             private void sum(double[] s, int h, int first, double[] z, int values, double[] out, int o) {
-                if (!causal) {
+                boolean all = true;
+                for (int c = values; causal && all && c < values + n * e; c++) all = Math.abs(z[c]) <= Double.MAX_VALUE;
+                if (all) {
+                    for (int row = 0; causal && row < h; row++) Arrays.fill(s, row * n + Math.min(n, first + row + 1), (row + 1) * n, 0.0);
                     multiplyMatrices(s, 0, h, n, z, values, e, out, o);
                     return;
                 }
