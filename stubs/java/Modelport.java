@@ -2124,6 +2124,7 @@ public final class Modelport {
         private synchronized Plan plan(Map<String, Integer> given, Guard guard) {
             if (given.equals(lengths)) return plan;
             Plan found = plans.get(given);
+            long before = guard.left;
             if (found != null) return found;
             try {
                 found = new Plan(this, given, source, guard);
@@ -2131,7 +2132,7 @@ public final class Modelport {
                 throw new Refused("Rows with the lengths " + given + " do not fit: " + e.getMessage());
             }
             found.release(outputs);
-            plans.put(given, found);
+            if (before - guard.left <= limits.memory / PLANS / 8) plans.put(given, found);
             return found;
         }
         /** Format, version and ops; returns the ops. */

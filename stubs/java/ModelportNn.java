@@ -862,6 +862,7 @@ public final class ModelportNn {
 
     /** How windows lie on the one to three axes behind the channels, which are taken as three: the first ones have length 1. */
     private static final class Grid {
+        private static final long FARTHEST = 1 << 29; // so that no position overflows
         final int axes;
         final int[] n = {1, 1, 1}, kernel = {1, 1, 1}, stride = {1, 1, 1}, dilation = {1, 1, 1}, before = new int[3], after = new int[3];
         final int[] out = {1, 1, 1};
@@ -883,6 +884,11 @@ public final class ModelportNn {
                 int[] pads = a.ints("pads", 2 * axes, 0, Integer.MAX_VALUE);
                 set(before, Arrays.copyOf(pads, axes));
                 set(after, Arrays.copyOfRange(pads, axes, 2 * axes));
+            }
+            for (int k = 0; k < 3; k++) {
+                if (Math.max(reach(k), Math.max((long) before[k] + after[k], stride[k])) > FARTHEST) {
+                    throw a.refuse("has strides, dilations or pads that reach beyond 2^29 elements.");
+                }
             }
             taps = this.kernel[0] * this.kernel[1] * this.kernel[2];
             size = n[0] * n[1] * n[2];
@@ -1125,8 +1131,9 @@ public final class ModelportNn {
         for (int k = 3 - g.axes; k < 3; k++) {
             int extra = more[k - 3 + g.axes];
             long length = times(g.stride[k], g.n[k] - 1) + extra + g.reach(k) - g.before[k] - g.after[k];
-            if (extra >= Math.max(g.stride[k], g.dilation[k]) || length < 1) {
-                throw a.refuse("has \"output_padding\" that is not below the stride or the dilation, or pads that leave nothing of " + x + ".");
+            if (extra >= Math.max(g.stride[k], g.dilation[k]) || length < 1 || times(g.stride[k], g.n[k] - 1) > Grid.FARTHEST) {
+                throw a.refuse("has \"output_padding\" that is not below the stride or the dilation, or pads that leave nothing of " + x
+                    + ", or strides that reach beyond 2^29 elements.");
             }
             g.out[k] = (int) Math.min(length, Integer.MAX_VALUE);
         }
