@@ -781,7 +781,8 @@ public final class Modelport {
             byte[] mask = json.get("mask") == null ? null : base64(json.get("mask"), (size + 7) / 8, where + " mask", guard);
             long written = mask == null ? size : 0, per = scale == null || scale.length == 1 ? Long.MAX_VALUE : size / shape[0];
             for (int k = 0; mask != null && k < mask.length; k++) written += Integer.bitCount(mask[k] & 255);
-            if (mask != null && size % 8 != 0 && (mask[mask.length - 1] & 255) >> size % 8 != 0) throw new Refused(where + " mask goes beyond the last element.");
+            boolean beyond = mask != null && size % 8 != 0 && (mask[mask.length - 1] & 255) >> size % 8 != 0;
+            if (beyond) throw new Refused(where + " mask goes beyond the last element; the bits behind it are 0.");
             byte[] bytes = base64(json.get("data"), scale == null ? written * dtype.bytes : written, where + " data", guard);
             Object data = allocate(dtype, size, where, guard);
             for (int k = 0, i = 0; k < size; k++) {
@@ -1623,7 +1624,7 @@ public final class Modelport {
         int[] axes = given ? a.ints("axes", -1, 0, t.rank - 1) : t.rank == 1 ? new int[] {0} : new int[0];
         for (int k = given ? 0 : 1; k < Math.max(axes.length, 1); k++) good &= k < axes.length && (k == 0 || axes[k] > axes[k - 1] && !position);
         if (!good || t.width == 0)
-            throw a.refuse("reduces " + t + (given ? " over " + Arrays.toString(axes) : "") + "; ascending axes (one for argmax and argmin) with elements are needed.");
+            throw a.refuse("reduces " + t + (given ? " over " + Arrays.toString(axes) : "") + "; ascending axes (one for argmax, argmin) are needed.");
         int[][] offsets = new int[t.rank][]; // of the axes that stay, then of those that are reduced
         int[] dims = new int[keep ? Math.max(t.rank, 1) : t.rank - axes.length];
         Arrays.fill(dims, 1);
@@ -1999,7 +2000,7 @@ public final class Modelport {
                 unused.remove(op);
                 Step step = step(model, op, where, json, guard);
                 work = step.work > Long.MAX_VALUE - work ? Long.MAX_VALUE : work + step.work;
-                if (work > limits.multiplications) throw new Refused(where + " brings a row to more than the limit of " + limits.multiplications + " multiplications.");
+                if (work > limits.multiplications) throw new Refused(where + " brings a row beyond the limit of " + limits.multiplications + " multiplications.");
                 define(out, step.type, where);
                 steps.add(step);
             }
@@ -2101,7 +2102,7 @@ public final class Modelport {
         private void readLengths(Json json) {
             for (Map.Entry<String, Json> entry : json.object("The document's lengths").members.entrySet()) {
                 long length = entry.getValue().scalar("The length " + quote(entry.getKey())).integer(DType.I64);
-                if (length < 1 || length > 1 << 20) throw new Refused("The length " + quote(entry.getKey()) + " is " + length + "; it lies between 1 and 2^20.");
+                if (length < 1 || length > 1 << 20) throw new Refused("The length " + quote(entry.getKey()) + " is " + length + "; it is 1 to 2^20.");
                 lengths.put(entry.getKey(), (int) length);
             }
         }
@@ -2239,7 +2240,8 @@ public final class Modelport {
             int rows = -1;
             for (int k = 0; k < bound.length; k++) {
                 Input input = inputs.get(k);
-                Tensor t = !columns.containsKey(input.name) && input.features != null ? gather(input, columns, unused) : bind(input, columns.get(input.name), given);
+                boolean apart = !columns.containsKey(input.name) && input.features != null;
+                Tensor t = apart ? gather(input, columns, unused) : bind(input, columns.get(input.name), given);
                 unused.remove(input.name);
                 if (rows >= 0 && t.rows() != rows)
                     throw new Refused("Input " + quote(input.name) + " has " + t.rows() + " rows, those before it have " + rows + "; give equally many.");
@@ -2395,7 +2397,7 @@ public final class Modelport {
                 Tolerance t = Tolerance.read(tolerances.need(o.name, "The verification's tolerance"), "The tolerance of " + quote(o.name));
                 tolerance.put(o.name, o.dtype.isFloat() ? t : Tolerance.EXACT);
             }
-            if (tolerances.members.size() > tolerance.size()) throw new Refused("The verification has a tolerance for an output that the document does not have.");
+            if (tolerances.members.size() > tolerance.size()) throw new Refused("The verification has a tolerance of an unknown output; remove it.");
             List<Json> sets = new ArrayList<>(Collections.singletonList(json));
             if (json.get("more") != null) sets.addAll(json.get("more").objects("The verification's more"));
             if (json.get("more") != null && sets.size() == 1) throw new Refused("The verification's more is empty; leave it out.");
@@ -2421,7 +2423,7 @@ public final class Modelport {
                         + " are needed.");
                 answers.put(o.name, t);
             }
-            for (Tensor t : given.values()) if (t.rows() != rows) throw new Refused(where + " has inputs of " + rows + " and of " + t.rows() + " rows; all tensors agree.");
+            for (Tensor t : given.values()) if (t.rows() != rows) throw new Refused(where + " has inputs of " + rows + " and of " + t.rows() + " rows.");
             if (in.members.size() > given.size() || out.members.size() > answers.size())
                 throw new Refused(where + " names an input or an output that the document does not have; remove it.");
             if (rows < 1 || rows > mostRows) throw new Refused(where + " has " + rows + " rows; from 1 to " + mostRows + " are needed, in all sets.");

@@ -966,7 +966,7 @@ public final class ModelportNn {
 
     /** The first position o of 0..m for which o * step + offset is at least `low`. */
     private static int first(long offset, int step, long low, int m) {
-        return (int) Math.max(0, Math.min(m, Math.floorDiv(low - offset + step - 1, step)));
+        return (int) Math.max(0, Math.min(m, Math.floorDiv(low - offset + step - 1, (long) step)));
     }
 
     private static Modelport.Type image(Modelport.Args a) {
