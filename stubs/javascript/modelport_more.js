@@ -95,7 +95,7 @@ const kernelOf = (sum) => ({ width, points, p: exponent }, x, row, first, last, 
 
 /** The kernel of products. */
 function multiplyPoints({ width, points }, x, row, first, last, out) {
-  multiplyRows(x.subarray(row, row + width), points.subarray(first * width, last * width), out, 1, width, last - first);
+  multiplyRows(x, row, points, first * width, null, out, 0, 0, 1, 1, width, last - first);
 }
 
 /** The kernel of squares; four sums at a time. */
@@ -220,7 +220,7 @@ function sortHeap(x, from, heap) {
 /** 1.0 at the k smallest elements, else 0.0. */
 const smallest = {
   check(step) {
-    const { width } = step.only(FLOATS);
+    const { width } = step.row(FLOATS);
     return { dtype: "f64", shape: [width], width, k: step.whole("k", 1, width) };
   },
   run({ width, k }, [x], n) {
@@ -244,7 +244,7 @@ function neighbourWeights(distances, from, chosen, byDistance) {
 /** The (weighted) mean over the k smallest distances. */
 const knn = {
   check(step) {
-    const { width } = step.only(["f64"]), k = step.whole("k", 1, width);
+    const { width } = step.row(["f64"]), k = step.whole("k", 1, width);
     const byDistance = step.choice("weights", ["uniform", "distance"]) === "distance", common = { dtype: "f64", width, k, byDistance };
     if (step.has("classes")) {
       const classes = step.whole("classes", 1, step.limits.rowElements), codes = step.indexes("targets", 0, classes - 1);
@@ -702,7 +702,7 @@ function readFinite(step, key, fallback, least = 0) {
 
 /** {k, d, table}: the table [k, d] of a step that reads an f64 row. */
 function readTable(step, key, negative) {
-  const { width } = step.only(["f64"]), { shape: [k, d], data: table } = step.tensor(key, "f64", ["f64"], 2);
+  const { width } = step.row(["f64"]), { shape: [k, d], data: table } = step.tensor(key, "f64", ["f64"], 2);
   if (d !== width) step.refuse(`has ${quote(key)} for ${d} columns; its input has ${width}`);
   if (table.length === 0) step.refuse(`has an empty table ${quote(key)}`);
   for (const x of table) if (!Number.isFinite(x) || (x < 0 && !negative)) step.refuse(`has ${x} in ${quote(key)}, which is not finite${negative ? "" : ", or is negative"}`);
@@ -723,7 +723,7 @@ function readGram(step, { k, d, table }) {
   }
   step.keep(k * k);
   const gram = new Float64Array(k * k);
-  multiplyRows(table, table, gram, k, d, k);
+  multiplyRows(table, 0, table, 0, null, gram, 0, k, 1, k, d, k);
   return gram;
 }
 
@@ -735,7 +735,7 @@ function total(x, from, n) {
 }
 
 /** out_t = sum over j of x_j table_tj. */
-function multiplyTable({ k, d, table }, x, out) { multiplyRows(x, table, out, 1, d, k); }
+function multiplyTable({ k, d, table }, x, out) { multiplyRows(x, 0, table, 0, null, out, 0, k, 1, 1, d, k); }
 
 /** out_j = sum over t of w_t table_tj. */
 function combineRows({ k, d, table }, w, out) {
