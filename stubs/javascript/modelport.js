@@ -2580,7 +2580,7 @@ function ops(more = {}) { return Object.keys({ ...OPS, ...more }).sort(); }
 
 /** What modelport_more.js and modelport_nn.js share with this file; no part of the interface. */
 const internals = Object.freeze({
-  DTYPES, FLOATS, INTEGERS, UNARY, allocate, broadcastShapes, checkLastAxis, checkRow, dot, elementCount, emptyLike, erf, exp, identity, isWellFormed, multiplyRows,
+  DTYPES, FLOATS, INTEGERS, UNARY, align, allocate, broadcastShapes, checkLastAxis, checkRow, dot, elementCount, emptyLike, erf, exp, identity, isWellFormed, multiplyRows,
   pick, pow, quote, refuse, sameShape, showShape, sigmoid, spread, stridesOf, toFloat,
 });
 

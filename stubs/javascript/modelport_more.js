@@ -640,23 +640,55 @@ function counter({ size, vocabulary, alternate, binary }, out, row) {
   };
 }
 
+/** How a text becomes terms. */
+function readSplitting(step) {
+  const x = step.row(["str"]);
+  if (x.width !== 1) step.refuse(`has an input of width ${x.width} instead of 1`);
+  const split = ANALYZERS[step.choice("analyzer", Object.keys(ANALYZERS))](step);
+  const least = step.whole("min_n", 1, LONGEST_TERM), most = step.whole("max_n", least, LONGEST_TERM);
+  return { folding: new Folding(step), split, least, most };
+}
+
+/** Calls counterOf(r)(text, begin, end) for the terms of the text of each row r. */
+function splitRows({ folding, split, least, most }, x, n, first, counterOf) {
+  for (let r = 0; r < n; r++) {
+    if (x[r] === null) refuse(`row ${first + r}: the text is missing.`);
+    if (!isWellFormed(x[r])) refuse(`row ${first + r}: the text holds half of a surrogate pair.`);
+    split(folding.fold(x[r]), least, most, counterOf(r));
+  }
+}
+
 /** Counts of the terms of a text. */
 const count_terms = {
   check(step) {
-    const x = step.only(["str"]);
-    if (x.width !== 1) step.refuse(`has an input of width ${x.width} instead of 1`);
-    const split = ANALYZERS[step.choice("analyzer", Object.keys(ANALYZERS))](step);
-    const least = step.whole("min_n", 1, LONGEST_TERM), most = step.whole("max_n", least, LONGEST_TERM);
-    const counting = step.has("vocabulary") ? readVocabulary(step) : readHashing(step);
-    return { dtype: "f64", shape: [counting.size], folding: new Folding(step), split, least, most, binary: step.flag("binary"), ...counting };
+    const splitting = readSplitting(step), counting = step.has("vocabulary") ? readVocabulary(step) : readHashing(step);
+    return { dtype: "f64", shape: [counting.size], ...splitting, binary: step.flag("binary"), ...counting };
   },
   run(p, [x], n, first) {
     const out = new Float64Array(n * p.size);
-    for (let r = 0; r < n; r++) {
-      if (x[r] === null) refuse(`row ${first + r}: the text is missing.`);
-      if (!isWellFormed(x[r])) refuse(`row ${first + r}: the text holds half of a surrogate pair.`);
-      p.split(p.folding.fold(x[r]), p.least, p.most, counter(p, out, r));
-    }
+    splitRows(p, x, n, first, (r) => counter(p, out, r));
+    return out;
+  },
+};
+
+/** The terms of a text in order, as numbers; cut or filled up to a length. */
+const term_ids = {
+  check(step) {
+    const splitting = readSplitting(step), { vocabulary } = readVocabulary(step), [first, unknown, fill] = ["first", "unknown", "fill"].map((key) => step.whole(key, 0, Number.MAX_SAFE_INTEGER));
+    if (!Number.isSafeInteger(first + vocabulary.size)) step.refuse(`has ${first} for "first", from which ${vocabulary.size} terms cannot be numbered`);
+    const length = step.whole("length", 1, step.limits.rowElements);
+    return { dtype: "i64", shape: [length], ...splitting, vocabulary, start: first, unknown, fill, length };
+  },
+  run(p, [x], n, first) {
+    const { vocabulary, start, unknown, fill, length } = p, out = new Float64Array(n * length).fill(fill);
+    splitRows(p, x, n, first, (r) => {
+      let at = r * length;
+      return (text, begin, end) => {
+        if (at >= (r + 1) * length) return;
+        const place = vocabulary.get(text.slice(begin, end));
+        out[at++] = place === undefined ? unknown : start + place;
+      };
+    });
     return out;
   },
 };
@@ -1124,5 +1156,5 @@ const sparse_code = {
   run(p, [x], n, first) { return solveRows(p, x, n, first, anyNumber, p.solve); },
 };
 
-return Object.freeze({ __proto__: null, pairwise, smallest, knn, ovo_vote, count_terms, hash_terms, nmf, lda_topics, sparse_code });
+return Object.freeze({ __proto__: null, pairwise, smallest, knn, ovo_vote, count_terms, term_ids, hash_terms, nmf, lda_topics, sparse_code });
 });
