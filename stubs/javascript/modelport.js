@@ -267,14 +267,11 @@ function decodeText(source, limits, what) {
   }
   if ((isText ? source.length : source.byteLength) > limits.bytes) refuse(`${what} is larger than ${limits.bytes} bytes (limit bytes).`);
   let text = source;
-  if (isText) {
-    if (!isWellFormed(text)) refuse(`${what} is not Unicode text: it holds half of a surrogate pair.`);
-  } else {
-    try {
-      text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(source);
-    } catch {
-      refuse(`${what} is not UTF-8, or too long for this JavaScript engine.`);
-    }
+  if (isText && !isWellFormed(text)) refuse(`${what} is not Unicode text: it holds half of a surrogate pair.`);
+  try {
+    if (!isText) text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(source);
+  } catch {
+    refuse(`${what} is not UTF-8, or too long for this JavaScript engine.`);
   }
   if (text.charCodeAt(0) === 0xfeff) refuse(`${what} begins with a byte-order mark; remove it.`);
   return text;
@@ -298,7 +295,6 @@ function readList(node, where) {
 }
 
 function readText(node, where) { return typeof node === "string" ? node : refuse(`${where} is not a string.`); }
-
 function readName(node, where) { return readText(node, where) !== "" ? node : refuse(`${where} is empty.`); }
 
 function readChoice(node, options, where) {
@@ -495,11 +491,10 @@ function readEncoded(node, dtype, shape, count, where) {
 
 /** One scale per index of the first axis, or one for all. */
 function readScales(node, dtype, shape, where) {
-  if (!isArrayNode(node)) refuse(`the scale of ${where} is not a bare array.`);
-  if (node.length !== 1 && !(shape.length > 0 && node.length === shape[0])) refuse(`${where} has ${node.length} scales for the shape ${showShape(shape)}.`);
-  const scales = readElements(dtype, [node], node.length, `the scale of ${where}`);
-  for (let i = 0; i < scales.length; i++) if (!(scales[i] > 0 && scales[i] < Infinity)) refuse(`${where} has a scale that is not positive and finite.`);
-  return scales;
+  const count = isArrayNode(node) ? node.length : -1;
+  if (count !== 1 && !(shape.length > 0 && count === shape[0])) refuse(`${where} has a scale that is not a bare array, or not of a length that fits the shape ${showShape(shape)}.`);
+  const scales = readElements(dtype, [node], count, `the scale of ${where}`);
+  return scales.every((scale) => scale > 0 && scale < Infinity) ? scales : refuse(`${where} has a scale that is not positive and finite.`);
 }
 
 /** Bytes with one bit per element, the least significant first. */
@@ -593,7 +588,7 @@ function readBase64(text, dtype, count, where) {
     at += (piece.length / 4) * 3;
   }
   if (text.slice(0, -2).includes("=")) refuse(`${where} has base64 padding before the end.`);
-  if (!LITTLE_ENDIAN) swapBytes(bytes, DTYPES[dtype].bytes);
+  if (!LITTLE_ENDIAN) for (let i = 0, { bytes: size } = DTYPES[dtype]; i < length; i += size) bytes.subarray(i, i + size).reverse();
   if (dtype === "i64") return compactBig(new BigInt64Array(bytes.buffer));
   if (dtype === "bool") for (let i = 0; i < count; i++) if (bytes[i] > 1) refuse(`${where} has a bool byte that is neither 0 nor 1.`);
   return new DTYPES[dtype].array(bytes.buffer);
@@ -613,10 +608,6 @@ function decodeBase64(text, bytes, at) {
   }
   for (let i = 0; i < binary.length; i++) bytes[at + i] = binary.charCodeAt(i);
   return btoa(binary);
-}
-
-function swapBytes(bytes, size) {
-  for (let i = 0; i < bytes.length; i += size) bytes.subarray(i, i + size).reverse();
 }
 
 /** The tensor as JSON text, in pieces. */
@@ -716,13 +707,8 @@ function erf(x) {
   if (x !== x) return x;
   if (y <= 0.46875) return x * polynomial(x * x, ERF_SMALL[0]) / polynomial(x * x, ERF_SMALL[1]);
   if (y >= 6) return Math.sign(x);
-  let tail; // erfc(y) exp(y^2)
-  if (y <= 4) {
-    tail = polynomial(y, ERFC_MIDDLE[0]) / polynomial(y, ERFC_MIDDLE[1]);
-  } else {
-    const z = 1 / (y * y);
-    tail = (ONE_OVER_SQRT_PI - z * polynomial(z, ERFC_LARGE[0]) / polynomial(z, ERFC_LARGE[1])) / y;
-  }
+  const z = 1 / (y * y), far = (ONE_OVER_SQRT_PI - z * polynomial(z, ERFC_LARGE[0]) / polynomial(z, ERFC_LARGE[1])) / y;
+  const tail = y <= 4 ? polynomial(y, ERFC_MIDDLE[0]) / polynomial(y, ERFC_MIDDLE[1]) : far; // erfc(y) exp(y^2)
   const coarse = Math.trunc(y * 16) / 16;
   const erfc = exp(-coarse * coarse) * exp(-(y - coarse) * (y + coarse)) * tail;
   return Math.sign(x) * (0.5 - erfc + 0.5);
@@ -783,64 +769,30 @@ const UNARY = {
   neg: (x) => -x,
   abs: Math.abs,
   sign: (x) => Math.sign(x) + 0, // -0 becomes 0
-  sqrt: Math.sqrt,
-  square: (x) => x * x,
-  reciprocal: (x) => 1 / x,
-  floor: Math.floor,
-  ceil: Math.ceil,
+  sqrt: Math.sqrt, square: (x) => x * x, reciprocal: (x) => 1 / x,
+  floor: Math.floor, ceil: Math.ceil, trunc: Math.trunc,
   round: roundEven,
-  trunc: Math.trunc,
   relu: (x) => (x > 0 || x !== x ? x : 0),
-  exp,
-  expm1: Math.expm1,
-  log: Math.log,
-  log1p: Math.log1p,
-  log2: Math.log2,
-  log10: Math.log10,
-  sin: Math.sin,
-  cos: Math.cos,
-  tan: Math.tan,
-  arcsin: Math.asin,
-  arccos: Math.acos,
-  arctan: Math.atan,
-  sinh: Math.sinh,
-  cosh: Math.cosh,
-  tanh: Math.tanh,
+  exp, expm1: Math.expm1, log: Math.log, log1p: Math.log1p, log2: Math.log2, log10: Math.log10,
+  sin: Math.sin, cos: Math.cos, tan: Math.tan, arcsin: Math.asin, arccos: Math.acos, arctan: Math.atan, sinh: Math.sinh, cosh: Math.cosh, tanh: Math.tanh,
   sigmoid,
   log_sigmoid: (x) => (x >= 0 ? -Math.log1p(exp(-x)) : x - Math.log1p(exp(x))),
   softplus: (x) => Math.max(x, 0) + Math.log1p(exp(-Math.abs(x))),
-  erf,
-  norm_ppf: normPpf,
+  erf, norm_ppf: normPpf,
 };
 
 const ARITHMETIC = {
   __proto__: null,
-  add: (a, b) => a + b,
-  sub: (a, b) => a - b,
-  mul: (a, b) => a * b,
-  div: (a, b) => a / b,
-  min: Math.min,
-  max: Math.max,
-  pow,
+  add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, div: (a, b) => a / b, min: Math.min, max: Math.max, pow,
 };
 
 // `==` and `<` compare a number with a bigint by value; no operand is ever of another kind.
 const COMPARISONS = {
   __proto__: null,
-  eq: (a, b) => a == b,
-  ne: (a, b) => a != b,
-  lt: (a, b) => a < b,
-  le: (a, b) => a <= b,
-  gt: (a, b) => a > b,
-  ge: (a, b) => a >= b,
+  eq: (a, b) => a == b, ne: (a, b) => a != b, lt: (a, b) => a < b, le: (a, b) => a <= b, gt: (a, b) => a > b, ge: (a, b) => a >= b,
 };
 
-const LOGIC = {
-  __proto__: null,
-  and: (a, b) => a & b,
-  or: (a, b) => a | b,
-  xor: (a, b) => a ^ b,
-};
+const LOGIC = { __proto__: null, and: (a, b) => a & b, or: (a, b) => a | b, xor: (a, b) => a ^ b };
 
 // ================================================================================================================= Ops
 
@@ -867,7 +819,6 @@ class StepReader {
   }
 
   refuse(problem) { refuse(`${this.where} ${problem}.`); }
-
   named(key) { return `${this.where}: ${quote(key)}`; }
 
   /** Counts elements that the step is about to compute and keep. */
@@ -921,14 +872,12 @@ class StepReader {
   }
 
   dtype(key = "dtype") { return this.choice(key, FLOATS, "f64"); }
-
   choice(key, options, fallback) {
     if (fallback !== undefined && !this.has(key)) return this.read.add(key), fallback;
     return readChoice(this.required(key), options, this.named(key));
   }
 
   whole(key, least, most) { return readWhole(this.required(key), least, most, this.named(key)); }
-
   flag(key, fallback = false) {
     const node = this.optional(key);
     return node === undefined ? fallback : typeof node === "boolean" ? node : this.refuse(`has ${quote(key)}, which is not true or false`);
@@ -1277,11 +1226,8 @@ const OPS = {
         if (index.has(canonical(keys[k]))) step.refuse(`has the key ${quote(keys[k])} twice`);
         index.set(canonical(keys[k]), k);
       }
-      if (!step.has("default")) return { dtype: table.dtype, shape: x.shape, width: x.width, index, values: table.data };
-      const [data, [extra]] = align([table.data, oneElement(table.dtype, step.element("default", table.dtype))]);
-      const values = emptyLike(data, keys.length + 1).fill(extra);
-      for (let k = 0; k < keys.length; k++) values[k] = data[k];
-      return { dtype: table.dtype, shape: x.shape, width: x.width, index, values };
+      const extra = step.has("default") ? oneElement(table.dtype, step.element("default", table.dtype)) : emptyLike(table.data, 0), parts = align([table.data, extra]);
+      return { dtype: table.dtype, shape: x.shape, width: x.width, index, values: joinArrays(parts[0].constructor, parts, keys.length + extra.length) };
     },
     run({ width, index, values }, [x], n, first) {
       const out = emptyLike(values, x.length), other = values.length > index.size ? index.size : undefined;
@@ -1506,10 +1452,7 @@ const OPS = {
     },
     run({ dtype }, [x], n) {
       const p = toFloat(x, dtype), out = allocate(dtype, 2 * n);
-      for (let r = 0; r < n; r++) {
-        out[2 * r] = 1 - p[r];
-        out[2 * r + 1] = p[r];
-      }
+      for (let i = 0; i < out.length; i++) out[i] = i % 2 === 0 ? 1 - p[i / 2] : p[(i - 1) / 2];
       return out;
     },
   },
@@ -1548,9 +1491,7 @@ const OPS = {
       for (let r = 0; r < n; r++) {
         for (let k = 0; k < size; k++) {
           let product = 1;
-          for (let i = 0; i < terms[k].length; i += 2) {
-            for (let power = terms[k][i + 1]; power > 0; power--) product = round(x[r * width + terms[k][i]] * product);
-          }
+          for (let i = 0; i < terms[k].length; i += 2) for (let power = terms[k][i + 1]; power > 0; power--) product = round(x[r * width + terms[k][i]] * product);
           out[r * size + k] = product;
         }
       }
@@ -1630,8 +1571,7 @@ function oneElement(dtype, x) {
 function interpolate({ knots, values, outside, round }, v) {
   const last = knots.length - 1;
   if (v !== v) return v;
-  if (outside !== "extend" && v < knots[0]) return outside === "clip" ? values[0] : NaN;
-  if (outside !== "extend" && v > knots[last]) return outside === "clip" ? values[last] : NaN;
+  if (outside !== "extend" && (v < knots[0] || v > knots[last])) return outside === "clip" ? values[v < knots[0] ? 0 : last] : NaN;
   if (v === knots[last]) return values[last];
   let low = 0, high = last; // the segment low..low + 1; outside, the end segment
   while (high - low > 1) {
@@ -1693,11 +1633,8 @@ class NarrowNodes {
       leaves[r + 4] = words[2 * e]; leaves[r + 5] = words[2 * f]; leaves[r + 6] = words[2 * g]; leaves[r + 7] = words[2 * h];
     }
     for (; r < n; r++) {
-      let i = root, w = words[2 * i + 1];
-      while (w >>> 8) {
-        i = (i + (w >>> 8) + +(x[r * stride + (w & 255)] >= bounds[2 * i])) | 0;
-        w = words[2 * i + 1];
-      }
+      let i = root;
+      for (let w; (w = words[2 * i + 1]) >>> 8; ) i = (i + (w >>> 8) + +(x[r * stride + (w & 255)] >= bounds[2 * i])) | 0;
       leaves[r] = words[2 * i];
     }
   }
@@ -1740,11 +1677,8 @@ class WideNodes {
       leaves[r] = words[4 * a]; leaves[r + 1] = words[4 * b]; leaves[r + 2] = words[4 * c]; leaves[r + 3] = words[4 * d];
     }
     for (; r < n; r++) {
-      let i = root, s = words[4 * i + 3];
-      while (s !== 0) {
-        i = (i + s + +(x[r * stride + words[4 * i + 2]] >= bounds[2 * i])) | 0;
-        s = words[4 * i + 3];
-      }
+      let i = root;
+      for (let s; (s = words[4 * i + 3]) !== 0; ) i = (i + s + +(x[r * stride + words[4 * i + 2]] >= bounds[2 * i])) | 0;
       leaves[r] = words[4 * i];
     }
   }
@@ -1897,10 +1831,7 @@ function runTrees(p, [input, sums], n, first) {
   return out;
 }
 
-/**
- * The rows with one more column of -Infinity: first those `clean` of NaN, which walk in step, then those that need the careful walk.
- * clean, careful: their numbers.
- */
+/** The rows with one more column of -Infinity: those `clean` of NaN, which walk in step, then the `careful` ones; and the numbers of both. */
 function arrangeRows({ nodes, columns, missing, set }, input, n) {
   const needsCare = new Uint8Array(n);
   let count = 0;
@@ -1981,7 +1912,7 @@ class Plan {
     this.lengths = readLengths(document, this.inputs); // Map: named length -> its example
     this.graphs = new Map(); // a few of those made last, by their lengths
     this.make = (lengths) => readGraph(document, this, table, lengths);
-    this.memos = this.lengths.size === 0 ? null : new Map(); // by step
+    this.memos = this.lengths.size === 0 ? null : []; // a Map per step
     const graph = this.graph(this.lengths);
     if (this.lengths.size === 0) this.make = () => graph; // and the document may go
     this.vectors = document.has("verification") ? readVectors(document.get("verification"), this, limits.carriedRows, `"verification"`) : null;
@@ -1991,30 +1922,32 @@ class Plan {
   graph(lengths) {
     const all = [...this.lengths.keys()].map((name) => [name, lengths.get(name) ?? this.lengths.get(name)]), key = all.join();
     if (this.graphs.has(key)) return this.graphs.get(key);
-    let graph;
-    try {
-      graph = this.make(new Map(all));
-    } catch (error) {
-      if (!(error instanceof Refused) || this.graphs.size === 0) throw error;
-      refuse(`with ${all.map(([name, length]) => `${name} = ${length}`).join(", ")}: ${error.message}`);
+    const graph = orRefused(() => this.make(new Map(all)));
+    if (graph instanceof Refused) {
+      if (this.graphs.size === 0) throw graph;
+      refuse(`with ${all.map(([name, length]) => `${name} = ${length}`).join(", ")}: ${graph.message}`);
     }
     if (this.graphs.size >= KEPT_GRAPHS) this.graphs.delete(this.graphs.keys().next().value);
     this.graphs.set(key, graph);
     return graph;
   }
 
-  /** The outputs, with null for a length that was seen to depend on the named ones. */
+  /** The outputs, with null for a length that is another one with other named lengths. */
   describeOutputs() {
-    const { outputs } = this.graph(this.lengths), others = [(x) => x + 1, (x) => 2 * x].map((change) => new Map([...this.lengths].map(([name, x]) => [name, change(x)])));
-    for (const { lengths } of this.vectors?.sets.slice(0, KEPT_GRAPHS) ?? []) others.push(lengths);
-    const seen = this.lengths.size === 0 ? [] : others.map((lengths) => {
-      try {
-        return this.graph(lengths).outputs;
-      } catch (error) {
-        return error instanceof Refused ? outputs : refuse(error.message);
-      }
-    });
-    return outputs.map((output, k) => ({ ...output, shape: output.shape.map((x, i) => (seen.every((one) => one[k].shape[i] === x) ? x : null)) }));
+    const { outputs } = this.graph(this.lengths), others = this.lengths.size === 0 ? [] : (this.vectors?.sets ?? []).slice(0, KEPT_GRAPHS).map(({ lengths }) => lengths);
+    if (this.lengths.size > 0) others.push(...[(x) => x + 1, (x) => 2 * x].map((change) => new Map(Array.from(this.lengths, ([name, x]) => [name, change(x)]))));
+    const seen = others.map((lengths) => orRefused(() => this.graph(lengths).outputs)).filter((other) => !(other instanceof Refused));
+    return outputs.map((output, k) => ({ ...output, shape: output.shape.map((x, i) => (seen.every((other) => other[k].shape[i] === x) ? x : null)) }));
+  }
+}
+
+/** What `work` gives, or the refusal it throws. */
+function orRefused(work) {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof Refused) return error;
+    throw error;
   }
 }
 
@@ -2140,7 +2073,7 @@ function readClasses(node, where) {
   return Object.freeze(classes);
 }
 
-/** {op, where, check's result, slots of the inputs, slot of the value} per step. memos: Map or null: what is kept for other lengths, by step. */
+/** {op, where, check's result, slots of the inputs, slot of the value} per step. memos: null, or per step what is kept for other lengths. */
 function readSteps(node, requires, table, values, slots, define, limits, memos) {
   const nodes = readList(node, `"steps"`), used = new Set(), budget = { kept: 0, multiplications: 0 };
   if (nodes.length > limits.steps) refuse(`The artifact has ${nodes.length} steps, more than ${limits.steps} (limit steps).`);
@@ -2154,17 +2087,12 @@ function readSteps(node, requires, table, values, slots, define, limits, memos) 
       return slots.get(name);
     });
     const out = readText(stepNode.get("out"), `"out" of ${where}`);
-    const types = from.map((slot) => values[slot]), params = checkStep(table[op], new StepReader(stepNode, types, where, limits, budget, memoOf(memos, i)));
+    const types = from.map((slot) => values[slot]), params = checkStep(table[op], new StepReader(stepNode, types, where, limits, budget, memos === null ? null : (memos[i] ??= new Map())));
     define(out, valueType(params.dtype, params.shape), where);
     return { run: table[op].run, params, from, slot: slots.get(out), where };
   });
   for (const op of requires) if (!used.has(op)) refuse(`"requires" lists ${quote(op)}, which no step uses.`);
   return steps;
-}
-
-function memoOf(memos, i) {
-  if (memos !== null && !memos.has(i)) memos.set(i, new Map());
-  return memos === null ? null : memos.get(i);
 }
 
 /** What the op's check finds; what it found last, when the inputs are of the same types as then. */
@@ -2288,25 +2216,17 @@ function ulpDistance(a, b, dtype) {
 
 /** Rows that fit a model: one array per input. */
 class Rows {
-  constructor(plan, graph, count, columns) {
-    this.plan = plan;
-    this.graph = graph; // of their lengths
-    this.count = count;
-    this.columns = columns; // Map: input name -> array
-    Object.freeze(this);
-  }
+  /** graph: of the rows' lengths; columns: Map, input name -> array */
+  constructor(plan, graph, count, columns) { Object.freeze(Object.assign(this, { plan, graph, count, columns })); }
 }
 
-/**
- * Rows from named data. keys: the names given; whole(name, input) and column(name, input) read them as {shape, data}: the whole
- * input, or one feature of it. Without rows a shape may be null.
- */
+/** Rows from named data: whole(name, input) and column(name, input) read the names in keys as {shape, data}; without rows a shape may be null. */
 function gatherRows(plan, keys, whole, column) {
   const left = new Set(keys), columns = new Map(), lengths = new Map();
   let count = null;
-  const agree = ({ shape, data }, name, expected) => {
+  const agree = ({ shape, data }, name, expected, isColumn = false) => {
     const where = `The input ${quote(name)}`, rows = shape === null ? 0 : shape[0];
-    if (shape !== null && !(expected.length === 0 && shape.length === 2 && shape[1] === 1 && !plan.inputs.some((input) => input.name === name))) matchShape("rows", expected, shape, lengths, where);
+    if (shape !== null && !(isColumn && shape.length === 2 && shape[1] === 1)) matchShape("rows", expected, shape, lengths, where);
     count = count ?? rows;
     if (rows !== count) refuse(`${where} has ${rows} rows; the inputs before it have ${count}.`);
     return data;
@@ -2317,7 +2237,7 @@ function gatherRows(plan, keys, whole, column) {
     } else if (input.features !== null && input.features.length > 0 && input.features.some((feature) => left.has(feature))) {
       const parts = input.features.map((feature) => {
         if (!left.delete(feature)) refuse(`The column ${quote(feature)} of the input ${quote(input.name)} is missing.`);
-        return agree(column(feature, input), feature, []);
+        return agree(column(feature, input), feature, [], true);
       });
       columns.set(input.name, interleave(parts, count));
     } else {
@@ -2384,10 +2304,7 @@ function columnsOf(records) {
   return Object.fromEntries(keys.map((key, k) => [key, columns[k]]));
 }
 
-/**
- * {shape, data}, batch axis first, from nested lists, from {shape, data}, or from a flat list: where a row has one element, or of a typed array
- * whose rows have a known length.
- */
+/** {shape, data}, batch axis first, from {shape, data}, from nested lists, or from a flat list whose rows have one element or, typed, a known length. */
 function hostPart(given, dtype, shape, name) {
   const where = `The input ${quote(name)}`;
   if (isRecord(given) && Array.isArray(given.shape) && isList(given.data)) {
@@ -2467,22 +2384,13 @@ function execute({ inputs, steps, outputs, blockRows }, count, columns) {
 const slicePart = (data, from, to) => (Array.isArray(data) ? data.slice(from, to) : data.subarray(from, to));
 
 function runStep({ run, params, from, where }, values, n, first) {
-  try {
-    return run(params, from.map((slot) => values[slot]), n, first);
-  } catch (error) {
-    if (error instanceof Refused) refuse(`${where}: ${error.message}`);
-    throw error;
-  }
+  const value = orRefused(() => run(params, from.map((slot) => values[slot]), n, first));
+  return value instanceof Refused ? refuse(`${where}: ${value.message}`) : value;
 }
 
 /** One output: {dtype, shape, data}, row-major. */
 class Tensor {
-  constructor(dtype, shape, data) {
-    this.dtype = dtype;
-    this.shape = Object.freeze(shape);
-    this.data = data;
-    Object.freeze(this);
-  }
+  constructor(dtype, shape, data) { Object.freeze(Object.assign(this, { dtype, shape: Object.freeze(shape), data })); }
 
   /** Nested arrays, one depth per axis; bool as true and false. */
   toArray() {
@@ -2519,8 +2427,9 @@ class Model {
   }
 
   info() {
-    const { version, requires, vectors } = this.#plan, carriedRows = vectors === null ? 0 : vectors.rows;
-    return { format: "modelport", version, inputs: this.inputs(), outputs: this.outputs(), ops: [...requires].sort(), carriedRows };
+    const { version, requires, vectors, lengths } = this.#plan, carriedRows = vectors === null ? 0 : vectors.rows, common = { format: "modelport", version };
+    const inputs = this.inputs(), named = lengths.size === 0 ? {} : { lengths: Object.fromEntries(lengths) };
+    return { ...common, inputs, ...named, outputs: this.outputs(), ops: [...requires].sort(), carriedRows };
   }
 
   /** {output name: Tensor} for rows as an object of columns, an array of records, or the rows of the only input. */
@@ -2534,10 +2443,7 @@ class Model {
   /** Rows for predict from the JSON of docs/format.md, section 11. */
   readRows(source) { return readRowsJson(this.#plan, source); }
 
-  /**
-   * Replays the carried vectors, or those of `source` (the JSON of a verification object):
-   * {ok, rows, outputs: [{name, ok, rows, message}], message: the first mismatch, or ""}.
-   */
+  /** Replays the carried vectors, or those of `source` (the JSON of a verification object): {ok, rows, outputs: [{name, ok, rows, message}], message}. */
   verify(source) {
     const plan = this.#plan;
     const vectors = source === undefined ? plan.vectors : readVectors(parseJson(source, plan.limits, "The vectors"), plan, Infinity, "the vectors");
