@@ -1423,7 +1423,7 @@ const OPS = {
   reduce: {
     check(step) {
       const x = step.has("axes") ? step.only(FLOATS) : step.row(FLOATS), dtype = step.dtype(), rank = x.shape.length;
-      const axes = step.has("axes") ? Array.from(step.indexes("axes", 0, rank - 1)) : x.shape.map((_, i) => i);
+      const axes = step.has("axes") ? Array.from(step.indexes("axes", 0, rank - 1).subarray(0, rank + 1)) : x.shape.map((_, i) => i);
       if (step.has("axes") && (axes.length === 0 || axes.some((axis, i) => i > 0 && axis <= axes[i - 1]))) step.refuse(`has "axes" that are none, or do not ascend`);
       const fn = step.choice("fn", Object.keys(REDUCTIONS)), keep = step.flag("keep"), inverse = fn.startsWith("arg");
       if (inverse && axes.length > 1) step.refuse(`takes the ${fn} over ${axes.length} axes; it takes one`);
@@ -1478,20 +1478,22 @@ const OPS = {
     check(step) {
       const { width, dtype, round } = checkRow(step), { shape, data } = step.tensor("powers", "i64", INTEGERS, 2);
       if (shape[1] !== width) step.refuse(`has "powers" for ${shape[1]} columns; its input has ${width}`);
-      const powers = step.checkIndexes("powers", data, 0, 255);
-      const terms = Array.from({ length: step.outputWidth(shape[0]) }, (_, k) => { // [column, power, column, power, ...], the last column first
-        const term = [];
-        for (let j = width - 1; j >= 0; j--) if (powers[k * width + j] > 0) term.push(j, powers[k * width + j]);
-        return Int32Array.from(term);
-      });
-      return { dtype, shape: [shape[0]], width, round, terms };
+      const powers = step.checkIndexes("powers", data, 0, 255), size = step.outputWidth(shape[0]), ends = new Int32Array(size);
+      const factors = new Int32Array(2 * powers.reduce((count, power) => count + Number(power > 0), 0)); // column, power, column, power, ..., the last column first
+      for (let k = 0, at = 0; k < size; ends[k++] = at) {
+        for (let j = width - 1; j >= 0; j--) {
+          const power = powers[k * width + j];
+          if (power > 0) factors[at++] = j, factors[at++] = power;
+        }
+      }
+      return { dtype, shape: [size], width, round, factors, ends };
     },
-    run({ dtype, width, round, terms }, [input], n) {
-      const x = toFloat(input, dtype), size = terms.length, out = allocate(dtype, n * size);
+    run({ dtype, shape: [size], width, round, factors, ends }, [input], n) {
+      const x = toFloat(input, dtype), out = allocate(dtype, n * size);
       for (let r = 0; r < n; r++) {
-        for (let k = 0; k < size; k++) {
+        for (let k = 0, i = 0; k < size; k++) {
           let product = 1;
-          for (let i = 0; i < terms[k].length; i += 2) for (let power = terms[k][i + 1]; power > 0; power--) product = round(x[r * width + terms[k][i]] * product);
+          for (; i < ends[k]; i += 2) for (let power = factors[i + 1]; power > 0; power--) product = round(x[r * width + factors[i]] * product);
           out[r * size + k] = product;
         }
       }
@@ -1895,7 +1897,7 @@ function inSet({ start, values }, s, v) {
 
 const BLOCK_ELEMENTS = 2 ** 22; // rows of a block times elements per row, at most
 const BLOCK_ROWS = 4096;
-const KEPT_GRAPHS = 8;
+const KEPT_GRAPHS = 4;
 const NO_VECTORS = "The artifact carries no vectors, so nothing shows that its numbers are right; load it without verification to use it all the same.";
 const ROLES = ["prediction", "probability", "score", "transform", "cluster", "anomaly"];
 const HEADER_KEYS = ["format", "version", "requires", "inputs", "steps", "outputs"];
@@ -1925,7 +1927,7 @@ class Plan {
     const graph = orRefused(() => this.make(new Map(all)));
     if (graph instanceof Refused) {
       if (this.graphs.size === 0) throw graph;
-      refuse(`with ${all.map(([name, length]) => `${name} = ${length}`).join(", ")}: ${graph.message}`);
+      refuse(`with ${all.slice(0, 5).map(([name, length]) => `${quote(name)} = ${length}`).join(", ")}: ${graph.message}`);
     }
     if (this.graphs.size >= KEPT_GRAPHS) this.graphs.delete(this.graphs.keys().next().value);
     this.graphs.set(key, graph);
@@ -2044,10 +2046,10 @@ function readLengths(document, inputs) {
 function matchShape(first, expected, shape, lengths, where) {
   const fits = shape.length === expected.length + 1 && (typeof first !== "number" || shape[0] === first) && expected.every((extent, i) => {
     if (typeof extent === "number") return shape[i + 1] === extent;
-    if (!lengths.has(extent)) lengths.set(extent, shape[i + 1]);
-    return shape[i + 1] >= 1 && shape[i + 1] === lengths.get(extent);
+    if (!lengths.has(extent) && shape[i + 1] >= 1) lengths.set(extent, shape[i + 1]);
+    return shape[i + 1] === lengths.get(extent);
   });
-  const meant = expected.map((extent) => (lengths.has(extent) ? `${extent} = ${lengths.get(extent)}` : extent));
+  const meant = expected.map((extent) => (typeof extent === "number" ? extent : quote(extent) + (lengths.has(extent) ? ` = ${lengths.get(extent)}` : "")));
   if (!fits) refuse(`${where} has the shape ${showShape(shape)} instead of ${showShape([first, ...meant])}.`);
 }
 
@@ -2318,7 +2320,7 @@ function hostPart(given, dtype, shape, name) {
     const { list, lengths } = flatten(given, where);
     return { shape: nested ? lengths : null, data: hostElements(list, dtype, where) };
   }
-  if (!(width === 1 || (typed && width > 0 && given.length % width === 0))) refuse(`${where} is flat; its shape is ${showShape(["rows", ...shape])}.`);
+  if (!(width === 1 || (typed && width > 0 && given.length % width === 0))) refuse(`${where} is flat; its shape is [rows${shape.map((extent) => `, ${typeof extent === "number" ? extent : quote(extent)}`).join("")}].`);
   return { shape: [given.length / width, ...shape], data: hostElements(given, dtype, where) };
 }
 

@@ -27,7 +27,12 @@ const MOST_INDEX = 2 ** 31 - 1;
 /** The integers of a rank-1 tensor as an Array, `count` of them unless that is null, each in least..most; `fallback`, so many times, when it is absent. */
 function readIntegers(step, key, count, least, most, fallback) {
   if (fallback !== undefined && !step.has(key)) return new Array(count).fill(fallback);
-  const list = Array.from(step.indexes(key, least, most));
+  return Array.from(shortList(step, key, step.indexes(key, least, most), count));
+}
+
+/** A list with `count` elements or, when that is null, not more than a row has axes; before it becomes an Array. */
+function shortList(step, key, list, count) {
+  if (count === null && list.length > step.limits.rank) step.refuse(`has ${list.length} elements in ${quote(key)}; values have rank ${step.limits.rank} at most (limit rank)`);
   return count === null ? list : step.length(key, list, count);
 }
 
@@ -95,7 +100,7 @@ const transpose = {
 function runPicking({ shape, width, strides, offset }, [x], n) { return pick(x, n, width, shape, strides, offset); }
 
 /** An integer tensor with an element per axis, of any size. */
-function readSpan(step, key, count) { return step.length(key, Array.from(step.tensor(key, "i64", INTEGERS, 1).data, Number), count); }
+function readSpan(step, key, count) { return Array.from(shortList(step, key, step.tensor(key, "i64", INTEGERS, 1).data, count), Number); }
 
 /** Every so many elements of axes, from a start to a stop. */
 const slice = {
