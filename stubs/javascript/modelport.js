@@ -894,6 +894,7 @@ class StepReader {
   /** A required tensor; see readTensor. rank: the ranks allowed. */
   tensor(key, bare, allowed, ...rank) {
     const node = this.required(key), tensor = this.once(`${key} as ${bare}`, () => readTensor(node, bare, allowed, this.limits, this.named(key)));
+    if (this.memo !== null && node instanceof Map) node.clear(); // the text may go
     if (rank.length > 0 && !rank.includes(tensor.shape.length)) this.refuse(`has ${quote(key)} of rank ${tensor.shape.length} instead of ${rank.join(" or ")}`);
     return tensor;
   }
@@ -1915,9 +1916,10 @@ class Plan {
     this.graphs = new Map(); // a few of those made last, by their lengths
     this.make = (lengths) => readGraph(document, this, table, lengths);
     this.memos = this.lengths.size === 0 ? null : []; // a Map per step
-    const graph = this.graph(this.lengths);
-    if (this.lengths.size === 0) this.make = () => graph; // and the document may go
+    this.graph(this.lengths);
+    if (this.lengths.size === 0) this.make = null; // there is no other graph, and the document may go
     this.vectors = document.has("verification") ? readVectors(document.get("verification"), this, limits.carriedRows, `"verification"`) : null;
+    document.delete("verification");
   }
 
   /** The graph for given lengths: types of inputs, steps, and outputs. */
@@ -2315,7 +2317,7 @@ function hostPart(given, dtype, shape, name) {
     return { shape: given.shape, data: hostElements(given.data, dtype, where) };
   }
   if (!isList(given)) refuse(`${where} is not an array.`);
-  const width = elementCount(shape), typed = !Array.isArray(given), nested = given.length > 0 && isList(given[0]);
+  const width = shape.every(Number.isInteger) ? elementCount(shape) : NaN, typed = !Array.isArray(given), nested = given.length > 0 && isList(given[0]);
   if (nested || given.length === 0) {
     const { list, lengths } = flatten(given, where);
     return { shape: nested ? lengths : null, data: hostElements(list, dtype, where) };
