@@ -424,8 +424,8 @@ function pick(x, n, width, shape, strides, offset = 0) {
  * A tensor of the document: {dtype, shape, data}.
  * bare: the dtype of a bare array, or null where only the object form is allowed; allowed: the dtypes the object form may declare.
  */
-function readTensor(node, bare, allowed, limits, where, rank = limits.rank) {
-  if (node instanceof Map) return readTensorObject(node, allowed, limits, where, rank);
+function readTensor(node, bare, allowed, limits, where) {
+  if (node instanceof Map) return readTensorObject(node, allowed, limits, where);
   if (bare === null) refuse(`${where} is not a tensor in the object form.`);
   if (!Array.isArray(node) && !(node instanceof Numbers)) refuse(`${where} is not a tensor.`);
   const rows = Array.isArray(node) && node.length > 0 && isArrayNode(node[0]) ? node : null;
@@ -447,11 +447,11 @@ function checkElements(count, limits, where) {
 
 const TENSOR_KEYS = ["dtype", "shape", "enc", "scale", "mask", "data"];
 
-function readTensorObject(node, allowed, limits, where, rank) {
+function readTensorObject(node, allowed, limits, where) {
   for (const key of node.keys()) if (!TENSOR_KEYS.includes(key)) refuse(`${where} has the unknown key ${quote(key)}.`);
   for (const key of ["dtype", "shape", "data"]) if (!node.has(key)) refuse(`${where} lacks the key ${quote(key)}.`);
   const dtype = readChoice(node.get("dtype"), allowed, `the dtype of ${where}`);
-  const shape = readShape(node.get("shape"), limits, `the shape of ${where}`, rank), count = elementCount(shape);
+  const shape = readShape(node.get("shape"), limits, `the shape of ${where}`), count = elementCount(shape);
   checkElements(count, limits, where);
   if (node.has("enc")) return { dtype, shape, data: readEncoded(node, dtype, shape, count, where) };
   for (const key of ["scale", "mask"]) if (node.has(key)) refuse(`${where} has ${quote(key)} without an encoding.`);
@@ -462,12 +462,12 @@ function readTensorObject(node, allowed, limits, where, rank) {
 }
 
 /** named: whether a name may stand for a length. */
-function readShape(node, limits, where, rank = limits.rank, named = false) {
+function readShape(node, limits, where, named = false) {
   const shape = readList(node, where).map((extent) => {
     if (named && typeof extent === "string") return readName(extent, `a length in ${where}`);
     return readWhole(extent, 0, limits.tensorElements, `an extent in ${where}`);
   });
-  if (shape.length > rank) refuse(`${where} has rank ${shape.length}, more than ${rank} (limit rank).`);
+  if (shape.length > limits.rank) refuse(`${where} has rank ${shape.length}, more than ${limits.rank} (limit rank).`);
   return shape;
 }
 
@@ -2023,7 +2023,7 @@ function readInput(node, where, limits) {
   readObject(node, ["name", "dtype", "shape"], ["missing", "features"], where);
   const name = readName(node.get("name"), `the name of ${where}`);
   const dtype = readChoice(node.get("dtype"), ["f64", "f32", "i64", "bool", "str"], `the dtype of ${where}`);
-  const shape = readShape(node.get("shape"), limits, `the shape of ${where}`, limits.rank, true);
+  const shape = readShape(node.get("shape"), limits, `the shape of ${where}`, true);
   const allowed = { float: ["error", "nan"], str: ["error", "null"] }[DTYPES[dtype].kind] ?? ["error"];
   const missing = node.has("missing") ? readChoice(node.get("missing"), allowed, `"missing" of ${where}`) : "error";
   let features = null;
@@ -2134,7 +2134,7 @@ function readSet(node, plan, where) {
   const lengths = new Map();
   let rows = null;
   const read = (group, values) => readNamed(node.get(group), values, `"${group}" of ${where}`, (tensorNode, { name, dtype, shape }) => {
-    const label = `${quote(name)} in "${group}" of ${where}`, tensor = readTensor(tensorNode, dtype, [dtype], plan.limits, label, plan.limits.rank + 1);
+    const label = `${quote(name)} in "${group}" of ${where}`, tensor = readTensor(tensorNode, dtype, [dtype], plan.limits, label);
     if (tensor.shape.length === 0) refuse(`${label} has no batch axis.`);
     rows = rows ?? tensor.shape[0];
     matchShape(rows, shape, tensor.shape, lengths, label);
@@ -2275,7 +2275,7 @@ function readRowsJson(plan, source) {
   const document = parseJson(source, plan.limits, "The JSON of the rows");
   const inputs = readObject(document, ["inputs"], [], "The JSON of the rows").get("inputs");
   if (!(inputs instanceof Map)) refuse(`"inputs" of the rows is not a JSON object.`);
-  const read = (name, { dtype }) => readTensor(inputs.get(name), dtype, [dtype], plan.limits, `The input ${quote(name)}`, plan.limits.rank + 1);
+  const read = (name, { dtype }) => readTensor(inputs.get(name), dtype, [dtype], plan.limits, `The input ${quote(name)}`);
   return gatherRows(plan, inputs.keys(), read, read);
 }
 
