@@ -12,6 +12,36 @@ typedef int modelport_more_is_included_by_modelport_c;
 /* ==== 1 Kernel ==================================================================================================== */
 
 /* -- pairwise -- */
+/* Eight sums over the columns in ascending order, from 0.0, each in f64; written out so that compilers keep them in registers.
+ * ADD(k) adds what column j of the row x, v, makes with column j of eight vectors, panel[k], to s0 .. s7. */
+#define ZERO(k) double s##k = 0;
+#define STORE(k) sums[k] = s##k;
+#define SUM_COLUMNS(ADD) \
+    { \
+        EIGHT(ZERO) \
+        for (size_t j = 0; j < width; j++, panel += PANEL) { double v = x[j]; EIGHT(ADD) } \
+        EIGHT(STORE) \
+    }
+#define ADD_PRODUCT(k) s##k += v * panel[k];
+static void sum_products(const double *x, size_t width, const double *panel, double sums[PANEL]) SUM_COLUMNS(ADD_PRODUCT)
+
+/* A matrix attribute [n, width of the input], for an output [n]. Its rows stay in `table`, in panels of 8: element (k, j) at
+ * [k / 8][j][k % 8], so that eight sums run side by side. */
+static tensor packed_matrix(loader *l, const char *name, mp_dtype dtype) {
+    tensor t;
+    arena *keep = l->keep;
+    l->keep = l->memos ? keep : l->scratch;
+    tensor_attribute(l, name, (int)dtype, 2, true, &t);
+    l->keep = keep;
+    need_columns(l, name, &t);
+    define(l, dtype, 1, t.dims[0]);
+    size_t width = t.dims[1];
+    double *packed = l->step->table = take_zeroed(l->c, keep, product(l, (t.dims[0] + PANEL - 1) / PANEL, width), PANEL * sizeof *packed);
+    for (size_t k = 0; k < t.dims[0]; k++)
+        for (size_t j = 0; j < width; j++) packed[(k / PANEL * width + j) * PANEL + k % PANEL] = t.data.f[k * width + j];
+    return t;
+}
+
 /* What is summed over the columns of a row x and a point p, and what those sums need beside them. */
 enum { PRODUCTS, SQUARES, ABSOLUTES, LARGEST, POWERS_OF, RATIOS, SUMS, DIFFERENT, KNOWN_SQUARES, KNOWN, CHI2, NOTHING };
 
@@ -65,7 +95,7 @@ static void pairwise_check(loader *l) { /* table: points; per[0] their norms; wo
     static const char *const names[] = {"gamma", "coef0", "degree", "p"};
     static const double defaults[] = {1, 0, 3, 2};
     step *s = l->step;
-    mp_dtype dtype = one_float(l);
+    mp_dtype dtype = one_float_row(l);
     tensor points = packed_matrix(l, "points", dtype);
     s->word = choice(l, "metric", METRIC_WORDS, REQUIRED);
     for (size_t k = 0; k < 4; k++) s->number[k] = number(l, names[k], dtype, defaults[k]);
@@ -161,7 +191,7 @@ static void sort_heap(const double *x, size_t *heap, size_t k) {
 
 /* -- smallest -- */
 static void smallest_check(loader *l) { /* size: k */
-    only_input(l);
+    only_row(l);
     need_float(l, 0);
     l->step->size = (size_t)whole(l, "k", 1, (int64_t)in_value(l, 0)->width);
     define(l, MP_F64, 1, in_value(l, 0)->width);
@@ -177,7 +207,7 @@ static void smallest_map(const row *w) {
 /* -- knn -- */
 static void knn_check(loader *l) { /* t[0] targets, of rank 1: classes; size: k; word: by distance */
     step *s = l->step;
-    need_dtype(l, 0, only_input(l) == MP_F64, "f64");
+    need_dtype(l, 0, only_row(l) == MP_F64, "f64");
     size_t points = in_value(l, 0)->width, width = 0;
     s->size = (size_t)whole(l, "k", 1, (int64_t)points);
     s->word = choice(l, "weights", "uniform distance", REQUIRED);
@@ -220,7 +250,7 @@ enum { VOTES, OVR, COUPLING };
 
 static void ovo_vote_check(loader *l) { /* word: mode; t[0] prob_a, t[1] prob_b */
     static const char *const names[] = {"prob_a", "prob_b"};
-    mp_dtype dtype = one_float(l);
+    mp_dtype dtype = one_float_row(l);
     size_t classes = (size_t)whole(l, "classes", 2, 1 << 15), pairs = classes * (classes - 1) / 2, width = in_value(l, 0)->width;
     if (width != pairs) refuse(l->c, "Its input has rows of %zu elements; %zu classes need %zu.", width, classes, pairs);
     l->step->word = choice(l, "mode", "votes ovr coupling", REQUIRED);
@@ -455,12 +485,6 @@ typedef struct text_plan {
     bool       stops;
 } text_plan;
 
-static bool flag(loader *l, const char *name, bool otherwise) {
-    const json *given = attribute(l, name);
-    if (given && !(given->kind & J_BOOL)) refuse(l->c, "Its attribute \"%s\" is not true or false.", name);
-    return given ? given->kind == J_TRUE : otherwise;
-}
-
 /* Refuses one of two attributes without the other; true if both are there. */
 static bool both(loader *l, const char *one, const char *other) {
     if (!attribute(l, one) != !attribute(l, other)) refuse(l->c, "It has only one of the attributes \"%s\" and \"%s\".", one, other);
@@ -513,7 +537,7 @@ static void count_terms_check(loader *l) { /* plan: a text_plan */
     text_plan *p = take_zeroed(l->c, l->keep, 1, sizeof *p);
     tensor t;
     l->step->plan = p;
-    need_dtype(l, 0, only_input(l) == MP_STR && in_value(l, 0)->width == 1, "one string per row");
+    need_dtype(l, 0, only_row(l) == MP_STR && in_value(l, 0)->width == 1, "one string per row");
     p->analyzer = choice(l, "analyzer", "word char char_wb", REQUIRED);
     p->least = (size_t)whole(l, "min_n", 1, MOST_UNITS);
     p->most = (size_t)whole(l, "max_n", (int64_t)p->least, MOST_UNITS);
@@ -747,6 +771,7 @@ static void hash_terms_check(loader *l) { /* per[0] prefix; plan: a counting */
     l->step->plan = k;
     arity(l, 1, 2);
     size_t width = in_value(l, 0)->width;
+    need_row(l, 0);
     need_dtype(l, 0, in_value(l, 0)->dtype == MP_STR, "str");
     if (l->step->n_in == 2)
         need_dtype(l, 1, in_value(l, 1)->dtype == MP_F64 && in_value(l, 1)->width == width, "f64, as wide as the first");
@@ -827,7 +852,7 @@ static void need_work(loader *l, size_t a, size_t b, size_t c) {
 /* The table of an op on an f64 row; defines its output. */
 static solver *new_solver(loader *l, const char *table, bool negative) {
     solver *p = take_zeroed(l->c, l->keep, 1, sizeof *p);
-    need_dtype(l, 0, only_input(l) == MP_F64, "f64");
+    need_dtype(l, 0, only_row(l) == MP_F64, "f64");
     tensor t = packed_matrix(l, table, MP_F64);
     p->k = t.dims[0];
     p->d = t.dims[1];
