@@ -31,6 +31,7 @@ KINDS = {
     "int": "integer tensor",
     "str": "string tensor",
     "any": "tensor",
+    "f64": "f64 tensor",
     "typed": "tensor",
     "leaf": "tensor of dtype acc, or integers",
     "targets": "f64 tensor, or integers",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from .document import Tolerance
 
-__all__ = ["OutputReport", "compare", "ulps"]
+__all__ = ["OutputReport", "compare", "merge", "ulps"]
 
 Array = NDArray[Any]
 
@@ -110,6 +111,32 @@ def compare(name: str, expected: Array, got: Array, tolerance: Tolerance) -> Out
         worst_row=first,
         worst=worst,
     )
+
+
+def merge(reports: Sequence[OutputReport]) -> OutputReport:
+    """One report of an output over several sets of rows; rows are counted through the sets."""
+    if len(reports) == 1:
+        return reports[0]
+    starts = np.cumsum([0, *(r.rows for r in reports)]).tolist()
+    order = sorted(range(len(reports)), key=lambda i: (reports[i].passed, -(reports[i].max_abs or 0.0)))
+    worst = reports[order[0]]
+    row = None if worst.worst_row is None else starts[order[0]] + worst.worst_row
+    return replace(
+        worst,
+        rows=starts[-1],
+        passed=all(r.passed for r in reports),
+        max_abs=_most([r.max_abs for r in reports]),
+        max_rel=_most([r.max_rel for r in reports]),
+        max_ulp=_most([r.max_ulp for r in reports]),
+        differing=sum(r.differing for r in reports),
+        flips=None if worst.flips is None else sum(r.flips or 0 for r in reports),
+        equality=max((r.equality for r in reports), key=("exact", "within", "mismatch").index),
+        worst_row=row,
+    )
+
+
+def _most(values: Sequence[float | None]) -> float | None:
+    return None if any(v is None for v in values) else max(v for v in values if v is not None)
 
 
 def _same(expected: Any, got: Any) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ArtifactError
-from .graph import DTYPES, Graph, Input, Output
+from .errors import ArtifactError, InputError
+from .graph import DTYPES, Graph, Input, Output, bind
 
 __all__ = ["EXACT", "Document", "Loaded", "Tolerance", "Vectors", "check_vectors"]
 
@@ -68,7 +68,8 @@ EXACT = Tolerance()
 class Vectors:
     """Recorded input rows with the original model's outputs.
 
-    inputs and outputs map names to arrays [rows, *row shape]; `rows` says per row why it is there.
+    inputs and outputs map names to arrays [rows, *row shape]; `rows` says per row why it is there. `more` holds further sets of
+    rows whose named lengths are others; tolerance and source are those of the first.
     """
 
     inputs: Mapping[str, Array]
@@ -76,12 +77,33 @@ class Vectors:
     tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
     source: str = "synthetic"
     rows: Sequence[str] = ()
+    more: Sequence[Vectors] = ()
 
     def __len__(self) -> int:
-        return len(next(iter(self.inputs.values()), ()))
+        """Rows of all sets."""
+        return sum(len(next(iter(part.inputs.values()), ())) for part in self.sets())
+
+    def sets(self) -> tuple[Vectors, ...]:
+        """The sets of rows, this one first, each without `more` and with the tolerance of the first.
+
+        >>> two = Vectors({"x": np.zeros((2, 3))}, {}, more=[Vectors({"x": np.zeros((1, 5))}, {})])
+        >>> [len(part) for part in two.sets()], len(two)
+        ([2, 1], 3)
+        """
+        if not self.more:
+            return (self,)
+        first = replace(self, more=())
+        return (first, *(replace(part, tolerance=self.tolerance, source=self.source, more=()) for part in self.more))
+
+    @property
+    def notes(self) -> list[str]:
+        """Why the rows are there, of all sets."""
+        return [note for part in self.sets() for note in part.rows]
 
     def take(self, index: Any) -> Vectors:
         """The vectors of some rows only."""
+        if self.more:
+            raise ValueError("rows are taken from one set")
         chosen = np.asarray(index)
         notes = [self.rows[i] for i in np.arange(len(self))[chosen]] if len(self.rows) else ()
         return Vectors(
@@ -124,6 +146,15 @@ class Loaded(Protocol):
 
 def check_vectors(vectors: Vectors, inputs: Sequence[Input], outputs: Sequence[Output], limit: int = 4096) -> None:
     """Refuse vectors that do not fit the declared inputs and outputs."""
+    for part in vectors.sets():
+        _check_set(part, inputs, outputs)
+    if not 1 <= len(vectors) <= limit or not all(map(len, vectors.sets())):
+        raise ArtifactError(f"The vectors have {len(vectors)} rows; 1 to {limit} are needed, and at least one in every set.")
+    if set(vectors.tolerance) - {v.name for v in outputs}:
+        raise ArtifactError("The vectors name a tolerance for an output that is not there.")
+
+
+def _check_set(vectors: Vectors, inputs: Sequence[Input], outputs: Sequence[Output]) -> None:
     for kind, arrays, names in (
         ("input", vectors.inputs, {v.name: v.dtype for v in inputs}),
         ("output", vectors.outputs, {v.name: v.dtype for v in outputs}),
@@ -133,15 +164,12 @@ def check_vectors(vectors: Vectors, inputs: Sequence[Input], outputs: Sequence[O
         for name, array in arrays.items():
             if array.ndim < 1 or array.dtype != DTYPES[names[name]]:
                 raise ArtifactError(f"The vectors of {kind} {name!r} hold {array.dtype}; {names[name]} rows are needed.")
-    for value in inputs:
-        if vectors.inputs[value.name].shape[1:] != value.shape:
-            raise ArtifactError(
-                f"The vectors of input {value.name!r} have row shape {vectors.inputs[value.name].shape[1:]}, not {value.shape}."
-            )
+    try:
+        bind(inputs, {value.name: vectors.inputs[value.name].shape[1:] for value in inputs})
+    except InputError as error:
+        raise ArtifactError(f"The vectors do not fit: {error}") from None
     counts = {len(a) for a in (*vectors.inputs.values(), *vectors.outputs.values())}
-    if len(counts) != 1 or not 1 <= min(counts) <= limit:
-        raise ArtifactError(f"The vectors have {sorted(counts)} rows; one equal number from 1 to {limit} is needed.")
+    if len(counts) != 1:
+        raise ArtifactError(f"The vectors have {sorted(counts)} rows; one equal number is needed.")
     if vectors.rows and len(vectors.rows) not in counts:
         raise ArtifactError(f"The vectors say why for {len(vectors.rows)} rows, but have {counts.pop()}.")
-    if set(vectors.tolerance) - {v.name for v in outputs}:
-        raise ArtifactError("The vectors name a tolerance for an output that is not there.")

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import GraphError
+from .errors import GraphError, InputError
 
-__all__ = ["DTYPES", "LIMITS", "ROLES", "Graph", "Input", "Limits", "Output", "Step", "ValueType"]
+__all__ = ["DTYPES", "LIMITS", "ROLES", "Graph", "Input", "Limits", "Output", "Step", "ValueType", "bind"]
 
 #: dtype names and how NumPy holds them; missing strings are None in object arrays.
 DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
@@ -49,9 +49,11 @@ class Limits:
     steps: int = 10_000
     rank: int = 6
     tensor_elements: int = 1 << 28
-    value_width: int = 1 << 20
-    total_width: int = 1 << 22
+    value_width: int = 1 << 22
+    total_width: int = 1 << 25
     vector_rows: int = 4096
+    multiplications: int = 1 << 34
+    length: int = 1 << 20
 
 
 LIMITS = Limits()
@@ -82,11 +84,14 @@ class ValueType:
 
 @dataclass(frozen=True)
 class Input:
-    """One named input: `missing` is "error", "nan" (floats) or "null" (strings); `features` names a matrix's columns."""
+    """One named input: `missing` is "error", "nan" (floats) or "null" (strings); `features` names a matrix's columns.
+
+    An entry of `shape` is a length, or the name of one that is known when rows come.
+    """
 
     name: str
     dtype: str = "f64"
-    shape: tuple[int, ...] = (1,)
+    shape: tuple[int | str, ...] = (1,)
     missing: str = "error"
     features: tuple[str, ...] | None = None
 
@@ -96,23 +101,71 @@ class Input:
             raise GraphError("An input has no name: give every input a non-empty string.")
         if self.dtype not in INPUT_DTYPES:
             raise GraphError(f"Input {self.name!r} has dtype {self.dtype!r}; inputs are one of {', '.join(INPUT_DTYPES)}.")
-        if len(self.shape) > 1 or any(not isinstance(k, int) or k < 0 for k in self.shape):
-            raise GraphError(f"Input {self.name!r} has row shape {list(self.shape)}; the tabular profile takes [] or [w].")
+        if len(self.shape) > LIMITS.rank or not all(map(_is_length, self.shape)):
+            raise GraphError(
+                f"Input {self.name!r} has row shape {list(self.shape)}; it is at most {LIMITS.rank} lengths or names of lengths."
+            )
         if self.missing not in MISSING:
             raise GraphError(f"Input {self.name!r} has missing={self.missing!r}; it is one of {', '.join(MISSING)}.")
         if (self.missing == "nan" and self.dtype not in FLOATS) or (self.missing == "null" and self.dtype != "str"):
             raise GraphError(f"Input {self.name!r} of dtype {self.dtype} cannot have missing={self.missing!r}.")
         if self.features is not None:
             object.__setattr__(self, "features", tuple(self.features))
-            if len(self.shape) != 1 or len(self.features) != self.shape[0]:
+            if len(self.shape) != 1 or len(self.features) != self.shape[0] or self.lengths:
                 raise GraphError(f"Input {self.name!r} names {len(self.features)} features for row shape {list(self.shape)}.")
             if len(set(self.features)) != len(self.features) or not all(isinstance(f, str) for f in self.features):
                 raise GraphError(f"The features of input {self.name!r} are not all different strings.")
 
     @property
+    def lengths(self) -> tuple[str, ...]:
+        """The names of its lengths that are known when rows come."""
+        return tuple(k for k in self.shape if isinstance(k, str))
+
+    @property
     def type(self) -> ValueType:
-        """dtype and row shape."""
-        return ValueType(self.dtype, self.shape)
+        """dtype and row shape; GraphError where a length has a name only (see `at`)."""
+        return self.at({})
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether a row may have this shape: equal lengths, any where a length has a name only."""
+        return len(shape) == len(self.shape) and all(
+            isinstance(k, str) or k == length for k, length in zip(self.shape, shape, strict=True)
+        )
+
+    def at(self, lengths: Mapping[str, int]) -> ValueType:
+        """dtype and row shape, for given named lengths.
+
+        >>> str(Input("tokens", "i64", ("time",)).at({"time": 7}))
+        'i64[7]'
+        """
+        unknown = [name for name in self.lengths if name not in lengths]
+        if unknown:
+            raise GraphError(f"Input {self.name!r} has the length {unknown[0]!r}, for which no number is given.")
+        return ValueType(self.dtype, tuple(lengths[k] if isinstance(k, str) else k for k in self.shape))
+
+
+def _is_length(k: object) -> bool:
+    return bool(k) if isinstance(k, str) else isinstance(k, int) and not isinstance(k, bool) and k >= 0
+
+
+def bind(inputs: Sequence[Input], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """The named lengths that row shapes of the inputs have; InputError where one name would have two lengths, or none.
+
+    >>> bind([Input("x", "f32", ("time", 3))], {"x": (5, 3)})
+    {'time': 5}
+    """
+    found: dict[str, int] = {}
+    for value in inputs:
+        shape = shapes[value.name]
+        if not value.takes(shape):
+            given, needed = (", ".join(["rows", *map(str, lengths)]) for lengths in (shape, value.shape))
+            raise InputError(f"Input {value.name!r} has shape [{given}]; [{needed}] is needed.")
+        for name, length in zip(value.shape, shape, strict=True):
+            if isinstance(name, str) and not 1 <= length <= LIMITS.length:
+                raise InputError(f"Input {value.name!r} has the length {length} as {name!r}; it is from 1 to {LIMITS.length}.")
+            if isinstance(name, str) and found.setdefault(name, length) != length:
+                raise InputError(f"Input {value.name!r} has the length {length} as {name!r}; another input has {found[name]}.")
+    return found
 
 
 @dataclass(frozen=True)
@@ -162,6 +215,8 @@ class Step:
 class Graph:
     """A checked model: `types` maps every value's name to its dtype and row shape.
 
+    `lengths` has an example for every named length of the inputs; `types` holds for these. `at` gives the graph for others.
+
     Raises GraphError when a rule of docs/format.md is broken, Unsupported for an unknown op.
 
     >>> import numpy as np
@@ -177,6 +232,7 @@ class Graph:
     outputs: tuple[Output, ...]
     name: str | None = None
     limits: Limits = LIMITS
+    lengths: Mapping[str, int] = field(default_factory=dict)
     types: Mapping[str, ValueType] = field(init=False, compare=False, repr=False)
 
     def __init__(
@@ -186,15 +242,23 @@ class Graph:
         outputs: Sequence[Output],
         name: str | None = None,
         limits: Limits = LIMITS,
+        lengths: Mapping[str, int] | None = None,
     ) -> None:
         object.__setattr__(self, "inputs", tuple(inputs))
         object.__setattr__(self, "outputs", tuple(outputs))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "limits", limits)
-        checked, types = _check_steps(self.inputs, steps, limits)
+        object.__setattr__(self, "lengths", MappingProxyType(_checked_lengths(self.inputs, lengths or {}, limits)))
+        checked, types = _check_steps(self.inputs, steps, limits, self.lengths)
         object.__setattr__(self, "steps", checked)
         object.__setattr__(self, "types", MappingProxyType(types))
         _check_outputs(self.outputs, types)
+
+    def at(self, lengths: Mapping[str, int]) -> Graph:
+        """The same graph checked for other named lengths; GraphError when it does not fit them."""
+        if all(self.lengths[name] == lengths.get(name, self.lengths[name]) for name in self.lengths):
+            return self
+        return Graph(self.inputs, self.steps, self.outputs, self.name, self.limits, {**self.lengths, **lengths})
 
     @property
     def requires(self) -> list[str]:
@@ -210,8 +274,22 @@ class Graph:
         return next((value for value in self.inputs if value.name == name), None)
 
 
-def _check_steps(inputs: Sequence[Input], steps: Sequence[Step], limits: Limits) -> tuple[tuple[Step, ...], dict[str, ValueType]]:
-    from .ops import check
+def _checked_lengths(inputs: Sequence[Input], lengths: Mapping[str, int], limits: Limits) -> dict[str, int]:
+    """The example lengths in order of their first use."""
+    names = list(dict.fromkeys(name for value in inputs for name in value.lengths))
+    if set(names) != set(lengths):
+        odd = sorted(set(names) ^ set(lengths))[0]
+        raise GraphError(f"The inputs name the lengths {names}, but examples are given for {sorted(lengths)}: see {odd!r}.")
+    for name, length in lengths.items():
+        if isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= limits.length:
+            raise GraphError(f"The example of the length {name!r} is {length!r}; it is an integer from 1 to {limits.length}.")
+    return {name: lengths[name] for name in names}
+
+
+def _check_steps(
+    inputs: Sequence[Input], steps: Sequence[Step], limits: Limits, lengths: Mapping[str, int]
+) -> tuple[tuple[Step, ...], dict[str, ValueType]]:
+    from .ops import OPS, check
 
     if not inputs:
         raise GraphError("The graph has no input: at least one is needed.")
@@ -222,17 +300,23 @@ def _check_steps(inputs: Sequence[Input], steps: Sequence[Step], limits: Limits)
     for value in inputs:
         if value.name in types:
             raise GraphError(f"Two inputs are called {value.name!r}: input names are all different.")
-        types[value.name] = value.type
-        total = _within(total, value.name, value.type, limits)
+        types[value.name] = value.at(lengths)
+        total = _within(total, value.name, types[value.name], limits)
     checked = []
+    multiplications = 0
     for step in steps:
         for name in step.inputs:
             if name not in types:
                 raise GraphError(f"{step} reads {name!r}, which no input and no earlier step defines.")
         if step.output in types:
             raise GraphError(f"{step} defines {step.output!r} a second time: every name is defined once.")
-        known, result = check(step, [types[name] for name in step.inputs])
+        given = [types[name] for name in step.inputs]
+        known, result = check(step, given)
         types[step.output] = result
+        cost = OPS[step.op].cost
+        multiplications += cost(known.attributes, *given, result) if cost is not None else 0
+        if multiplications > limits.multiplications:
+            raise GraphError(f"{step} needs, with the steps before it, more than {limits.multiplications} multiplications a row.")
         total = _within(total, step.output, result, limits)
         checked.append(known)
     return tuple(checked), types

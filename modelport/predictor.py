@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compare import OutputReport, compare
+from .arrays import feeds_of, is_net
+from .compare import OutputReport, compare, merge
 from .document import EXACT, Loaded, Vectors
 from .errors import ArtifactError, InputError, Mismatch
 from .graph import DTYPES, FLOATS, Input, Output
@@ -88,8 +89,12 @@ def replay(loaded: Loaded, vectors: Vectors | None = None) -> list[OutputReport]
             "The artifact carries no vectors, so nothing proves it: load it with verify=False if you trust it, "
             "or convert the model again."
         )
-    got = loaded.run(vectors.inputs)
-    return [compare(o.name, vectors.outputs[o.name], got[o.name], vectors.tolerance.get(o.name, EXACT)) for o in loaded.outputs]
+    found: dict[str, list[OutputReport]] = {o.name: [] for o in loaded.outputs}
+    for part in vectors.sets():
+        got = loaded.run(part.inputs)
+        for name, reports in found.items():
+            reports.append(compare(name, part.outputs[name], got[name], part.tolerance.get(name, EXACT)))
+    return [merge(reports) for reports in found.values()]
 
 
 def require_match(reports: Sequence[OutputReport], what: str) -> None:
@@ -106,6 +111,8 @@ def to_feeds(inputs: Sequence[Input], X: Any) -> dict[str, Array]:
     A DataFrame, a dict or records are read by column name, in any order; extra columns are ignored, a missing one is an
     InputError. Arrays are read by position.
     """
+    if is_net(inputs):
+        return feeds_of(inputs, X)
     if isinstance(X, Iterator):
         X = list(X)
     if hasattr(X, "to_pandas") and not hasattr(X, "iloc"):
@@ -152,11 +159,11 @@ def _by_name(inputs: Sequence[Input], names: Sequence[str], column: Callable[[in
     for value in inputs:
         if value.name in places:
             whole = get(value.name)
-            if whole.ndim > 0 and whole.shape[1:] == value.shape:  # the input itself, under its own name
+            if whole.ndim > 0 and value.takes(whole.shape[1:]):  # the input itself, under its own name
                 feeds[value.name] = _cells(value, whole)
                 continue
-        if value.features is None and len(value.shape) == 1 and value.shape[0] > 1:
-            raise InputError(f"The model's columns have no names: give the rows as an array of {value.shape[0]} columns.")
+        if value.features is None and value.type.width > 1:
+            raise InputError(f"The model's columns have no names: give the rows as an array of {value.type.width} columns.")
         needed = value.features if value.features is not None else (value.name,)
         missing = [n for n in needed if n not in places]
         if missing:
@@ -165,7 +172,7 @@ def _by_name(inputs: Sequence[Input], names: Sequence[str], column: Callable[[in
         if len({len(p) for p in parts}) > 1:
             raise InputError(f"The columns differ in length: { {n: len(p) for n, p in zip(needed, parts, strict=True)} }.")
         stacked = np.stack(parts, axis=1) if parts else np.zeros((0, 0))
-        feeds[value.name] = stacked.reshape(len(stacked), *value.shape)
+        feeds[value.name] = stacked.reshape(len(stacked), *value.type.shape)
     return feeds
 
 
@@ -184,7 +191,7 @@ def _filled(inputs: Sequence[Input], X: Any) -> Any:
         return X
     if not isinstance(X, (list, tuple)) or not all(isinstance(row, (list, tuple, set, frozenset)) for row in X):
         return X
-    width, longest = value.shape[0], max((len(row) for row in X), default=0)
+    width, longest = value.type.width, max((len(row) for row in X), default=0)
     if longest > width:
         raise InputError(
             f"A row has {longest} items, but {value.name!r} takes {width} at most: convert with a sample that has such a row."
@@ -210,7 +217,7 @@ def _by_position(inputs: Sequence[Input], X: Any) -> dict[str, Array]:
     feeds, start = {}, 0
     for value in inputs:
         stop = start + value.type.width
-        feeds[value.name] = _cells(value, array[:, start:stop]).reshape(len(array), *value.shape)
+        feeds[value.name] = _cells(value, array[:, start:stop]).reshape(len(array), *value.type.shape)
         start = stop
     return feeds
 

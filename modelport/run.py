@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
-from .graph import DTYPES, Graph, Input
+from .errors import GraphError, InputError
+from .graph import DTYPES, Graph, Input, bind
 from .ops import OPS
 
 __all__ = ["Evaluator", "check_inputs"]
 
 Array = NDArray[Any]
 BLOCK_ELEMENTS = 1 << 22
+#: graphs for other lengths that an evaluator keeps
+KEPT_LENGTHS = 8
 
 
 def check_inputs(inputs: tuple[Input, ...], feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -35,14 +37,14 @@ def check_inputs(inputs: tuple[Input, ...], feeds: Mapping[str, Array]) -> dict[
     counts = {name: len(array) for name, array in checked.items()}
     if len(set(counts.values())) > 1:
         raise InputError(f"The inputs differ in their number of rows: {counts}.")
+    bind(inputs, {name: array.shape[1:] for name, array in checked.items()})
     return checked
 
 
 def _checked(value: Input, array: Array) -> Array:
-    if array.ndim == 0 or array.shape[1:] != value.shape:
-        raise InputError(
-            f"Input {value.name!r} has shape {list(array.shape)}; [rows, {', '.join(map(str, value.shape))}] is needed."
-        )
+    if array.ndim == 0 or not value.takes(array.shape[1:]):
+        needed = ", ".join(["rows", *map(str, value.shape)])
+        raise InputError(f"Input {value.name!r} has shape {list(array.shape)}; [{needed}] is needed.")
     if array.dtype.kind == "U":
         array = array.astype(object)
     if (array.dtype == object) != (value.dtype == "str") or array.dtype.kind not in "fiubO":
@@ -80,16 +82,47 @@ class Evaluator:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._program = []
-        for step in graph.steps:
+        last = {name: i for i, step in enumerate(graph.steps) for name in step.inputs}
+        kept = {output.source for output in graph.outputs}
+        for i, step in enumerate(graph.steps):
             op = OPS[step.op]
             attributes = op.prepare(step.attributes, *(graph.types[n] for n in step.inputs)) if op.prepare else step.attributes
-            self._program.append((step, op, attributes))
+            done = [name for name in dict.fromkeys(step.inputs) if last[name] == i and name not in kept]
+            self._program.append((step, op, attributes, done))
         total = sum(value.width for value in graph.types.values())
         self._block = max(1, BLOCK_ELEMENTS // max(1, total))
+        self._others: dict[tuple[int, ...], Evaluator] = {}
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Output name -> array [n, *row shape]; rows are evaluated in blocks so that memory stays bounded."""
         checked = check_inputs(self.graph.inputs, feeds)
+        return self._fitting(checked)._run(checked)
+
+    def values(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Every value of the graph by name, intermediate ones included."""
+        checked = check_inputs(self.graph.inputs, feeds)
+        return self._fitting(checked)._values(checked, keep=True)
+
+    def _fitting(self, checked: Mapping[str, Array]) -> Evaluator:
+        """This evaluator, or one of the graph for the lengths that the rows have."""
+        if not self.graph.lengths:
+            return self
+        lengths = bind(self.graph.inputs, {name: array.shape[1:] for name, array in checked.items()})
+        if lengths == dict(self.graph.lengths):
+            return self
+        key = tuple(lengths[name] for name in self.graph.lengths)
+        if key not in self._others:
+            try:
+                fitting = Evaluator(self.graph.at(lengths))
+            except GraphError as error:
+                said = ", ".join(f"{name} {length}" for name, length in lengths.items())
+                raise InputError(f"The model does not take rows of the lengths {said}: {error}") from None
+            if len(self._others) >= KEPT_LENGTHS:
+                self._others.clear()
+            self._others[key] = fitting
+        return self._others[key]
+
+    def _run(self, checked: Mapping[str, Array]) -> dict[str, Array]:
         n = len(next(iter(checked.values())))
         outputs = {o.name: o.source for o in self.graph.outputs}
         blocks = []
@@ -102,19 +135,18 @@ class Evaluator:
             blocks.append({name: values[source] for name, source in outputs.items()})
         return {name: np.concatenate([block[name] for block in blocks]) for name in outputs}
 
-    def values(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every value of the graph by name, intermediate ones included."""
-        return self._values(check_inputs(self.graph.inputs, feeds))
-
-    def _values(self, checked: Mapping[str, Array]) -> dict[str, Array]:
+    def _values(self, checked: Mapping[str, Array], keep: bool = False) -> dict[str, Array]:
         values = dict(checked)
         n = len(next(iter(checked.values())))
-        for step, op, attributes in self._program:
+        for step, op, attributes, done in self._program:
             arguments = [values[name] for name in step.inputs]
             try:
                 values[step.output] = op.run(attributes, *arguments) if arguments else op.run(attributes, n)
             except InputError as error:
                 raise InputError(f"{error} (at {step})") from None
+            if not keep:
+                for name in done:
+                    del values[name]
         return values
 
 

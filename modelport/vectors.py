@@ -123,7 +123,7 @@ class _Columns:
         cells = [pool.draw(quantile()) for pool in pools or self.pools[value.name]]
         row = np.empty(len(cells), dtype=object if value.dtype == "str" else np.float64)
         row[:] = cells
-        return row.reshape(value.shape)
+        return row.reshape(value.type.shape)
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _add_extremes(rows: Rows, columns: _Columns) -> None:
     for note, cell in (("zeros", 0.0), ("negative zeros", -0.0), ("large", 1e6), ("large negative", -1e6), ("small", 1e-30)):
         row = columns.at_quantile(0.5)
         for value in numeric:
-            row[value.name] = np.full(value.shape, cell)
+            row[value.name] = np.full(value.type.shape, cell)
         if numeric:
             rows.add(note, row)
     for value, j in _sampled([c for c in _cells(rows.graph) if c[0].dtype in FLOATS], 8, columns.rng):

@@ -53,7 +53,7 @@ def test_declared_output_dtype_must_be_the_values() -> None:
 
 
 def test_widths_are_bounded() -> None:
-    wide = Step("onehot", ["i"], "y", {"size": 1 << 21})
+    wide = Step("onehot", ["i"], "y", {"size": 1 << 23})
     with pytest.raises(GraphError, match="more than the limit"):
         Graph([Input("i", "i64", (1,))], [wide], OUT)
     with pytest.raises(GraphError, match="together"):

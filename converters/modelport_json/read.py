@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from modelport.document import Document, Tolerance, Vectors, check_vectors
-from modelport.errors import ArtifactError, Unsupported
-from modelport.graph import DTYPES, LIMITS, Graph, Input, Limits, Output, Step
+from modelport.errors import ArtifactError, GraphError, InputError, Unsupported
+from modelport.graph import DTYPES, LIMITS, Graph, Input, Limits, Output, Step, bind
 from modelport.ops import OPS
 
 from .strict import LongText, parse
 from .tensors import decode
 
-KEYS = {"format", "version", "name", "requires", "inputs", "steps", "outputs", "verification", "provenance", "doc"}
+KEYS = {"format", "version", "name", "requires", "lengths", "inputs", "steps", "outputs", "verification", "provenance", "doc"}
 IGNORED = {"name", "doc", "provenance"}
 REQUIRED = ("requires", "inputs", "steps", "outputs")
 
@@ -45,6 +46,7 @@ def read_document(data: bytes, limits: Limits = LIMITS) -> Document:
         [_output(v) for v in value["outputs"]],
         value.get("name"),
         limits,
+        _lengths(value),
     )
     vectors = read_verification(value["verification"], graph) if "verification" in value else None
     provenance = value.get("provenance", {})
@@ -108,8 +110,8 @@ def _input(value: Any) -> Input:
     fields = _fields(value, "An input", {"name", "dtype", "shape"}, {"missing", "features", "doc"})
     name = _text(fields["name"], "An input's name")
     shape = fields["shape"]
-    if not isinstance(shape, list) or any(not isinstance(k, int) or isinstance(k, bool) for k in shape):
-        raise ArtifactError(f"The shape of input {name!r} is {shape!r}; it is a list of integers.")
+    if not isinstance(shape, list) or any(not isinstance(k, (int, str)) or isinstance(k, bool) for k in shape):
+        raise ArtifactError(f"The shape of input {name!r} is {shape!r}; it is a list of integers and of names of lengths.")
     features = fields.get("features")
     if features is not None and (not isinstance(features, list) or not all(isinstance(f, str) for f in features)):
         raise ArtifactError(f"The features of input {name!r} are not a list of strings.")
@@ -117,6 +119,13 @@ def _input(value: Any) -> Input:
     return Input(
         name, dtype, tuple(shape), _text(fields.get("missing", "error"), "missing"), None if features is None else tuple(features)
     )
+
+
+def _lengths(document: Mapping[str, Any]) -> dict[str, int]:
+    lengths = document.get("lengths", {})
+    if not isinstance(lengths, dict) or ("lengths" in document and not lengths):
+        raise ArtifactError("'lengths' is no object with an example for every named length.")
+    return lengths
 
 
 def _output(value: Any) -> Output:
@@ -165,10 +174,38 @@ def _deferred(raw: Any) -> Callable[[str, str | None, str, Mapping[str, Any]], A
 
 def read_verification(value: Any, graph: Graph) -> Vectors:
     """The vectors of a `verification` object for a graph."""
-    fields = _fields(value, "'verification'", {"source", "inputs", "outputs", "tolerance"}, {"rows", "doc"})
+    fields = _fields(value, "'verification'", {"source", "inputs", "outputs", "tolerance"}, {"rows", "doc", "more"})
     source = fields["source"]
     if source not in ("synthetic", "sample"):
         raise ArtifactError(f"The vectors' source is {source!r}; it is synthetic or sample.")
+    tolerance = fields["tolerance"]
+    if not isinstance(tolerance, dict) or set(tolerance) != {o.name for o in graph.outputs}:
+        raise ArtifactError("The vectors' tolerance is not an object with exactly one entry per output.")
+    further = fields.get("more", [])
+    if not isinstance(further, list) or ("more" in fields and not further):
+        raise ArtifactError("The vectors' 'more' is no list of further sets of rows.")
+    known = {k: Tolerance.from_json(v) for k, v in tolerance.items()}
+    more = [_set(_fields(v, "A set of 'more'", {"inputs", "outputs"}, {"rows", "doc"}), graph, known, source) for v in further]
+    vectors = replace(_set(fields, graph, known, source), more=tuple(more))
+    check_vectors(vectors, graph.inputs, graph.outputs, graph.limits.vector_rows)
+    for part in vectors.sets():
+        _check_outputs(part, graph)
+    return vectors
+
+
+def _check_outputs(part: Vectors, graph: Graph) -> None:
+    """ArtifactError when the outputs of a set do not have the row shapes that they have for its lengths."""
+    try:
+        types = graph.at(bind(graph.inputs, {k: v.shape[1:] for k, v in part.inputs.items()})).types
+    except (GraphError, InputError) as error:
+        raise ArtifactError(f"The vectors have lengths that the document does not take: {error}") from None
+    for output in graph.outputs:
+        shape, given = types[output.source].shape, part.outputs[output.name].shape[1:]
+        if given != shape:
+            raise ArtifactError(f"The vectors of output {output.name!r} have row shape {list(given)}, not {list(shape)}.")
+
+
+def _set(fields: Mapping[str, Any], graph: Graph, tolerance: Mapping[str, Tolerance], source: str) -> Vectors:
     arrays: dict[str, dict[str, Any]] = {}
     for key, dtypes in (
         ("inputs", {v.name: v.dtype for v in graph.inputs}),
@@ -177,19 +214,7 @@ def read_verification(value: Any, graph: Graph) -> Vectors:
         if not isinstance(fields[key], dict) or set(fields[key]) != set(dtypes):
             raise ArtifactError(f"The vectors' {key} are not exactly the document's: {', '.join(sorted(dtypes))}.")
         arrays[key] = {name: decode(raw, dtypes[name], f"The vectors of {name!r}") for name, raw in fields[key].items()}
-    tolerance = fields["tolerance"]
-    if not isinstance(tolerance, dict) or set(tolerance) != {o.name for o in graph.outputs}:
-        raise ArtifactError("The vectors' tolerance is not an object with exactly one entry per output.")
     rows = fields.get("rows", [])
     if not isinstance(rows, list) or not all(isinstance(r, str) for r in rows):
         raise ArtifactError("The vectors' 'rows' is no list of strings.")
-    vectors = Vectors(
-        arrays["inputs"], arrays["outputs"], {k: Tolerance.from_json(v) for k, v in tolerance.items()}, source, tuple(rows)
-    )
-    check_vectors(vectors, graph.inputs, graph.outputs, graph.limits.vector_rows)
-    for output in graph.outputs:
-        shape = graph.types[output.source].shape
-        given = vectors.outputs[output.name].shape[1:]
-        if given != shape:
-            raise ArtifactError(f"The vectors of output {output.name!r} have row shape {list(given)}, not {list(shape)}.")
-    return vectors
+    return Vectors(arrays["inputs"], arrays["outputs"], tolerance, source, tuple(rows))

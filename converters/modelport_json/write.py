@@ -17,7 +17,8 @@ from modelport.ops.base import Attribute
 
 from .tensors import DECIMAL_ELEMENTS, encode, number, pieces
 
-VERSION = "1.0"
+#: attributes that came with format 1.1
+LATER = {("reduce", "axes"), ("concat", "axis")}
 #: style -> how many elements a tensor may have to be written in decimal; compact writes so only what fits on a line
 STYLES = {"default": DECIMAL_ELEMENTS, "readable": 1 << 62, "compact": 16}
 
@@ -36,10 +37,13 @@ def write_document(document: Document, options: Mapping[str, Any] | None = None)
 def _document(document: Document, decimal: int) -> Iterator[str | bytes]:
     """The document in pieces; a tensor in base64 is one, so that large ones are not copied into ever larger texts."""
     graph = document.graph
-    yield f'{{\n "format":"modelport",\n "version":"{VERSION}"'
+    yield f'{{\n "format":"modelport",\n "version":"{_version(document)}"'
     if graph.name is not None:
         yield f',\n "name":{_string(graph.name)}'
-    yield f',\n "requires":{json.dumps(graph.requires)},\n '
+    yield f',\n "requires":{json.dumps(graph.requires)}'
+    if graph.lengths:
+        yield f',\n "lengths":{json.dumps(dict(graph.lengths), ensure_ascii=False)}'
+    yield ",\n "
     yield from _lines("inputs", [[_input(v)] for v in graph.inputs])
     yield ",\n "
     yield from _lines("steps", (_step(s, graph, decimal) for s in graph.steps))
@@ -52,6 +56,19 @@ def _document(document: Document, decimal: int) -> Iterator[str | bytes]:
     if document.doc is not None:
         yield f',\n "doc":{_string(document.doc)}'
     yield "\n}\n"
+
+
+def _version(document: Document) -> str:
+    """1.0 where nothing of 1.1 is used (docs/format.md, section 1)."""
+    graph, vectors = document.graph, document.vectors
+    later = (
+        graph.lengths
+        or (vectors is not None and vectors.more)
+        or any(len(value.shape) > 1 for value in graph.types.values())
+        or any(OPS[step.op].since != "1.0" for step in graph.steps)
+        or any((step.op, name) in LATER for step in graph.steps for name in step.attributes)
+    )
+    return "1.1" if later else "1.0"
 
 
 def _lines(key: str, items: Iterable[Iterable[str | bytes]]) -> Iterator[str | bytes]:
@@ -125,14 +142,19 @@ def bare_dtype(kind: str, dtype: str | None, value: np.ndarray[Any, Any] | None 
 
 def verification(vectors: Vectors, graph: Graph, decimal: int = DECIMAL_ELEMENTS) -> str:
     """The `verification` object as JSON text."""
-    inputs = {v.name: encode(vectors.inputs[v.name], v.dtype, decimal) for v in graph.inputs}
-    outputs = {o.name: encode(vectors.outputs[o.name], o.dtype, decimal) for o in graph.outputs}
+    first, *others = (_set(part, graph, decimal) for part in vectors.sets())
+    more = f',"more":[{",".join(f"{{{other}}}" for other in others)}]' if others else ""
     tolerance = {o.name: vectors.tolerance[o.name].to_json() for o in graph.outputs if o.name in vectors.tolerance}
-    rows = f',"rows":{json.dumps(list(vectors.rows), ensure_ascii=False)}' if vectors.rows else ""
-    return (
-        f'{{"source":{_string(vectors.source)},"inputs":{_object(inputs)},"outputs":{_object(outputs)},'
-        f'"tolerance":{json.dumps(tolerance, ensure_ascii=False)}{rows}}}'
-    )
+    said = json.dumps(tolerance, ensure_ascii=False)
+    return f'{{"source":{_string(vectors.source)},{first},"tolerance":{said}{more}}}'
+
+
+def _set(part: Vectors, graph: Graph, decimal: int) -> str:
+    """The keys of one set of rows."""
+    inputs = {v.name: encode(part.inputs[v.name], v.dtype, decimal) for v in graph.inputs}
+    outputs = {o.name: encode(part.outputs[o.name], o.dtype, decimal) for o in graph.outputs}
+    rows = f',"rows":{json.dumps(list(part.rows), ensure_ascii=False)}' if part.rows else ""
+    return f'"inputs":{_object(inputs)},"outputs":{_object(outputs)}{rows}'
 
 
 def _object(fields: Mapping[str, str]) -> str:

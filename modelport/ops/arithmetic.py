@@ -13,7 +13,10 @@ from .base import (
     Attributes,
     align,
     broadcast,
+    floating,
+    last_axis,
     length,
+    lines,
     per_column,
     products,
     register,
@@ -32,7 +35,7 @@ Function = Callable[[Array], Array]
 
 
 def infer_scale(a: Attributes, x: ValueType) -> ValueType:
-    width = row(x)
+    width = last_axis(x)
     for name in ("sub", "div", "mul", "add"):
         per_column(a, name, width)
     return ValueType(a["dtype"], x.shape)
@@ -40,7 +43,7 @@ def infer_scale(a: Attributes, x: ValueType) -> ValueType:
 
 def scale(a: Attributes, x: Array) -> Array:
     """((x - sub) / div) * mul + add, absent parts skipped."""
-    y = rows(round_to(a, x))
+    y = lines(round_to(a, x))
     with np.errstate(all="ignore"):
         if "sub" in a:
             y = y - a["sub"]
@@ -54,7 +57,7 @@ def scale(a: Attributes, x: Array) -> Array:
 
 
 def infer_clip(a: Attributes, x: ValueType) -> ValueType:
-    width = row(x)
+    width = last_axis(x)
     per_column(a, "min", width)
     per_column(a, "max", width)
     return ValueType(a["dtype"], x.shape)
@@ -62,7 +65,7 @@ def infer_clip(a: Attributes, x: ValueType) -> ValueType:
 
 def clip(a: Attributes, x: Array) -> Array:
     """Bounds per column; NaN passes."""
-    y = rows(round_to(a, x))
+    y = lines(round_to(a, x))
     low, high = a.get("min", y), a.get("max", y)
     return np.where(y < low, low, np.where(y > high, high, y)).reshape(x.shape)
 
@@ -151,7 +154,7 @@ def infer_unary(a: Attributes, x: ValueType) -> ValueType:
     if a["fn"] == "not":
         require(x.dtype == "bool", f"'not' reads bool, but is given {x}.")
         return x
-    require(x.dtype in FLOATS, f"it reads f64 or f32, but is given {x}; a cast step is needed.")
+    floating(x)
     return ValueType(a["dtype"], x.shape)
 
 
@@ -214,10 +217,9 @@ def infer_binary(a: Attributes, x: ValueType, y: ValueType) -> ValueType:
 def binary(a: Attributes, x: Array, y: Array) -> Array:
     """Arithmetic, comparison or logic of two values."""
     fn = a["fn"]
-    shape = max((x.shape[1:], y.shape[1:]), key=lambda s: (int(np.prod(s)), len(s)))
     if fn not in LOGIC and x.dtype.kind == "f":
         x, y = round_to(a, x), round_to(a, y)
-    x, y = align(shape, x, y)
+    x, y = align(x, y)
     if fn in LOGIC:
         return np.asarray(LOGIC[fn](x, y))
     if fn in COMPARISONS:
@@ -236,8 +238,7 @@ def infer_where(a: Attributes, condition: ValueType, x: ValueType, y: ValueType)
 
 def where(a: Attributes, condition: Array, x: Array, y: Array) -> Array:
     """The second value where the condition holds, else the third."""
-    shape = max((v.shape[1:] for v in (condition, x, y)), key=lambda s: (int(np.prod(s)), len(s)))
-    return np.where(*align(shape, condition, x, y))
+    return np.where(*align(condition, x, y))
 
 
 register(
@@ -255,20 +256,25 @@ register("where", infer_where, where, inputs=(3, 3))
 # --- linear, poly, interp -----------------------------------------------------------------------------------------------------
 
 
+#: the sums of weights of more elements, and those of sequences, are taken in the order that suits the machine
+EXACT_WEIGHTS = 1 << 16
+
+
 def infer_linear(a: Attributes, x: ValueType) -> ValueType:
-    width, weight = row(x), a["weight"]
+    width, weight = last_axis(x), a["weight"]
     require(weight.shape[1] == width, f"attribute 'weight' has {weight.shape[1]} columns for a row of {width}.")
     length(a, "bias", weight.shape[0])
-    return ValueType(a["dtype"], (weight.shape[0],))
+    return ValueType(a["dtype"], (*x.shape[:-1], weight.shape[0]))
 
 
 def linear(a: Attributes, x: Array) -> Array:
     """sum_j x_j * weight[k][j] in ascending j, in f64, then + bias[k]."""
+    weight, y = wide(a["weight"]), wide(lines(round_to(a, x)))
     with np.errstate(all="ignore"):
-        total = products(wide(rows(round_to(a, x))), wide(a["weight"]))
+        total = products(y, weight) if x.ndim <= 2 and weight.size <= EXACT_WEIGHTS else y @ weight.T
         if "bias" in a:
             total += wide(a["bias"])
-    return round_to(a, total)
+    return round_to(a, total).reshape(*(x.shape[:-1] if x.ndim > 1 else x.shape), len(weight))
 
 
 def infer_poly(a: Attributes, x: ValueType) -> ValueType:
@@ -291,7 +297,7 @@ def poly(a: Attributes, x: Array) -> Array:
 
 
 def infer_interp(a: Attributes, x: ValueType) -> ValueType:
-    require(x.dtype in FLOATS, f"it reads f64 or f32, but is given {x}; a cast step is needed.")
+    floating(x)
     knots = a["x"]
     require(knots.size >= 1, "attribute 'x' has no knot.")
     length(a, "y", knots.size)

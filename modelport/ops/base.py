@@ -26,8 +26,8 @@ class Attribute:
     """One attribute of an op.
 
     kind: `float` (tensor of the step's dtype), `input` (tensor of the first input's dtype), `acc` (tensor of the dtype `acc`
-    names), `int`, `str`, `any`, `typed` (any, never a bare array), `leaf` and `targets` (floats, or integers beside leaf_table or
-    classes), or `integer`, `number`, `flag`, `choice`, `element` (single JSON values). An element has
+    names), `f64`, `int`, `str`, `any`, `typed` (any, never a bare array), `leaf` and `targets` (floats, or integers beside
+    leaf_table or classes), or `integer`, `number`, `flag`, `choice`, `element` (single JSON values). An element has
     the dtype of the tensor attribute `of`, or of the first input.
     """
 
@@ -45,7 +45,8 @@ class Op:
 
     infer(attributes, types) returns the output's ValueType or raises GraphError; run(attributes, arrays) computes it, arrays
     having the batch axis first; prepare(attributes, types) may derive tables once per step; exact(attributes) tells whether all
-    readers agree in every bit.
+    readers agree in every bit; cost(attributes, *types, result) counts the multiplications of a row, where they are limited;
+    since is the version of the format that brought it.
     """
 
     name: str
@@ -55,9 +56,12 @@ class Op:
     inputs: tuple[int, int | None] = (1, 1)
     exact: Callable[[Attributes], bool] = lambda attributes: True
     prepare: Callable[..., Attributes] | None = None
+    cost: Callable[..., int] | None = None
+    since: str = "1.0"
 
 
 OPS: dict[str, Op] = {}
+ANY_RANK = tuple(range(LIMITS.rank + 1))
 DTYPE = Attribute("choice", default="f64", options=("f64", "f32"))
 
 
@@ -70,13 +74,15 @@ def register(
     exact: bool | Callable[[Attributes], bool] = True,
     floating: bool = False,
     prepare: Callable[..., Attributes] | None = None,
+    cost: Callable[..., int] | None = None,
+    since: str = "1.0",
     **attributes: Attribute,
 ) -> None:
     """Add an op to the table; `floating` gives it the attribute `dtype` (f64 by default, or f32)."""
     if floating:
         attributes = {"dtype": DTYPE, **attributes}
     judge = exact if callable(exact) else (lambda _, value=exact: value)
-    OPS[name] = Op(name, infer, run, attributes, inputs, judge, prepare)
+    OPS[name] = Op(name, infer, run, attributes, inputs, judge, prepare, cost, since)
 
 
 def check(step: Step, types: Sequence[ValueType]) -> tuple[Step, ValueType]:
@@ -130,8 +136,8 @@ def _dtype_of(spec: Attribute, attributes: Attributes, types: Sequence[ValueType
         return str(attributes.get("acc", "f64"))
     if spec.kind == "input":
         return types[0].dtype
-    if spec.kind == "str":
-        return "str"
+    if spec.kind in ("str", "f64"):
+        return spec.kind
     if spec.kind == "leaf":
         return None if "leaf_table" in attributes else str(attributes.get("acc", "f64"))
     return None
@@ -236,6 +242,22 @@ def row(value: ValueType, dtypes: Sequence[str] = FLOATS) -> int:
     return value.width
 
 
+def floating(value: ValueType) -> None:
+    """A value of any rank that holds floats."""
+    require(value.dtype in FLOATS, f"it reads {' or '.join(FLOATS)}, but is given {value}; a cast step is needed.")
+
+
+def last_axis(value: ValueType) -> int:
+    """The length of the last axis of a value of floats; rank 0 counts as one axis of length 1."""
+    floating(value)
+    return value.shape[-1] if value.shape else 1
+
+
+def lengths(value: ValueType) -> None:
+    """A value without an axis of length 0."""
+    require(0 not in value.shape, f"it reads axes of at least one element, but is given {value}.")
+
+
 def per_column(attributes: Attributes, name: str, width: int) -> None:
     """An attribute with one element per column, or one for all."""
     if name in attributes:
@@ -250,14 +272,18 @@ def length(attributes: Attributes, name: str, expected: int) -> None:
         require(size == expected, f"attribute {name!r} has {size} elements, but {expected} are needed.")
 
 
+def finite(attributes: Attributes, *names: str) -> None:
+    """Single numbers that are finite."""
+    for name in names:
+        require(name not in attributes or math.isfinite(attributes[name]), f"attribute {name!r} is not finite.")
+
+
 def broadcast(*values: ValueType) -> tuple[int, ...]:
-    """The row shape of values that are equal in shape or have one element."""
-    shapes = [v.shape for v in values]
-    wide = [s for s, v in zip(shapes, values, strict=True) if v.width != 1]
-    if not wide:
-        return max(shapes, key=len)
-    require(all(s == wide[0] for s in wide), f"the shapes {', '.join(map(str, values))} do not fit together.")
-    return wide[0]
+    """The row shape of values whose axes, aligned at the last one, are equally long or of length 1."""
+    try:
+        return np.broadcast_shapes(*(v.shape for v in values))
+    except ValueError:
+        raise GraphError(f"the shapes {', '.join(map(str, values))} do not fit together.") from None
 
 
 # --- memory before speed ------------------------------------------------------------------------------------------------------
@@ -288,13 +314,16 @@ def rows(x: Array) -> Array:
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
-def align(shape: tuple[int, ...], *values: Array) -> list[Array]:
-    """Values reshaped so that NumPy broadcasts them to (n, *shape) the way the format means."""
-    ranked = []
-    for v in values:
-        single = v.size == v.shape[0] and v.shape[1:] != shape
-        ranked.append(v.reshape(v.shape[0], *([1] * len(shape))) if single else v)
-    return ranked
+def lines(x: Array) -> Array:
+    """The last axis as a matrix [positions, length], the batch and the axes before it as positions."""
+    width = x.shape[-1] if x.ndim > 1 else 1
+    return x.reshape(math.prod(x.shape[:-1]) if x.ndim > 1 else x.shape[0], width)
+
+
+def align(*values: Array) -> list[Array]:
+    """Values whose row shapes have one rank, so that NumPy broadcasts them the way the format means."""
+    rank = max(v.ndim for v in values)
+    return [v.reshape(v.shape[0], *[1] * (rank - v.ndim), *v.shape[1:]) for v in values]
 
 
 def round_to(attributes: Attributes, x: Array) -> Array:
@@ -315,6 +344,13 @@ def ascending_sum(x: Array) -> Array:
     """
     width = x.shape[-1]
     return products(x.reshape(math.prod(x.shape[:-1]), width), np.ones((1, width))).reshape(x.shape[:-1])
+
+
+def parts(n: int, elements: int, most: int = 1 << 22) -> Iterator[slice]:
+    """Slices of n rows, each of a number of elements, such that a part has at most so many (but at least one row)."""
+    step = max(1, most // max(1, elements))
+    for start in range(0, max(n, 1), step):
+        yield slice(start, min(start + step, n))
 
 
 def products(x: Array, weight: Array) -> Array:
@@ -347,6 +383,11 @@ def _einsum_ascends() -> bool:
         if _einsum_products(x[:n], weight[:k]).tobytes() != _loop_products(x[:n], weight[:k]).tobytes():
             return False
     return True
+
+
+def refuse_index(index: Array, count: int, what: str) -> None:
+    """Refuse indices outside 0..count-1."""
+    refuse_row((index < 0) | (index >= count), f"an index lies outside {what} of {count} entries.")
 
 
 def refuse_row(bad: Array, sentence: str) -> None:

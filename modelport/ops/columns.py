@@ -8,12 +8,14 @@ import numpy as np
 
 from ..graph import DTYPES, FLOATS, INTEGERS, ValueType
 from .base import (
+    ANY_RANK,
     Array,
     Attribute,
     Attributes,
     dtype_name,
     length,
     per_column,
+    refuse_index,
     refuse_row,
     register,
     require,
@@ -30,13 +32,21 @@ CAN_BE_MISSING = (*FLOATS, "str")
 
 
 def infer_concat(a: Attributes, *values: ValueType) -> ValueType:
-    width = sum(row(v, ANY) for v in values)
     require(len({v.dtype for v in values}) == 1, "it joins values of one dtype only; a cast step is needed.")
-    return ValueType(values[0].dtype, (width,))
+    dtype, first = values[0].dtype, values[0].shape
+    if "axis" not in a:
+        return ValueType(dtype, (sum(row(v, ANY) for v in values),))
+    axis = a["axis"]
+    require(axis < len(first), f"attribute 'axis' is {axis}, but it is given {values[0]}.")
+    others = {(*v.shape[:axis], -1, *v.shape[axis + 1 :]) if axis < len(v.shape) else None for v in values}
+    require(len(others) == 1, f"the shapes {', '.join(map(str, values))} differ in more than axis {axis}.")
+    return ValueType(dtype, (*first[:axis], sum(v.shape[axis] for v in values), *first[axis + 1 :]))
 
 
 def concat(a: Attributes, *values: Array) -> Array:
-    """Join along the last axis."""
+    """Rows joined into one, or values joined along an axis."""
+    if "axis" in a:
+        return np.concatenate(values, axis=a["axis"] + 1)
     return np.concatenate([rows(v) for v in values], axis=1)
 
 
@@ -53,7 +63,7 @@ def select(a: Attributes, x: Array) -> Array:
     return rows(x)[:, a["index"]]
 
 
-register("concat", infer_concat, concat, inputs=(1, None))
+register("concat", infer_concat, concat, inputs=(1, None), axis=Attribute("integer"))
 register("select", infer_select, select, index=Attribute("int", required=True))
 
 
@@ -74,15 +84,14 @@ def cast(a: Attributes, x: Array) -> Array:
         with np.errstate(over="ignore"):
             return x.astype(DTYPES[to])
     bounds = np.iinfo(DTYPES[to])
-    whole = np.trunc(x) if x.dtype.kind == "f" else x
-    # float(2**63) is exact, and one above the largest i64: compare with <.
-    fits = (whole >= float(bounds.min)) & (whole < float(bounds.max) + 1) if x.dtype.kind == "f" else _fits(whole, bounds)
+    if x.dtype.kind == "f":  # float(2**63) is exact, and one above the largest i64: compare with <.
+        whole = np.trunc(x)
+        fits = (whole >= float(bounds.min)) & (whole < float(bounds.max) + 1)
+    else:
+        whole = x.astype(np.int64)
+        fits = (whole >= int(bounds.min)) & (whole <= int(bounds.max))
     refuse_row(~fits, f"a value does not fit the integer type {to}.")
     return whole.astype(DTYPES[to])
-
-
-def _fits(x: Array, bounds: Any) -> Array:
-    return np.array([bounds.min <= int(v) <= bounds.max for v in x.ravel()], dtype=bool).reshape(x.shape)
 
 
 def infer_constant(a: Attributes) -> ValueType:
@@ -97,7 +106,7 @@ def constant(a: Attributes, n: int) -> Array:
 
 
 register("cast", infer_cast, cast, to=Attribute("choice", required=True, options=NUMBERS))
-register("constant", infer_constant, constant, inputs=(0, 0), value=Attribute("typed", required=True, ranks=(0, 1)))
+register("constant", infer_constant, constant, inputs=(0, 0), value=Attribute("typed", required=True, ranks=ANY_RANK))
 
 
 # --- impute, is_missing -------------------------------------------------------------------------------------------------------
@@ -220,7 +229,7 @@ def infer_take(a: Attributes, x: ValueType) -> ValueType:
 def take(a: Attributes, x: Array) -> Array:
     """Table entries by index."""
     table, index = a["table"], x.astype(np.int64)
-    refuse_row((index < 0) | (index >= len(table)), f"an index lies outside the table of {len(table)} entries.")
+    refuse_index(index, len(table), "the table")
     return np.asarray(table[index] if table.ndim == 1 else table[index.ravel()])
 
 

@@ -9,19 +9,34 @@ import numpy as np
 
 from ..graph import ValueType
 from .arithmetic import sigmoid
-from .base import Array, Attribute, Attributes, ascending_sum, length, register, require, round_to, row, rows, wide
+from .base import (
+    Array,
+    Attribute,
+    Attributes,
+    ascending_sum,
+    floating,
+    last_axis,
+    length,
+    lines,
+    register,
+    require,
+    round_to,
+    row,
+    rows,
+    wide,
+)
 
 # --- softmax, log_softmax, normalize ------------------------------------------------------------------------------------------
 
 
 def infer_same(a: Attributes, x: ValueType) -> ValueType:
-    row(x)
+    last_axis(x)
     return ValueType(a["dtype"], x.shape)
 
 
 def _shifted(a: Attributes, x: Array) -> tuple[Array, Array]:
-    """x - max and its exponential, both in the step's dtype."""
-    y = rows(round_to(a, x))
+    """x - max and its exponential, both in the step's dtype, as `lines`."""
+    y = lines(round_to(a, x))
     if y.shape[1] == 0:
         return y, y
     shifted = y - y.max(axis=1, keepdims=True)
@@ -46,7 +61,7 @@ def log_softmax(a: Attributes, x: Array) -> Array:
 
 def normalize(a: Attributes, x: Array) -> Array:
     """Rows divided by their l1, l2 or max norm; an all-zero row is unchanged."""
-    y = rows(round_to(a, x))
+    y = lines(round_to(a, x))
     with np.errstate(all="ignore"):
         if a["norm"] == "l1":
             norm = ascending_sum(wide(np.abs(y)))
@@ -107,18 +122,34 @@ EXACT_REDUCTIONS = ("min", "max", "argmax", "argmin")
 
 
 def infer_reduce(a: Attributes, x: ValueType) -> ValueType:
-    width = row(x)
-    require(width >= 1, "it reduces rows of at least one column.")
-    return ValueType("i64" if a["fn"].startswith("arg") else a["dtype"], (1,) if a["keep"] else ())
+    dtype, axes = "i64" if a["fn"].startswith("arg") else a["dtype"], a.get("axes")
+    if axes is None:
+        require(row(x) >= 1, "it reduces rows of at least one column.")
+        return ValueType(dtype, (1,) if a["keep"] else ())
+    floating(x)
+    gone, rank = axes.tolist(), len(x.shape)
+    require(gone != [] and gone == sorted(set(gone)), f"attribute 'axes' is {gone}; its axes ascend, and there is at least one.")
+    require(gone[0] >= 0 and gone[-1] < rank, f"attribute 'axes' is {gone}, which leaves the axes 0..{rank - 1} of {x}.")
+    require(dtype != "i64" or len(gone) == 1, f"{a['fn']!r} goes over one axis, but 'axes' is {gone}.")
+    require(all(x.shape[axis] >= 1 for axis in gone), f"it reduces axes of at least one element, but is given {x}.")
+    kept = [1 if axis in gone else n for axis, n in enumerate(x.shape) if a["keep"] or axis not in gone]
+    return ValueType(dtype, tuple(kept))
 
 
 def reduce(a: Attributes, x: Array) -> Array:
-    """One number per row; ties go to the lowest index, the first NaN wins."""
-    y, fn = rows(round_to(a, x)), a["fn"]
+    """One number per row, or per position of the axes that stay; ties go to the lowest index, the first NaN wins."""
+    y, fn, shape = round_to(a, x), a["fn"], [1] * a["keep"]
+    if "axes" in a:
+        gone = (a["axes"] + 1).tolist()
+        stay = [axis for axis in range(1, x.ndim) if axis not in gone]
+        shape = [1 if axis in gone else x.shape[axis] for axis in range(1, x.ndim) if a["keep"] or axis not in gone]
+        y = y.transpose(0, *stay, *gone).reshape(len(x), *(x.shape[axis] for axis in stay), math.prod(x.shape[i] for i in gone))
+    else:
+        y = rows(y)
     with np.errstate(all="ignore"):
         result = REDUCTIONS[fn](y if fn in EXACT_REDUCTIONS else wide(y))
     result = result.astype(np.int64) if fn.startswith("arg") else round_to(a, result)
-    return result.reshape(-1, 1) if a["keep"] else result
+    return result.reshape(len(x), *shape)
 
 
 def infer_two_class(a: Attributes, x: ValueType) -> ValueType:
@@ -139,6 +170,7 @@ register(
     floating=True,
     exact=lambda a: a["fn"] in EXACT_REDUCTIONS,
     fn=Attribute("choice", required=True, options=tuple(REDUCTIONS)),
+    axes=Attribute("int"),
     keep=Attribute("flag", default=False),
 )
 register("two_class", infer_two_class, two_class, floating=True)

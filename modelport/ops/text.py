@@ -1,4 +1,4 @@
-"""Ops of profile `text`: counts of the terms of a text, and hashed terms."""
+"""Ops of profile `text`: counts of the terms of a text, its terms as numbers, and hashed terms."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -164,20 +165,27 @@ TERMS = {"word": _word_terms, "char": _char_terms, "char_wb": _char_wb_terms}
 # --- count_terms --------------------------------------------------------------------------------------------------------------
 
 
-def infer_count_terms(a: Attributes, x: ValueType) -> ValueType:
+def _check_terms(a: Attributes, x: ValueType) -> None:
+    """What all ops on the terms of a text require."""
     require(row(x, ("str",)) == 1, f"it reads one text per row, but is given {x}.")
     require(
         1 <= a["min_n"] <= a["max_n"] <= LONGEST, f"min_n={a['min_n']}, max_n={a['max_n']}: 1 <= min_n <= max_n <= {LONGEST}."
     )
     _check_folding(a)
     _check_analyzer(a)
+    _check_texts(a, "vocabulary")
+    if "vocabulary" in a:
+        terms = a["vocabulary"]
+        require(len(set(terms.tolist())) == terms.size, "attribute 'vocabulary' holds the same term twice.")
+
+
+def infer_count_terms(a: Attributes, x: ValueType) -> ValueType:
+    _check_terms(a, x)
     require(("vocabulary" in a) != ("size" in a), "it takes one of the attributes 'vocabulary' and 'size'.")
     if "size" in a:
         require(a["size"] >= 1, "attribute 'size' is at least 1.")
         return ValueType("f64", (a["size"],))
     require("alternate" not in a, "attribute 'alternate' goes with 'size' only.")
-    _check_texts(a, "vocabulary")
-    require(len(set(a["vocabulary"].tolist())) == a["vocabulary"].size, "attribute 'vocabulary' holds the same term twice.")
     return ValueType("f64", (a["vocabulary"].size,))
 
 
@@ -242,13 +250,20 @@ def prepare_count_terms(a: Attributes, *types: ValueType) -> Attributes:
     return ready
 
 
+def _texts(x: Array) -> list[str]:
+    """One text per row; none is missing or holds half a character."""
+    texts: list[str] = rows(x)[:, 0].tolist()
+    refuse_row(np.array([text is None for text in texts], dtype=bool), "the text is missing.")
+    for i, text in enumerate(texts):
+        _check_text(i, text)
+    return texts
+
+
 def count_terms(a: Attributes, x: Array) -> Array:
     """Counts of the terms of one text per row."""
-    texts = rows(x)[:, 0].tolist()
-    refuse_row(np.array([text is None for text in texts], dtype=bool), "the text is missing.")
+    texts = _texts(x)
     counts = np.zeros((len(texts), a["size"] if "size" in a else a["vocabulary"].size))
-    for i, (text, line) in enumerate(zip(texts, counts, strict=True)):
-        _check_text(i, text)
+    for text, line in zip(texts, counts, strict=True):
         terms = TERMS[a["analyzer"]](a, fold(a, text))
         if "size" in a:
             hits = [place_and_sign(term, a["size"], a.get("alternate", True)) for term in terms]
@@ -263,6 +278,25 @@ def _check_text(i: int, text: str) -> None:
     """Refuse half of a surrogate pair, which is no character."""
     if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
         raise InputError(f"Row {i}: a text holds half of a surrogate pair, which is no character.")
+
+
+# --- term_ids -----------------------------------------------------------------------------------------------------------------
+
+
+def infer_term_ids(a: Attributes, x: ValueType) -> ValueType:
+    _check_terms(a, x)
+    require(a["length"] >= 1, "attribute 'length' is at least 1.")
+    return ValueType("i64", (a["length"],))
+
+
+def term_ids(a: Attributes, x: Array) -> Array:
+    """The terms of one text per row as numbers, cut or filled up to a length."""
+    texts, columns, first = _texts(x), a["columns"], a["first"]
+    ids = np.full((len(texts), a["length"]), a["fill"], dtype=np.int64)
+    for text, line in zip(texts, ids, strict=True):
+        for place, term in enumerate(islice(TERMS[a["analyzer"]](a, fold(a, text)), a["length"])):
+            line[place] = first + columns[term] if term in columns else a["unknown"]
+    return ids
 
 
 # --- hash_terms ---------------------------------------------------------------------------------------------------------------
@@ -296,28 +330,45 @@ def hash_terms(a: Attributes, x: Array, values: Array | None = None) -> Array:
 
 
 RANGES, FLAG = Attribute("int"), Attribute("flag", default=False)
+NEEDED = Attribute("integer", required=True)
+SPLITTING: dict[str, Any] = {
+    "analyzer": Attribute("choice", required=True, options=ANALYZERS),
+    "min_n": NEEDED,
+    "max_n": NEEDED,
+    "fold_from": Attribute("int"),
+    "fold_to": Attribute("str"),
+    "hangul": FLAG,
+    "ascii": FLAG,
+    "cased": RANGES,
+    "case_ignorable": RANGES,
+    "word": RANGES,
+    "min_word": Attribute("integer"),
+    "stop": Attribute("str"),
+    "space": RANGES,
+}
 register(
     "count_terms",
     infer_count_terms,
     count_terms,
     prepare=prepare_count_terms,
-    analyzer=Attribute("choice", required=True, options=ANALYZERS),
-    min_n=Attribute("integer", required=True),
-    max_n=Attribute("integer", required=True),
-    fold_from=Attribute("int"),
-    fold_to=Attribute("str"),
-    hangul=FLAG,
-    ascii=FLAG,
-    cased=RANGES,
-    case_ignorable=RANGES,
-    word=RANGES,
-    min_word=Attribute("integer"),
-    stop=Attribute("str"),
-    space=RANGES,
+    **SPLITTING,
     vocabulary=Attribute("str"),
     size=Attribute("integer"),
     alternate=Attribute("flag"),
     binary=FLAG,
+)
+register(
+    "term_ids",
+    infer_term_ids,
+    term_ids,
+    since="1.1",
+    prepare=prepare_count_terms,
+    **SPLITTING,
+    vocabulary=Attribute("str", required=True),
+    first=NEEDED,
+    unknown=NEEDED,
+    fill=NEEDED,
+    length=NEEDED,
 )
 register(
     "hash_terms",
