@@ -25,6 +25,20 @@ class Parser(argparse.ArgumentParser):
         self.exit(UsageError.exit_code, f"{self.prog}: {message}\n")
 
 
+TABLES = "CSV or parquet, or as .npy or .npz arrays for a net"
+
+
+def _add_net_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--factory", metavar="MODULE:FUNCTION", help="makes the module of a PyTorch state_dict (needs --trust)")
+    command.add_argument(
+        "--lengths",
+        action="append",
+        default=[],
+        metavar="INPUT:AXIS=NAME",
+        help="an axis of a net's input that varies, such as x:1=time",
+    )
+
+
 def build_parser() -> Parser:
     """All commands and their options."""
     parser = Parser(prog="modelport", description="Export trained models to artifacts that prove themselves.")
@@ -32,11 +46,18 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
     convert = commands.add_parser("convert", help="convert a saved model to json, onnx or pmml, with the vectors that prove it")
-    convert.add_argument("model", help="a joblib, pickle or skops file")
-    convert.add_argument("--to", action="append", default=[], metavar="FORMAT", help="json, onnx, pmml, ...; may repeat")
-    convert.add_argument("--sample", required=True, metavar="FILE", help="rows the model is fed, as CSV or parquet")
+    convert.add_argument(
+        "model", help="a saved model: joblib, pickle, skops, .keras, .h5, .pt2, .pt, .onnx, a booster's file, ..."
+    )
+    convert.add_argument("--to", action="append", default=[], metavar="FORMAT", help="json, onnx, pmml, tflite; may repeat")
+    convert.add_argument("--sample", required=True, metavar="FILE", help=f"rows the model is fed, as {TABLES}")
     convert.add_argument("-o", "--output", metavar="PATH", help="the file to write; with several formats, its suffix is replaced")
     convert.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
+    _add_net_options(convert)
+    convert.add_argument(
+        "--quantize", metavar="KIND", help="JSON: int8; ONNX: int8, static or float16; the report says what it costs"
+    )
+    convert.add_argument("--prune", type=float, metavar="SHARE", help="JSON: the smallest SHARE of every weight becomes 0")
     convert.add_argument("--backend", default="auto", help="auto, graph, or a delegate's name such as skl2onnx")
     convert.add_argument("--carry-sample", action="store_true", help="carry rows of the sample instead of synthetic ones")
     convert.add_argument("--name", help="a name to write into the artifact")
@@ -49,8 +70,8 @@ def build_parser() -> Parser:
     convert.set_defaults(run=run_convert)
 
     check = commands.add_parser("check", help="say what of a saved model can be exported, how exactly, and what can run it")
-    check.add_argument("model", help="a joblib, pickle or skops file")
-    check.add_argument("--sample", required=True, metavar="FILE", help="rows the model is fed, as CSV or parquet")
+    check.add_argument("model", help="a saved model")
+    check.add_argument("--sample", required=True, metavar="FILE", help=f"rows the model is fed, as {TABLES}")
     check.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
     check.add_argument("--json", action="store_true", help="print the report as JSON")
     check.set_defaults(run=run_check)
@@ -58,7 +79,8 @@ def build_parser() -> Parser:
     verify = commands.add_parser("verify", help="hold an artifact against the original's answers")
     verify.add_argument("artifact")
     verify.add_argument("--model", help="the saved model, to verify against it with boundary rows added")
-    verify.add_argument("--sample", metavar="FILE", help="rows the model is fed, as CSV or parquet")
+    verify.add_argument("--sample", metavar="FILE", help=f"rows the model is fed, as {TABLES}")
+    _add_net_options(verify)
     verify.add_argument(
         "--with",
         dest="consumers",
@@ -73,8 +95,8 @@ def build_parser() -> Parser:
 
     predict = commands.add_parser("predict", help="answer rows with an artifact, after it has proven itself")
     predict.add_argument("artifact")
-    predict.add_argument("rows", help="CSV or parquet")
-    predict.add_argument("-o", "--output", metavar="PATH", help="a CSV file; standard output when left out")
+    predict.add_argument("rows", help=TABLES)
+    predict.add_argument("-o", "--output", metavar="PATH", help="a CSV or .npz file; CSV on standard output when left out")
     predict.set_defaults(run=run_predict)
 
     inspect = commands.add_parser("inspect", help="say what an artifact is")
@@ -176,7 +198,7 @@ def run_convert(a: argparse.Namespace) -> int:
     options = _options(a, [format_ for format_, _ in targets])
     with Progress(2 + len(targets)) as bar:
         bar.stage(f"opening {a.model}")
-        model = load_model(a.model, trust=a.trust)
+        model = load_model(a.model, trust=a.trust, factory=_factory(a))
         bar.stage(f"reading {a.sample}")
         sample = load_sample(a.sample)
         artifacts = []
@@ -207,7 +229,7 @@ def _compare(a: argparse.Namespace, formats: Sequence[str]) -> int:
     if a.output is not None or a.backend != "auto":
         raise UsageError("--compare tries every backend and writes nothing: leave out -o and --backend, and say --to FORMAT.")
     found = side_by_side(
-        load_model(a.model, trust=a.trust),
+        load_model(a.model, trust=a.trust, factory=_factory(a)),
         formats,
         sample=load_sample(a.sample),
         options=_options(a, formats),
@@ -221,14 +243,45 @@ def _compare(a: argparse.Namespace, formats: Sequence[str]) -> int:
 def _options(a: argparse.Namespace, formats: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Per format the options that are its own; UsageError for an option of a format that is not written."""
     options: dict[str, dict[str, Any]] = {format_: {} for format_ in formats}
-    for name, flag, format_ in (("style", f"--{a.style}", "json"), ("target", "--target", "onnx")):
+    for name, flag, takers in (
+        ("style", f"--{a.style}", ("json",)),
+        ("target", "--target", ("onnx",)),
+        ("quantize", "--quantize", ("json", "onnx")),
+        ("prune", "--prune", ("json",)),
+    ):
         value = getattr(a, name)
         if value is None:
             continue
-        if format_ not in options:
-            raise UsageError(f"{flag} is an option of {format_}, which is not asked for: leave it out, or add --to {format_}.")
-        options[format_][name] = value
-    return options
+        asked = [format_ for format_ in takers if format_ in options]
+        if not asked:
+            raise UsageError(
+                f"{flag} is an option of {' and '.join(takers)}, which is not asked for: leave it out, or add --to {takers[0]}."
+            )
+        for format_ in asked:
+            options[format_][name] = value
+    lengths = _lengths(a.lengths)
+    return {format_: own | ({"lengths": lengths} if lengths else {}) for format_, own in options.items()}
+
+
+def _factory(a: argparse.Namespace) -> str | None:
+    """The name of the user's function, which is run."""
+    if a.factory is not None and not a.trust:
+        raise UsageError("--factory runs a function of yours: say --trust too.")
+    return a.factory  # type: ignore[no-any-return]
+
+
+def _lengths(given: Sequence[str]) -> dict[str, dict[int, str]]:
+    """INPUT:AXIS=NAME, repeated, as the option `lengths`."""
+    found: dict[str, dict[int, str]] = {}
+    for text in given:
+        where, equals, name = text.partition("=")
+        value, colon, axis = where.rpartition(":")
+        if not (equals and colon and value and name and axis.isascii() and axis.isdigit()):
+            raise UsageError(
+                f"--lengths {text!r} is not understood: it is INPUT:AXIS=NAME, such as tokens:1=time (0 is the batch)."
+            )
+        found.setdefault(value, {})[int(axis)] = name
+    return found
 
 
 def _check_output(path: str) -> None:
@@ -276,9 +329,11 @@ def run_verify(a: argparse.Namespace) -> int:
 
     if (a.model is None) != (a.sample is None):
         raise UsageError("--model and --sample go together: the sample says what the model is fed.")
-    model = load_model(a.model, trust=a.trust) if a.model else None
+    model = load_model(a.model, trust=a.trust, factory=_factory(a)) if a.model else None
     sample = load_sample(a.sample) if a.sample else None
-    report = verify(a.artifact, model=model, sample=sample, with_=a.consumers)
+    lengths = _lengths(a.lengths)
+    options: dict[str, Any] = {"lengths": lengths} if lengths else {}
+    report = verify(a.artifact, model=model, sample=sample, with_=a.consumers, **options)
     say(json.dumps(report.to_json(), indent=1, allow_nan=False) if a.json else report)
     if report.passed:
         return 0
@@ -297,7 +352,11 @@ def run_predict(a: argparse.Namespace) -> int:
         _check_output(a.output)
     predictor = load(a.artifact)
     rows = load_sample(a.rows, predictor.known_strings())
-    text = outputs_as_csv(predictor.predict(rows), {o.name: o.classes for o in predictor.outputs})
+    outputs = predictor.predict(rows)
+    if a.output not in (None, "-") and a.output.lower().endswith(".npz"):
+        write_atomically(a.output, outputs_as_npz(outputs))
+        return 0
+    text = outputs_as_csv(outputs, {o.name: o.classes for o in predictor.outputs})
     if a.output not in (None, "-"):
         write_atomically(a.output, text.encode("utf-8"))
     elif isinstance(sys.stdout, io.TextIOWrapper):  # UTF-8, whatever the terminal's encoding: labels are data
@@ -306,6 +365,21 @@ def run_predict(a: argparse.Namespace) -> int:
     else:
         print(text, end="")
     return 0
+
+
+def outputs_as_npz(outputs: dict[str, Any]) -> bytes:
+    """Outputs as the bytes of an .npz file; strings become NumPy's own, so that nothing is pickled."""
+    import zipfile
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, values in outputs.items():
+            array = np.asarray(values.tolist(), dtype=str) if values.dtype == object else values
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def outputs_as_csv(outputs: dict[str, Any], classes: dict[str, Any]) -> str:

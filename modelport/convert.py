@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import registry
+from . import nets, registry
+from .arrays import Arrays
 from .artifact import Artifact
 from .compare import compare
 from .delegation import Delegated, Wanted, delegate, delegated, fallbacks, reading_for
@@ -31,6 +32,7 @@ from .errors import (
     UsageError,
 )
 from .graph import Graph
+from .lossy import LOSSLESS, Loss
 from .ops.base import in_passing
 from .reading import Reading
 from .run import Evaluator
@@ -142,7 +144,7 @@ def _check_options(format_: str, reader: ModuleType, options: Mapping[str, Any])
 NARROW = 1e-4
 
 
-def _check_number_types(reading: Reading, data: Any, sample: Sample) -> None:
+def _check_number_types(reading: Reading, data: Any, sample: Sample | Arrays) -> None:
     """InputError when the original answers the sample's narrow numbers (int8, float32, ...) differently from the same float64.
 
     An artifact answers what the original answers on float64 rows; arithmetic that wraps round or overflows in a narrow type
@@ -166,7 +168,7 @@ def _check_number_types(reading: Reading, data: Any, sample: Sample) -> None:
             )
 
 
-def _read(model: Any, rows: Sample, format_: str, options: Mapping[str, Any]) -> Reading:
+def _read(model: Any, rows: Sample | Arrays, format_: str, options: Mapping[str, Any]) -> Reading:
     reader = registry.reader_for(model)[1]
     _check_options(format_, reader, options)
     return reader.read(model, rows, options)  # type: ignore[no-any-return]
@@ -195,7 +197,7 @@ def _fallen_back(refusal: UnsupportedModel, names: Sequence[str], through: Calla
 @in_passing()
 def from_reading(
     reading: Reading,
-    sample: Sample,
+    sample: Sample | Arrays,
     format_: str,
     *,
     verify: bool = True,
@@ -217,20 +219,24 @@ def from_reading(
         _check_refused(Evaluator(graph).run, refused, "The graph read from the model")
         pool = _settle(reading, pool, Evaluator(graph).run, "The graph read from the model")
     module = registry.writer(format_)
+    loss = Loss.of(module, options or {}, reading.sample or sample)
+    options = loss.options
+    provenance |= loss.provenance
     document = Document(graph, _same_tolerance(carry, pool), provenance)
     write = module.write if by is None else by.write
     backend = "graph" if by is None else by.name
-    data = write(document, options or {})
+    data = write(document, options)
     if not verify:
         return Artifact(format_, data, None, backend)
     with _answerable(by):
         loaded = module.load(data, None)
         check_declaration(graph, loaded)
-        settled = _settle(reading, pool, loaded.run, f"The {format_} artifact")
+        pool, carry = loss.same_labels(loaded.run, pool), loss.same_labels(loaded.run, carry, count=False)
+        settled = _settle(reading, pool, loaded.run, f"The {format_} artifact", loss)
     _check_refused(loaded.run, refused, f"The {format_} artifact")
-    if settled.tolerance != pool.tolerance:
+    if settled.tolerance != pool.tolerance or loss.flips:
         document = Document(graph, _same_tolerance(carry, settled), provenance)
-        data = write(document, options or {})
+        data = write(document, options)
         loaded = module.load(data, None)
     if loaded.vectors is None:
         raise Mismatch(f"The {format_} artifact lost its vectors while it was written.")
@@ -239,9 +245,10 @@ def from_reading(
         consumer_report(f"{loaded.engine}, carried rows", loaded.run, loaded.vectors),
     )
     kinds: dict[str, int] = {}
-    for note in settled.rows:
+    for note in settled.notes:
         kinds[note] = kinds.get(note, 0) + 1
-    report = Report(format_, "the model", len(settled), reports, name, None, _notes(reading, by), kinds)
+    notes = _notes(reading, by) + loss.notes(data, lambda plain: write(document, plain), reports[0].outputs, settled)
+    report = Report(format_, "the model", len(settled), reports, name, None, notes, kinds)
     if not report.passed:
         raise Mismatch(f"The {format_} artifact does not answer as the model does.\n{report}", report)
     return Artifact(format_, data, report, backend)
@@ -271,20 +278,32 @@ def _check_refused(run: Run, refused: Vectors, what: str) -> None:
         raise Mismatch(f"{what} does not refuse what the model refuses; nothing was written: {problem}.")
 
 
-def _recorded(reading: Reading, sample: Sample, vectors: Any) -> tuple[Vectors, Vectors, Vectors]:
+def _recorded(reading: Reading, sample: Sample | Arrays, vectors: Any) -> tuple[Vectors, Vectors, Vectors]:
     """Many rows to verify with, the rows to carry, and rows the original refuses."""
+    sample = reading.sample or sample
+    if isinstance(sample, Arrays):
+        return _recorded_net(reading, sample, vectors)
     if isinstance(vectors, str):
         if vectors not in ("synthetic", "sample"):
             raise UsageError(f"vectors={vectors!r} is not known: use 'synthetic', 'sample' or rows of your own.")
         pool, refused = split_pool(reading, sample, own_rows=vectors == "sample")
         return pool, carried(pool if vectors == "sample" else _synthetic(pool)), refused
-    own = _own_rows(vectors, reading.sample or sample)
+    own = _own_rows(vectors, sample)
     reading = replace(reading, sample=own)
     pool, refused = split_pool(reading, own, own_rows=True)
     given = [i for i, note in enumerate(pool.rows) if note == "sample"]
     if not given:
         raise InputError("The model answers none of the rows given as vectors.")
     return pool, carried(pool.take(given)), refused
+
+
+def _recorded_net(reading: Reading, sample: Arrays, vectors: Any) -> tuple[Vectors, Vectors, Vectors]:
+    if isinstance(vectors, str) and vectors not in ("synthetic", "sample"):
+        raise UsageError(f"vectors={vectors!r} is not known: use 'synthetic', 'sample' or rows of your own.")
+    own_rows = reading.recorded is not None or not isinstance(vectors, str) or vectors != "synthetic"
+    rows = sample if isinstance(vectors, str) else sample.like(vectors)
+    pool, refused = nets.split_pool(reading, rows, own_rows=own_rows)
+    return pool, nets.carried(pool, own_rows), refused
 
 
 def _synthetic(pool: Vectors) -> Vectors:
@@ -296,7 +315,7 @@ def _synthetic(pool: Vectors) -> Vectors:
 
 
 def _same_tolerance(vectors: Vectors, settled: Vectors) -> Vectors:
-    return Vectors(vectors.inputs, vectors.outputs, settled.tolerance, vectors.source, vectors.rows)
+    return replace(vectors, tolerance=settled.tolerance)
 
 
 def _own_rows(vectors: Any, sample: Sample) -> Sample:
@@ -330,12 +349,17 @@ def _like(column: Column, model: Column) -> Column:
     return replace(model, values=values)
 
 
-def _settle(reading: Reading, pool: Vectors, run: Run, what: str) -> Vectors:
+def _settle(reading: Reading, pool: Vectors, run: Run, what: str, loss: Loss = LOSSLESS) -> Vectors:
     """The pool with the tolerance that was needed, at most WIDEST relative to the output's scale; else Mismatch.
 
     An exact output whose format has no operator of the same bits, and an ill-conditioned sum, get what was measured, ten
     times over. Labels, codes and strings are never tolerated.
     """
+    if pool.more:
+        for part in pool.sets():
+            part = replace(part, tolerance=pool.tolerance)
+            pool = replace(pool, tolerance=_settle(reading, part, run, what, loss).tolerance)
+        return pool
     try:
         got = answers(run, pool)
     except InputError as error:
@@ -347,15 +371,19 @@ def _settle(reading: Reading, pool: Vectors, run: Run, what: str) -> Vectors:
         if report.passed:
             continue
         stated = tolerance[name]
-        tolerable = report.max_abs is not None and _tolerable(pool.outputs[name], got[name], stated, pool.rows, name in shared)
+        tolerable = report.max_abs is not None and (
+            loss.tolerable(pool.outputs[name], got[name], pool.rows)
+            if loss
+            else _tolerable(pool.outputs[name], got[name], stated, pool.rows, name in shared)
+        )
         if report.max_abs is None or not tolerable:
             divergence = None if reading.unread else first_divergence(None, reading, pool)
             result = Report("graph", "the model", len(pool), (ConsumerReport(what, tuple(reports.values())),), None, divergence)
             advice = _advice(reading, pool, report.worst_row)
             raise Mismatch(f"{what} does not answer as the model does; nothing was written.{advice}\n{result}", result)
         needed = _beyond(pool.outputs[name], got[name], stated)
-        tolerance[name] = Tolerance(max(float(f"{10 * needed:.3g}"), stated.atol), stated.rtol)
-    return Vectors(pool.inputs, pool.outputs, tolerance, pool.source, pool.rows)
+        tolerance[name] = Tolerance(max(float(f"{loss.margin * needed:.3g}"), stated.atol), stated.rtol)
+    return replace(pool, tolerance=tolerance)
 
 
 def _advice(reading: Reading, pool: Vectors, row: int | None) -> str:

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from . import registry
+from .arrays import Arrays
 from .document import Document
 from .errors import Misjudged, ModelportError, Unsupported, UnsupportedModel, UsageError
 from .graph import Graph, Input, Output
@@ -31,13 +32,13 @@ Write = Callable[[Document, Mapping[str, Any]], bytes]
 class Wanted:
     """What a delegate's file is to take and give: `sample` is what the model is fed, `shapes` the row shapes of the outputs."""
 
-    sample: Sample
+    sample: Sample | Arrays
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
     shapes: Mapping[str, tuple[int, ...]]
 
     @classmethod
-    def of(cls, graph: Graph, sample: Sample) -> Wanted:
+    def of(cls, graph: Graph, sample: Sample | Arrays) -> Wanted:
         """What a graph takes and gives."""
         return cls(sample, graph.inputs, graph.outputs, {o.name: graph.types[o.source].shape for o in graph.outputs})
 
@@ -117,7 +118,7 @@ def lacking(module: ModuleType) -> str | None:
     return module.missing() if hasattr(module, "missing") else None
 
 
-def reading_for(module: ModuleType, model: Any, rows: Sample, options: Mapping[str, Any]) -> Reading:
+def reading_for(module: ModuleType, model: Any, rows: Sample | Arrays, options: Mapping[str, Any]) -> Reading:
     """The reading of a model for a delegate: its reader's, with a graph or without, else the delegate's own."""
     try:
         return read_or_ask(model, rows, options)

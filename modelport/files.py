@@ -7,9 +7,7 @@ import gzip
 import io
 import lzma
 import os
-import pickletools
 import re
-import zipfile
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -18,69 +16,28 @@ from typing import Any
 
 from . import registry
 from .artifact import format_of, read_bytes
-from .errors import ArtifactError, InputError, MissingDependency, ModelportError, Refused, UntrustedFile
+from .errors import ArtifactError, InputError, MissingDependency, ModelportError, Refused, UntrustedFile, UsageError
+from .kinds import KINDS, kind_of, owner_of, pickle_globals
 
 __all__ = ["kind_of_model", "load_model", "load_sample", "pickle_globals"]
 
 #: how compressed files begin, and what pandas calls the method
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz"}
-#: how joblib's compressed files begin: gzip, bz2, xz, lzma, lz4, zlib
-PACKED_PICKLES = (b"\x1f\x8b", b"BZ", b"\xfd7", b"\x5d\x00", b"\x04\x22", b"\x78")
 
 
 def kind_of_model(path: str | os.PathLike[str]) -> str:
-    """What a model file is, told by its content: "pickle" (joblib files too), "skops", "keras", "torch", "torchscript", "hdf5",
-    or the kind of file that an installed reader owns ("xgboost", "lightgbm", "catboost").
+    """What a model file or folder is, told by its content: a key of kinds.KINDS ("pickle", "keras", "pt2", "onnx", ...), or the
+    kind that an installed reader owns ("xgboost", "lightgbm", "catboost").
 
     Raises ArtifactError for an empty, damaged or unknown file.
     """
-    data = read_bytes(path)
-    name = os.fspath(path)
-    if data[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-        return _kind_of_zip(name)
-    if data[:8] == b"\x89HDF\r\n\x1a\n":
-        return "hdf5"
-    if data[:1] == b"\x80" and len(data) > 2 and data[1] <= 5:
-        return "pickle"
-    if data.startswith(PACKED_PICKLES):
-        return "pickle"
-    owner = _owner(data)
-    if owner is not None:
-        return str(owner.FILE_KIND)
-    raise ArtifactError(f"{name!r} is no model file of a known kind (joblib, pickle or skops): it may be truncated.")
+    return kind_of(path, b"" if os.path.isdir(path) else read_bytes(path))
 
 
-def _owner(data: bytes) -> ModuleType | None:
-    """The reader whose framework saves files that begin so, or None."""
-    for name in sorted(registry.plugins("readers")):
-        try:
-            reader = registry.load("readers", name)
-        except ModelportError:
-            continue
-        if hasattr(reader, "owns_file") and reader.owns_file(data[:4096]):
-            return reader
-    return None
+def load_model(path: str | os.PathLike[str], *, trust: bool = False, factory: str | None = None) -> Any:
+    """The model in a file. Pickles (joblib files and pickled PyTorch modules too) run code when opened: they need trust=True.
 
-
-def _kind_of_zip(name: str) -> str:
-    try:
-        with zipfile.ZipFile(name) as archive:
-            members = set(archive.namelist())
-    except (zipfile.BadZipFile, OSError):
-        raise ArtifactError(f"{name!r} begins like a zip archive, but is damaged or truncated.") from None
-    if "schema.json" in members:
-        return "skops"
-    if {"config.json", "metadata.json"} <= members:
-        return "keras"
-    if any(m.endswith("constants.pkl") for m in members):
-        return "torchscript"
-    if any(m.endswith("data.pkl") for m in members):
-        return "torch"
-    raise ArtifactError(f"{name!r} is a zip archive, but no model file of a known kind.")
-
-
-def load_model(path: str | os.PathLike[str], *, trust: bool = False) -> Any:
-    """The model in a file. Pickles (and joblib files) run code when opened: they need trust=True.
+    factory is "module:function" of yours, for a file that holds weights only (a PyTorch state_dict): it makes the module.
 
     A skops file needs no trust for the types skops knows to be safe, nor does a file of a boosting library (XGBoost's .json and
     .ubj, LightGBM's .txt, CatBoost's .json): it holds numbers and names. CatBoost's .cbm needs trust: a damaged one can end the
@@ -90,23 +47,56 @@ def load_model(path: str | os.PathLike[str], *, trust: bool = False) -> Any:
         kind = kind_of_model(path)
     except ArtifactError as error:
         raise _not_a_model(path, error) from None
+    if factory is not None and kind != "state-dict":
+        raise UsageError(
+            f"{os.fspath(path)!r} is {KINDS[kind][0] if kind in KINDS else kind}: a factory is for a state_dict only."
+        )
     if kind == "skops":
         return _load_skops(path, trust)
+    if kind in KINDS and kind != "pickle":
+        return _load_by_kind(path, kind, trust, factory)
     data = read_bytes(path)
-    owner = _owner(data) if kind != "pickle" else None
+    owner = owner_of(data) if kind != "pickle" else None
     if owner is not None:
         danger = owner.needs_trust(data[:4096]) if hasattr(owner, "needs_trust") else None
         if danger is not None and not trust:
             raise UntrustedFile(f"Opening {os.fspath(path)!r} needs trust: {danger} If you made it, say --trust (trust=True).")
         return _load_owned(path, owner, data)
-    if kind != "pickle":
-        raise Refused(f"{os.fspath(path)!r} is a {kind} file, which this version does not open: hand over the model from Python.")
     if not trust:
         raise UntrustedFile(
             f"Opening {os.fspath(path)!r} would run code stored in it (it is a pickle). If you made it, or trust who did, "
             "say --trust (trust=True); a skops file needs no trust."
         )
     return _load_pickle(path)
+
+
+#: what to do with a file that no reader opens
+ADVICE = {
+    "keras-weights": "save the whole model (model.save('model.keras')) and convert that.",
+    "tflite": "it is an end of the line: convert the model it was made from.",
+    "npz": "hand it over as the sample (--sample), beside a model.",
+}
+
+
+def _load_by_kind(path: str | os.PathLike[str], kind: str, trust: bool, factory: str | None) -> Any:
+    """The model in a file of a framework whose reader opens it."""
+    called, reader = KINDS[kind]
+    name = repr(os.fspath(path))
+    if not reader:
+        raise Refused(f"{name} is {called}: {ADVICE.get(kind, 'hand over the model from Python.')}")
+    if kind == "torch-module" and not trust:
+        raise UntrustedFile(
+            f"Opening {name} would run code stored in it (it is {called}). If you made it, or trust who did, say --trust "
+            "(trust=True); a .pt2 file (torch.export.save) needs no trust."
+        )
+    if kind == "state-dict" and factory is None:
+        raise Refused(f"{name} is {called}: say which function makes the module, --factory package.module:function.")
+    try:
+        return registry.load("readers", reader).open_file(os.fspath(path), kind, trust=trust, factory=factory)
+    except ArtifactError as error:
+        raise ArtifactError(f"{name}: {error}") from None
+    except ImportError as error:
+        raise MissingDependency(f"Opening {name} needs {error.name}: pip install 'modelport[{reader}]'.") from None
 
 
 def _load_owned(path: str | os.PathLike[str], reader: ModuleType, data: bytes) -> Any:
@@ -126,9 +116,7 @@ def _not_a_model(path: str | os.PathLike[str], error: ArtifactError) -> Artifact
         found = format_of(read_bytes(path), os.fspath(path))
     except ModelportError:
         return error
-    return ArtifactError(
-        f"{os.fspath(path)!r} is no saved model, but looks like {found}: convert takes a joblib, pickle or skops file."
-    )
+    return ArtifactError(f"{os.fspath(path)!r} is no saved model, but looks like {found}: convert takes a saved model.")
 
 
 def _load_pickle(path: str | os.PathLike[str]) -> Any:
@@ -218,32 +206,17 @@ def _load_skops(path: str | os.PathLike[str], trust: bool) -> Any:
         raise ArtifactError(f"{os.fspath(path)!r} cannot be opened as a skops file: {_first_line(error)}.") from None
 
 
-def pickle_globals(data: bytes) -> list[str]:
-    """The names a pickle would import, listed without running it.
-
-    >>> import pickle, fractions
-    >>> pickle_globals(pickle.dumps(fractions.Fraction(1, 2)))
-    ['fractions.Fraction']
-    """
-    names, strings = set(), []
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in ("SHORT_BINUNICODE", "BINUNICODE", "UNICODE", "MEMOIZE") and isinstance(argument, str):
-            strings.append(argument)
-        elif opcode.name == "GLOBAL" and isinstance(argument, str):
-            names.add(argument.replace(" ", "."))
-        elif opcode.name == "STACK_GLOBAL" and len(strings) >= 2:
-            names.add(f"{strings[-2]}.{strings[-1]}")
-    return sorted(names)
-
-
 def load_sample(path: str | os.PathLike[str], strings: Mapping[str, Collection[str]] | None = None) -> Any:
-    """A table from a CSV file (UTF-8, perhaps compressed) or a parquet file, as a DataFrame.
+    """A table from a CSV file (UTF-8, perhaps compressed) or a parquet file, as a DataFrame; an array from a .npy file; a dict of
+    arrays, input by input, from an .npz file.
 
     strings names columns of a CSV file that hold strings, with strings that are known to be no missing value: "01" is then not
     the number 1, and "NA" is missing only where it is not known.
     """
     name = os.fspath(path)
     data = read_bytes(path)
+    if data[:6] == b"\x93NUMPY" or (data[:4] == b"PK\x03\x04" and kind_of(path, data) == "npz"):
+        return _load_arrays(name, data)
     try:
         import pandas
     except ImportError:
@@ -264,6 +237,19 @@ def load_sample(path: str | os.PathLike[str], strings: Mapping[str, Collection[s
         raise
     except Exception as error:  # a damaged file can fail anywhere inside
         raise InputError(f"{name!r} cannot be read as a table: {_first_line(error)}.") from None
+
+
+def _load_arrays(name: str, data: bytes) -> Any:
+    """An .npy file as an array, an .npz file as a dict of arrays; arrays of Python objects are never unpickled."""
+    import numpy as np
+
+    try:
+        opened = np.load(io.BytesIO(data), allow_pickle=False)
+        return opened if isinstance(opened, np.ndarray) else {key: opened[key] for key in opened.files}
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file can fail anywhere inside
+        raise InputError(f"{name!r} cannot be read as NumPy arrays: {_first_line(error)}.") from None
 
 
 def _csv(pandas: Any, name: str, data: bytes, strings: Mapping[str, Collection[str]]) -> Any:

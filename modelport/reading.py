@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .document import Tolerance
+from .arrays import Arrays
+from .document import Tolerance, Vectors
 from .doubts import Doubt
 from .errors import UnsupportedModel
 from .graph import DTYPES, Graph, Input, Output, Step, ValueType
@@ -31,7 +32,8 @@ class Reading:
     take it, where the reader changed its shape (None: as it was handed over). as_given(rows) asks the original on rows in the
     container and number types the user has them in. unread: the model was not read, its graph is a `placeholder`. approximate
     names values made by exact ops in another order of arithmetic than the original's, so that they agree within a tolerance only.
-    doubts tell on which rows the original's own answer hangs on the last bits of a number.
+    doubts tell on which rows the original's own answer hangs on the last bits of a number. recorded holds the rows of a net that
+    the original answered elsewhere, where it cannot be asked here: nothing else is proven then.
     """
 
     graph: Graph
@@ -39,11 +41,12 @@ class Reading:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     probes: Mapping[str, Callable[[Mapping[str, Array]], Array]] = field(default_factory=dict)
     tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
-    sample: Sample | None = None
+    sample: Sample | Arrays | None = None
     as_given: Callable[[Any], dict[str, Array]] | None = None
     unread: bool = False
     approximate: Collection[str] = ()
     doubts: Sequence[Doubt] = ()
+    recorded: Vectors | None = None
 
 
 def placeholder(inputs: Sequence[Input], outputs: Sequence[Output], shapes: Mapping[str, tuple[int, ...]]) -> Graph:

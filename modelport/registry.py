@@ -3,8 +3,8 @@
 A plugin is a module. The group says what it offers:
 
 * `modelport.readers`: the entry point's name is the root module of the framework ("sklearn"). The module has
-  `read(model, sample, options) -> Reading`, and may have `sample_of(model, data) -> Sample | None` for models that are fed
-  something else than tables and texts, and `survey(model, sample, options)` for `modelport check`.
+  `read(model, sample, options) -> Reading`, and may have `sample_of(model, data) -> Sample | Arrays | None` for models that are
+  fed something else than tables and texts, and `survey(model, sample, options)` for `modelport check`.
 * `modelport.writers`: the name is the format ("json"). The module has `FORMAT`, `SUFFIXES`, `sniff(head) -> bool`,
   `write(document, options) -> bytes` and `load(data, options) -> Loaded`; optionally `CONSUMERS`, a mapping name -> function
   `(data) -> Loaded` of further independent engines that can run such a file, and `OPTIONS`, the names of the options it takes

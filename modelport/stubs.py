@@ -262,11 +262,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def rows_as_json(vectors: Vectors) -> bytes:
+def rows_as_json(feeds: Mapping[str, Any]) -> bytes:
     """Input rows as a stub reads them on standard input."""
     from modelport_json.tensors import encode
 
-    inputs = ",".join(f"{json.dumps(name, ensure_ascii=False)}:{encode(array)}" for name, array in vectors.inputs.items())
+    inputs = ",".join(f"{json.dumps(name, ensure_ascii=False)}:{encode(array)}" for name, array in feeds.items())
     return f'{{"inputs":{{{inputs}}}}}'.encode()
 
 
@@ -302,7 +302,7 @@ def run_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerRep
         path.write_bytes(artifact.data)
 
         def ask(feeds: Mapping[str, Any]) -> dict[str, Any]:
-            done = run(command, ["predict", "--no-verify", str(path)], rows_as_json(vectors))
+            done = run(command, ["predict", "--no-verify", str(path)], rows_as_json(feeds))
             if done.code != 0:
                 kind = {1: Mismatch, 3: Unsupported}.get(done.code, Refused)
                 raise kind(done.sentence)

@@ -6,15 +6,16 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import registry
+from . import nets, registry
+from .arrays import Arrays
 from .artifact import Artifact
-from .compare import OutputReport, compare
+from .compare import OutputReport, compare, merge
 from .document import EXACT, Loaded, Tolerance, Vectors
 from .doubts import in_doubt
 from .errors import (
@@ -30,6 +31,7 @@ from .errors import (
     UsageError,
 )
 from .graph import Graph
+from .lossy import WIDEST_LOSS
 from .reading import Reading
 from .run import Evaluator
 from .sample import Sample
@@ -149,14 +151,14 @@ def _short(value: float | None) -> str:
 
 
 def build_pool(
-    reading: Reading, sample: Sample, *, seed: int = 0, plain: int = 64, boundary: int = 96, own_rows: bool = False
+    reading: Reading, sample: Sample | Arrays, *, seed: int = 0, plain: int = 64, boundary: int = 96, own_rows: bool = False
 ) -> Vectors:
     """The answered rows of `split_pool`."""
     return split_pool(reading, sample, seed=seed, plain=plain, boundary=boundary, own_rows=own_rows)[0]
 
 
 def split_pool(
-    reading: Reading, sample: Sample, *, seed: int = 0, plain: int = 64, boundary: int = 96, own_rows: bool = False
+    reading: Reading, sample: Sample | Arrays, *, seed: int = 0, plain: int = 64, boundary: int = 96, own_rows: bool = False
 ) -> tuple[Vectors, Vectors]:
     """Many rows with the original's answers: boundary rows, and synthetic plain rows or (own_rows) the sample's.
 
@@ -166,6 +168,8 @@ def split_pool(
     added), and extreme rows that cancel. Second: the rows the original refuses, without outputs.
     """
     sample = reading.sample or sample
+    if isinstance(sample, Arrays):
+        return nets.split_pool(reading, sample, seed=seed, own_rows=own_rows)
     plain = max(plain, PLAIN_UNREAD) if reading.unread else plain
     chosen = choose_rows(reading.graph, sample, seed=seed, plain=plain, boundary=boundary)
     if reading.doubts and in_doubt(reading.graph, reading.doubts, chosen.feeds()).mean() > 0.5:
@@ -213,7 +217,7 @@ def answered_anyway(run: Run, refused: Vectors, most: int = 24) -> str | None:
     return None
 
 
-def read_or_ask(model: Any, rows: Sample, options: Mapping[str, Any] | None = None) -> Reading:
+def read_or_ask(model: Any, rows: Sample | Arrays, options: Mapping[str, Any] | None = None) -> Reading:
     """The reading of a model; without a graph where its reader does not know it, but can ask it."""
     reader = registry.reader_for(model)[1]
     try:
@@ -224,7 +228,7 @@ def read_or_ask(model: Any, rows: Sample, options: Mapping[str, Any] | None = No
         return reader.ask(model, rows, options)  # type: ignore[no-any-return]
 
 
-def checked_sample(sample: Any, model: Any) -> Sample:
+def checked_sample(sample: Any, model: Any) -> Sample | Arrays:
     """A user's sample, read - by the model's reader where it knows what else than a table the model is fed; InputError when it
     has no rows."""
     with contextlib.suppress(MissingDependency, NotFitted, PluginError, UnsupportedModel):
@@ -245,7 +249,7 @@ def widest(expected: Array, notes: Sequence[str]) -> Tolerance:
 
 
 def answers(run: Run, vectors: Vectors) -> dict[str, Array]:
-    """What a consumer answers; ArtifactError when an output is missing."""
+    """What a consumer answers on one set of rows; ArtifactError when an output is missing."""
     got = run(vectors.inputs)
     missing = sorted(set(vectors.outputs) - set(got))
     if missing:
@@ -254,11 +258,13 @@ def answers(run: Run, vectors: Vectors) -> dict[str, Array]:
 
 
 def compare_all(run: Run, vectors: Vectors) -> tuple[OutputReport, ...]:
-    """Every output of a consumer against vectors."""
-    got = answers(run, vectors)
-    return tuple(
-        compare(name, expected, got[name], vectors.tolerance.get(name, EXACT)) for name, expected in vectors.outputs.items()
-    )
+    """Every output of a consumer against vectors, all sets of them."""
+    found: dict[str, list[OutputReport]] = {name: [] for name in vectors.outputs}
+    for part in vectors.sets():
+        got = answers(run, part)
+        for name, expected in part.outputs.items():
+            found[name].append(compare(name, expected, got[name], part.tolerance.get(name, EXACT)))
+    return tuple(merge(reports) for reports in found.values())
 
 
 def consumer_report(name: str, run: Run, vectors: Vectors) -> ConsumerReport:
@@ -274,6 +280,9 @@ def consumer_report(name: str, run: Run, vectors: Vectors) -> ConsumerReport:
 
 def first_divergence(artifact: Graph | None, reading: Reading, vectors: Vectors) -> Divergence | None:
     """The first step of the artifact whose value is not what the original (where it can be asked) or a fresh reading gives."""
+    if vectors.more:
+        parts = (first_divergence(artifact, reading, part) for part in vectors.sets())
+        return next((found for found in parts if found is not None), None)
     fresh = Evaluator(reading.graph)
     expected = fresh.values(vectors.inputs)
     for name, probe in reading.probes.items():
@@ -332,12 +341,14 @@ def verify(
     with_: str | Sequence[str] = (),
     vectors: str | None = None,
     seed: int = 1,
+    **options: Any,
 ) -> Report:
     """Verify an artifact against the vectors it carries, or against the live model with boundary rows added.
 
     with_ names consumers beside our own: a stub ("javascript"), another engine for the format ("pypmml"), or any command that
     speaks the stub protocol. vectors="carried" (default without a model) or "model"; against the model, the carried vectors
-    are replayed as well. The report's `passed` tells the result; damaged artifacts raise ArtifactError.
+    are replayed as well. options are the reader's own (`lengths` for nets). The report's `passed` tells the result; damaged
+    artifacts raise ArtifactError.
     """
     if vectors not in (None, "carried", "model"):
         raise UsageError(f"vectors={vectors!r} is not known: use 'carried' or 'model'.")
@@ -351,7 +362,7 @@ def verify(
     reading: Reading | None = None
     if model is not None and vectors != "carried":
         rows = checked_sample(sample, model)
-        reading = read_or_ask(model, rows)
+        reading = read_or_ask(model, rows, options)
         check_declaration(reading.graph, loaded)
         pool, refused = split_pool(reading, rows, seed=seed, plain=256, boundary=256, own_rows=True)
         pool, source = _with_tolerance(pool, loaded), "the model"
@@ -375,9 +386,17 @@ def verify(
         if loaded.vectors is not None:
             reports.append(consumer_report(f"{loaded.engine}, carried rows", loaded.run, loaded.vectors))
     kinds: dict[str, int] = {}
-    for note in pool.rows:
+    for note in pool.notes:
         kinds[note] = kinds.get(note, 0) + 1
-    return Report(opened.format, source, len(pool), tuple(reports), name, divergence, (), kinds)
+    return Report(opened.format, source, len(pool), tuple(reports), name, divergence, _said_of_itself(loaded), kinds)
+
+
+def _said_of_itself(loaded: Loaded) -> tuple[str, ...]:
+    """A note about an artifact that only approximates its model."""
+    given = loaded.provenance.get("approximation")
+    if not given:
+        return ()
+    return (f"the artifact approximates its model ({json.dumps(given)}): it is held to the tolerance it states itself",)
 
 
 def check_declaration(graph: Graph, loaded: Loaded) -> None:
@@ -411,11 +430,13 @@ def _with_tolerance(pool: Vectors, loaded: Loaded) -> Vectors:
         expected = pool.outputs[output.name]
         if stated is not None and expected.dtype.kind == "f":
             mine, most = tolerance[output.name], widest(expected, pool.rows)
+            if loaded.provenance.get("approximation"):
+                most = Tolerance(WIDEST_LOSS * scale_of(expected, pool.rows), most.rtol)
             rtol = stated.rtol if not stated.ulp else stated.ulp * float(np.finfo(expected.dtype).eps)
             tolerance[output.name] = Tolerance(
                 max(mine.atol, min(stated.atol, 10 * most.atol)), max(mine.rtol, min(rtol, 10 * most.rtol)), mine.ulp
             )
-    return Vectors(pool.inputs, pool.outputs, tolerance, pool.source, pool.rows)
+    return replace(pool, tolerance=tolerance)
 
 
 def _other_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerReport:

@@ -185,7 +185,7 @@ def test_no_rows() -> None:
     assert evaluator(a, 1).run({"x": np.zeros((0, WIDTH))})["y"].shape == (0, 1)
 
 
-@pytest.mark.parametrize("n", [100, 40_000])
+@pytest.mark.parametrize("n", [100, 9000, 40_000])
 def test_nan_is_refused_only_where_a_node_reads_it(n: int) -> None:
     a = {
         "start": np.array([0]),

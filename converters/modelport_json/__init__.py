@@ -17,6 +17,7 @@ from .write import verification, write_document
 __all__ = [
     "CONSUMERS",
     "FORMAT",
+    "LOSSY",
     "OPTIONS",
     "SUFFIXES",
     "JsonModel",
@@ -30,7 +31,9 @@ __all__ = [
 
 FORMAT = "json"
 SUFFIXES = (".json",)
-OPTIONS = ("style",)
+OPTIONS = ("style", "quantize", "prune")
+#: options that give up accuracy for size
+LOSSY = ("quantize", "prune")
 CONSUMERS: dict[str, Any] = {}
 
 

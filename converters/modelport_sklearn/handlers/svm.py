@@ -27,6 +27,9 @@ KERNELS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "sigmoid": ("sigmoid", ("gamma", "coef0")),
 }
 
+#: From where on the rounding of the terms, relative to the decisions, is stated as a tolerance, and the coarsest one stated.
+SHOWING, COARSEST = 1e-12, 1e-9
+
 #: A decision smaller than this share of the terms it sums up has the sign that rounding gives it.
 ROUNDING = 1e-13
 
@@ -178,11 +181,29 @@ def add_decision(ledger: Ledger, builder: Builder, table: Table, weights: Array,
         metric, names = KERNELS[kernel]
         parameters = {name: float(ledger["_gamma" if name == "gamma" else name]) for name in names}
         x = builder.add("pairwise", builder.matrix(table), hint="kernel", points=vectors, metric=metric, **parameters)
+        if kernel == "poly" and parameters["degree"] > 2:  # libsvm multiplies again and again, pow rounds once
+            _measure_cancelling(builder, parameters, weights, vectors, bias)
     decision = builder.add("linear", x, hint="decision", weight=weights, bias=bias)
     if decides:
         size = np.abs(weights).T
         builder.doubt(lambda d, terms: ~(np.abs(d) > ROUNDING * (np.abs(terms) @ size + np.abs(bias))).all(axis=1), decision, x)
     return decision
+
+
+def _measure_cancelling(
+    builder: Builder, parameters: Mapping[str, float], weights: Array, vectors: Array, bias: Array, rows: int = 256
+) -> None:
+    """State a tolerance where powers of columns that are not scaled cancel: rounding, in libsvm too, then shows in the decisions.
+
+    The bound is 8 EPS of the sum of the terms' sizes at the support vectors (at some of them, where there are many).
+    """
+    with np.errstate(all="ignore"):
+        inner = parameters["gamma"] * (vectors[:: 1 + len(vectors) // rows] @ vectors.T) + parameters["coef0"]
+        kernel = inner ** parameters["degree"]
+        terms = (np.abs(kernel) @ np.abs(weights).T + np.abs(bias)).max(axis=0)
+        noise = float(np.max(8 * EPS * terms / np.abs(kernel @ weights.T + bias).max(axis=0)))
+    if noise > SHOWING:
+        builder.measure(min(noise, COARSEST), COARSEST)
 
 
 def _collapses(weights: Array, vectors: Array, bias: Array) -> bool:

@@ -7,10 +7,14 @@ import re
 from typing import Any
 
 import numpy as np
+import pytest
 from modelport_sklearn import read
+from sklearn.datasets import load_wine
+from sklearn.preprocessing import StandardScaler
 
 import modelport
 from modelport.doubts import in_doubt
+from modelport.errors import NotFitted, UnsupportedAttribute
 from modelport.reading import Reading
 from modelport.run import Evaluator
 from modelport.sample import Sample
@@ -144,6 +148,45 @@ def tree_splits(trees: list[Any], rows: np.ndarray, at_most: int = 60) -> list[t
             if len(reach):
                 splits.append((int(reach[0]), int(tree.feature[node]), float(tree.threshold[node])))
     return splits
+
+
+def on_splits(model: Any, rows: np.ndarray) -> np.ndarray:
+    """Rows on the splits of an ensemble's trees, in the columns that each tree was given."""
+    trees = [estimator.tree_ for estimator in np.ravel(model.estimators_) if hasattr(estimator, "tree_")]
+    if not hasattr(model, "estimators_features_"):
+        return threshold_rows(rows, tree_splits(trees, rows))
+    splits = []
+    for tree, columns in zip(trees, model.estimators_features_, strict=True):
+        found = tree_splits([tree], rows[:, columns], at_most=20)
+        splits += [(row, int(columns[column]), threshold) for row, column, threshold in found]
+    return threshold_rows(rows, splits)
+
+
+def check_refused(model: Any, rows: Any, attribute: str) -> None:
+    """The model is refused because of this attribute."""
+    with pytest.raises(UnsupportedAttribute) as caught:
+        read(model, Sample.of(rows))
+    assert caught.value.attribute == attribute
+
+
+def check_unknown_and_unfitted(model: Any, rows: Any) -> None:
+    """A fitted model is refused once it has an attribute that nobody knows, and its kind as long as it is not fitted."""
+    with pytest.raises(NotFitted, match="not fitted"):
+        read(type(model)(), Sample.of(rows))
+    model.threshold_ = 0.3
+    check_refused(model, rows, "threshold_")
+
+
+def standard_wine() -> tuple[np.ndarray, np.ndarray]:
+    """The rows of wine, scaled, and their classes."""
+    X, y = load_wine(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+def moved(X: np.ndarray, seed: int = 0, by: float = 1.0) -> np.ndarray:
+    """Rows between and beyond those of X, by so many standard deviations of each column."""
+    rng = np.random.default_rng(seed)
+    return X[rng.permutation(len(X))] + rng.normal(size=X.shape) * by * X.std(axis=0)
 
 
 def called(value: Any) -> str:

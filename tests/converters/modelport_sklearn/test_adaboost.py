@@ -18,15 +18,7 @@ from modelport.errors import NotFitted, UnsupportedAttribute
 from modelport.graph import Input
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import (
-    check,
-    check_formats,
-    check_probes,
-    hard_rows,
-    read,
-    threshold_rows,
-    tree_splits,
-)
+from tests.converters.modelport_sklearn.common import check, check_formats, check_probes, hard_rows, on_splits, read
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Label:UserWarning")
 
@@ -35,10 +27,6 @@ NAMES = load_iris().target_names[KIND]
 X, Y = (part[:200] for part in load_diabetes(return_X_y=True))
 TISSUE, BENIGN = (part[:200] for part in load_breast_cancer(return_X_y=True))
 DIGITS, DIGIT = (part[:300] for part in load_digits(return_X_y=True))
-
-
-def on_splits(model, rows):
-    return threshold_rows(rows, tree_splits([tree.tree_ for tree in model.estimators_], rows))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])

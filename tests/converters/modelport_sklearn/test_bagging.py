@@ -16,15 +16,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 
 from modelport.errors import NotFitted, UnsupportedAttribute
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import (
-    check,
-    check_formats,
-    check_probes,
-    hard_rows,
-    read,
-    threshold_rows,
-    tree_splits,
-)
+from tests.converters.modelport_sklearn.common import check, check_formats, check_probes, hard_rows, on_splits, read
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Label:UserWarning")
 
@@ -33,15 +25,6 @@ NAMES = load_iris().target_names[KIND]
 X, Y = load_diabetes(return_X_y=True)
 TISSUE, BENIGN = (part[:200] for part in load_breast_cancer(return_X_y=True))
 HOLES = np.where(np.random.default_rng(1).random(IRIS.shape) < 0.2, np.nan, IRIS)
-
-
-def on_splits(model, rows):
-    """Rows on the splits of the trees, in the columns that each tree was given."""
-    splits = []
-    for tree, columns in zip(model.estimators_, model.estimators_features_, strict=True):
-        found = tree_splits([tree.tree_], rows[:, columns], at_most=20)
-        splits += [(row, int(columns[column]), threshold) for row, column, threshold in found]
-    return threshold_rows(rows, splits)
 
 
 @pytest.mark.parametrize(

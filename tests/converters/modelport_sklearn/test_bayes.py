@@ -12,11 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, OrdinalEncoder
 
 from modelport import doubts
-from modelport.errors import InputError, NotFitted, UnsupportedAttribute
+from modelport.errors import InputError, UnsupportedAttribute
 from modelport.reading import Reading
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import around, check, check_formats, check_probes, read
+from tests.converters.modelport_sklearn.common import around, check, check_formats, check_probes, check_unknown_and_unfitted, read
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -51,12 +51,14 @@ def _plain_bernoulli(model: object) -> bool:
     return isinstance(model, BernoulliNB) and model.binarize is None
 
 
-@pytest.mark.parametrize("labels", LABELS)
-@pytest.mark.parametrize("model", MODELS, ids=str)
+def _labels_of(model: object) -> list[str]:
+    """A prior that is given names three classes."""
+    given = getattr(model, "priors", None) or getattr(model, "class_prior", None)
+    return ["three", "floats"] if given else list(LABELS)
+
+
+@pytest.mark.parametrize(("model", "labels"), [(model, labels) for model in MODELS for labels in _labels_of(model)], ids=str)
 def test_classes_and_probabilities(model, labels):
-    prior = getattr(model, "priors", None) or getattr(model, "class_prior", None)
-    if prior is not None and labels in ("one", "two"):
-        pytest.skip("the prior names three classes")
     rows = rows_of(model)
     reading = check(model.fit(rows, LABELS[labels]), rows, rows[::-1] + 1.0 if rows is IRIS else rows, **CLOSE)
     assert [o.name for o in reading.graph.outputs] == ["label", "probability"]
@@ -154,12 +156,7 @@ def test_partial_fit():
 
 @pytest.mark.parametrize("model", [GaussianNB(), MultinomialNB(), ComplementNB(), BernoulliNB(), CategoricalNB()], ids=str)
 def test_unknown_attribute_and_unfitted_are_refused(model):
-    with pytest.raises(NotFitted, match="not fitted"):
-        read(type(model)(), Sample.of(CODES))
-    model.fit(CODES, KIND)
-    model.threshold_ = 0.3
-    with pytest.raises(UnsupportedAttribute, match="threshold_"):
-        read(model, Sample.of(CODES))
+    check_unknown_and_unfitted(model.fit(CODES, KIND), CODES)
 
 
 @pytest.mark.parametrize("priors", [None, [0.0, 0.25, 0.75]])

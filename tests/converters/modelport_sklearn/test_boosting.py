@@ -38,9 +38,8 @@ from tests.converters.modelport_sklearn.common import (
     check_formats,
     check_probes,
     hard_rows,
+    on_splits,
     read,
-    threshold_rows,
-    tree_splits,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -49,10 +48,6 @@ IRIS, KIND = load_iris(return_X_y=True)
 X, Y = load_diabetes(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
 LINK = {"rtol": 4e-15, "atol": 4e-16}
-
-
-def on_splits(model, rows):
-    return threshold_rows(rows, tree_splits([tree.tree_ for tree in model.estimators_.ravel()], rows))
 
 
 def same_scores(model, *tables):

@@ -5,27 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.cluster import AffinityPropagation, Birch, BisectingKMeans, FeatureAgglomeration, KMeans, MeanShift, MiniBatchKMeans
-from sklearn.datasets import load_wine
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from modelport.errors import NotFitted, UnsupportedAttribute
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, check_settled, read
+from tests.converters.modelport_sklearn.common import check, check_settled, moved, read, standard_wine
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
 def wine():
-    return StandardScaler().fit_transform(load_wine().data)
-
-
-def moved(X, seed=0):
-    rng = np.random.default_rng(seed)
-    return X[rng.permutation(len(X))] + rng.normal(size=X.shape)
+    return standard_wine()[0]
 
 
 CLUSTERERS = [

@@ -9,9 +9,7 @@ from sklearn.datasets import load_linnerud
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 
-from modelport.errors import NotFitted, UnsupportedAttribute
-from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, check_formats, read
+from tests.converters.modelport_sklearn.common import check, check_formats, check_unknown_and_unfitted
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -60,9 +58,4 @@ def test_every_format(model):
 
 @pytest.mark.parametrize("kind", [PLSRegression, PLSCanonical, CCA, PLSSVD])
 def test_unknown_attribute_and_unfitted_are_refused(kind):
-    with pytest.raises(NotFitted, match="not fitted"):
-        read(kind(), Sample.of(X))
-    model = kind().fit(X, Y)
-    model.threshold_ = 0.3
-    with pytest.raises(UnsupportedAttribute, match="threshold_"):
-        read(model, Sample.of(X))
+    check_unknown_and_unfitted(kind().fit(X, Y), X)

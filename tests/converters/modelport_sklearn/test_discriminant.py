@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelport.errors import NotFitted, UnsupportedAttribute
+from modelport.errors import UnsupportedAttribute
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, check_formats, check_probes, read
+from tests.converters.modelport_sklearn.common import check, check_formats, check_probes, check_unknown_and_unfitted, read
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -74,12 +74,7 @@ def test_every_format(model):
 
 @pytest.mark.parametrize("kind", [LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis])
 def test_unknown_attribute_and_unfitted_are_refused(kind):
-    with pytest.raises(NotFitted, match="not fitted"):
-        read(kind(), Sample.of(IRIS))
-    model = kind().fit(IRIS, KIND)
-    model.threshold_ = 0.3
-    with pytest.raises(UnsupportedAttribute, match="threshold_"):
-        read(model, Sample.of(IRIS))
+    check_unknown_and_unfitted(kind().fit(IRIS, KIND), IRIS)
 
 
 @pytest.mark.parametrize("model", [*QUADRATIC, *LINEAR], ids=str)

@@ -9,9 +9,9 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelport.errors import NotFitted, UnsupportedAttribute
+from modelport.errors import UnsupportedAttribute
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, check_formats, read
+from tests.converters.modelport_sklearn.common import check, check_formats, check_unknown_and_unfitted, read
 
 IRIS, KIND = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
@@ -76,9 +76,4 @@ def test_integer_constant_and_pipeline():
 
 @pytest.mark.parametrize("kind", [DummyClassifier, DummyRegressor])
 def test_unknown_attribute_and_unfitted_are_refused(kind):
-    with pytest.raises(NotFitted, match="not fitted"):
-        read(kind(), Sample.of(IRIS))
-    model = kind().fit(IRIS, KIND)
-    model.threshold_ = 0.3
-    with pytest.raises(UnsupportedAttribute, match="threshold_"):
-        read(model, Sample.of(IRIS))
+    check_unknown_and_unfitted(kind().fit(IRIS, KIND), IRIS)

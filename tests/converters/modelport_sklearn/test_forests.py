@@ -10,7 +10,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from modelport.errors import NotFitted, UnsupportedAttribute
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, hard_rows, read, threshold_rows, tree_splits
+from tests.converters.modelport_sklearn.common import check, hard_rows, on_splits, read
 
 IRIS, KIND = load_iris(return_X_y=True)
 X, Y = load_diabetes(return_X_y=True)
@@ -20,10 +20,6 @@ HOLES = IRIS.copy()
 HOLES[RANDOM.random(IRIS.shape) < 0.2] = np.nan
 X_HOLES = np.where(RANDOM.random(X.shape) < 0.2, np.nan, X)
 NAN_ROWS = np.concatenate([np.full((1, 4), np.nan), np.where(np.eye(4) > 0, np.nan, IRIS[0])])
-
-
-def on_splits(model, rows):
-    return threshold_rows(rows, tree_splits([tree.tree_ for tree in model.estimators_], rows))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris, load_wine
+from sklearn.datasets import load_iris
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import (
     RBF,
@@ -17,25 +17,19 @@ from sklearn.gaussian_process.kernels import (
     RationalQuadratic,
     WhiteKernel,
 )
-from sklearn.preprocessing import StandardScaler
 
 import modelport
 from modelport.errors import Mismatch, UnsupportedAttribute
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check_settled, read
+from tests.converters.modelport_sklearn.common import check_settled, moved, read, standard_wine
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
 def wine():
-    X, y = load_wine(return_X_y=True)
-    return StandardScaler().fit_transform(X)[::3, :6], y[::3]
-
-
-def moved(X, seed=0):
-    rng = np.random.default_rng(seed)
-    return X[rng.permutation(len(X))] + rng.normal(size=X.shape)
+    X, y = standard_wine()
+    return X[::3, :6], y[::3]
 
 
 KERNELS = {

@@ -13,28 +13,12 @@ from sklearn.preprocessing import StandardScaler
 from modelport.errors import InputError, NotFitted, UnsupportedAttribute
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import (
-    check,
-    check_formats,
-    check_probes,
-    hard_rows,
-    read,
-    threshold_rows,
-    tree_splits,
-)
+from tests.converters.modelport_sklearn.common import check, check_formats, check_probes, hard_rows, on_splits, read
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Label:UserWarning")
 
 IRIS, KIND = load_iris(return_X_y=True)
 HOLES = np.where(np.random.default_rng(1).random(IRIS.shape) < 0.2, np.nan, IRIS)
-
-
-def on_splits(model, rows):
-    splits = []
-    for tree, columns in zip(model.estimators_, model.estimators_features_, strict=True):
-        found = tree_splits([tree.tree_], rows[:, columns], at_most=20)
-        splits += [(row, int(columns[column]), threshold) for row, column, threshold in found]
-    return threshold_rows(rows, splits)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +68,7 @@ def test_all_formats():
 @pytest.mark.parametrize("options", [{}, {"sparse_output": False}, {"max_leaf_nodes": 6}, {"max_depth": 2}], ids=str)
 def test_embedding(options):
     model = RandomTreesEmbedding(**{"n_estimators": 5, "random_state": 0, **options}).fit(IRIS)
-    rows = threshold_rows(IRIS, tree_splits([tree.tree_ for tree in model.estimators_], IRIS))
+    rows = on_splits(model, IRIS)
     check(model, IRIS, rows, hard_rows(4))
     check_formats(model, IRIS, "onnx", "pmml")
     check(make_pipeline(model, LogisticRegression()).fit(IRIS, KIND), IRIS, rtol=1e-12, atol=1e-14)

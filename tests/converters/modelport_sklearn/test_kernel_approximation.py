@@ -13,11 +13,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
 from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 
-from modelport.errors import InputError, NotFitted, UnsupportedAttribute
+from modelport.errors import InputError, UnsupportedAttribute
 from modelport.ops.distances import METRICS
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, check_formats, read
+from tests.converters.modelport_sklearn.common import check, check_formats, check_unknown_and_unfitted, read
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -178,10 +178,5 @@ def test_kernels_of_ones_own_are_refused(model):
 
 @pytest.mark.parametrize("model", [MAPS[0], MAPS[2], MAPS[8], KernelRidge(), Nystroem(), GaussianRandomProjection(2)], ids=str)
 def test_unknown_attribute_and_unfitted_are_refused(model):
-    with pytest.raises(NotFitted, match="not fitted"):
-        read(type(model)(), Sample.of(IRIS))
-    model.fit(IRIS, KIND)
-    model.threshold_ = 0.3
-    with pytest.raises(UnsupportedAttribute, match="threshold_"):
-        read(model, Sample.of(IRIS))
+    check_unknown_and_unfitted(model.fit(IRIS, KIND), IRIS)
     del model.threshold_

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_wine
 from sklearn.decomposition import KernelPCA
 from sklearn.manifold import Isomap
-from sklearn.preprocessing import KernelCenterer, StandardScaler
+from sklearn.preprocessing import KernelCenterer
 
 import modelport
 from modelport.errors import InputError, Mismatch, NotFitted, UnsupportedAttribute
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, check_settled, read
+from tests.converters.modelport_sklearn.common import check, check_settled, moved, read, standard_wine
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
 def wine():
-    return StandardScaler().fit_transform(load_wine().data)
-
-
-def moved(X, seed=0):
-    rng = np.random.default_rng(seed)
-    return X[rng.permutation(len(X))] + rng.normal(size=X.shape)
+    return standard_wine()[0]
 
 
 @pytest.mark.parametrize("kernel", ["linear", "poly", "rbf", "sigmoid", "cosine"])

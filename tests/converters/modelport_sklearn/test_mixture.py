@@ -9,10 +9,9 @@ from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelport.errors import NotFitted, UnsupportedAttribute
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, check_formats, check_probes, read
+from tests.converters.modelport_sklearn.common import check, check_formats, check_probes, check_unknown_and_unfitted, read
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -60,12 +59,7 @@ def test_a_component_so_far_that_its_distance_overflows(form):
 
 @pytest.mark.parametrize("kind", [GaussianMixture, BayesianGaussianMixture])
 def test_unknown_attribute_and_unfitted_are_refused(kind):
-    with pytest.raises(NotFitted, match="not fitted"):
-        read(kind(), Sample.of(IRIS))
-    model = kind().fit(IRIS)
-    model.threshold_ = 0.3
-    with pytest.raises(UnsupportedAttribute, match="threshold_"):
-        read(model, Sample.of(IRIS))
+    check_unknown_and_unfitted(kind().fit(IRIS), IRIS)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -14,15 +14,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from modelport.errors import NotFitted, UnsupportedAttribute
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import (
-    check,
-    check_formats,
-    check_probes,
-    hard_rows,
-    read,
-    threshold_rows,
-    tree_splits,
-)
+from tests.converters.modelport_sklearn.common import check, check_formats, check_probes, hard_rows, on_splits, read
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Label:UserWarning")
 
@@ -45,10 +37,6 @@ INNER = {
 
 def tree(depth=3):
     return DecisionTreeClassifier(max_depth=depth, max_features=2, random_state=0)
-
-
-def on_splits(model, rows):
-    return threshold_rows(rows, tree_splits([e.tree_ for e in model.estimators_ if hasattr(e, "tree_")], rows))
 
 
 @pytest.mark.parametrize("kind", [OneVsRestClassifier, OneVsOneClassifier])

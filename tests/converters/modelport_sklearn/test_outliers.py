@@ -10,9 +10,7 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import SGDOneClassSVM
 from sklearn.pipeline import make_pipeline
 
-from modelport.errors import NotFitted, UnsupportedAttribute
-from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check, check_formats, check_probes, read
+from tests.converters.modelport_sklearn.common import check, check_formats, check_probes, check_unknown_and_unfitted
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -53,9 +51,4 @@ def test_a_score_of_zero_is_an_inlier():
 
 @pytest.mark.parametrize("kind", [EllipticEnvelope, SGDOneClassSVM])
 def test_unknown_attribute_and_unfitted_are_refused(kind):
-    with pytest.raises(NotFitted, match="not fitted"):
-        read(kind(), Sample.of(IRIS))
-    model = kind().fit(IRIS)
-    model.threshold_ = 0.3
-    with pytest.raises(UnsupportedAttribute, match="threshold_"):
-        read(model, Sample.of(IRIS))
+    check_unknown_and_unfitted(kind().fit(IRIS), IRIS)

@@ -46,9 +46,8 @@ from tests.converters.modelport_sklearn.common import (
     check,
     check_formats,
     check_probes,
+    on_splits,
     read,
-    threshold_rows,
-    tree_splits,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Label:UserWarning")
@@ -162,7 +161,7 @@ def test_a_threshold_that_trees_hit_exactly(positive):
     shares = np.unique(inner.predict_proba(TISSUE)[:, positive])
     for threshold in shares[:: max(1, len(shares) // 6)].tolist():
         model = FixedThresholdClassifier(inner, threshold=threshold, pos_label=positive)
-        reading = check(model, TISSUE, threshold_rows(TISSUE, tree_splits([t.tree_ for t in inner.estimators_], TISSUE)))
+        reading = check(model, TISSUE, on_splits(inner, TISSUE))
         assert not reading.doubts
     with pytest.raises(NotFitted):
         read(FixedThresholdClassifier(logistic()), Sample.of(TISSUE))

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_wine
-from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading
 
 import modelport
 from modelport.errors import Mismatch, UnsupportedAttribute
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check_settled, read
+from tests.converters.modelport_sklearn.common import check_settled, moved, read, standard_wine
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
 def wine():
-    X, y = load_wine(return_X_y=True)
+    X, y = standard_wine()
     hidden = np.random.default_rng(0).random(len(y)) < 0.6
-    return StandardScaler().fit_transform(X), np.where(hidden, -1, y)
-
-
-def moved(X, seed=0):
-    rng = np.random.default_rng(seed)
-    return X[rng.permutation(len(X))] + rng.normal(size=X.shape)
+    return X, np.where(hidden, -1, y)
 
 
 @pytest.mark.parametrize("cls", [LabelPropagation, LabelSpreading])

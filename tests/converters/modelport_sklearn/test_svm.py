@@ -9,10 +9,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
-from modelport.errors import NotFitted, UnsupportedAttribute
+import modelport
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import check_settled, read
+from tests.converters.modelport_sklearn.common import (
+    check_refused,
+    check_settled,
+    check_unknown_and_unfitted,
+    moved,
+    read,
+    standard_wine,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 KERNELS = ["linear", "poly", "rbf", "sigmoid"]
@@ -20,14 +27,7 @@ KERNELS = ["linear", "poly", "rbf", "sigmoid"]
 
 @pytest.fixture(scope="module")
 def wine():
-    X, y = load_wine(return_X_y=True)
-    return StandardScaler().fit_transform(X), y
-
-
-def moved(X, seed=0):
-    """Rows between and beyond those of X."""
-    rng = np.random.default_rng(seed)
-    return X[rng.permutation(len(X))] + rng.normal(size=X.shape) * X.std(axis=0)
+    return standard_wine()
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -118,19 +118,12 @@ def test_far_from_every_support_vector(wine):
 )
 def test_refusals(wine, model, attribute):
     X, y = wine
-    with pytest.raises(UnsupportedAttribute) as caught:
-        read(model.fit(X, y), Sample.of(X))
-    assert caught.value.attribute == attribute
+    check_refused(model.fit(X, y), X, attribute)
 
 
 def test_unknown_attribute_and_unfitted(wine):
     X, y = wine
-    model = SVC().fit(X, y)
-    model.shift_ = 1.0
-    with pytest.raises(UnsupportedAttribute, match="shift_"):
-        read(model, Sample.of(X))
-    with pytest.raises(NotFitted):
-        read(SVC(), Sample.of(X))
+    check_unknown_and_unfitted(SVC().fit(X, y), X)
 
 
 def test_a_linear_kernel_needs_no_support_vectors_unless_they_cancel(wine):
@@ -142,3 +135,16 @@ def test_a_linear_kernel_needs_no_support_vectors_unless_they_cancel(wine):
     reading = read(SVC(kernel="linear").fit(X, y), Sample.of(X))
     assert [s.op for s in reading.graph.steps].count("pairwise") == 0
     assert Evaluator(reading.graph).run({"X": X[:3]})["label"].shape == (3,)
+
+
+def test_powers_of_columns_that_are_not_scaled_state_what_rounding_makes_of_them():
+    """Rows that were no part of the proof stay within the tolerance, too."""
+    X, y = load_diabetes(return_X_y=True, scaled=False)
+    model = SVR(kernel="poly", degree=5, C=100, max_iter=20000).fit(X, y)
+    artifact = modelport.convert(model, "json", sample=X, backend="graph")
+    tolerance = artifact.load().vectors.tolerance["prediction"]
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([X * (1 + 0.3 * rng.normal(size=X.shape)), np.column_stack([rng.permutation(c) for c in X.T])])
+    expected, got = model.predict(rows), modelport.load(artifact).predict(rows)["prediction"]
+    assert not (np.abs(got - expected) > tolerance.atol + tolerance.rtol * np.abs(expected)).any()
+    assert tolerance.rtol < 1e-9

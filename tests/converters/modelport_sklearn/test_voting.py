@@ -25,15 +25,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from modelport.doubts import in_doubt
 from modelport.errors import NotFitted, UnsupportedAttribute
 from modelport.sample import Sample
-from tests.converters.modelport_sklearn.common import (
-    check,
-    check_formats,
-    check_probes,
-    hard_rows,
-    read,
-    threshold_rows,
-    tree_splits,
-)
+from tests.converters.modelport_sklearn.common import check, check_formats, check_probes, hard_rows, on_splits, read
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Label:UserWarning")
 
@@ -79,7 +71,7 @@ def test_votes(voting, weights, labels):
 @pytest.mark.parametrize("weights", [None, [1.0, 1.0, 2.0, 0.5, 0.5], [0.1, 0.2, 0.3, 0.1, 0.2]], ids=str)
 def test_votes_of_trees_are_exact_ties_too(voting, weights):
     model = VotingClassifier(stumps(), voting=voting, weights=weights).fit(IRIS, NAMES)
-    rows = threshold_rows(IRIS, tree_splits([tree.tree_ for tree in model.estimators_], IRIS))
+    rows = on_splits(model, IRIS)
     check(model, IRIS, rows, hard_rows(4))
     counts = np.sort(np.stack([np.bincount(row, minlength=3) for row in model._predict(rows)]), axis=1)
     assert weights or (counts[:, -1] == counts[:, -2]).any(), "there are ties among these rows"
