@@ -1,5 +1,6 @@
 /* modelport.c - runs modelport JSON artifacts (docs/format.md, format 1, profile tabular). See modelport.h.
- * With -DMODELPORT_MORE it includes modelport_more.c: the profiles kernel, text and solver; with -DMODELPORT_NN modelport_nn.c: nn.
+ * With -DMODELPORT_MORE it includes modelport_more.c: rarer ops of tabular, and the profiles kernel, text and solver; with
+ * -DMODELPORT_NN modelport_nn.c: profile nn.
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
  *
  * Sections: 1 Errors and memory, 2 JSON, 3 Tensors, 4 Special functions, 5 Ops, 6 Trees, 7 Model.
@@ -52,11 +53,9 @@ static _Noreturn void fail(context *c, mp_code code, const char *format, ...) {
         while (used > 0 && (message[used - 1] & 0x80)) message[--used] = '\0';
     c->error->code = code; longjmp(c->escape, 1);
 }
-
 #define refuse(c, ...) fail((c), MP_REFUSED, __VA_ARGS__)
 /* Says what is being read, for the sentences of fail(). */
 #define locate(c, ...) snprintf((c)->where, sizeof (c)->where, __VA_ARGS__)
-
 /* Runs body; the code is MP_OK unless it ended in fail(). */
 static mp_code attempt(context *c, mp_error *error, void (*body)(context *, void *), void *argument) {
     c->error = error; c->where[0] = error->message[0] = '\0'; error->code = MP_OK;
@@ -84,7 +83,6 @@ typedef struct block { struct block *next; size_t size, used; max_align_t bytes[
 typedef struct pool { char *memory; size_t size, low, high, peak; } pool;
 /* left: what it may still ask for; place: where it grows in the pool, if it has one; first: where it began. */
 typedef struct arena { mp_allocator allocator; size_t left; block *top; pool *pool; size_t *place, first; } arena;
-
 typedef struct mark { block *top; size_t used; } mark;
 #ifdef MODELPORT_NO_HEAP
 static void *default_allocate(void *unused, size_t size) { (void)unused; (void)size; return NULL; }
@@ -110,7 +108,6 @@ static void reset_arena(arena *a, mark m) {
     }
     if (a->top) a->top->used = m.used;
 }
-
 static void free_arena(arena *a) { reset_arena(a, (mark){NULL, a->first}); }
 static size_t padding(const block *b, size_t align) { uintptr_t at = (uintptr_t)b->bytes + b->used; return (align - at % align) % align; }
 static void *take_from_pool(context *c, pool *p, bool lasting, size_t bytes, size_t align); /* of modelport_nn.c */
@@ -131,7 +128,6 @@ static void *take_aligned(context *c, arena *a, size_t count, size_t size, size_
     void *memory = (char *)b->bytes + b->used;
     b->used += bytes; return memory;
 }
-
 static void *take(context *c, arena *a, size_t count, size_t size) { return take_aligned(c, a, count, size, _Alignof(max_align_t)); }
 static void *take_zeroed(context *c, arena *a, size_t count, size_t size) { return memset(take(c, a, count, size), 0, count * size); }
 /* A copy that ends with a NUL. */
@@ -172,7 +168,6 @@ static int leading_zeros(uint64_t x) {
         if (!(x >> (64 - step))) { n += step; x <<= step; }
     return n;
 }
-
 /* The upper 64 bits of a * b, normalised (one bit may have to be shifted in); *exponent follows. */
 static uint64_t multiply(uint64_t a, uint64_t b, int *exponent) {
     uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
@@ -213,7 +208,6 @@ static int compare_decimal(const char *at, const char *end, int64_t power, uint6
     for (int i = a.n - 1; i >= 0; i--) if (a.limb[i] != b.limb[i]) return a.limb[i] < b.limb[i] ? -1 : 1;
     return 0;
 }
-
 /* w * 10^power, rounded to the nearest double, ties to even; if `more`, digits in [at, end) times 10^shift, of which w holds the
  * first 19. 64-bit arithmetic leaves an error below 6 units in the last place (32 with more digits); when that leaves the
  * rounding open, the digits are compared with the halfway point. */
@@ -233,7 +227,6 @@ static double round_decimal(uint64_t w, int power, bool more, const char *at, co
     kept += side > 0 || (side == 0 && (kept & 1));
     return double_of(top < -1022 ? kept : kept + ((uint64_t)(top + 1022) << 52)); /* a carry moves into the exponent */
 }
-
 /* A number of well-formed JSON that begins at `at`; *stop is what follows it. Correctly rounded; infinite if it overflows. */
 static double read_number(const char *at, const char *end, const char **stop) {
     const uint64_t full = UINT64_C(1000000000000000000); bool negative = *at == '-', more = false, point = false;
@@ -259,7 +252,6 @@ static double read_number(const char *at, const char *end, const char **stop) {
     else x = round_decimal(w, (int)power, more, first, digits_end, exponent);
     return negative ? -x : x;
 }
-
 /* A JSON integer at `at`; false if it has a fraction or an exponent, or leaves int64. */
 static bool read_integer(const char *at, const char *end, const char **stop, int64_t *value) {
     bool negative = at < end && *at == '-'; uint64_t x = 0, most = negative ? UINT64_C(1) << 63 : INT64_MAX;
@@ -272,7 +264,6 @@ static bool read_integer(const char *at, const char *end, const char **stop, int
     if (at == first || (at < end && (*at == '.' || *at == 'e' || *at == 'E'))) return false;
     *stop = at; *value = negative ? (int64_t)(0 - x) : (int64_t)x; return true;
 }
-
 enum { NUMBER_TEXT = 40 };
 /* A decimal of a finite x that reads back as x, as short as 15 to 17 (f32: 6 to 9) digits allow. Returns its length. */
 static size_t format_number(char text[NUMBER_TEXT], double x, bool f32) {
@@ -305,7 +296,6 @@ typedef struct json {
     const struct tensor *memo;             /* it, read */
 } json;
 typedef struct parser { context *c; arena *a; const char *begin, *at, *end; size_t depth; } parser; /* depth: the limit */
-
 static _Noreturn void malformed(parser *p, const char *what) {
     refuse(p->c, "It is not JSON as RFC 8259 has it: %s at byte %zu.", what, (size_t)(p->at - p->begin));
 }
@@ -322,7 +312,6 @@ static long read_hex(const char *at, const char *end) {
     }
     return code;
 }
-
 static void scan_escape(parser *p) {
     char c = p->end - p->at > 1 ? p->at[1] : '\0';
     if (c != 'u') {
@@ -340,7 +329,6 @@ static void scan_escape(parser *p) {
         p->at += 6;
     }
 }
-
 static void scan_utf8(parser *p) {
     const unsigned char *s = (const unsigned char *)p->at;
     size_t left = (size_t)(p->end - p->at), n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
@@ -351,7 +339,6 @@ static void scan_utf8(parser *p) {
     if (!good) malformed(p, "bytes that are not UTF-8 stand");
     p->at += n;
 }
-
 /* Whether one of eight bytes is a quote, a backslash, a control character or not ASCII. */
 static bool is_special(const char *at) {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7; uint64_t w, quote, slash;
@@ -371,14 +358,12 @@ static void scan_string(parser *p) {
     }
     p->at++;
 }
-
 static size_t scan_digits(parser *p) {
     const char *first = p->at;
     while (p->at < p->end && is_digit(*p->at)) p->at++;
     if (p->at == first) malformed(p, "a digit is missing");
     return (size_t)(p->at - first);
 }
-
 static void scan_number(parser *p) {
     const char *first = p->at, *stop;
     p->at += *p->at == '-';
@@ -393,7 +378,6 @@ static void scan_number(parser *p) {
     }
     if (large && isinf(read_number(first, p->at, &stop))) malformed(p, "a number that overflows f64 stands");
 }
-
 /* The bytes of a well-formed string between its quotes; a view of the text itself if it has no escapes. */
 static mp_string unescape(context *c, arena *a, const char *at, const char *end) {
     static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
@@ -418,7 +402,6 @@ static mp_string unescape(context *c, arena *a, const char *at, const char *end)
     }
     return (mp_string){out, n};
 }
-
 /* The string of an array that begins at `text`; *stop is what follows it. */
 static mp_string read_string(context *c, arena *a, const char *text, const char **stop) {
     const char *end = text + 1;
@@ -434,7 +417,6 @@ static int key_order(mp_string a, mp_string b) {
     }
     return (a.size > b.size) - (a.size < b.size);
 }
-
 /* Sorts the first n of a list of members by key; *rest is what followed them. */
 static json *sort_members(json *first, size_t n, json **rest) {
     if (n == 1) { *rest = first->next; first->next = NULL; return first; }
@@ -446,7 +428,6 @@ static json *sort_members(json *first, size_t n, json **rest) {
     }
     *tail = a ? a : b; return sorted;
 }
-
 static void parse_value(parser *p, size_t depth, json *value);
 static void parse_object(parser *p, size_t depth, json *object) {
     json **tail = &object->child, *rest;
@@ -468,7 +449,6 @@ static void parse_object(parser *p, size_t depth, json *object) {
             refuse(p->c, "The keys %s and %s of one object are the same (upper and lower case are not told apart).",
                    quote(m->key).text, quote(m->next->key).text);
 }
-
 static void parse_array(parser *p, size_t depth, json *array) {
     json **tail = &array->child; size_t length = 0;
     for (p->at++, skip_space(p); p->at == p->end || *p->at != ']' || array->count > 0; p->at++, skip_space(p)) {
@@ -490,7 +470,6 @@ static void parse_array(parser *p, size_t depth, json *array) {
     }
     p->at++;
 }
-
 static bool scan_word(parser *p, const char *word) {
     size_t n = strlen(word);
     if ((size_t)(p->end - p->at) < n || memcmp(p->at, word, n) != 0) return false;
@@ -512,7 +491,6 @@ static void parse_value(parser *p, size_t depth, json *value) {
     if (!value->kind) malformed(p, "something that is no value (NaN and infinities are written as strings) stands");
     value->end = p->at; skip_space(p);
 }
-
 /* The document as a tree that points into `data`; objects and unescaped keys live on the arena. */
 static json *parse_document(context *c, arena *a, const char *data, size_t size, const mp_limits *limits) {
     if (size > limits->bytes) refuse(c, "It has %zu bytes, more than the limit of %zu.", size, limits->bytes);
@@ -522,7 +500,6 @@ static json *parse_document(context *c, arena *a, const char *data, size_t size,
     if (root->kind != J_OBJECT) refuse(c, "It is a JSON value, but not an object.");
     return root;
 }
-
 /* The member of an object, marked as read; NULL if there is none. */
 static const json *member(const json *object, const char *key) {
     for (json *m = object->child; m; m = m->next)
@@ -552,7 +529,6 @@ typedef struct tensor {
     mp_dtype dtype; int rank; size_t dims[MAX_RANK], count; column data;
     const int8_t *quanta; const double *scale; size_t scales;
 } tensor;
-
 static const struct { const char *name; size_t bytes; int64_t least, most; } DTYPES[] = {
     [MP_F64] = {"f64", 8, 0, 0}, [MP_F32] = {"f32", 4, 0, 0}, [MP_BOOL] = {"bool", 1, 0, 1}, [MP_STR] = {"str", 0, 0, 0},
     [MP_I64] = {"i64", 8, INT64_MIN, INT64_MAX}, [MP_I32] = {"i32", 4, INT32_MIN, INT32_MAX}, [MP_I16] = {"i16", 2, INT16_MIN, INT16_MAX},
@@ -589,7 +565,6 @@ static directory new_directory(context *c, arena *a, mp_dtype dtype, column keys
     }
     return (directory){dtype, keys, n, from};
 }
-
 /* The position of the key that equals element i of x, or NOT_FOUND. */
 static ptrdiff_t find(const directory *d, column x, size_t i) {
     size_t low = 0, high = d->n;
@@ -601,7 +576,6 @@ static ptrdiff_t find(const directory *d, column x, size_t i) {
     }
     return NOT_FOUND;
 }
-
 static ptrdiff_t find_name(const directory *d, mp_string name) { return find(d, (column){.s = &name}, 0); }
 /* The position of a key that occurs twice, or NOT_FOUND. */
 static ptrdiff_t find_twice(const directory *d) {
@@ -642,7 +616,6 @@ static int need_word(loader *l, const json *object, const char *key, const char 
         if (same_string(word, (mp_string){at, (size_t)((end = at + strcspn(at, " ")) - at)})) return i;
     refuse(l->c, "The key \"%s\" is %s; it is one of: %s.", key, quote(word).text, words);
 }
-
 static mp_dtype dtype_named(loader *l, mp_string name) {
     for (size_t t = 0; t < LENGTH(DTYPES); t++)
         if (same_string(name, literal(DTYPES[t].name))) return (mp_dtype)t;
@@ -674,7 +647,6 @@ static double read_float(loader *l, mp_dtype t, const char *at, const char **sto
     if (t == MP_F32 && isinf(x = to_f32(x))) refuse(l->c, "%s: a number overflows f32.", l->what);
     return x;
 }
-
 static int64_t read_whole(loader *l, mp_dtype t, const char *at, const char **stop) {
     enum { SAFE_BITS = 53 };
     int64_t x = 0; bool good;
@@ -690,7 +662,6 @@ static int64_t read_whole(loader *l, mp_dtype t, const char *at, const char **st
         refuse(l->c, "%s: something stands where an integer of dtype %s is expected.", l->what, DTYPES[t].name);
     return x;
 }
-
 /* The single element at `at` to to[i]. */
 static void read_element(loader *l, mp_dtype t, const char *at, const char **stop, column to, size_t i) {
     if (is_float(t)) to.f[i] = read_float(l, t, at, stop);
@@ -700,7 +671,6 @@ static void read_element(loader *l, mp_dtype t, const char *at, const char **sto
     else if (t == MP_BOOL && (*at == 't' || *at == 'f')) { to.i[i] = *at == 't'; *stop = at + (*at == 't' ? 4 : 5); }
     else refuse(l->c, "%s: something stands where %s is expected.", l->what, t == MP_STR ? "a string" : "true or false");
 }
-
 /* The elements of an array of scalars, or of all arrays in it, one after the other. */
 static void read_elements(loader *l, const json *array, tensor *t) {
     const char *at = array->text;
@@ -732,7 +702,6 @@ static uint8_t *decode_base64(loader *l, mp_string text, size_t *size) {
     if (!good) refuse(l->c, "%s: its data is not standard base64 with padding.", l->what);
     *size = n; return bytes;
 }
-
 /* One little-endian element. */
 static void unpack(loader *l, mp_dtype t, const uint8_t *bytes, column to, size_t i) {
     uint64_t bits = 0; size_t size = DTYPES[t].bytes;
@@ -749,7 +718,6 @@ static void unpack(loader *l, mp_dtype t, const uint8_t *bytes, column to, size_
         if (t == MP_BOOL && bits > 1) refuse(l->c, "%s: a bool is neither 0 nor 1.", l->what);
     }
 }
-
 static void read_base64(loader *l, const json *data, tensor *t) {
     if (t->count > (size_t)(data->end - data->text)) refuse(l->c, "%s: its shape has more elements than its data.", l->what);
     t->data.any = take(l->c, l->keep, t->count, 8); /* first, as keep may be scratch */
@@ -795,7 +763,6 @@ static void read_object_tensor(loader *l, const json *object, tensor *t) {
     if (data->count != t->count) refuse(l->c, "%s: its shape has %zu elements, its data %zu.", l->what, t->count, data->count);
     t->data.any = take(l->c, l->keep, t->count, element_size(t->dtype)); read_elements(l, data, t);
 }
-
 static tensor read_bare_tensor(loader *l, const json *value, int bare) {
     tensor t = {0}; bool matrix = value->kinds == J_ARRAY;
     if (value->kind != J_ARRAY) refuse(l->c, "%s: it is no tensor (an array, or an object with dtype, shape and data).", l->what);
@@ -807,7 +774,6 @@ static tensor read_bare_tensor(loader *l, const json *value, int bare) {
     t.count = matrix ? value->inner : value->count; check_elements(l, t.count);
     t.data.any = take(l->c, l->keep, t.count, element_size(t.dtype)); read_elements(l, value, &t); return t;
 }
-
 /* A tensor in any form; a bare array has dtype `bare`. */
 static tensor read_tensor(loader *l, const json *value, int bare, const char *what) {
     tensor t = {0};
@@ -837,7 +803,6 @@ static void put_format(sink *k, const char *format, ...) {
     int n = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments); put(k, text, (size_t)n);
 }
-
 static void put_string(sink *k, mp_string s) {
     put(k, "\"", 1);
     for (size_t i = 0; i < s.size; i++) {
@@ -848,7 +813,6 @@ static void put_string(sink *k, mp_string s) {
     }
     put(k, "\"", 1);
 }
-
 static void put_element(sink *k, mp_dtype t, column x, size_t i) {
     char text[NUMBER_TEXT];
     if (is_float(t) && isfinite(x.f[i])) put(k, text, format_number(text, x.f[i], t == MP_F32));
@@ -859,7 +823,6 @@ static void put_element(sink *k, mp_dtype t, column x, size_t i) {
     else if (x.i[i] < INT64_C(1) << 53 && x.i[i] > -(INT64_C(1) << 53)) put_format(k, "%" PRId64, x.i[i]);
     else put_format(k, "\"%" PRId64 "\"", x.i[i]);
 }
-
 /* key, then n elements as an array */
 static void put_list(sink *k, const char *key, mp_dtype dtype, column x, size_t n) {
     put_format(k, "%s[", key);
@@ -869,7 +832,6 @@ static void put_list(sink *k, const char *key, mp_dtype dtype, column x, size_t 
     }
     put(k, "]", 1);
 }
-
 /* One element, short enough for a sentence. */
 static quoted element_text(mp_dtype dtype, column x, size_t i) {
     if (dtype == MP_STR && x.s[i].data) return quote(x.s[i]);
@@ -893,7 +855,6 @@ static const double ERF_P[] = {3.05326634961232344e-1, 3.60344899949804439e-1, 1
                                6.58749161529837803e-4, 1.63153871373020978e-2};
 static const double ERF_Q[] = {2.56852019228982242e00, 1.87295284992346725e00, 5.27905102951428412e-1, 6.05183413124413191e-2,
                                2.33520497626869185e-3};
-
 /* ((last z + a[0]) z + a[1]) z ... + a[n-1] */
 static double chain(double last, const double *a, int n, double z) {
     double sum = last * z;
@@ -911,7 +872,6 @@ static double f_erf(double x) {
     double whole = trunc(y * 16.0) / 16.0; /* exp(-y^2) in two exact parts */
     r = 1.0 - exp(-whole * whole) * exp(-(y - whole) * (y + whole)) * r; return x < 0 ? -r : r;
 }
-
 /* M. J. Wichura, Algorithm AS 241, Applied Statistics 37 (1988): PPND16. Numerators, then denominators, of three ranges. */
 static const double PPF[6][8] = {
     {3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
@@ -926,7 +886,6 @@ static const double PPF[6][8] = {
      2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7},
     {1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
      7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15}};
-
 static double ppf_ratio(int range, double r) {
     double top = PPF[2 * range][7], bottom = PPF[2 * range + 1][7];
     for (int i = 6; i >= 0; i--) { top = top * r + PPF[2 * range][i]; bottom = bottom * r + PPF[2 * range + 1][i]; }
@@ -1052,7 +1011,6 @@ static int64_t whole(loader *l, const char *name, int64_t least, int64_t most) {
         refuse(l->c, "Its attribute \"%s\" is not an integer from %" PRId64 " to %" PRId64 ".", name, least, most);
     return x;
 }
-
 static double number(loader *l, const char *name, mp_dtype dtype, double otherwise) {
     const json *given = attribute(l, name); const char *stop;
     l->what = name;
@@ -1078,7 +1036,6 @@ static bool tensor_attribute(loader *l, const char *name, int dtype, int rank, b
     if (t->rank != rank) refuse(l->c, "Its attribute \"%s\" has rank %d; %d is needed.", name, t->rank, rank);
     return true;
 }
-
 /* A tensor of any integer dtype with elements from least to most. */
 static tensor integers_attribute(loader *l, const char *name, int rank, int64_t least, int64_t most) {
     tensor t = read_tensor(l, need(l, l->json, name), MP_I64, name);
@@ -1088,7 +1045,6 @@ static tensor integers_attribute(loader *l, const char *name, int rank, int64_t 
             refuse(l->c, "Its attribute \"%s\" holds %" PRId64 ", outside %" PRId64 "..%" PRId64 ".", name, t.data.i[i], least, most);
     return t;
 }
-
 static void need_count(loader *l, const char *name, const tensor *t, size_t count) {
     if (t->count != count) refuse(l->c, "Its attribute \"%s\" has %zu elements; %zu are needed.", name, t->count, count);
 }
@@ -1116,7 +1072,6 @@ static column per_column(loader *l, const char *name, mp_dtype dtype, bool requi
     for (size_t j = 0; j < width; j++) copy_elements(dtype, spread, j, t.data, 0, 1);
     return spread;
 }
-
 /* Joins a shape with another, aligned at their last axes, to the one that both broadcast to. */
 static void broadcast(loader *l, int *rank, size_t dims[MAX_RANK], int other, const size_t *with) {
     for (; *rank < other; ++*rank) {
@@ -1148,10 +1103,8 @@ static io io_of(const runner *r, const step *s) {
     const value *y = output_of(r, s), *x = s->n_in ? input_of(r, s, 0) : y;
     return (io){s->n_in ? in_column(r, s, 0) : (column){NULL}, r->values[s->out], x->dtype, y->dtype, x->width, y->width, r->rows * y->width};
 }
-
 #define refuse_row(r, s, row, format, ...) \
     refuse((r)->c, "Row %zu, at the step that defines %s: " format, (r)->first + (row), step_name(r, s).text, __VA_ARGS__)
-
 /* A row of the first input, rounded to the step's dtype: the row itself, or a copy in `buffer`. */
 static const double *rounded_row(const runner *r, const step *s, size_t i, double *buffer) {
     size_t width = last_axis(input_of(r, s, 0)); const double *x = in_column(r, s, 0).f + i * width;
@@ -1169,7 +1122,6 @@ static void map_rows(runner *r, const step *s) {
         reset_arena(r->a, before);
     }
 }
-
 static column spread_operand(runner *r, const step *s, size_t k); /* of modelport_nn.c */
 /* An input as an operand of the output's elements: *one if its rows have one element, else spread to the output's row shape. */
 static column operand(runner *r, const step *s, size_t k, bool *one) {
@@ -1195,7 +1147,6 @@ static void concat_check(loader *l) { /* size: how often the parts follow each o
     }
     define_shape(l, first->dtype, rank, dims);
 }
-
 static void concat_run(runner *r, const step *s) {
     io b = io_of(r, s); size_t turns = r->rows * s->size, out = s->size ? b.out / s->size : 0;
     for (size_t k = 0, at = 0, part; k < s->n_in && out; k++, at += part) {
@@ -1203,7 +1154,6 @@ static void concat_run(runner *r, const step *s) {
         for (size_t i = 0; i < turns; i++) copy_elements(b.to, b.y, i * out + at, in_column(r, s, k), i * part, part);
     }
 }
-
 static void select_check(loader *l) { /* t[0] index */
     mp_dtype dtype = only_row(l);
     l->step->t[0] = integers_attribute(l, "index", 1, 0, (int64_t)in_value(l, 0)->width - 1);
@@ -1233,13 +1183,11 @@ static void cast_run(runner *r, const step *s) {
         }
     }
 }
-
 static void constant_check(loader *l) { /* t[0] value */
     arity(l, 0, 0);
     tensor t = read_tensor(l, need_kind(l, l->json, "value", J_OBJECT, "a tensor in the object form"), ANY_DTYPE, "value");
     l->step->t[0] = t; define_shape(l, t.dtype, t.rank, t.dims);
 }
-
 static void constant_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < r->rows; i++) copy_elements(b.to, b.y, i * b.out, s->t[0].data, 0, b.out);
@@ -1254,7 +1202,6 @@ static void is_missing_check(loader *l) { /* number[0] match, or per[1] the stri
     if (text) *l->step->per[1].s = keep_string(l->c, l->keep, need_string(l, l->json, "match"));
     define_alike(l, MP_F64);
 }
-
 static bool matches(const step *s, const io *b, size_t i) {
     if (b->from == MP_STR) return same_string(b->x.s[i], *s->per[1].s);
     return is_nan(s->number[0]) ? is_nan(b->x.f[i]) : b->x.f[i] == s->number[0];
@@ -1294,7 +1241,6 @@ static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] de
     }
     define_alike(l, s->t[1].dtype);
 }
-
 static void lookup_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < b.n; i++) {
@@ -1317,40 +1263,6 @@ static void onehot_run(runner *r, const step *s) {
         if (code >= 0) b.y.f[i * s->size + (size_t)code] = 1.0;
     }
 }
-/* -- bucketize -- */
-static void bucketize_check(loader *l) { /* t[0] edges, t[1] sizes; word: right */
-    tensor *edges = &l->step->t[0], *sizes = &l->step->t[1];
-    mp_dtype dtype = only_row(l);
-    need_float(l, 0);
-    tensor_attribute(l, "edges", (int)dtype, 1, true, edges);
-    *sizes = counted_integers(l, "sizes", 0, (int64_t)edges->count, in_value(l, 0)->width);
-    l->step->word = choice(l, "side", "left right", REQUIRED);
-    size_t at = 0;
-    for (size_t j = 0, end; j < sizes->count; j++, at = end) {
-        if ((end = at + (size_t)sizes->data.i[j]) > edges->count) refuse(l->c, "Its attribute \"sizes\" adds up to more than the edges.");
-        for (size_t k = at; k < end; k++)
-            if (!(edges->data.f[k > at ? k - 1 : k] <= edges->data.f[k])) refuse(l->c, "Its edges of column %zu do not ascend.", j);
-    }
-    need_count(l, "edges", edges, at);
-    define_alike(l, MP_I64);
-}
-
-/* How many of n ascending edges lie below x (right: not above x). NaN lies above all. */
-static size_t count_edges(const double *edges, size_t n, double x, bool right) {
-    size_t low = 0;
-    for (size_t high = n; low < high;) {
-        size_t middle = low + (high - low) / 2;
-        if (right ? x < edges[middle] : x <= edges[middle]) high = middle;
-        else low = middle + 1;
-    }
-    return low;
-}
-
-static void bucketize_run(runner *r, const step *s) {
-    io b = io_of(r, s); const double *edges = s->t[0].data.f; const int64_t *sizes = s->t[1].data.i;
-    for (size_t j = 0; j < b.out; edges += sizes[j], j++)
-        for (size_t i = j; i < b.n; i += b.out) b.y.i[i] = (int64_t)count_edges(edges, (size_t)sizes[j], b.x.f[i], s->word);
-}
 /* -- scale, clip -- */
 static void scale_check(loader *l) { /* per: sub, div, mul, add */
     static const char *const names[] = {"sub", "div", "mul", "add"};
@@ -1358,7 +1270,6 @@ static void scale_check(loader *l) { /* per: sub, div, mul, add */
     for (size_t k = 0; k < 4; k++) l->step->per[k] = per_column(l, names[k], dtype, false);
     define_alike(l, dtype);
 }
-
 static void scale_map(const row *w) {
     const double *sub = w->s->per[0].f, *div = w->s->per[1].f, *mul = w->s->per[2].f, *add = w->s->per[3].f; double *y = w->y.f;
     for (size_t j = 0; j < w->n; j++) y[j] = w->x[j];
@@ -1367,7 +1278,6 @@ static void scale_map(const row *w) {
     for (size_t j = 0; mul && j < w->n; j++) y[j] = rounded(w->f32, y[j] * mul[j]);
     for (size_t j = 0; add && j < w->n; j++) y[j] = rounded(w->f32, y[j] + add[j]);
 }
-
 static void clip_check(loader *l) { /* per: min, max */
     mp_dtype dtype = one_float(l);
     l->step->per[0] = per_column(l, "min", dtype, false); l->step->per[1] = per_column(l, "max", dtype, false);
@@ -1399,7 +1309,6 @@ static void unary_check(loader *l) { /* word: fn */
     need_dtype(l, 0, not ? x == MP_BOOL : is_float(x), not ? "bool" : "floats: put a cast before it");
     define_alike(l, not ? MP_BOOL : dtype);
 }
-
 static void unary_run(runner *r, const step *s) {
     io b = io_of(r, s); function *fn = UNARY[s->word];
     for (size_t i = 0; fn && i < b.n; i++) b.y.f[i] = rounded(s->f32, fn(rounded(s->f32, b.x.f[i])));
@@ -1417,7 +1326,6 @@ static void binary_check(loader *l) { /* word: fn */
     if (!fits) refuse(l->c, "Its fn does not take %s and %s.", DTYPES[x].name, DTYPES[z].name);
     define_broadcast(l, fn < EQ ? dtype : MP_BOOL);
 }
-
 static double arithmetic(int fn, double a, double b) {
     switch (fn) {
     case ADD: return a + b;
@@ -1429,7 +1337,6 @@ static double arithmetic(int fn, double a, double b) {
     default: return pow(a, b);
     }
 }
-
 static bool compare(int fn, bool less, bool equal, bool greater) {
     if (fn == EQ || fn == NE) return equal == (fn == EQ);
     return (fn == LT || fn == LE ? less : greater) || (equal && (fn == LE || fn == GE));
@@ -1449,7 +1356,6 @@ static void binary_run(runner *r, const step *s) {
         }
     }
 }
-
 static void where_check(loader *l) {
     arity(l, 3, 3); need_dtype(l, 0, in_value(l, 0)->dtype == MP_BOOL, "bool");
     need_dtype(l, 2, in_value(l, 1)->dtype == in_value(l, 2)->dtype, "the dtype of input 1");
@@ -1464,78 +1370,8 @@ static void where_run(runner *r, const step *s) {
     }
 }
 /* -- linear -- */
-enum { PANEL = 8, STRIP = 128 };
+enum { LANES = 8 };
 #define EIGHT(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
-
-/* A matrix for sums of products with its rows: doubles, floats, or signed bytes that a scale per row multiplies, as the document
- * has them. In panels of 8 rows, so that eight sums run side by side, or plain, row by row. */
-typedef struct weights {
-    enum { HELD_F64, HELD_F32, HELD_I8 } held;
-    bool f32, plain, finite;
-    size_t rows, columns; void *elements; double *scale;
-} weights;
-static size_t weight_place(const weights *w, size_t k, size_t j) {
-    return w->plain ? k * w->columns + j : (k / PANEL * w->columns + j) * PANEL + k % PANEL;
-}
-/* An attribute that becomes a matrix with a row per index of its first axis; `old` is what it became already. t gets its shape. */
-static const weights *weights_attribute(loader *l, const char *name, mp_dtype dtype, int rank, bool plain, const weights *old, tensor *t) {
-    arena *keep = l->keep; mark before = mark_arena(l->scratch);
-    l->keep = l->scratch; l->as_it_is = true;
-    tensor_attribute(l, name, (int)dtype, rank, true, t);
-    l->keep = keep; l->as_it_is = false;
-    if (old) return old;
-    weights *w = take_zeroed(l->c, keep, 1, sizeof *w); size_t rows = t->dims[0], padded = plain ? rows : (rows + PANEL - 1) / PANEL * PANEL;
-    *w = (weights){t->quanta ? HELD_I8 : dtype == MP_F32 ? HELD_F32 : HELD_F64, dtype == MP_F32, plain, true, rows, rows ? t->count / rows : 0, NULL, NULL};
-    w->elements = take_zeroed(l->c, keep, padded, (w->columns ? w->columns : 1) * (t->quanta ? 1 : dtype == MP_F32 ? sizeof(float) : sizeof(double)));
-    for (size_t k = 0, from = 0; k < rows; k++)
-        for (size_t j = 0; j < w->columns; j++, from++) {
-            size_t to = weight_place(w, k, j);
-            if (t->quanta) { ((int8_t *)w->elements)[to] = t->quanta[from]; continue; }
-            w->finite &= isfinite(t->data.f[from]) != 0;
-            if (dtype == MP_F32) ((float *)w->elements)[to] = (float)t->data.f[from];
-            else ((double *)w->elements)[to] = t->data.f[from];
-        }
-    if (t->quanta) w->scale = take_zeroed(l->c, keep, padded, sizeof(double));
-    for (size_t k = 0; t->quanta && k < rows; k++) w->scale[k] = t->scale[t->scales == 1 ? 0 : k];
-    reset_arena(l->scratch, before); return w; /* from here on only the shape of the tensor is needed */
-}
-
-/* Columns from..from + n of a panel as doubles: in place, or in `buffer`, [n][8]. */
-static const double *open_panel(const weights *w, size_t panel, size_t from, size_t n, double *buffer) {
-    size_t at = (panel * w->columns + from) * PANEL;
-    if (w->held == HELD_F64) return (const double *)w->elements + at;
-    for (size_t i = 0; w->held == HELD_F32 && i < n * PANEL; i++) buffer[i] = (double)((const float *)w->elements)[at + i];
-    for (size_t i = 0; w->held == HELD_I8 && i < n * PANEL; i++)
-        buffer[i] = rounded(w->f32, ((const int8_t *)w->elements)[at + i] * w->scale[panel * PANEL + i % PANEL]);
-    return buffer;
-}
-
-#define PRODUCTS_ARGUMENTS const double *x, size_t stride, size_t rows, size_t n, const double *panel, double *sums
-/* Adds to the sums [rows][8] of rows x, `stride` apart, their products with n columns of a panel, column by column, in f64. */
-#ifdef MODELPORT_NN
-static void add_products(PRODUCTS_ARGUMENTS);
-#else
-#define LOAD_SUM(k) double s##k = sums[k];
-#define ADD_PRODUCT_OF(k) s##k += v * column[k];
-#define STORE_SUM(k) sums[k] = s##k;
-static void add_products(PRODUCTS_ARGUMENTS) {
-    for (; rows > 0; rows--, x += stride, sums += PANEL) {
-        EIGHT(LOAD_SUM)
-        const double *column = panel;
-        for (size_t j = 0; j < n; j++, column += PANEL) { double v = x[j]; EIGHT(ADD_PRODUCT_OF) }
-        EIGHT(STORE_SUM)
-    }
-}
-#endif
-/* The sums of products of `rows` rows x, `stride` apart, with the rows of a panel: sums [rows][8]. */
-static void multiply_panel(const weights *w, size_t panel, const double *x, size_t stride, size_t rows, double *sums) {
-    double buffer[STRIP * PANEL];
-    memset(sums, 0, rows * PANEL * sizeof *sums);
-    for (size_t from = 0; from < w->columns; from += STRIP) { /* a strip stays in the cache */
-        size_t n = w->columns - from < STRIP ? w->columns - from : STRIP;
-        add_products(x + from, stride, rows, n, open_panel(w, panel, from, n, buffer), sums);
-    }
-}
 /* Input k of a block rounded to the step's dtype: itself, or a copy. */
 static const double *floats(runner *r, const step *s, size_t k) {
     const double *x = in_column(r, s, k).f; size_t n = r->rows * in_width(r, s, k);
@@ -1544,23 +1380,24 @@ static const double *floats(runner *r, const step *s, size_t k) {
     for (size_t i = 0; i < n; i++) copy[i] = to_f32(x[i]);
     return copy;
 }
-
-static void linear_check(loader *l) { /* t[0] bias; plan: weight */
-    mp_dtype dtype = one_float(l); tensor weight;
-    l->step->plan = weights_attribute(l, "weight", dtype, 2, false, l->step->plan, &weight); need_columns(l, "weight", &weight);
-    if (tensor_attribute(l, "bias", (int)dtype, 1, false, &l->step->t[0])) need_count(l, "bias", &l->step->t[0], weight.dims[0]);
-    define_last(l, dtype, weight.dims[0]);
+#ifndef MODELPORT_NN /* which has its own, for quantized weights too */
+static void linear_check(loader *l) { /* t[0] bias, t[1] weight */
+    mp_dtype dtype = one_float(l); tensor *weight = &l->step->t[1];
+    tensor_attribute(l, "weight", (int)dtype, 2, true, weight); need_columns(l, "weight", weight);
+    if (tensor_attribute(l, "bias", (int)dtype, 1, false, &l->step->t[0])) need_count(l, "bias", &l->step->t[0], weight->dims[0]);
+    define_last(l, dtype, weight->dims[0]);
 }
 static void linear_run(runner *r, const step *s) {
-    const weights *w = s->plan; const double *bias = s->t[0].data.f, *x = floats(r, s, 0); double *y = io_of(r, s).y.f;
-    size_t n = r->rows * before_last(input_of(r, s, 0)); double *sums = take(r->c, r->a, n, PANEL * sizeof *sums);
-    for (size_t first = 0; first < w->rows; first += PANEL) {
-        multiply_panel(w, first / PANEL, x, w->columns, n, sums);
-        for (size_t i = 0; i < n; i++)
-            for (size_t k = first; k < first + PANEL && k < w->rows; k++)
-                y[i * w->rows + k] = rounded(s->f32, sums[i * PANEL + k - first] + (bias ? bias[k] : 0));
-    }
+    const double *x = floats(r, s, 0), *bias = s->t[0].data.f, *weight; double *y = io_of(r, s).y.f;
+    size_t n = r->rows * before_last(input_of(r, s, 0)), out = s->t[1].dims[0], in = s->t[1].dims[1], k;
+    for (size_t i = 0; i < n; i++, x += in)
+        for (k = 0, weight = s->t[1].data.f; k < out; k += LANES) {
+            double sums[LANES] = {0}; size_t most = out - k < LANES ? out - k : LANES; /* side by side */
+            for (size_t j = 0; j < in; j++) for (size_t q = 0; q < most; q++) sums[q] += x[j] * weight[q * in + j];
+            for (size_t q = 0; q < most; q++, weight += in) *y++ = rounded(s->f32, sums[q] + (bias ? bias[k + q] : 0));
+        }
 }
+#endif
 /* -- softmax, log_softmax, normalize -- */
 static void softmax_check(loader *l) { define_alike(l, one_float(l)); }
 static void log_softmax_check(loader *l) { define_alike(l, one_float(l)); }
@@ -1571,7 +1408,6 @@ static size_t find_extreme(const double *x, size_t n, bool least) {
         if (is_nan(x[j]) || (least ? x[j] < x[best] : x[j] > x[best])) best = j;
     return best;
 }
-
 /* y_j = x_j - max; returns the sum of exp(y_j). */
 static double shift_row(const row *w) {
     double sum = 0, most = w->n ? w->x[find_extreme(w->x, w->n, false)] : 0;
@@ -1598,7 +1434,6 @@ static double norm_of(int norm, const double *x, size_t n) {
     }
     return norm == L2 ? sqrt(sum) : sum;
 }
-
 static void normalize_map(const row *w) {
     double norm = rounded(w->f32, norm_of(w->s->word, w->x, w->n));
     for (size_t j = 0; j < w->n; j++) w->y.f[j] = norm == 0 ? w->x[j] : w->x[j] / norm;
@@ -1617,7 +1452,6 @@ static void reduce_check(loader *l) { /* word: fn */
         reduce_axes_check(l, fn >= R_ARGMAX ? MP_I64 : dtype, keep);
     }
 }
-
 static void reduce_map(const row *w) {
     int fn = w->s->word; size_t best = find_extreme(w->x, w->n, fn == R_MIN || fn == R_ARGMIN);
     double sum = fn == R_PROD, m = w->x[best];
@@ -1630,7 +1464,6 @@ static void reduce_map(const row *w) {
     else if (fn == R_MIN || fn == R_MAX || (fn == R_LOGSUMEXP && isinf(m))) *w->y.f = m;
     else *w->y.f = fn == R_MEAN ? sum / (double)w->n : fn == R_L2 ? sqrt(sum) : fn == R_LOGSUMEXP ? m + log(sum) : sum;
 }
-
 static void reduce_run(runner *r, const step *s) { (s->plan ? reduce_axes : map_rows)(r, s); }
 static void two_class_check(loader *l) {
     mp_dtype dtype = one_float_row(l);
@@ -1648,7 +1481,6 @@ static void take_check(loader *l) { /* t[0] table; size: elements per index */
     if (t.rank == 1) define_alike(l, t.dtype);
     else define(l, t.dtype, 1, t.dims[1]);
 }
-
 static void take_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < r->rows * b.in; i++) {
@@ -1657,80 +1489,6 @@ static void take_run(runner *r, const step *s) {
         copy_elements(b.to, b.y, i * s->size, s->t[0].data, (size_t)k * s->size, s->size);
     }
 }
-/* -- poly -- */
-static void poly_check(loader *l) { /* t[0] powers */
-    mp_dtype dtype = one_float_row(l);
-    l->step->t[0] = integers_attribute(l, "powers", 2, 0, 255);
-    need_columns(l, "powers", &l->step->t[0]);
-    define(l, dtype, 1, l->step->t[0].dims[0]);
-}
-
-static void poly_map(const row *w) {
-    const int64_t *power = w->s->t[0].data.i;
-    for (size_t k = 0; k < w->out; k++, power += w->n) {
-        double y = 1.0; /* times the last factor is that factor */
-        for (size_t j = w->n; j-- > 0;) for (int64_t n = power[j]; n > 0; n--) y = rounded(w->f32, w->x[j] * y);
-        w->y.f[k] = y;
-    }
-}
-/* -- interp -- */
-enum { OUTSIDE_CLIP, OUTSIDE_NAN, OUTSIDE_EXTEND };
-static void interp_check(loader *l) { /* t[0] x, t[1] y; word: outside */
-    mp_dtype dtype = one_float(l);
-    tensor *x = &l->step->t[0], *y = &l->step->t[1];
-    tensor_attribute(l, "x", (int)dtype, 1, true, x);
-    *y = counted(l, "y", dtype, x->count);
-    l->step->word = choice(l, "outside", "clip nan extend", REQUIRED);
-    if (x->count < (l->step->word == OUTSIDE_EXTEND ? 2 : 1)) refuse(l->c, "It has %zu knots, too few.", x->count);
-    for (size_t k = 0; k < x->count; k++) {
-        if (!isfinite(x->data.f[k]) || !isfinite(y->data.f[k])) refuse(l->c, "Its knot %zu is not finite.", k);
-        if (k && !(x->data.f[k - 1] < x->data.f[k])) refuse(l->c, "Its knots do not ascend strictly at %zu.", k);
-    }
-    define_alike(l, dtype);
-}
-
-static double interpolate(const step *s, double v) {
-    const double *x = s->t[0].data.f, *y = s->t[1].data.f; size_t last = s->t[0].count - 1;
-    bool f32 = s->f32, outside = v < x[0] || v > x[last];
-    if (is_nan(v)) return v;
-    if (v == x[last]) return y[last];
-    if (outside && s->word == OUTSIDE_NAN) return NAN;
-    if (outside && s->word == OUTSIDE_CLIP) return v < x[0] ? y[0] : y[last];
-    size_t i = v < x[0] ? 0 : v > x[last] ? last - 1 : count_edges(x, last, v, true) - 1;
-    double slope = rounded(f32, rounded(f32, y[i + 1] - y[i]) / rounded(f32, x[i + 1] - x[i]));
-    return rounded(f32, slope * rounded(f32, v - x[i])) + y[i];
-}
-
-static void interp_map(const row *w) { for (size_t j = 0; j < w->n; j++) w->y.f[j] = interpolate(w->s, w->x[j]); }
-/* -- gaussian_ll -- */
-static void gaussian_ll_check(loader *l) { /* t[0] mean, t[1] var; table: log_prior - sum log(2 pi var) / 2 */
-    tensor *mean = &l->step->t[0], *var = &l->step->t[1], prior;
-    mp_dtype dtype = one_float_row(l);
-    tensor_attribute(l, "mean", (int)dtype, 2, true, mean);
-    tensor_attribute(l, "var", (int)dtype, 2, true, var);
-    need_columns(l, "mean", mean); need_columns(l, "var", var);
-    size_t k = mean->dims[0], n = mean->dims[1];
-    if (var->dims[0] != k) refuse(l->c, "Its mean has %zu rows, its var %zu.", k, var->dims[0]);
-    bool has_prior = tensor_attribute(l, "log_prior", (int)dtype, 1, false, &prior);
-    if (has_prior) need_count(l, "log_prior", &prior, k);
-    define(l, dtype, 1, k);
-    l->step->table = take(l->c, l->keep, k, sizeof(double));
-    for (size_t i = 0; i < k; i++) {
-        double sum = 0;
-        for (size_t j = 0; j < n; j++) sum += log(2.0 * 3.14159265358979323846 * var->data.f[i * n + j]);
-        l->step->table[i] = (has_prior ? prior.data.f[i] : 0.0) - 0.5 * sum;
-    }
-}
-
-static void gaussian_ll_map(const row *w) {
-    const double *mean = w->s->t[0].data.f, *var = w->s->t[1].data.f;
-    for (size_t k = 0; k < w->out; k++, mean += w->n, var += w->n) {
-        double sum = 0;
-        for (size_t j = 0; j < w->n; j++) sum += (w->x[j] - mean[j]) * (w->x[j] - mean[j]) / var[j];
-        w->y.f[k] = w->s->table[k] - 0.5 * sum;
-    }
-}
-
 /* ==== 6 Trees ===================================================================================================== */
 
 /* Nodes are packed so that a step needs no branch: children stand side by side, `delta` places behind their parent, and a
@@ -1740,7 +1498,7 @@ static void gaussian_ll_map(const row *w) {
  * goes left. Places are chosen so that a pair shares a cache line with the pairs below it. */
 typedef struct small_node { float threshold; uint32_t link; } small_node; /* link: delta << 10 | column */
 typedef struct large_node { double threshold; uint32_t column, delta; } large_node;
-enum { LANES = 8, COLUMN_BITS = 10, SMALL_COLUMNS = 1 << COLUMN_BITS, SMALL_PLACES = 1 << (32 - COLUMN_BITS) };
+enum { COLUMN_BITS = 10, SMALL_COLUMNS = 1 << COLUMN_BITS, SMALL_PLACES = 1 << (32 - COLUMN_BITS) };
 enum { NAN_ERROR, NAN_LEFT, NAN_RIGHT, NAN_NODE };
 #define CATEGORICAL UINT32_C(0x80000000) /* a flag of large_node.column; the threshold is the number of a set */
 typedef struct forest {
@@ -1783,7 +1541,6 @@ static uint32_t check_tree(planting *p, size_t t) {
     }
     return least;
 }
-
 /* Chooses the places of a tree's nodes: the root at 0, and pairs of children behind it, as many generations in one line of
  * `line` pairs as fit. Returns the number of places. */
 static size_t lay_out(planting *p, size_t t, size_t line) {
@@ -1804,7 +1561,6 @@ static size_t lay_out(planting *p, size_t t, size_t line) {
     }
     return next;
 }
-
 /* The column an inner node reads, which says where NaN goes, and its threshold for `x <= threshold`. */
 static large_node inner_node(planting *p, size_t node) {
     forest *f = p->f; size_t k = p->number[node], column = (size_t)p->feature.data.i[node];
@@ -1818,7 +1574,6 @@ static large_node inner_node(planting *p, size_t node) {
     }
     return packed;
 }
-
 /* Writes the nodes of a tree to one of two arrays. */
 static void pack_tree(planting *p, size_t t, small_node *small, large_node *large) {
     size_t first = tree_start(p, t), end = tree_start(p, t + 1);
@@ -1832,7 +1587,6 @@ static void pack_tree(planting *p, size_t t, small_node *small, large_node *larg
         if (is_leaf(p, i)) memcpy(&small[place].threshold, &leaf, sizeof leaf); /* the bits of a tiny number */
     }
 }
-
 static void pack_forest(planting *p) {
     context *c = p->l->c; forest *f = p->f; bool small = f->f32 && f->columns <= SMALL_COLUMNS && !p->category.data.i;
     uint32_t *root = take(c, p->l->keep, f->trees, sizeof *root); size_t places = 0, largest = SIZE_MAX, node = 0;
@@ -1856,7 +1610,6 @@ static void pack_forest(planting *p) {
     }
     f->small = small ? nodes : NULL; f->large = small ? NULL : nodes; f->root = root;
 }
-
 static void read_nodes(planting *p, mp_dtype dtype) {
     loader *l = p->l; forest *f = p->f;
     p->feature = integers_attribute(l, "feature", 1, -1, (int64_t)f->d - 1); p->nodes = p->feature.count;
@@ -1873,7 +1626,6 @@ static void read_nodes(planting *p, mp_dtype dtype) {
     p->right = counted_integers(l, "right", 0, (int64_t)p->nodes, p->inner);
     if (f->missing == NAN_NODE) p->missing_left = counted_integers(l, "missing_left", 0, 1, p->inner);
 }
-
 /* Ascending sets of categories. set_start gets the end of the last set behind it. */
 static void read_sets(planting *p, arena *keep) {
     loader *l = p->l;
@@ -1894,7 +1646,6 @@ static void read_sets(planting *p, arena *keep) {
     }
     p->f->set = set.data.i; p->f->set_start = starts;
 }
-
 static void read_leaves(planting *p, arena *keep) {
     loader *l = p->l; forest *f = p->f; mp_dtype acc = f->acc32 ? MP_F32 : MP_F64; tensor table; arena *passing = l->keep;
     f->width = f->leaf_width = attribute(l, "leaf_width") ? (size_t)whole(l, "leaf_width", 1, (int64_t)l->limits->row) : 1;
@@ -1917,7 +1668,6 @@ static void read_leaves(planting *p, arena *keep) {
     tensor target = counted_integers(l, "class", 0, (int64_t)f->width - 1, f->trees);
     for (size_t t = 0; t < f->trees; t++) targets[t] = (uint32_t)target.data.i[t];
 }
-
 static void tree_ensemble_check(loader *l) {
     arena *keep = l->keep; mark before = mark_arena(l->scratch); forest *f = take_zeroed(l->c, keep, 1, sizeof *f);
     planting p = {.l = l, .f = f};
@@ -1953,7 +1703,6 @@ static void tree_ensemble_check(loader *l) {
 #define BEGIN(k) uint32_t i##k = node[k];
 #define FINISH(k) node[k] = i##k;
 #define GO(k, NODE, COLUMN, DELTA) { const NODE *q = nodes + i##k; i##k += DELTA + !(x[(size_t)(COLUMN) * LANES + k] <= q->threshold); }
-
 #define SMALL(k) GO(k, small_node, q->link & (SMALL_COLUMNS - 1), (q->link >> COLUMN_BITS))
 #define SMALL_WATCHED(k) going |= nodes[i##k].link; SMALL(k)
 static void walk_small(const small_node *nodes, const float *x, uint32_t sure, uint32_t node[LANES]) {
@@ -1963,7 +1712,6 @@ static void walk_small(const small_node *nodes, const float *x, uint32_t sure, u
     do { going = 0; EIGHT(SMALL_WATCHED) } while (going >> COLUMN_BITS);
     EIGHT(FINISH)
 }
-
 #define LARGE(k) GO(k, large_node, q->column, q->delta)
 #define LARGE_WATCHED(k) going |= nodes[i##k].delta; LARGE(k)
 static void walk_large(const large_node *nodes, const double *x, uint32_t sure, uint32_t node[LANES]) {
@@ -1973,7 +1721,6 @@ static void walk_large(const large_node *nodes, const double *x, uint32_t sure, 
     do { going = 0; EIGHT(LARGE_WATCHED) } while (going);
     EIGHT(FINISH)
 }
-
 static void walk(const forest *f, const void *group, uint32_t sure, uint32_t node[LANES]) {
     if (f->small) walk_small(f->small, group, sure, node);
     else walk_large(f->large, group, sure, node);
@@ -1992,7 +1739,6 @@ static bool in_set(const forest *f, size_t s, double x) {
     }
     return low < end && f->set[low] == wanted;
 }
-
 /* One walk that looks at every value: for categories, and to find a NaN that a tree does not accept. */
 static uint32_t walk_by_value(runner *r, const step *s, uint32_t i, const double *x, size_t row) {
     const forest *f = s->forest;
@@ -2004,7 +1750,6 @@ static uint32_t walk_by_value(runner *r, const step *s, uint32_t i, const double
     }
     return i;
 }
-
 static void add_leaf(const forest *f, size_t tree, uint32_t node, double *sum) {
     uint32_t number;
     if (f->small) memcpy(&number, &f->small[node].threshold, sizeof number);
@@ -2013,7 +1758,6 @@ static void add_leaf(const forest *f, size_t tree, uint32_t node, double *sum) {
     if (f->leaf_width == 1) sum += f->target[tree];
     for (size_t k = 0; k < f->leaf_width; k++) sum[k] = rounded(f->acc32, sum[k] + leaf[k]);
 }
-
 /* A group of eight lanes: [columns][8] of float or double. Lane k gets the row x[k]. */
 static void fill_lanes(const forest *f, void *group, const double *const x[LANES]) {
     float *small = group; double *large = group;
@@ -2025,7 +1769,6 @@ static void fill_lanes(const forest *f, void *group, const double *const x[LANES
             else large[j * LANES + k] = rounded(f->f32, v);
         }
 }
-
 /* One row, eight trees at once. */
 static void run_row(const forest *f, const double *x, double *y, void *group) {
     const double *const lanes[LANES] = {x, x, x, x, x, x, x, x};
@@ -2041,7 +1784,6 @@ static void run_row(const forest *f, const double *x, double *y, void *group) {
         for (size_t k = 0; k < LANES && t + k < f->trees; k++) add_leaf(f, t + k, node[k], y);
     }
 }
-
 static void tree_ensemble_run(runner *r, const step *s) {
     const forest *f = s->forest; io b = io_of(r, s); const double *x = b.x.f; double *y = b.y.f;
     size_t d = f->d, stride = f->columns * LANES * (f->small ? sizeof(float) : sizeof(double)), groups = f->by_value ? 0 : r->rows / LANES;
@@ -2076,7 +1818,6 @@ static void tree_ensemble_run(runner *r, const step *s) {
 #define RUN(op) {#op, op##_check, op##_run, NULL}
 #define MAP(op) {#op, op##_check, map_rows, op##_map}
 #define BOTH(op) {#op, op##_check, op##_run, op##_map}
-
 #ifdef MODELPORT_MORE /* ops of the profiles kernel, text and solver */
 #include "modelport_more.c"
 #else
@@ -2086,25 +1827,23 @@ static void tree_ensemble_run(runner *r, const step *s) {
 #include "modelport_nn.c"
 #else
 #define NN_OPS
-static _Noreturn void lacks_nn(context *c) {
-    fail(c, MP_UNSUPPORTED, "It has a named length, rows of rank 2 or more, or a quantized or sparse tensor: build with modelport_nn.c.");
-}
-static void *take_from_pool(context *c, pool *p, bool lasting, size_t bytes, size_t align) { (void)p, (void)lasting, (void)bytes, (void)align; lacks_nn(c); }
-static void read_encoded(loader *l, const json *data, const json *scale, const json *mask, bool quantized, tensor *t) {
-    (void)data, (void)scale, (void)mask, (void)quantized, (void)t; lacks_nn(l->c);
-}
-static column spread_operand(runner *r, const step *s, size_t k) { (void)s, (void)k; lacks_nn(r->c); }
-static void reduce_axes_check(loader *l, mp_dtype dtype, bool keep) { (void)dtype, (void)keep; lacks_nn(l->c); }
-static void reduce_axes(runner *r, const step *s) { (void)s; lacks_nn(r->c); }
-static void read_lengths(loader *l, const json *lengths) { (void)lengths; lacks_nn(l->c); }
-static void keep_attributes(loader *l, const json *object, size_t index) { (void)object, (void)index; lacks_nn(l->c); }
-static const plan *specialise(context *c, arena *a, const mp_model *m, size_t *lengths) { (void)a, (void)m, (void)lengths; lacks_nn(c); }
+/* Stands for a function of modelport_nn.c. */
+#define LACKS(type, name, arguments, c) \
+    static type name arguments { fail(c, MP_UNSUPPORTED, "It needs modelport_nn.c, for a length, rows or a tensor that only profile nn has."); }
+LACKS(void *, take_from_pool, (context *c, pool *p, bool lasting, size_t bytes, size_t align), ((void)p, (void)lasting, (void)bytes, (void)align, c))
+LACKS(void, read_encoded, (loader *l, const json *data, const json *scale, const json *mask, bool quantized, tensor *t),
+      ((void)data, (void)scale, (void)mask, (void)quantized, (void)t, l->c))
+LACKS(column, spread_operand, (runner *r, const step *s, size_t k), ((void)s, (void)k, r->c))
+LACKS(void, reduce_axes_check, (loader *l, mp_dtype dtype, bool keep), ((void)dtype, (void)keep, l->c))
+LACKS(void, reduce_axes, (runner *r, const step *s), ((void)s, r->c))
+LACKS(void, read_lengths, (loader *l, const json *lengths), ((void)lengths, l->c))
+LACKS(void, keep_attributes, (loader *l, const json *object, size_t index), ((void)object, (void)index, l->c))
+LACKS(const plan *, specialise, (context *c, arena *a, const mp_model *m, size_t *lengths), ((void)a, (void)m, (void)lengths, c))
 #endif
-
 static const op OPS[] = {
-    RUN(concat), RUN(select), RUN(cast), RUN(constant), RUN(impute), RUN(is_missing), RUN(lookup), RUN(onehot), RUN(bucketize),
+    RUN(concat), RUN(select), RUN(cast), RUN(constant), RUN(impute), RUN(is_missing), RUN(lookup), RUN(onehot),
     MAP(scale), MAP(clip), RUN(unary), RUN(binary), RUN(where), RUN(linear), MAP(softmax), MAP(log_softmax), MAP(normalize),
-    BOTH(reduce), MAP(two_class), RUN(take), MAP(poly), MAP(interp), RUN(tree_ensemble), MAP(gaussian_ll),
+    BOTH(reduce), MAP(two_class), RUN(take), RUN(tree_ensemble),
     MORE_OPS
     NN_OPS
 };
@@ -2130,7 +1869,6 @@ static void check_header(loader *l, const json *root) {
     if (!well_formed) refuse(l->c, "Its version %s is not \"1.\" and a number.", quote(version).text);
     if (major != 1 || version.data[0] != '1') fail(l->c, MP_UNSUPPORTED, "Its version is %s; this reader knows version 1.", quote(version).text);
 }
-
 /* Fills listed[] with what `requires` names; names all that are not implemented. */
 static void check_requires(loader *l, const json *root, bool listed[LENGTH(OPS)]) {
     size_t n, used = 0; const mp_string *names = read_strings(l, l->scratch, need(l, root, "requires"), &n); char unknown[320] = "";
@@ -2143,7 +1881,6 @@ static void check_requires(loader *l, const json *root, bool listed[LENGTH(OPS)]
         *entry = true;
     }
 }
-
 static void load_features(loader *l, const json *features, mp_input *in) {
     size_t n;
     in->features = read_strings(l, l->keep, features, &n);
@@ -2151,7 +1888,6 @@ static void load_features(loader *l, const json *features, mp_input *in) {
     directory d = new_directory(l->c, l->scratch, MP_STR, (column){(void *)in->features}, n);
     if (find_twice(&d) != NOT_FOUND) refuse(l->c, "Two of its features are %s.", quote(in->features[find_twice(&d)]).text);
 }
-
 /* The row shape of an input; the place of a name among the lengths, or NOT_FOUND, stands in the model's axes. */
 static void load_shape(loader *l, const json *shape, mp_input *in) {
     mp_model *m = l->model; const char *at = shape->text + 1; size_t n = shape->count, *dims = take_zeroed(l->c, l->keep, MAX_RANK, sizeof *dims);
@@ -2186,7 +1922,6 @@ static void load_input(loader *l, const json *object, mp_input *in) {
     if (features) load_features(l, features, in);
     refuse_unread(l->c, object);
 }
-
 /* Adds a value to the sums over all of them, which have limits. */
 static void count_value(loader *l, size_t index) {
     plan *p = l->plan; size_t inputs = l->model->n_inputs;
@@ -2223,7 +1958,6 @@ static void load_names(loader *l, const json *inputs, const json *steps) {
     m->by_name = new_directory(l->c, l->keep, MP_STR, (column){names}, m->n_values);
     if (find_twice(&m->by_name) != NOT_FOUND) refuse(l->c, "The name %s is defined twice.", quote(names[find_twice(&m->by_name)]).text);
 }
-
 /* Places of values in a block of rows, none above one that is needed at the same time. */
 static void lay_out_values(loader *l) {
     typedef struct span { size_t first, end, until; } span; /* a value that is alive until a step has run */
@@ -2267,7 +2001,6 @@ static void load_step(loader *l, const json *object, size_t index, bool used[LEN
     refuse_unread(l->c, object); l->memos = NULL;
     if (m->n_names) keep_attributes(l, object, index);
 }
-
 static void load_steps(loader *l, const json *steps, const bool listed[LENGTH(OPS)]) {
     mp_model *m = l->model; bool used[LENGTH(OPS)] = {false}; const json *object = steps->child;
     for (size_t i = 0; i < m->n_steps; i++, object = object->next) {
@@ -2278,7 +2011,6 @@ static void load_steps(loader *l, const json *steps, const bool listed[LENGTH(OP
         if (used[i] != listed[i])
             refuse(l->c, listed[i] ? "\"requires\" lists \"%s\", which no step uses." : "\"requires\" lacks \"%s\", which a step uses.", OPS[i].name);
 }
-
 /* Gives an output the row shape of its value. */
 static void shape_output(context *c, const mp_model *m, plan *p, size_t index) {
     mp_output *out = &p->outputs[index]; const value *v = &p->values[m->sources[index]];
@@ -2286,7 +2018,6 @@ static void shape_output(context *c, const mp_model *m, plan *p, size_t index) {
     if (out->n_classes && out->rank && out->n_classes != last_axis(v))
         refuse(c, "Output %s: it has %zu classes for %zu elements.", quote(out->name).text, out->n_classes, last_axis(v));
 }
-
 static void load_classes(loader *l, const json *classes, mp_output *out) {
     if (classes->kind != J_ARRAY) refuse(l->c, "Its classes are not an array.");
     bool strings = !(classes->kinds & ~(unsigned)J_STRING), numbers = classes->kinds == J_NUMBER;
@@ -2297,7 +2028,6 @@ static void load_classes(loader *l, const json *classes, mp_output *out) {
     if (strings) out->class_strings = t.data.s;
     else out->class_integers = t.data.i;
 }
-
 static void load_output(loader *l, const json *object, size_t index) {
     mp_model *m = l->model; mp_output *out = &m->plan.outputs[index];
     out->name = keep_string(l->c, l->keep, need_string(l, object, "name")); locate(l->c, "output %s", quote(out->name).text);
@@ -2313,7 +2043,6 @@ static void load_output(loader *l, const json *object, size_t index) {
     if (classes) load_classes(l, classes, out);
     shape_output(l->c, m, &m->plan, index); refuse_unread(l->c, object);
 }
-
 static void load_outputs(loader *l, const json *outputs) {
     mp_model *m = l->model;
     m->n_outputs = outputs->count;
@@ -2356,7 +2085,6 @@ static const plan *plan_for(context *c, arena *a, const mp_model *m, size_t *len
 static size_t *unknown_lengths(context *c, arena *a, const mp_model *m) {
     return memset(take(c, a, m->n_names + 1, sizeof(size_t)), 0xff, (m->n_names + 1) * sizeof(size_t)); /* SIZE_MAX each */
 }
-
 static void read_tolerance(loader *l, const json *given, tolerance *t) {
     const char *stop;
     l->what = "tolerance";
@@ -2370,7 +2098,6 @@ static void read_tolerance(loader *l, const json *given, tolerance *t) {
         refuse(l->c, "A tolerance is not \"exact\", {\"atol\", \"rtol\"} or {\"ulp\"} with numbers from 0.");
     refuse_unread(l->c, given);
 }
-
 /* The inputs and outputs of one set of rows. */
 static void read_set(loader *l, const json *object, vectors *v) {
     const mp_model *m = l->model;
@@ -2398,7 +2125,6 @@ static void read_set(loader *l, const json *object, vectors *v) {
     if (reasons && (reasons->kind != J_ARRAY || (reasons->kinds & ~(unsigned)J_STRING) || reasons->count != v->rows))
         refuse(l->c, "Its key \"rows\" is not one string per row.");
 }
-
 /* A `verification` object. limit is that of carried rows. */
 static vectors *read_vectors(loader *l, const json *object, size_t limit) {
     const mp_model *m = l->model;
@@ -2439,7 +2165,6 @@ static mp_feed feed_of(mp_string name, const tensor *t) {
     else f.integers = t->data.i;
     return f;
 }
-
 /* Elements first..first + n of a feed, to every stride-th place of `to`. */
 static void load_elements(context *c, const mp_input *in, const mp_feed *f, size_t first, size_t n, column to, size_t stride) {
     for (size_t i = 0; i < n; i++) {
@@ -2456,7 +2181,6 @@ static void load_elements(context *c, const mp_input *in, const mp_feed *f, size
         }
     }
 }
-
 /* The rows of an input for this block: a view of the caller's own, or a copy. */
 static void load_rows(runner *r, size_t input, const source *from) {
     const mp_input *in = &r->m->inputs[input]; column *x = &r->values[input]; size_t width = r->p->values[input].width, n = r->rows * width;
@@ -2473,7 +2197,6 @@ static void load_rows(runner *r, size_t input, const source *from) {
         if (in->dtype == MP_STR ? !x->s[i].data : is_nan(x->f[i]))
             refuse(r->c, "Input %s, row %zu: a value is missing, which this model does not accept.", quote(in->name).text, r->first + i / width);
 }
-
 /* Computes the rows of every output: column k is [rows, width of output k]. */
 static column *run_model(context *c, arena *a, const mp_model *m, const plan *p, const source *sources, size_t rows) {
     runner r = {c, a, m, p, take(c, a, m->n_values, sizeof(column)), 0, 0}; column *out = take(c, a, m->n_outputs, sizeof *out);
@@ -2499,7 +2222,6 @@ static column *run_model(context *c, arena *a, const mp_model *m, const plan *p,
     }
     reset_arena(a, before); return out;
 }
-
 /* The row shape of a feed: as it says itself or, if it does not, as declared, with at most one named length by its width. */
 static void feed_shape(context *c, const mp_model *m, size_t input, const mp_feed *f, size_t *lengths) {
     const mp_input *in = &m->inputs[input]; size_t dims[MAX_RANK] = {0}, known = 1, width = 1, named = 0, *open = NULL;
@@ -2518,7 +2240,6 @@ static void feed_shape(context *c, const mp_model *m, size_t input, const mp_fee
     }
     if (f->width != width && (f->width || !f->rank)) refuse(c, "The input %s has rows of %zu elements; %zu are needed.", quote(in->name).text, f->width, width);
 }
-
 /* Finds the feed, or the feeds of the columns, for every input; each feed is used. Returns the number of rows. */
 static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, source *sources, size_t *lengths) {
     mp_string *names = take(c, a, n, sizeof *names); bool *used = take_zeroed(c, a, n, sizeof *used);
@@ -2552,52 +2273,36 @@ static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed
     }
     return n ? feeds[0].rows : 0;
 }
-
 static column *answer(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, size_t *rows, const plan **p) {
     source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources); size_t *lengths = unknown_lengths(c, a, m);
     *rows = match_feeds(c, a, m, feeds, n, sources, lengths); *p = plan_for(c, a, m, lengths);
     return run_model(c, a, m, *p, sources, *rows);
 }
 struct mp_result { arena arena; size_t n; mp_values *values; };
-
-typedef struct prediction { const mp_model *model; const mp_feed *feeds; size_t n_feeds; mp_result *result; } prediction;
+typedef struct prediction { const mp_model *model; const mp_feed *feeds; size_t n_feeds; arena a; mp_result *result; } prediction;
 static void predict(context *c, void *argument) {
-    prediction *p = argument; const mp_model *m = p->model; mp_result *result = p->result; size_t rows; const plan *made;
-    column *out = answer(c, &result->arena, m, p->feeds, p->n_feeds, &rows, &made);
-    result->n = m->n_outputs; result->values = take_zeroed(c, &result->arena, m->n_outputs, sizeof *result->values);
+    prediction *p = argument; const mp_model *m = p->model; size_t rows; const plan *made;
+    mp_result *result = take_zeroed(c, &p->a, 1, sizeof *result);
+    column *out = answer(c, &p->a, m, p->feeds, p->n_feeds, &rows, &made);
+    result->n = m->n_outputs; result->values = take_zeroed(c, &p->a, m->n_outputs, sizeof *result->values);
     for (size_t k = 0; k < m->n_outputs; k++) {
         const mp_output *o = &made->outputs[k]; mp_values *v = &result->values[k];
         *v = (mp_values){.output = o, .rows = rows};
         if (is_float(o->dtype)) v->numbers = out[k].f;
         else if (o->dtype != MP_STR) v->integers = out[k].i;
         else v->strings = out[k].s;
-        for (size_t i = 0; v->strings && i < rows * o->width; i++) out[k].s[i] = keep_string(c, &result->arena, out[k].s[i]);
+        for (size_t i = 0; v->strings && i < rows * o->width; i++) out[k].s[i] = keep_string(c, &p->a, out[k].s[i]);
     }
+    result->arena = p->a; p->result = result;
 }
-
 /* An arena for one call. */
 static arena call_arena(const mp_model *m) { return m->pool ? pool_arena(m->pool, &m->pool->high) : new_arena(&m->arena.allocator, SIZE_MAX); }
-static void new_result(context *c, void *argument) {
-    prediction *p = argument; arena a = call_arena(p->model); p->result = take_from_pool(c, a.pool, false, sizeof *p->result, _Alignof(mp_result));
-    *p->result = (mp_result){a, 0, NULL};
-}
 mp_code mp_predict(const mp_model *model, const mp_feed *feeds, size_t n_feeds, mp_result **result, mp_error *error) {
-    context c; mp_error unseen; prediction p = {model, feeds, n_feeds, NULL};
-    if (!error) error = &unseen;
-    *result = NULL; *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a result."};
-    if (model->pool) {
-        if (attempt(&c, error, new_result, &p) != MP_OK) return error->code;
-    } else {
-        arena a = call_arena(model);
-        p.result = a.allocator.allocate(a.allocator.context, sizeof **result);
-        if (!p.result) return error->code;
-        *p.result = (mp_result){a, 0, NULL};
-    }
-    if (attempt(&c, error, predict, &p) == MP_OK) *result = p.result;
-    else mp_result_free(p.result);
-    return error->code;
+    context c; mp_error unseen; prediction p = {model, feeds, n_feeds, call_arena(model), NULL};
+    mp_code code = attempt(&c, error ? error : &unseen, predict, &p);
+    if (code != MP_OK) free_arena(&p.a);
+    *result = code == MP_OK ? p.result : NULL; return code;
 }
-
 size_t mp_result_count(const mp_result *result) { return result->n; }
 const mp_values *mp_result_at(const mp_result *result, size_t index) { return &result->values[index]; }
 const mp_values *mp_result_find(const mp_result *result, const char *output_name) {
@@ -2606,10 +2311,8 @@ const mp_values *mp_result_find(const mp_result *result, const char *output_name
     return NULL;
 }
 void mp_result_free(mp_result *result) {
-    if (!result) return;
-    arena a = result->arena;
+    arena a = result ? result->arena : (arena){.pool = NULL}; /* the result lies in it */
     free_arena(&a);
-    if (!a.pool) a.allocator.release(a.allocator.context, result);
 }
 
 /* -- rows and vectors as JSON -- */
@@ -2652,7 +2355,6 @@ static void predict_json(context *c, void *argument) {
     put_format(&p->sink, "}}\n");
     flush(&p->sink);
 }
-
 mp_code mp_predict_json(const mp_model *model, const char *text, size_t size, mp_writer write, void *context, mp_error *error) {
     return attempt_reading(predict_json, model, text, size, (sink){.write = write, .context = context}, error);
 }
@@ -2663,7 +2365,6 @@ static int64_t position(double x, bool f32) {
     int64_t magnitude = f32 ? (int64_t)(bits & INT32_MAX) : (int64_t)(bits_of(x) & INT64_MAX);
     return x < 0 ? -magnitude : magnitude;
 }
-
 /* Written so that an unexpected NaN or infinity fails. */
 static bool agrees(mp_dtype dtype, const tolerance *t, column got, column expected, size_t i) {
     if (compare_elements(dtype, got, i, expected, i) == 0) return true;
@@ -2672,7 +2373,6 @@ static bool agrees(mp_dtype dtype, const tolerance *t, column got, column expect
     if (t->kind == ULPS) return apart <= t->ulps || 0 - apart <= t->ulps;
     return t->kind == BOUND && fabs(got.f[i] - expected.f[i]) <= t->atol + t->rtol * fabs(expected.f[i]);
 }
-
 /* Replays sets of vectors: a line per output, then MP_MISMATCH for the first element that does not agree. */
 static void replay(context *c, arena *a, const mp_model *m, const vectors *v, sink *lines) {
     typedef struct score { size_t n, bad; } score;
@@ -2703,7 +2403,6 @@ static void replay(context *c, arena *a, const mp_model *m, const vectors *v, si
     flush(lines);
     if (sentence[0]) fail(c, MP_MISMATCH, "%s", sentence);
 }
-
 static void verify(context *c, void *argument) {
     reading *p = argument; const mp_model *m = p->model; const vectors *v = m->vectors;
     loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .limits = &m->limits, .model = (mp_model *)m};
@@ -2712,15 +2411,17 @@ static void verify(context *c, void *argument) {
     if (!v) refuse(c, "The artifact carries none, so nothing proves it.");
     locate(c, "%s", ""); replay(c, &p->a, m, v, &p->sink);
 }
-
 mp_code mp_verify(const mp_model *model, const char *vectors, size_t size, mp_writer write, void *context, mp_error *error) {
     return attempt_reading(verify, model, vectors, vectors ? size : 0, (sink){.write = write, .context = context}, error);
 }
 
 /* -- mp_load, mp_free, what a model says of itself -- */
-typedef struct loading { const char *data; size_t size; const mp_options *options; mp_model *model; arena scratch; } loading;
+typedef struct loading {
+    const char *data; size_t size; const mp_options *options; mp_limits limits; pool *pool; arena keep, scratch; mp_model *model;
+} loading;
 static void load(context *c, void *argument) {
-    loading *p = argument; mp_model *m = p->model;
+    loading *p = argument; mp_model *m = take(c, &p->keep, 1, sizeof *m);
+    *m = (mp_model){.arena = p->keep, .pool = p->pool, .limits = p->limits}; p->model = m;
     loader l = {.c = c, .keep = &m->arena, .scratch = &p->scratch, .limits = &m->limits, .model = m};
     bool listed[LENGTH(OPS)] = {false}; const json *root = parse_document(c, &p->scratch, p->data, p->size, &m->limits);
     check_header(&l, root); check_requires(&l, root, listed);
@@ -2736,7 +2437,6 @@ static void load(context *c, void *argument) {
     if (!verification) refuse(c, "It carries no vectors (\"verification\"), so nothing proves it: load it without verifying if you trust it.");
     replay(c, &p->scratch, m, v, &(sink){.write = NULL});
 }
-
 static mp_limits with_defaults(mp_limits given) {
     size_t memory = (size_t)(SIZE_MAX < UINT64_C(1) << 32 ? SIZE_MAX / 2 : UINT64_C(1) << 32);
     size_t limits[] = {(size_t)512 << 20, 16, 10000, (size_t)1 << 28, (size_t)1 << 22, 4096, (size_t)1 << 25, memory,
@@ -2747,40 +2447,25 @@ static mp_limits with_defaults(mp_limits given) {
     if (given.depth > DEEPEST) given.depth = DEEPEST;
     return given;
 }
-
-static void new_model(context *c, void *argument) {
-    loading *p = argument;
-    p->model = take(c, &p->scratch, 1, sizeof *p->model);
-}
 /* On a heap (p NULL), or in a caller's memory. */
 static mp_code load_model(pool *p, const char *data, size_t size, const mp_options *options, mp_model **model, mp_error *error) {
     static const mp_options defaults = {.no_verify = false};
     context c; mp_error unseen;
-    if (!error) error = &unseen;
     if (!options) options = &defaults;
-    mp_limits limits = with_defaults(options->limits); arena a = p ? pool_arena(p, &p->low) : new_arena(&options->allocator, limits.memory);
-    loading l = {data, size, options, NULL, a};
-    *model = NULL; *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a model."};
-    if (p && attempt(&c, error, new_model, &l) != MP_OK) return error->code;
-    if (!p) l.model = a.allocator.allocate(a.allocator.context, sizeof **model);
-    if (!l.model) return error->code;
-    *l.model = (mp_model){.arena = a, .pool = p, .limits = limits};
-    if (p) l.scratch = pool_arena(p, &p->high);
-    if (attempt(&c, error, load, &l) == MP_OK) *model = l.model;
-    else mp_free(l.model);
-    free_arena(&l.scratch); return error->code;
+    mp_limits limits = with_defaults(options->limits); arena a = new_arena(&options->allocator, limits.memory);
+    loading l = {data, size, options, limits, p, p ? pool_arena(p, &p->low) : a, p ? pool_arena(p, &p->high) : a, NULL};
+    mp_code code = attempt(&c, error ? error : &unseen, load, &l);
+    free_arena(&l.scratch);
+    if (code != MP_OK && l.model) mp_free(l.model);
+    *model = code == MP_OK ? l.model : NULL; return code;
 }
 mp_code mp_load(const char *data, size_t size, const mp_options *options, mp_model **model, mp_error *error) {
     return load_model(NULL, data, size, options, model, error);
 }
-
 void mp_free(mp_model *model) {
-    if (!model || model->pool) return;
-    mp_allocator allocator = model->arena.allocator;
-    free_arena(&model->arena);
-    allocator.release(allocator.context, model);
+    arena a = model ? model->arena : (arena){.pool = NULL}; /* the model lies in it */
+    free_arena(&a);
 }
-
 size_t mp_input_count(const mp_model *model) { return model->n_inputs; }
 size_t mp_output_count(const mp_model *model) { return model->n_outputs; }
 const mp_input *mp_input_at(const mp_model *model, size_t index) { return &model->inputs[index]; }

@@ -171,6 +171,53 @@ static const plan *specialise(context *c, arena *a, const mp_model *m, size_t *l
 
 /* ==== 4 Products ================================================================================================== */
 
+enum { PANEL = LANES, STRIP = 128 };
+
+/* A matrix for sums of products with its rows: doubles, floats, or signed bytes that a scale per row multiplies, as the document
+ * has them. In panels of 8 rows, so that eight sums run side by side, or plain, row by row. */
+typedef struct weights {
+    enum { HELD_F64, HELD_F32, HELD_I8 } held;
+    bool f32, plain, finite;
+    size_t rows, columns; void *elements; double *scale;
+} weights;
+static size_t weight_place(const weights *w, size_t k, size_t j) {
+    return w->plain ? k * w->columns + j : (k / PANEL * w->columns + j) * PANEL + k % PANEL;
+}
+/* An attribute that becomes a matrix with a row per index of its first axis; `old` is what it became already. t gets its shape. */
+static const weights *weights_attribute(loader *l, const char *name, mp_dtype dtype, int rank, bool plain, const weights *old, tensor *t) {
+    arena *keep = l->keep; mark before = mark_arena(l->scratch);
+    l->keep = l->scratch; l->as_it_is = true;
+    tensor_attribute(l, name, (int)dtype, rank, true, t);
+    l->keep = keep; l->as_it_is = false;
+    if (old) return old;
+    weights *w = take_zeroed(l->c, keep, 1, sizeof *w); size_t rows = t->dims[0], padded = plain ? rows : (rows + PANEL - 1) / PANEL * PANEL;
+    *w = (weights){t->quanta ? HELD_I8 : dtype == MP_F32 ? HELD_F32 : HELD_F64, dtype == MP_F32, plain, true, rows, rows ? t->count / rows : 0, NULL, NULL};
+    w->elements = take_zeroed(l->c, keep, padded, (w->columns ? w->columns : 1) * (t->quanta ? 1 : dtype == MP_F32 ? sizeof(float) : sizeof(double)));
+    for (size_t k = 0, from = 0; k < rows; k++)
+        for (size_t j = 0; j < w->columns; j++, from++) {
+            size_t to = weight_place(w, k, j);
+            if (t->quanta) { ((int8_t *)w->elements)[to] = t->quanta[from]; continue; }
+            w->finite &= isfinite(t->data.f[from]) != 0;
+            if (dtype == MP_F32) ((float *)w->elements)[to] = (float)t->data.f[from];
+            else ((double *)w->elements)[to] = t->data.f[from];
+        }
+    if (t->quanta) w->scale = take_zeroed(l->c, keep, padded, sizeof(double));
+    for (size_t k = 0; t->quanta && k < rows; k++) w->scale[k] = t->scale[t->scales == 1 ? 0 : k];
+    reset_arena(l->scratch, before); return w; /* from here on only the shape of the tensor is needed */
+}
+
+/* Columns from..from + n of a panel as doubles: in place, or in `buffer`, [n][8]. */
+static const double *open_panel(const weights *w, size_t panel, size_t from, size_t n, double *buffer) {
+    size_t at = (panel * w->columns + from) * PANEL;
+    if (w->held == HELD_F64) return (const double *)w->elements + at;
+    for (size_t i = 0; w->held == HELD_F32 && i < n * PANEL; i++) buffer[i] = (double)((const float *)w->elements)[at + i];
+    for (size_t i = 0; w->held == HELD_I8 && i < n * PANEL; i++)
+        buffer[i] = rounded(w->f32, ((const int8_t *)w->elements)[at + i] * w->scale[panel * PANEL + i % PANEL]);
+    return buffer;
+}
+
+/* Adds to the sums [rows][8] of rows x, `stride` apart, their products with n columns of a panel, column by column, in f64. */
+#define PRODUCTS_ARGUMENTS const double *x, size_t stride, size_t rows, size_t n, const double *panel, double *sums
 #define FOUR(DO) DO(0) DO(1) DO(2) DO(3)
 #define ONE(DO) DO(0)
 #ifdef __GNUC__
@@ -211,6 +258,34 @@ static void add_products(PRODUCTS_ARGUMENTS) {
     }
 #endif
     add_products_plain(x, stride, rows, n, panel, sums);
+}
+
+/* The sums of products of `rows` rows x, `stride` apart, with the rows of a panel: sums [rows][8]. */
+static void multiply_panel(const weights *w, size_t panel, const double *x, size_t stride, size_t rows, double *sums) {
+    double buffer[STRIP * PANEL];
+    memset(sums, 0, rows * PANEL * sizeof *sums);
+    for (size_t from = 0; from < w->columns; from += STRIP) { /* a strip stays in the cache */
+        size_t n = w->columns - from < STRIP ? w->columns - from : STRIP;
+        add_products(x + from, stride, rows, n, open_panel(w, panel, from, n, buffer), sums);
+    }
+}
+
+/* -- linear: of profile tabular, in place of the plain one -- */
+static void linear_check(loader *l) { /* t[0] bias; plan: weight */
+    mp_dtype dtype = one_float(l); tensor weight;
+    l->step->plan = weights_attribute(l, "weight", dtype, 2, false, l->step->plan, &weight); need_columns(l, "weight", &weight);
+    if (tensor_attribute(l, "bias", (int)dtype, 1, false, &l->step->t[0])) need_count(l, "bias", &l->step->t[0], weight.dims[0]);
+    define_last(l, dtype, weight.dims[0]);
+}
+static void linear_run(runner *r, const step *s) {
+    const weights *w = s->plan; const double *bias = s->t[0].data.f, *x = floats(r, s, 0); double *y = io_of(r, s).y.f;
+    size_t n = r->rows * before_last(input_of(r, s, 0)); double *sums = take(r->c, r->a, n, PANEL * sizeof *sums);
+    for (size_t first = 0; first < w->rows; first += PANEL) {
+        multiply_panel(w, first / PANEL, x, w->columns, n, sums);
+        for (size_t i = 0; i < n; i++)
+            for (size_t k = first; k < first + PANEL && k < w->rows; k++)
+                y[i * w->rows + k] = rounded(s->f32, sums[i * PANEL + k - first] + (bias ? bias[k] : 0));
+    }
 }
 
 /* y [to - from] = rows from..to - 1 of a matrix times x. */
