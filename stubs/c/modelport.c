@@ -1944,6 +1944,7 @@ static void load_names(loader *l, const json *inputs, const json *steps) {
         load_input(l, object, &m->inputs[i]); m->plan.values[i].name = m->inputs[i].name;
         define_value(l, i, m->inputs[i].dtype, m->inputs[i].rank, m->inputs[i].shape); count_value(l, i);
     }
+    locate(l->c, "%s", "");
     for (size_t k = 0; k < m->n_names; k++)
         if (!l->named[k]) refuse(l->c, "The length %s stands in the shape of no input.", quote(m->names[k]).text);
     object = steps->child;
@@ -2073,8 +2074,9 @@ static void bind_shape(context *c, const mp_model *m, size_t input, const size_t
         if (name == NOT_FOUND && dims[k] != in->shape[k]) refuse(c, "Input %s: axis %d of its rows has %zu elements; %zu are needed.", quote(in->name).text, k, dims[k], in->shape[k]);
         if (name == NOT_FOUND) continue;
         if (*wanted == SIZE_MAX) *wanted = dims[k];
-        if (dims[k] == 0 || dims[k] != *wanted)
-            refuse(c, "Input %s: the length %s is %zu, but elsewhere %zu; it is at least 1.", quote(in->name).text, quote(m->names[name]).text, dims[k], *wanted);
+        if (dims[k] == 0) refuse(c, "Input %s: the length %s is 0; 1 is the least.", quote(in->name).text, quote(m->names[name]).text);
+        if (dims[k] != *wanted)
+            refuse(c, "Input %s: the length %s is %zu, elsewhere %zu.", quote(in->name).text, quote(m->names[name]).text, dims[k], *wanted);
     }
 }
 /* The plan for lengths: the model's own for those of its examples. */

@@ -177,33 +177,48 @@ enum { PANEL = LANES, STRIP = 128 };
  * has them. In panels of 8 rows, so that eight sums run side by side, or plain, row by row. */
 typedef struct weights {
     enum { HELD_F64, HELD_F32, HELD_I8 } held;
-    bool f32, plain, finite;
-    size_t rows, columns; void *elements; double *scale;
+    bool   f32, plain, finite;
+    size_t rows, columns;
+    void   *elements;
+    double *scale;
 } weights;
+
 static size_t weight_place(const weights *w, size_t k, size_t j) {
     return w->plain ? k * w->columns + j : (k / PANEL * w->columns + j) * PANEL + k % PANEL;
 }
+
+static void hold_weight(weights *w, size_t to, const tensor *t, size_t from) {
+    if (w->held == HELD_I8) {
+        ((int8_t *)w->elements)[to] = t->quanta[from];
+        return;
+    }
+    w->finite &= isfinite(t->data.f[from]) != 0;
+    if (w->held == HELD_F32) ((float *)w->elements)[to] = (float)t->data.f[from];
+    else ((double *)w->elements)[to] = t->data.f[from];
+}
+
 /* An attribute that becomes a matrix with a row per index of its first axis; `old` is what it became already. t gets its shape. */
 static const weights *weights_attribute(loader *l, const char *name, mp_dtype dtype, int rank, bool plain, const weights *old, tensor *t) {
-    arena *keep = l->keep; mark before = mark_arena(l->scratch);
-    l->keep = l->scratch; l->as_it_is = true;
+    arena *keep = l->keep;
+    mark before = mark_arena(l->scratch);
+    l->keep = l->scratch;
+    l->as_it_is = true;
     tensor_attribute(l, name, (int)dtype, rank, true, t);
-    l->keep = keep; l->as_it_is = false;
+    l->keep = keep;
+    l->as_it_is = false;
     if (old) return old;
-    weights *w = take_zeroed(l->c, keep, 1, sizeof *w); size_t rows = t->dims[0], padded = plain ? rows : (rows + PANEL - 1) / PANEL * PANEL;
-    *w = (weights){t->quanta ? HELD_I8 : dtype == MP_F32 ? HELD_F32 : HELD_F64, dtype == MP_F32, plain, true, rows, rows ? t->count / rows : 0, NULL, NULL};
-    w->elements = take_zeroed(l->c, keep, padded, (w->columns ? w->columns : 1) * (t->quanta ? 1 : dtype == MP_F32 ? sizeof(float) : sizeof(double)));
+    weights *w = take_zeroed(l->c, keep, 1, sizeof *w);
+    size_t rows = t->dims[0], padded = plain ? rows : (rows + PANEL - 1) / PANEL * PANEL;
+    *w = (weights){.held = t->quanta ? HELD_I8 : dtype == MP_F32 ? HELD_F32 : HELD_F64, .f32 = dtype == MP_F32, .plain = plain, .finite = true,
+                   .rows = rows, .columns = rows ? t->count / rows : 0};
+    size_t each = t->quanta ? 1 : dtype == MP_F32 ? sizeof(float) : sizeof(double);
+    w->elements = take_zeroed(l->c, keep, padded, (w->columns ? w->columns : 1) * each);
     for (size_t k = 0, from = 0; k < rows; k++)
-        for (size_t j = 0; j < w->columns; j++, from++) {
-            size_t to = weight_place(w, k, j);
-            if (t->quanta) { ((int8_t *)w->elements)[to] = t->quanta[from]; continue; }
-            w->finite &= isfinite(t->data.f[from]) != 0;
-            if (dtype == MP_F32) ((float *)w->elements)[to] = (float)t->data.f[from];
-            else ((double *)w->elements)[to] = t->data.f[from];
-        }
+        for (size_t j = 0; j < w->columns; j++) hold_weight(w, weight_place(w, k, j), t, from++);
     if (t->quanta) w->scale = take_zeroed(l->c, keep, padded, sizeof(double));
     for (size_t k = 0; t->quanta && k < rows; k++) w->scale[k] = t->scale[t->scales == 1 ? 0 : k];
-    reset_arena(l->scratch, before); return w; /* from here on only the shape of the tensor is needed */
+    reset_arena(l->scratch, before); /* from here on only the shape of the tensor is needed */
+    return w;
 }
 
 /* Columns from..from + n of a panel as doubles: in place, or in `buffer`, [n][8]. */
@@ -211,8 +226,13 @@ static const double *open_panel(const weights *w, size_t panel, size_t from, siz
     size_t at = (panel * w->columns + from) * PANEL;
     if (w->held == HELD_F64) return (const double *)w->elements + at;
     for (size_t i = 0; w->held == HELD_F32 && i < n * PANEL; i++) buffer[i] = (double)((const float *)w->elements)[at + i];
-    for (size_t i = 0; w->held == HELD_I8 && i < n * PANEL; i++)
-        buffer[i] = rounded(w->f32, ((const int8_t *)w->elements)[at + i] * w->scale[panel * PANEL + i % PANEL]);
+    if (w->held == HELD_F32) return buffer;
+    const int8_t *quanta = (const int8_t *)w->elements + at;
+    const double *scale = w->scale + panel * PANEL;
+    double *to = buffer;
+    for (size_t j = 0; j < n; j++, quanta += PANEL, to += PANEL)
+        for (size_t k = 0; k < PANEL; k++) to[k] = quanta[k] * scale[k];
+    for (size_t i = 0; w->f32 && i < n * PANEL; i++) buffer[i] = to_f32(buffer[i]);
     return buffer;
 }
 
@@ -449,7 +469,7 @@ static const int64_t *integers_or(loader *l, const char *name, int64_t least, in
     return same;
 }
 
-static double finite(loader *l, const char *name, double otherwise) {
+static double real_number(loader *l, const char *name, double otherwise) {
     double x = number(l, name, MP_F64, otherwise);
     if (attribute(l, name) && attribute(l, name)->kind != J_NUMBER) refuse(l->c, "Its attribute \"%s\" is not a finite number.", name);
     return x;
@@ -457,7 +477,7 @@ static double finite(loader *l, const char *name, double otherwise) {
 
 static double need_finite(loader *l, const char *name) {
     need_kind(l, l->json, name, J_NUMBER, "a number");
-    return finite(l, name, 0);
+    return real_number(l, name, 0);
 }
 
 /* -- reshape, transpose, slice, expand: elements picked from the row -- */
@@ -658,7 +678,7 @@ enum { PAD_CONSTANT, PAD_REFLECT, PAD_EDGE, PAD_WRAP };
 
 /* The value that fills: a number, cast to the dtype. */
 static void read_filling(loader *l, mp_dtype dtype, tensor *t) {
-    double x = finite(l, "value", 0);
+    double x = real_number(l, "value", 0);
     t->data.any = take_zeroed(l->c, l->keep, 1, 8);
     if (is_float(dtype)) {
         *t->data.f = rounded(dtype == MP_F32, x);
@@ -749,7 +769,7 @@ static void resize_check(loader *l) { /* plan: a resize_plan */
     const int64_t *sizes = by_scale ? NULL : counted_integers(l, "sizes", 1, (int64_t)l->limits->row, axes.count).data.i;
     int fn = choice(l, "fn", "nearest linear cubic", REQUIRED), at = choice(l, "at", "half_pixel align_corners asymmetric", REQUIRED);
     int round = fn == NEAREST ? choice(l, "round", "floor ceil half_down half_up", ROUND_HALF_DOWN) : 0;
-    double a = fn == CUBIC ? finite(l, "cubic", -0.75) : 0;
+    double a = fn == CUBIC ? real_number(l, "cubic", -0.75) : 0;
     resize_plan *p = take_zeroed(l->c, l->keep, 1, sizeof *p);
     l->step->plan = p;
     p->n = axes.count;
@@ -1364,8 +1384,8 @@ static double activate(int fn, double x, double alpha, double beta) {
 static void activation_check(loader *l) { /* word: fn; number: alpha, beta */
     mp_dtype dtype = nn_floats(l, 1, 1, 1);
     int fn = l->step->word = choice(l, "fn", ACTIVATION_WORDS, REQUIRED);
-    if (ACTIVATIONS[fn].alpha) l->step->number[0] = finite(l, "alpha", ACTIVATIONS[fn].defaults[0]);
-    if (ACTIVATIONS[fn].beta) l->step->number[1] = finite(l, "beta", ACTIVATIONS[fn].defaults[1]);
+    if (ACTIVATIONS[fn].alpha) l->step->number[0] = real_number(l, "alpha", ACTIVATIONS[fn].defaults[0]);
+    if (ACTIVATIONS[fn].beta) l->step->number[1] = real_number(l, "beta", ACTIVATIONS[fn].defaults[1]);
     if (fn == A_CELU && l->step->number[0] == 0) refuse(l->c, "Its attribute \"alpha\" is 0.");
     define_alike(l, dtype);
 }
@@ -1580,7 +1600,7 @@ static void attention_check(loader *l) { /* plan: matrices: m queries, l keys, k
     p->e = length_from_end(l, 2, 1);
     if (length_from_end(l, 1, 1) != p->k || length_from_end(l, 2, 2) != p->l)
         refuse(l->c, "Its queries, keys and values do not fit each other.");
-    p->scale = attribute(l, "scale") ? finite(l, "scale", 0) : 1 / sqrt((double)p->k);
+    p->scale = attribute(l, "scale") ? real_number(l, "scale", 0) : 1 / sqrt((double)p->k);
     p->causal = flag(l, "causal", false);
     size_t scores = product(l, product(l, p->n, p->m), p->l);
     dims[rank] = p->m;
