@@ -378,7 +378,8 @@ def _read_fold_table(a: Attributes) -> dict[int, str]:
 
 # -- terms -------------------------------------------------------------------------------------------------------------
 
-Split = Callable[[str], Iterator[list[str]]]  # a folded text -> its terms, those of one length at a time
+Split = Callable[[str], Iterator[list[str]]]  # a folded text -> its terms in order, some at a time
+TOGETHER_TERMS = 2**14  # about so many of the terms within words
 
 
 def _split_words(a: Attributes, lengths: range) -> Split:
@@ -412,11 +413,17 @@ def _split_within_words(a: Attributes, lengths: range) -> Split:
     space = CodePoints(a, "space")
 
     def split(text: str) -> Iterator[list[str]]:
-        text = _join_spaces(text, space)
-        words = [f" {text[begin:end]} " for begin, end in _runs(~space.mark(text))]
-        for n in lengths:
-            yield [word[i : i + n] for word in words for i in range(max(1, len(word) - n + 1))]
-            words = [word for word in words if len(word) > n]
+        text, terms = _join_spaces(text, space), []
+        for begin, end in _runs(~space.mark(text)):
+            word = f" {text[begin:end]} "
+            for n in lengths:
+                terms += [word[i : i + n] for i in range(max(1, len(word) - n + 1))]
+                if len(terms) >= TOGETHER_TERMS:
+                    yield terms
+                    terms = []
+                if len(word) <= n:
+                    break
+        yield terms
 
     return split
 
@@ -487,7 +494,7 @@ def _read_vocabulary(a: Attributes) -> dict[str, int]:
 
 
 def _read_terms(a: Attributes, kind: Kind) -> Callable[[Any], Iterator[list[str]]]:
-    """The terms of a text, which is checked, folded and split: those of one length at a time."""
+    """The terms of a text in order, some at a time; the text is checked, folded and split."""
     _need(a, kind, ("str",))
     if kind.width != 1:
         raise a.refuse(f"reads rows of {kind.width} texts; it takes one text per row")
