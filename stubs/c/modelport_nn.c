@@ -171,7 +171,11 @@ static const plan *specialise(context *c, arena *a, const mp_model *m, size_t *l
 
 /* ==== 4 Products ================================================================================================== */
 
+#ifdef MODELPORT_NO_HEAP
+enum { PANEL = LANES, STRIP = 16 }; /* which lies on the stack */
+#else
 enum { PANEL = LANES, STRIP = 128 };
+#endif
 
 /* A matrix for sums of products with its rows: doubles, floats, or signed bytes that a scale per row multiplies, as the document
  * has them. In panels of 8 rows, so that eight sums run side by side, or plain, row by row. */
@@ -514,7 +518,7 @@ static void reshape_check(loader *l) {
 
 static void reshape_run(runner *r, const step *s) {
     io b = io_of(r, s);
-    copy_elements(b.to, b.y, 0, b.x, 0, b.n);
+    if (b.y.any != b.x.any) copy_elements(b.to, b.y, 0, b.x, 0, b.n);
 }
 
 /* A picking of the given lengths, its places not yet filled in, as the step's plan; defines the value. */
@@ -1733,8 +1737,8 @@ size_t mp_arena_peak(mp_model *model, bool restart) {
 }
 
 #define NN_OPS \
-    RUN(reshape), RUN(transpose), RUN(slice), RUN(expand), RUN(positions), RUN(gather), RUN(embedding), RUN(pad), RUN(resize), \
-    RUN(matmul), RUN(conv), RUN(conv_transpose), RUN(pool), RUN(batch_norm), RUN(layer_norm), RUN(group_norm), RUN(activation), \
+    RUN_IN_PLACE(reshape), RUN(transpose), RUN(slice), RUN(expand), RUN(positions), RUN(gather), RUN(embedding), RUN(pad), RUN(resize), \
+    RUN(matmul), RUN(conv), RUN(conv_transpose), RUN(pool), RUN_IN_PLACE(batch_norm), RUN(layer_norm), RUN(group_norm), RUN_IN_PLACE(activation), \
     RUN(prelu), RUN(lstm), RUN(gru), RUN(rnn), RUN(attention), RUN(cumsum),
 
 #endif
