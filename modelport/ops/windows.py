@@ -156,7 +156,7 @@ def conv(a: Attributes, x: Array) -> Array:
     patch = math.prod(m) * weight[0].size
     few = a["groups"] == 1 and weight.shape[1] < FEW_CHANNELS and patch <= 4 * PATCHES and np.isfinite(weight).all()
     with np.errstate(all="ignore"):
-        for part in parts(len(x), patch if few else result[0].size, PATCHES):
+        for part in parts(len(x), patch if few else len(weight) * math.prod(m), PATCHES):
             y = wide(round_to(a, x[part]))
             result[part] = _biased(a, _by_patches(y, weight, axes) if few else _by_taps(y, weight, axes, a["groups"]))
     return result
