@@ -2419,7 +2419,7 @@ static void verify(context *c, void *argument) {
     loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .limits = &m->limits, .model = (mp_model *)m};
     locate(c, "the vectors");
     if (p->text) v = read_vectors(&l, parse_document(c, &p->a, p->text, p->size, &m->limits), SIZE_MAX);
-    if (!v) refuse(c, "The artifact carries none, so nothing proves it.");
+    if (!v) refuse(c, "The artifact carries none, or they were not kept, so nothing proves it.");
     locate(c, "%s", ""); replay(c, &p->a, m, v, &p->sink);
 }
 mp_code mp_verify(const mp_model *model, const char *vectors, size_t size, mp_writer write, void *context, mp_error *error) {

@@ -992,7 +992,10 @@ static void read_bias(loader *l, mp_dtype dtype, windows *p, const windows *old,
 }
 
 /* -- conv -- */
-/* Products with a matrix of windows; a loop over taps where there are groups, or where a weight times the 0 of the padding is not 0. */
+/* Products with a matrix of windows; a loop over taps where there are groups, where a weight times the 0 of the padding is not 0,
+ * and where windows are so large that some of them would fill the memory. */
+enum { LARGEST_WINDOW = 1 << 16 };
+
 static void conv_check(loader *l) { /* plan: windows */
     const windows *old = l->step->plan;
     mp_dtype dtype = read_space_input(l);
@@ -1008,7 +1011,7 @@ static void conv_check(loader *l) { /* plan: windows */
     count_windows(l, p, false);
     define_space(l, dtype, p);
     set_work(l, l->plan->values[l->step->out].width, t.count / t.dims[0]);
-    p->direct = w->plain || !w->finite;
+    p->direct = w->plain || !w->finite || w->columns > LARGEST_WINDOW;
     p->w = w;
 }
 
@@ -1492,6 +1495,7 @@ static recurrence *read_recurrence(loader *l, size_t gates, size_t states, const
     if (gates > 1) p->gate_fn = choice(l, "gate_fn", GATE_WORDS, G_SIGMOID);
     p->reverse = flag(l, "reverse", false);
     p->zero_masked = flag(l, "zero_masked", false);
+    if (p->zero_masked && p->mask == NOT_FOUND) refuse(l->c, "It has \"zero_masked\", but no mask.");
     p->result = choice(l, "result", results, SEQUENCE);
     set_work(l, p->t, work + t.count);
     if (p->result == SEQUENCE) define_shape(l, dtype, 2, (size_t[]){p->t, u});
