@@ -15,7 +15,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#ifndef MODELPORT_NO_HEAP
 #include <stdlib.h>
+#endif
 #include <string.h>
 
 #ifdef __FAST_MATH__
@@ -912,6 +914,7 @@ typedef struct row { runner *r; const step *s; bool f32; const double *x; size_t
 typedef struct op {
     const char *name;
     void (*check)(loader *), (*run)(runner *, const step *), (*map)(const row *);
+    bool in_place; /* run may write element i of its output where it has read element i of its input, the only one */
 } op;
 struct step {
     const op *op;
@@ -1815,9 +1818,10 @@ static void tree_ensemble_run(runner *r, const step *s) {
 
 /* ==== 7 Model ===================================================================================================== */
 
-#define RUN(op) {#op, op##_check, op##_run, NULL}
-#define MAP(op) {#op, op##_check, map_rows, op##_map}
-#define BOTH(op) {#op, op##_check, op##_run, op##_map}
+#define RUN(op) {#op, op##_check, op##_run, NULL, false}
+#define RUN_IN_PLACE(op) {#op, op##_check, op##_run, NULL, true}
+#define MAP(op) {#op, op##_check, map_rows, op##_map, false}
+#define BOTH(op) {#op, op##_check, op##_run, op##_map, false}
 #ifdef MODELPORT_MORE /* ops of the profiles kernel, text and solver */
 #include "modelport_more.c"
 #else
@@ -1842,7 +1846,7 @@ LACKS(const plan *, specialise, (context *c, arena *a, const mp_model *m, size_t
 #endif
 static const op OPS[] = {
     RUN(concat), RUN(select), RUN(cast), RUN(constant), RUN(impute), RUN(is_missing), RUN(lookup), RUN(onehot),
-    MAP(scale), MAP(clip), RUN(unary), RUN(binary), RUN(where), RUN(linear), MAP(softmax), MAP(log_softmax), MAP(normalize),
+    MAP(scale), MAP(clip), RUN_IN_PLACE(unary), RUN(binary), RUN(where), RUN(linear), MAP(softmax), MAP(log_softmax), MAP(normalize),
     BOTH(reduce), MAP(two_class), RUN(take), RUN(tree_ensemble),
     MORE_OPS
     NN_OPS
@@ -1969,10 +1973,15 @@ static void lay_out_values(loader *l) {
     for (size_t i = 0; i < m->n_steps; i++) for (size_t k = 0; k < p->steps[i].n_in; k++) last[p->steps[i].in[k]] = m->n_inputs + i;
     for (size_t k = 0; k < m->n_outputs; k++) last[m->sources[k]] = SIZE_MAX;
     for (size_t i = 0; i < m->n_values; i++) {
-        const value *v = &p->values[i]; size_t n = v->width * element_size(v->dtype) / 8, at = 0, kept = 0, place = 0;
+        const value *v = &p->values[i]; size_t n = v->width * element_size(v->dtype) / 8, at = 0, kept = 0, place = 0, same = SIZE_MAX;
+        const step *s = i < m->n_inputs ? NULL : &p->steps[i - m->n_inputs];
+        if (s && s->op->in_place && last[s->in[0]] == i) same = p->places[s->in[0]];
         for (size_t j = 0; j < live; j++)
             if (i < m->n_inputs || spans[j].until >= i) spans[kept++] = spans[j];
         live = kept;
+        while (place < live && spans[place].first != same) place++;
+        if (place < live && n && spans[place].end == same + n) { spans[place].until = last[i]; p->places[i] = same; continue; }
+        place = 0;
         while (place < live && spans[place].first - at < n) at = spans[place++].end; /* the first gap that is wide enough */
         memmove(spans + place + 1, spans + place, (live++ - place) * sizeof *spans);
         spans[place] = (span){at, at + n, last[i]}; p->places[i] = at;
@@ -2410,7 +2419,7 @@ static void verify(context *c, void *argument) {
     loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .limits = &m->limits, .model = (mp_model *)m};
     locate(c, "the vectors");
     if (p->text) v = read_vectors(&l, parse_document(c, &p->a, p->text, p->size, &m->limits), SIZE_MAX);
-    if (!v) refuse(c, "The artifact carries none, so nothing proves it.");
+    if (!v) refuse(c, "The artifact carries none, or they were not kept, so nothing proves it.");
     locate(c, "%s", ""); replay(c, &p->a, m, v, &p->sink);
 }
 mp_code mp_verify(const mp_model *model, const char *vectors, size_t size, mp_writer write, void *context, mp_error *error) {

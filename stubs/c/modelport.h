@@ -132,7 +132,7 @@ size_t           mp_input_count(const mp_model *model);
 const mp_input  *mp_input_at(const mp_model *model, size_t index);
 size_t           mp_output_count(const mp_model *model);
 const mp_output *mp_output_at(const mp_model *model, size_t index);
-size_t           mp_carried_rows(const mp_model *model); /* 0: the artifact carries no vectors */
+size_t           mp_carried_rows(const mp_model *model); /* 0: the artifact carries none, or they are not kept */
 
 /* The ops that this reader implements, in the order of docs/format.md, those of modelport_more.c last; NULL beyond the last. */
 const char *mp_op_name(size_t index);

@@ -171,7 +171,11 @@ static const plan *specialise(context *c, arena *a, const mp_model *m, size_t *l
 
 /* ==== 4 Products ================================================================================================== */
 
+#ifdef MODELPORT_NO_HEAP
+enum { PANEL = LANES, STRIP = 16 }; /* which lies on the stack */
+#else
 enum { PANEL = LANES, STRIP = 128 };
+#endif
 
 /* A matrix for sums of products with its rows: doubles, floats, or signed bytes that a scale per row multiplies, as the document
  * has them. In panels of 8 rows, so that eight sums run side by side, or plain, row by row. */
@@ -514,7 +518,7 @@ static void reshape_check(loader *l) {
 
 static void reshape_run(runner *r, const step *s) {
     io b = io_of(r, s);
-    copy_elements(b.to, b.y, 0, b.x, 0, b.n);
+    if (b.y.any != b.x.any) copy_elements(b.to, b.y, 0, b.x, 0, b.n);
 }
 
 /* A picking of the given lengths, its places not yet filled in, as the step's plan; defines the value. */
@@ -988,7 +992,10 @@ static void read_bias(loader *l, mp_dtype dtype, windows *p, const windows *old,
 }
 
 /* -- conv -- */
-/* Products with a matrix of windows; a loop over taps where there are groups, or where a weight times the 0 of the padding is not 0. */
+/* Products with a matrix of windows; a loop over taps where there are groups, where a weight times the 0 of the padding is not 0,
+ * and where windows are so large that some of them would fill the memory. */
+enum { LARGEST_WINDOW = 1 << 16 };
+
 static void conv_check(loader *l) { /* plan: windows */
     const windows *old = l->step->plan;
     mp_dtype dtype = read_space_input(l);
@@ -1004,7 +1011,7 @@ static void conv_check(loader *l) { /* plan: windows */
     count_windows(l, p, false);
     define_space(l, dtype, p);
     set_work(l, l->plan->values[l->step->out].width, t.count / t.dims[0]);
-    p->direct = w->plain || !w->finite;
+    p->direct = w->plain || !w->finite || w->columns > LARGEST_WINDOW;
     p->w = w;
 }
 
@@ -1488,6 +1495,7 @@ static recurrence *read_recurrence(loader *l, size_t gates, size_t states, const
     if (gates > 1) p->gate_fn = choice(l, "gate_fn", GATE_WORDS, G_SIGMOID);
     p->reverse = flag(l, "reverse", false);
     p->zero_masked = flag(l, "zero_masked", false);
+    if (p->zero_masked && p->mask == NOT_FOUND) refuse(l->c, "It has \"zero_masked\", but no mask.");
     p->result = choice(l, "result", results, SEQUENCE);
     set_work(l, p->t, work + t.count);
     if (p->result == SEQUENCE) define_shape(l, dtype, 2, (size_t[]){p->t, u});
@@ -1733,8 +1741,8 @@ size_t mp_arena_peak(mp_model *model, bool restart) {
 }
 
 #define NN_OPS \
-    RUN(reshape), RUN(transpose), RUN(slice), RUN(expand), RUN(positions), RUN(gather), RUN(embedding), RUN(pad), RUN(resize), \
-    RUN(matmul), RUN(conv), RUN(conv_transpose), RUN(pool), RUN(batch_norm), RUN(layer_norm), RUN(group_norm), RUN(activation), \
+    RUN_IN_PLACE(reshape), RUN(transpose), RUN(slice), RUN(expand), RUN(positions), RUN(gather), RUN(embedding), RUN(pad), RUN(resize), \
+    RUN(matmul), RUN(conv), RUN(conv_transpose), RUN(pool), RUN_IN_PLACE(batch_norm), RUN(layer_norm), RUN(group_norm), RUN_IN_PLACE(activation), \
     RUN(prelu), RUN(lstm), RUN(gru), RUN(rnn), RUN(attention), RUN(cumsum),
 
 #endif
