@@ -28,9 +28,9 @@ def sample_of(model: Any, data: Any) -> Arrays | None:
 def read(model: Any, sample: Sample | Arrays, options: Mapping[str, Any] | None = None) -> Reading:
     """Read an onnx.ModelProto.
 
-    `options["lengths"]` names the axes that vary besides the batch: {"tokens": {1: "time"}}; `options["batch"]` says which axis of
-    an input of the model is the batch, where it is not the first: {"frames": 1}. Raises UnsupportedModel or UnsupportedAttribute
-    for what no step expresses, naming node and operator.
+    `options["lengths"]` names the axes that vary besides the batch: {"tokens": {1: "time"}}; `options["batch"]` says which axis
+    of an input of the model is the batch, where it is not the first: {"frames": 1}. Raises UnsupportedModel or
+    UnsupportedAttribute for what no step expresses, naming node and operator.
     """
     from .original import read_model
 

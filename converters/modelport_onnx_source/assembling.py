@@ -37,7 +37,9 @@ def living(steps: Sequence[Step], wanted: Sequence[str]) -> list[Step]:
     return kept[::-1]
 
 
-def assembled(b: Builder, inputs: Sequence[Input], outputs: Sequence[Wanted], name: str | None, lengths: Mapping[str, int]) -> Graph:
+def assembled(
+    b: Builder, inputs: Sequence[Input], outputs: Sequence[Wanted], name: str | None, lengths: Mapping[str, int]
+) -> Graph:
     """The checked graph."""
     from .fusing import fused
 

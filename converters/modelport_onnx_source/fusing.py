@@ -122,8 +122,17 @@ def _index(held: Steps, step: Step) -> None:
     if step.op not in ("embedding", "take"):
         return
     source = step.inputs[0]
-    while (cast := held.made_by(source, "cast")) is not None and held.b.dtypes[cast.inputs[0]] in ("i64", "i32", "i16", "i8", "u8", "u16"):
-        narrow = {"i32": 1 << 31, "i16": 1 << 15, "i8": 1 << 7, "u8": 1 << 8, "u16": 1 << 16}.get(str(cast.attributes["to"]), 1 << 62)
+    while (cast := held.made_by(source, "cast")) is not None and held.b.dtypes[cast.inputs[0]] in (
+        "i64",
+        "i32",
+        "i16",
+        "i8",
+        "u8",
+        "u16",
+    ):
+        narrow = {"i32": 1 << 31, "i16": 1 << 15, "i8": 1 << 7, "u8": 1 << 8, "u16": 1 << 16}.get(
+            str(cast.attributes["to"]), 1 << 62
+        )
         if len(step.attributes["weight" if step.op == "embedding" else "table"]) > narrow:
             return
         source = cast.inputs[0]
@@ -170,9 +179,9 @@ def _nothing(held: Steps, step: Step) -> None:
 _ROOT = math.sqrt(2.0)
 _ERF = ("add", ("erf", ("div", "x", _ROOT)), 1.0), ("add", ("erf", ("mul", "x", 1 / _ROOT)), 1.0)
 _CUBES = ("pow", "x", 3.0), ("mul", ("mul", "x", "x"), "x"), ("mul", ("square", "x"), "x")
-_TANH = [
-    ("add", ("tanh", ("mul", ("add", "x", ("mul", cube, 0.044715)), math.sqrt(2 / math.pi))), 1.0) for cube in _CUBES
-] + [("add", ("tanh", ("mul", ("mul", "x", ("add", ("mul", ("square", "x"), 0.044715), 1.0)), math.sqrt(2 / math.pi))), 1.0)]
+_TANH = [("add", ("tanh", ("mul", ("add", "x", ("mul", cube, 0.044715)), math.sqrt(2 / math.pi))), 1.0) for cube in _CUBES] + [
+    ("add", ("tanh", ("mul", ("mul", "x", ("add", ("mul", ("square", "x"), 0.044715), 1.0)), math.sqrt(2 / math.pi))), 1.0)
+]
 
 
 def _halved(one: Pattern) -> list[Pattern]:
@@ -227,7 +236,12 @@ def _hard_swish(held: Steps, step: Step) -> None:
 def _mean_over_last(held: Steps, name: str, of: str | None) -> tuple[str, int] | None:
     """What is averaged over its last axes (kept), and over how many."""
     step = held.made_by(name, "reduce")
-    if step is None or step.attributes["fn"] != "mean" or not step.attributes.get("keep") or (of is not None and step.inputs[0] != of):
+    if (
+        step is None
+        or step.attributes["fn"] != "mean"
+        or not step.attributes.get("keep")
+        or (of is not None and step.inputs[0] != of)
+    ):
         return None
     source = step.inputs[0]
     axes, rank = step.attributes["axes"].tolist(), len(held.b.rows[source])
@@ -247,7 +261,11 @@ def _layer_norms(held: Steps, step: Step) -> None:
     """(x - mean) / sqrt(mean of squares + eps), or without the mean."""
     if step.op != "binary" or step.attributes["fn"] not in ("div", "mul"):
         return
-    patterns: tuple[Pattern, ...] = (("div", "d", ("sqrt", "v")), ("mul", "d", ("reciprocal", ("sqrt", "v"))), ("mul", "d", ("div", 1.0, ("sqrt", "v"))))
+    patterns: tuple[Pattern, ...] = (
+        ("div", "d", ("sqrt", "v")),
+        ("mul", "d", ("reciprocal", ("sqrt", "v"))),
+        ("mul", "d", ("div", 1.0, ("sqrt", "v"))),
+    )
     for pattern in patterns:
         found: dict[str, str] = {}
         if not held.match(step.output, pattern, found):

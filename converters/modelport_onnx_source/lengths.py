@@ -199,7 +199,11 @@ def _part_bounds(part: str | Part) -> tuple[float, float]:
     if part.kind == "max":
         return max(a, c), max(b, d)
     if c > 0 and c == d:
-        return (math.floor(a / c) if math.isfinite(a) else a, math.floor(b / c) if math.isfinite(b) else b) if part.kind == "floordiv" else (0, c - 1)
+        return (
+            (math.floor(a / c) if math.isfinite(a) else a, math.floor(b / c) if math.isfinite(b) else b)
+            if part.kind == "floordiv"
+            else (0, c - 1)
+        )
     return -math.inf, math.inf
 
 

@@ -35,7 +35,9 @@ def _of_other_length(b: Builder, whole: str, held: Dim, count: Dim, distance: in
         return Traced(b.add("slice", [whole], "i64", (count,), **cut), (count,), (count,), "i64")
     ones = b.add("pad", [whole], "i64", (count,), before=np.array([0]), after=np.array([distance]), value=0)
     ones = b.add("cast", [ones], "f64", (count,), to="f64")
-    ones = b.add("unary", [b.add("scale", [ones], "f64", (count,), mul=np.array([0.0]), add=np.array([1.0]))], "f64", (count,), fn="abs")
+    ones = b.add(
+        "unary", [b.add("scale", [ones], "f64", (count,), mul=np.array([0.0]), add=np.array([1.0]))], "f64", (count,), fn="abs"
+    )
     counted = b.add("cumsum", [ones], "f64", (count,), axis=0, exclusive=True)
     return Traced(b.add("cast", [counted], "i64", (count,), to="i64"), (count,), (count,), "i64")
 
@@ -48,7 +50,15 @@ def traced_lengths(b: Builder, value: Known) -> Traced:
         number = value.array.ravel()[0]
         made = b.traced(_length(b, number) if isinstance(number, Length) else scalar(number, "i64"))
         return b.traced(cast(b, b.reshape(made, value.shape), value.dtype))
-    parts = [b.reshape(traced_lengths(b, Known(v.reshape(1), value.dtype)) if isinstance(v[()], Length) else Known(np.array([v[()]], dtype=np.int64), "i64"), (1,)) for v in (np.array(n, dtype=object) for n in value.array.ravel())]
+    parts = [
+        b.reshape(
+            traced_lengths(b, Known(v.reshape(1), value.dtype))
+            if isinstance(v[()], Length)
+            else Known(np.array([v[()]], dtype=np.int64), "i64"),
+            (1,),
+        )
+        for v in (np.array(n, dtype=object) for n in value.array.ravel())
+    ]
     return b.traced(b.reshape(concat(b, parts, 0), value.shape))
 
 
@@ -102,7 +112,11 @@ def _constant_gather(b: Builder, value: Value, index: Known, axis: int) -> Value
         first, last = int(places[0]), int(places[-1])
         behind = last + (1 if step > 0 else -1)
         stop = behind if behind >= 0 and first >= 0 else (1 << 40 if first < 0 else -(1 << 40))
-        return b.reshape(cut(b, value, [axis], [first], [stop], [step]), shape) if _certain(n, places) else _gathered(b, value, index, axis)
+        return (
+            b.reshape(cut(b, value, [axis], [first], [stop], [step]), shape)
+            if _certain(n, places)
+            else _gathered(b, value, index, axis)
+        )
     return _gathered(b, value, index, axis)
 
 

@@ -10,7 +10,7 @@ from .lengths import same
 from .nodes import ADVICE, Node, handles
 from .pointwise import binary, scalar, unary
 from .shaping import transpose
-from .summing import over_last, reduce
+from .summing import reduce
 from .values import Builder, Known, Traced, Value, stripped
 
 
@@ -113,5 +113,3 @@ def mean_variance(b: Builder, node: Node) -> Value:
     centred = binary(b, "sub", x, reduce(b, "mean", x, axes, keep=True))
     spread = unary(b, "sqrt", reduce(b, "mean", unary(b, "square", centred), axes, keep=True))
     return binary(b, "div", centred, binary(b, "add", spread, scalar(1e-9, x.dtype)))
-
-

@@ -124,7 +124,11 @@ def is_inf(b: Builder, node: Node) -> Value:
     low, high = bool(node.attr("detect_negative", 1)), bool(node.attr("detect_positive", 1))
     if low and high:
         return compare(b, "eq", unary(b, "abs", x), scalar(np.inf, x.dtype))
-    return compare(b, "eq", x, scalar(np.inf if high else -np.inf if low else 0.0, x.dtype)) if low or high else compare(b, "lt", x, x)
+    return (
+        compare(b, "eq", x, scalar(np.inf if high else -np.inf if low else 0.0, x.dtype))
+        if low or high
+        else compare(b, "lt", x, x)
+    )
 
 
 # --- activations ---------------------------------------------------------------------------------------------------------------

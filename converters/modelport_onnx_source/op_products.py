@@ -31,7 +31,11 @@ def gemm(b: Builder, node: Node) -> Value:
         weight = transpose(b, weight, [1, 0])
     if bias is not None and beta != 1.0:
         bias = binary(b, "mul", bias, scalar(beta, bias.dtype)) if isinstance(bias, Traced) else _scaled(bias, beta)
-    flat = isinstance(bias, Known) and len([n for n in bias.shape if n != 1]) <= 1 and (not bias.shape or bias.shape[-1] == bias.array.size)
+    flat = (
+        isinstance(bias, Known)
+        and len([n for n in bias.shape if n != 1]) <= 1
+        and (not bias.shape or bias.shape[-1] == bias.array.size)
+    )
     if isinstance(weight, Known) and isinstance(x, Traced) and alpha == 1.0 and (bias is None or flat):
         columns = weight.array.T
         held = None
@@ -71,7 +75,9 @@ def _labels(equation: str, ranks: Sequence[int], node: Node) -> tuple[list[list[
     given = left.split(",")
     if len(given) != len(ranks):
         raise UnsupportedModel(f"The ONNX model's {node} has the equation {equation!r} for {len(ranks)} inputs.")
-    hidden = max((rank - len(term.replace("...", "")) for term, rank in zip(given, ranks, strict=True) if "..." in term), default=0)
+    hidden = max(
+        (rank - len(term.replace("...", "")) for term, rank in zip(given, ranks, strict=True) if "..." in term), default=0
+    )
 
     def labelled(term: str, count: int) -> list[str]:
         before, dots, behind = term.partition("...")
@@ -93,7 +99,9 @@ def _summed(b: Builder, value: Value, labels: list[str], kept: set[str]) -> tupl
     return value, [label for label in labels if label in kept]
 
 
-def _pair(b: Builder, first: tuple[Value, list[str]], second: tuple[Value, list[str]], later: set[str]) -> tuple[Value, list[str]]:
+def _pair(
+    b: Builder, first: tuple[Value, list[str]], second: tuple[Value, list[str]], later: set[str]
+) -> tuple[Value, list[str]]:
     """Two inputs multiplied, and summed over what only they have."""
     x, in_x = _summed(b, *first, later | set(second[1]))
     y, in_y = _summed(b, *second, later | set(in_x))

@@ -61,7 +61,8 @@ class _Cell:
             raise UnsupportedModel(f"The ONNX model's {node} reads {x.shape[1]} sequences of a row at once. {ADVICE}")
         self.x, self.time = x, x.shape[0]
         weight, recurrent_ = node.known(1, "the weight"), node.known(2, "the recurrent weight")
-        assert weight is not None and recurrent_ is not None
+        assert weight is not None
+        assert recurrent_ is not None
         self.weight, self.recurrent, self.bias = weight.array, recurrent_.array, node.known(3, "the bias")
         self.directions, self.units = len(self.weight), self.recurrent.shape[2]
         node.waive("hidden_size", "output_sequence")

@@ -6,13 +6,13 @@ import numpy as np
 
 from modelport.errors import UnsupportedModel
 
-from .lengths import Dim, Length, product, quotient, same
+from .lengths import Dim, product, quotient, same
 from .lookups import flat_gather, gather, ramp
 from .nodes import Node, handles
 from .pointwise import binary, cast, compare, scalar, where
 from .shaping import concat, cut, expand, pad, stack_axis, tile, transpose
 from .summing import reduce
-from .values import END, FLOATS, NARROW, NUMPY, Builder, Known, Traced, Value, as_dims, axis_of, dims_of, known
+from .values import END, FLOATS, NUMPY, Builder, Known, Traced, Value, as_dims, axis_of, dims_of, known
 
 
 @handles("Shape")
@@ -40,7 +40,9 @@ def reshape(b: Builder, node: Node) -> Value:
         held = product([n for k, n in enumerate(wanted) if k not in left])
         rest = quotient(product(x.shape), held)
         if rest is None:
-            raise UnsupportedModel(f"The ONNX model's {node} makes {wanted} of {list(x.shape)}, which is not whole for every length.")
+            raise UnsupportedModel(
+                f"The ONNX model's {node} makes {wanted} of {list(x.shape)}, which is not whole for every length."
+            )
         wanted[left[0]] = rest
     if not same(product(wanted), product(x.shape)):
         raise UnsupportedModel(
@@ -65,7 +67,9 @@ def squeeze(b: Builder, node: Node) -> Value:
     else:
         gone = [axis_of(axis, len(x.shape)) for axis in axes]
         if not all(same(x.shape[axis], 1) for axis in gone):
-            raise UnsupportedModel(f"The ONNX model's {node} drops axes {gone} of {list(x.shape)}, which are not all of length 1.")
+            raise UnsupportedModel(
+                f"The ONNX model's {node} drops axes {gone} of {list(x.shape)}, which are not all of length 1."
+            )
     return b.reshape(x, [n for k, n in enumerate(x.shape) if k not in gone])
 
 
@@ -126,7 +130,8 @@ def part(b: Builder, node: Node) -> Value:
     old = node.opset < 10
     starts, stops = (node.dims(k, name if old else None) for k, name in ((1, "starts"), (2, "ends")))
     axes, steps = node.ints(3, "axes" if old else None), node.ints(4)
-    assert starts is not None and stops is not None
+    assert starts is not None
+    assert stops is not None
     places = [axis_of(a, len(x.shape)) for a in (axes if axes is not None else range(len(starts)))]
     return cut(b, x, places, starts, stops, steps or [1] * len(starts))
 
@@ -219,7 +224,13 @@ def _padded_with(b: Builder, x: Value, before: list[int], after: list[int], valu
 
 @handles("Constant")
 def constant(b: Builder, node: Node) -> Value:
-    for name, dtype in (("value", None), ("value_float", "f32"), ("value_floats", "f32"), ("value_int", "i64"), ("value_ints", "i64")):
+    for name, dtype in (
+        ("value", None),
+        ("value_float", "f32"),
+        ("value_floats", "f32"),
+        ("value_int", "i64"),
+        ("value_ints", "i64"),
+    ):
         found = node.attr(name)
         if found is not None:
             return known(found) if dtype is None else Known(np.asarray(found, dtype=NUMPY[dtype]), dtype)
@@ -236,7 +247,9 @@ def constant_of_shape(b: Builder, node: Node) -> Value:
 @handles("Range")
 def counted(b: Builder, node: Node) -> Value:
     start, limit, delta = (node.known(k, "what it counts") for k in range(3))
-    assert start is not None and limit is not None and delta is not None
+    assert start is not None
+    assert limit is not None
+    assert delta is not None
     if start.dtype in FLOATS and not any(v.symbolic for v in (start, limit, delta)):
         first, stop, step = (float(v.array) for v in (start, limit, delta))
         count: Dim = max(int(np.ceil((stop - first) / step)), 0)
@@ -257,7 +270,9 @@ def counted(b: Builder, node: Node) -> Value:
     if by[0] != 1:
         result = binary(b, "mul", result, scalar(by[0], "i64"))
     if not same(begin[0], 0):
-        result = binary(b, "add", result, Known(start.array.astype(object) if start.symbolic else start.array.astype(np.int64), "i64"))
+        result = binary(
+            b, "add", result, Known(start.array.astype(object) if start.symbolic else start.array.astype(np.int64), "i64")
+        )
     return cast(b, result, start.dtype)
 
 
@@ -293,7 +308,8 @@ def triangle(b: Builder, node: Node) -> Value:
 @handles("OneHot")
 def one_hot(b: Builder, node: Node) -> Value:
     index, depth, values = node.value(0), node.known(1, "the depth"), node.known(2, "what it fills in")
-    assert depth is not None and values is not None
+    assert depth is not None
+    assert values is not None
     size = dims_of(depth, "")[0]
     if not isinstance(size, int):
         raise UnsupportedModel(f"The depth of the ONNX model's {node} depends on the lengths of its inputs.")
@@ -379,11 +395,3 @@ def best(b: Builder, node: Node) -> Value:
     x = node.traced(b, 0)
     axis = node.axis(0, len(x.shape))
     return reduce(b, "argmax" if node.kind == "ArgMax" else "argmin", x, [axis], bool(node.attr("keepdims", 1)))
-
-
-# --- sequences of values -------------------------------------------------------------------------------------------------------
-
-
-def small(value: Known) -> bool:
-    """Whether numbers are few enough to be a shape."""
-    return value.array.size <= 64 and value.dtype in ("i64", *NARROW) or isinstance(value.array.ravel()[:1], Length)

@@ -11,8 +11,7 @@ from modelport.errors import UnsupportedModel
 
 from .lengths import Dim, Row, quotient, same
 from .nodes import ADVICE, Node, handles
-from .pointwise import binary
-from .shaping import cut, pad, transpose
+from .shaping import transpose
 from .summing import reduce
 from .values import Builder, Known, Traced, Value, axis_of
 
@@ -22,11 +21,15 @@ AUTO = {"SAME_UPPER": "same_upper", "SAME_LOWER": "same_lower"}
 def _images(b: Builder, node: Node, x: Traced) -> tuple[Traced, bool]:
     """The value with one image per row; where it holds several, they become an axis before the others (and True)."""
     if len(x.shape) < 3:
-        raise UnsupportedModel(f"The ONNX model's {node} reads a value of shape {list(x.shape)}, which has no axis to slide along.")
+        raise UnsupportedModel(
+            f"The ONNX model's {node} reads a value of shape {list(x.shape)}, which has no axis to slide along."
+        )
     if same(x.shape[0], 1):
         return x, False
     if len(x.shape) > 4:
-        raise UnsupportedModel(f"The ONNX model's {node} reads {x.shape[0]} images of a row at once, in three dimensions. {ADVICE}")
+        raise UnsupportedModel(
+            f"The ONNX model's {node} reads {x.shape[0]} images of a row at once, in three dimensions. {ADVICE}"
+        )
     moved = b.traced(transpose(b, x, [1, 0, *range(2, len(x.shape))]))
     return Traced(moved.name, moved.row, (1, *moved.shape), moved.dtype), True
 
@@ -71,7 +74,9 @@ class _Window:
             count = (n + (before + after - reach)) // s + 1 if not ceil else (n + (before + after - reach + s - 1)) // s + 1
             if ceil:
                 if not isinstance(count, int) or not isinstance(n, int):
-                    raise UnsupportedModel(f"A pooling rounds up (ceil_mode) along an axis whose length {n} varies: leave out ceil_mode.")
+                    raise UnsupportedModel(
+                        f"A pooling rounds up (ceil_mode) along an axis whose length {n} varies: leave out ceil_mode."
+                    )
                 count -= (count - 1) * s >= n + before
             found.append(count)
         return tuple(found)
@@ -128,7 +133,11 @@ def conv_transpose(b: Builder, node: Node) -> Value:
     extra = [0, *extra] if several else extra
     name, row = b.exactly(images, 1)
     if wanted is not None or auto in AUTO:
-        goal: list[Dim] = [int(n) for n in wanted][-k:] if wanted is not None else [n * s for n, s in zip(row[-k:], window.strides[-k:], strict=True)]
+        goal: list[Dim] = (
+            [int(n) for n in wanted][-k:]
+            if wanted is not None
+            else [n * s for n, s in zip(row[-k:], window.strides[-k:], strict=True)]
+        )
         _pads_for(node, window, row, extra, goal, auto)
     elif auto == "VALID":
         window.pads = [0] * len(window.pads)
@@ -194,7 +203,12 @@ def lp_pool(b: Builder, node: Node) -> Value:
 
 # --- Resize --------------------------------------------------------------------------------------------------------------------
 
-AT = {"half_pixel": "half_pixel", "pytorch_half_pixel": "half_pixel", "align_corners": "align_corners", "asymmetric": "asymmetric"}
+AT = {
+    "half_pixel": "half_pixel",
+    "pytorch_half_pixel": "half_pixel",
+    "align_corners": "align_corners",
+    "asymmetric": "asymmetric",
+}
 ROUND = {"round_prefer_floor": "half_down", "round_prefer_ceil": "half_up", "floor": "floor", "ceil": "ceil"}
 
 

@@ -28,7 +28,9 @@ def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingDependency(f"Reading ONNX models needs {name}, which cannot be imported: pip install 'modelport[onnx]'.") from error
+        raise MissingDependency(
+            f"Reading ONNX models needs {name}, which cannot be imported: pip install 'modelport[onnx]'."
+        ) from error
 
 
 def opened(path: str) -> Any:
@@ -75,7 +77,9 @@ def sample(model: Any, data: Any) -> Arrays:
         given = {next(iter(kinds)): data}
     odd = sorted(set(given) ^ set(kinds))
     if odd:
-        raise InputError(f"The sample has the inputs {', '.join(sorted(given))}; the ONNX model takes {', '.join(kinds)} (see {odd[0]!r}).")
+        raise InputError(
+            f"The sample has the inputs {', '.join(sorted(given))}; the ONNX model takes {', '.join(kinds)} (see {odd[0]!r})."
+        )
     return Arrays({name: _array(name, given[name], kind) for name, kind in kinds.items()})
 
 
@@ -88,7 +92,9 @@ def _array(name: str, value: Any, kind: Any) -> Array:
     dtype = NUMPY.get(CODES.get(kind.elem_type, ""))
     if dtype is None or kind.elem_type == 10:
         label = CODES.get(kind.elem_type, f"of type {kind.elem_type}")
-        raise UnsupportedModel(f"The input {name!r} of the ONNX model is {label}: float32, float64, integers and booleans are read.")
+        raise UnsupportedModel(
+            f"The input {name!r} of the ONNX model is {label}: float32, float64, integers and booleans are read."
+        )
     if array.dtype.kind not in "fiub" or (np.dtype(dtype).kind in "iub" and array.dtype.kind == "f"):
         raise InputError(f"The sample's {name!r} holds {array.dtype}; {np.dtype(dtype)} is needed.")
     return np.ascontiguousarray(array.astype(dtype))
@@ -110,7 +116,8 @@ class Original:
             self.session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions have no common base
             raise UnsupportedModel(
-                f"onnxruntime {runtime.__version__} cannot run this ONNX model, so nothing could prove what is made of it: {first_line(error)}"
+                f"onnxruntime {runtime.__version__} cannot run this ONNX model, so there is no original to hold an artifact "
+                f"against: {first_line(error)}"
             ) from error
         self.version = runtime.__version__
         self.kinds, self.batches = inputs_of(model), dict(batches)
@@ -123,12 +130,15 @@ class Original:
         for name, kind in self.kinds.items():
             dims, axis = kind.shape.dim, self.batches[name]
             if kind.HasField("shape") and axis >= len(dims):
-                raise UnsupportedModel(f"The input {name!r} of the ONNX model has {len(dims)} axes, and no axis {axis} for the batch.")
+                raise UnsupportedModel(
+                    f"The input {name!r} of the ONNX model has {len(dims)} axes, and no axis {axis} for the batch."
+                )
             fixed.add(dims[axis].dim_value if axis < len(dims) and dims[axis].HasField("dim_value") else 0)
         odd = sorted(fixed - {0, 1})
         if odd:
             raise UnsupportedModel(
-                f"The ONNX model takes exactly {odd[0]} rows at once, and an artifact answers row by row: export it with an open batch."
+                f"The ONNX model takes exactly {odd[0]} rows at once, and an artifact answers row by row: export it with a batch "
+                "of any size."
             )
         return 1 in fixed
 
@@ -141,12 +151,17 @@ class Original:
         given = {name: _fed(name, feeds[name], kind, self.batches[name]) for name, kind in self.kinds.items()}
         names = list(self.results)
         found = self.session.run(names, given)
-        return {name: np.ascontiguousarray(_first(name, np.asarray(array), self.results[name])) for name, array in zip(names, found, strict=True)}
+        return {
+            name: np.ascontiguousarray(_first(name, np.asarray(array), self.results[name]))
+            for name, array in zip(names, found, strict=True)
+        }
 
 
 def _first(name: str, array: Array, axis: int) -> Array:
     if axis >= array.ndim:
-        raise UnsupportedModel(f"The output {name!r} of the ONNX model has no axis for the batch: an artifact answers row by row.")
+        raise UnsupportedModel(
+            f"The output {name!r} of the ONNX model has no axis for the batch: an artifact answers row by row."
+        )
     return np.moveaxis(array, axis, 0)
 
 
@@ -165,7 +180,7 @@ def read_model(model: Any, given: Sample | Arrays, options: Mapping[str, Any]) -
     rows = given if isinstance(given, Arrays) else sample(model, next(iter(given.feeds().values())))
     labels = named_lengths(options.get("lengths"), {name: array.ndim for name, array in rows.values.items()})
     rows = Arrays(rows.values, labels) if labels else rows
-    batches = {name: 0 for name in kinds} | dict(options.get("batch") or {})
+    batches = dict.fromkeys(kinds, 0) | dict(options.get("batch") or {})
     unknown = sorted(set(batches) - set(kinds))
     if unknown:
         raise UsageError(f"batch names the input {unknown[0]!r}, which the ONNX model does not have: {', '.join(kinds)}.")
@@ -196,6 +211,10 @@ def _check_dims(name: str, kind: Any, row: tuple[int | str, ...], batch: int) ->
         if not dim.HasField("dim_value"):
             continue
         if isinstance(n, str):
-            raise UnsupportedModel(f"Axis {k + 1} of the input {name!r} is to vary as {n!r}, but the ONNX model fixes it to {dim.dim_value}.")
+            raise UnsupportedModel(
+                f"Axis {k + 1} of the input {name!r} is to vary as {n!r}, but the ONNX model fixes it to {dim.dim_value}."
+            )
         if dim.dim_value != n:
-            raise InputError(f"Input {name!r} of the ONNX model has the length {dim.dim_value} at axis {k + 1}, but the sample {n}.")
+            raise InputError(
+                f"Input {name!r} of the ONNX model has the length {dim.dim_value} at axis {k + 1}, but the sample {n}."
+            )

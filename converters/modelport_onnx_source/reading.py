@@ -19,7 +19,22 @@ from .values import NARROW, Builder, Known, Traced
 
 __all__ = ["Declared", "batch_axes", "graph_of", "initialized", "opset_of"]
 
-CODES = {1: "f32", 2: "u8", 3: "i8", 4: "u16", 5: "i16", 6: "i32", 7: "i64", 8: "str", 9: "bool", 10: "f16", 11: "f64", 12: "u32", 13: "u64", 16: "bf16"}
+CODES = {
+    1: "f32",
+    2: "u8",
+    3: "i8",
+    4: "u16",
+    5: "i16",
+    6: "i32",
+    7: "i64",
+    8: "str",
+    9: "bool",
+    10: "f16",
+    11: "f64",
+    12: "u32",
+    13: "u64",
+    16: "bf16",
+}
 OLDEST = 7
 
 
@@ -38,7 +53,9 @@ def opset_of(model: Any) -> int:
     found = {o.domain: o.version for o in model.opset_import}
     version = found.get("", found.get("ai.onnx", 0))
     if version < OLDEST:
-        raise UnsupportedModel(f"The ONNX model uses opset {version}; {OLDEST} is the oldest that is read: convert it with onnx.version_converter.")
+        raise UnsupportedModel(
+            f"The ONNX model uses opset {version}; {OLDEST} is the oldest that is read: convert it with onnx.version_converter."
+        )
     return int(version)
 
 
@@ -64,7 +81,11 @@ def batch_axes(model: Any, given: Mapping[str, int]) -> dict[str, int]:
 
 
 def graph_of(
-    model: Any, inputs: Sequence[Declared], lengths: Mapping[str, int], names: Mapping[str, str] | None = None, title: str | None = None
+    model: Any,
+    inputs: Sequence[Declared],
+    lengths: Mapping[str, int],
+    names: Mapping[str, str] | None = None,
+    title: str | None = None,
 ) -> Graph:
     """The model as a graph for rows of the declared inputs; `names` maps outputs to what they are called in the graph.
 
@@ -99,7 +120,9 @@ def graph_of(
 
 def _input(b: Builder, value: Declared) -> Traced:
     if value.dtype not in ("f32", "f64", "i64", "bool", *NARROW):
-        raise UnsupportedModel(f"The input {value.name!r} of the ONNX model is {value.dtype}: float32, float64, integers and booleans are read.")
+        raise UnsupportedModel(
+            f"The input {value.name!r} of the ONNX model is {value.dtype}: float32, float64, integers and booleans are read."
+        )
     row: tuple[Dim, ...] = tuple(named(n) if isinstance(n, str) else int(n) for n in value.row)
     held = "i64" if value.dtype in NARROW else value.dtype
     b.input(value.name, held, row)

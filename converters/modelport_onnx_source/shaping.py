@@ -139,7 +139,9 @@ def stack_axis(b: Builder, value: Value, axis: int) -> Value:
     return Traced(value.name, value.row, value.shape[:axis] + (1,) + value.shape[axis:], value.dtype)
 
 
-def cut(b: Builder, value: Value, axes: Sequence[int], starts: Sequence[Dim], stops: Sequence[Dim], steps: Sequence[int]) -> Value:
+def cut(
+    b: Builder, value: Value, axes: Sequence[int], starts: Sequence[Dim], stops: Sequence[Dim], steps: Sequence[int]
+) -> Value:
     """An ONNX Slice."""
     if isinstance(value, Known) and all(isinstance(n, int) for n in (*starts, *stops)):
         index = [slice(None)] * value.array.ndim
@@ -174,7 +176,13 @@ def _cut_one(b: Builder, value: Value, axis: int, start: Dim, stop: Dim, step: i
     if same(first, 0) and same(last, n) and step == 1:
         return value
     if isinstance(count, int) and count <= 0:
-        return Known(np.zeros(tuple(0 if k == axis else int(m) if isinstance(m, int) else 1 for k, m in enumerate(value.shape)), dtype=np.float32), value.dtype)
+        return Known(
+            np.zeros(
+                tuple(0 if k == axis else int(m) if isinstance(m, int) else 1 for k, m in enumerate(value.shape)),
+                dtype=np.float32,
+            ),
+            value.dtype,
+        )
     begin, end = _literal(start, first, n), _literal(stop if not beyond else None, last, n, step)
     if begin is None or end is None or isinstance(value, Known):
         return _picked(b, value, axis, first, count, step)
@@ -236,7 +244,9 @@ def pad(b: Builder, value: Value, before: Sequence[int], after: Sequence[int], m
     cuts = [axis for axis, (p, q) in enumerate(zip(before, after, strict=True)) if p < 0 or q < 0]
     if cuts:
         v = b.traced(
-            cut(b, v, cuts, [max(-before[a], 0) for a in cuts], [after[a] if after[a] < 0 else END for a in cuts], [1] * len(cuts))
+            cut(
+                b, v, cuts, [max(-before[a], 0) for a in cuts], [after[a] if after[a] < 0 else END for a in cuts], [1] * len(cuts)
+            )
         )
     padded = [axis for axis, (p, q) in enumerate(zip(before, after, strict=True)) if p > 0 or q > 0]
     if not padded:

@@ -23,8 +23,8 @@ __all__ = ["Listed", "Translator"]
 
 #: operators whose handlers give known numbers for known numbers
 STRUCTURAL = frozenset(
-    "Reshape Transpose Shape Size Squeeze Unsqueeze Identity Concat Gather Slice Expand ConstantOfShape Range Tile Flatten Constant "
-    "Cast Where Dropout Trilu EyeLike Split".split()
+    "Reshape Transpose Shape Size Squeeze Unsqueeze Identity Concat Gather Slice Expand ConstantOfShape Range Tile Flatten "
+    "Constant Cast Where Dropout Trilu EyeLike Split".split()
 )
 RANDOM = frozenset("RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial".split())
 DOMAINS = ("", "ai.onnx")
@@ -87,7 +87,9 @@ class Translator:
             )
         missing = [name for name in proto.input if name and name not in scope]
         if missing:
-            raise UnsupportedModel(f"The ONNX model's node {proto.name!r} ({proto.op_type}) reads {missing[0]!r}, which nothing defines.")
+            raise UnsupportedModel(
+                f"The ONNX model's node {proto.name!r} ({proto.op_type}) reads {missing[0]!r}, which nothing defines."
+            )
         inputs = [scope[name] if name else None for name in proto.input]
         self.b.hint = next((name for name in proto.output if name), proto.op_type)
         results = self.results(proto, inputs, scope, [name in used for name in proto.output])
@@ -157,7 +159,9 @@ class Translator:
             with np.errstate(all="ignore"):
                 results = run.run(None, feeds)
         except Exception as error:  # its errors have no common base
-            raise UnsupportedModel(f"The ONNX model's node {proto.name!r} ({proto.op_type}) of constants fails: {error}") from error
+            raise UnsupportedModel(
+                f"The ONNX model's node {proto.name!r} ({proto.op_type}) of constants fails: {error}"
+            ) from error
         return [known(np.asarray(r)) for r in results]
 
     def _as_function(self, proto: Any, values: Sequence[Value | None], used: list[bool]) -> Sequence[Held | None]:
@@ -184,7 +188,11 @@ class Translator:
         }
         outer, self.opset = self.opset, next((o.version for o in function.opset_import if o.domain in DOMAINS), self.opset)
         try:
-            self.nodes([self._bound(n, given) for n in function.node], scope, [n for n, u in zip(function.output, used, strict=False) if u])
+            self.nodes(
+                [self._bound(n, given) for n in function.node],
+                scope,
+                [n for n, u in zip(function.output, used, strict=False) if u],
+            )
         finally:
             self.opset = outer
         return [scope.get(name) for name in function.output]
@@ -192,7 +200,20 @@ class Translator:
     def _type(self, value: Value | None) -> Any:
         if value is None:
             return self.onnx.TypeProto()
-        codes = {"f32": 1, "u8": 2, "i8": 3, "u16": 4, "i16": 5, "i32": 6, "i64": 7, "str": 8, "bool": 9, "f16": 10, "f64": 11, "u32": 12}
+        codes = {
+            "f32": 1,
+            "u8": 2,
+            "i8": 3,
+            "u16": 4,
+            "i16": 5,
+            "i32": 6,
+            "i64": 7,
+            "str": 8,
+            "bool": 9,
+            "f16": 10,
+            "f64": 11,
+            "u32": 12,
+        }
         shape = [int(n) if isinstance(n, int) else str(n) for n in value.shape]
         return self.onnx.helper.make_tensor_type_proto(codes[value.dtype], shape)
 
@@ -324,5 +345,3 @@ def _located(error: UnsupportedModel, node: Node) -> UnsupportedModel:
     if hasattr(error, "attribute"):
         return type(error)(message, error.attribute)
     return UnsupportedModel(message)
-
-

@@ -83,7 +83,9 @@ def as_dims(dims: Sequence[Dim]) -> Known:
 def dims_of(value: Value, what: str) -> list[Dim]:
     """The integers in a value that has to be known; UnsupportedModel where it depends on the rows."""
     if not isinstance(value, Known):
-        raise UnsupportedModel(f"{what} depends on the numbers in a row: the model's shapes have to follow from its inputs' shapes.")
+        raise UnsupportedModel(
+            f"{what} depends on the numbers in a row: the model's shapes have to follow from its inputs' shapes."
+        )
     return [v if isinstance(v, Length) else int(v) for v in value.array.ravel().tolist()]
 
 
@@ -151,7 +153,11 @@ class Builder:
         """One step; the same step is made once. dtype is what the graph carries."""
         given = {k.rstrip("_"): v for k, v in attributes.items() if v is not None}
         small = all(getattr(v, "size", 1) <= 64 for v in given.values())
-        key = (op, tuple(inputs), tuple((k, v.tobytes() if isinstance(v, np.ndarray) else v, str(getattr(v, "shape", ""))) for k, v in given.items()))
+        key = (
+            op,
+            tuple(inputs),
+            tuple((k, v.tobytes() if isinstance(v, np.ndarray) else v, str(getattr(v, "shape", ""))) for k, v in given.items()),
+        )
         if small and key in self.cache:
             return self.cache[key]
         name = self.unique(hint or self.hint)
@@ -185,7 +191,9 @@ class Builder:
 
             return traced_lengths(self, value)
         if value.dtype not in (*FLOATS, "i64", "bool", *NARROW):
-            raise UnsupportedModel(f"The model computes with {value.dtype} numbers, which a graph does not: export it in float32.")
+            raise UnsupportedModel(
+                f"The model computes with {value.dtype} numbers, which a graph does not: export it in float32."
+            )
         array = value.array.astype(np.int64) if value.dtype in NARROW else value.array
         name = self.constant(np.ascontiguousarray(array))
         row = tuple(array.shape)
@@ -227,7 +235,8 @@ class Builder:
             copy.append(-1 if place is None else place[0])
         if shape.count(-1) > 1:
             raise UnsupportedModel(
-                f"A value of lengths {list(source)} is reshaped to {list(row)}, and more than one of these follows from none of those."
+                f"A value of lengths {list(source)} is reshaped to {list(row)}, of which more than one "
+                "follows from none of those."
             )
         named = any(k >= 0 for k in copy)
         return np.array(shape, dtype=np.int64), np.array(copy, dtype=np.int64) if named else None

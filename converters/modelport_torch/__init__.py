@@ -19,8 +19,9 @@ OPTIONS = ("lengths",)
 
 
 def sample_of(model: Any, data: Any) -> Arrays | None:
-    """The sample as one array per argument of the model's forward: an array or tensor for the first, a tuple or list of them, or a
-    dict by name.
+    """The sample as one array per argument of the model's forward.
+
+    data is an array or tensor for the first argument, a tuple or list of them, or a dict by name.
 
     Raises InputError for a sample that does not fit.
     """

@@ -34,7 +34,7 @@ class Original:
         if not isinstance(model, torch.nn.Module) and self.program is None:
             cls = type(model)
             raise UnsupportedModel(
-                f"A {cls.__module__}.{cls.__qualname__} is no PyTorch module: hand over the nn.Module, or what torch.export gives."
+                f"A {cls.__module__}.{cls.__qualname__} is no PyTorch module: hand over the nn.Module, or torch.export's program."
             )
         self.module = self.program.module() if self.program is not None else model
         self._refuse_lazy()
@@ -102,7 +102,10 @@ class Original:
             value = value.to_numpy()
         array = np.asarray(value)
         if array.dtype.kind not in "fiub" or array.ndim < 1:
-            raise InputError(f"The sample's {name!r} has shape {list(array.shape)} and dtype {array.dtype}: an array of numbers with the rows first is needed.")
+            raise InputError(
+                f"The sample's {name!r} has shape {list(array.shape)} and dtype {array.dtype}: "
+                "an array of numbers with the rows first is needed."
+            )
         if array.dtype.kind == "f":
             return np.ascontiguousarray(array.astype(self.float_dtype, copy=False))
         return np.ascontiguousarray(array)
@@ -114,7 +117,9 @@ class Original:
         kinds = list(dict.fromkeys(str(t.dtype) for t in tensors if t.is_floating_point()))
         half = [k for k in kinds if k not in FLOATS]
         if half:
-            raise UnsupportedModel(f"The module has {half[0]} parameters, in which a graph does not compute: call .float() on it first.")
+            raise UnsupportedModel(
+                f"The module has {half[0]} parameters, in which a graph does not compute: call .float() on it first."
+            )
         return FLOATS[kinds[0]] if kinds else np.float32
 
     # --- asking ---
@@ -175,7 +180,9 @@ def _fed(name: str, array: Array, dtype: Any) -> Array:
 
 def _array(name: str, tensor: Any) -> Array:
     if str(tensor.dtype) in ("torch.float16", "torch.bfloat16"):
-        raise UnsupportedModel(f"The model's output {name!r} is {tensor.dtype}, which no artifact holds: call .float() on the module.")
+        raise UnsupportedModel(
+            f"The model's output {name!r} is {tensor.dtype}, which no artifact holds: call .float() on the module."
+        )
     return np.asarray(tensor.detach().cpu().contiguous().numpy())
 
 
@@ -231,7 +238,15 @@ def quiet() -> Iterator[None]:
     import logging
     import warnings
 
-    names = ("torch.onnx", "onnxscript", "torch.export", "torch.fx", "torch._dynamo", "onnx_ir", "torch.fx.experimental.symbolic_shapes")
+    names = (
+        "torch.onnx",
+        "onnxscript",
+        "torch.export",
+        "torch.fx",
+        "torch._dynamo",
+        "onnx_ir",
+        "torch.fx.experimental.symbolic_shapes",
+    )
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     try:

@@ -100,7 +100,9 @@ def _asked(original: Original, tensors: Mapping[str, Any]) -> dict[str, Any]:
 def export_rows(sample: Arrays) -> dict[str, Array]:
     """Rows to export with: at least two, and no length that varies is 1 or equal to another length of the rows."""
     named = {name: sample.names.get(name, (None,) * (array.ndim - 1)) for name, array in sample.values.items()}
-    taken = {n for name, array in sample.values.items() for n, label in zip(array.shape[1:], named[name], strict=True) if label is None}
+    taken = {
+        n for name, array in sample.values.items() for n, label in zip(array.shape[1:], named[name], strict=True) if label is None
+    }
     lengths: dict[str, int] = {}
     for label, given in sample.lengths.items():
         lengths[label] = next(n for n in itertools.count(max(given, 2)) if n not in taken)
@@ -186,15 +188,19 @@ def _refused(original: Original, error: BaseException) -> UnsupportedModel:
         said = f"{type(cause).__name__}: {first_line(cause)}" if not str(cause).startswith("Failed to export") else said
         cause = cause.__cause__ or cause.__context__
     text = " ".join(f"{type(c).__name__} {c}" for c in causes)
-    if any(word in text for word in ("data-dependent", "DataDependent", "UserError", "GuardOnDataDependent", "Dynamo", "u0")):
+    if any(word in text for word in ("data-dependent", "DataDependent", "Could not guard", "unbacked")):
         return UnsupportedModel(
-            f"This {kind} takes one way or another depending on the numbers it is fed (a Python `if` on data, or `.item()`), which "
-            f"no exported file can do: use torch.where. PyTorch says: {said}"
+            f"This {kind} takes one way or another depending on the numbers it is fed (a Python `if` on data, or `.item()`), "
+            f"which no exported file can do: use torch.where. PyTorch says: {said}"
+        )
+    if "ConstraintViolation" in text or "Constraints violated" in text or "specialized" in text:
+        return UnsupportedModel(
+            f"This {kind} works for one batch or one length only, where `lengths` says that it varies. PyTorch says: {said}"
         )
     if original.scripted:
         return UnsupportedModel(
-            f"PyTorch does not export this TorchScript module ({said}): hand over the nn.Module it was made from, or save it with "
-            "torch.export.save."
+            f"PyTorch does not export this TorchScript module ({said}): hand over the nn.Module it was made from, or save it "
+            "with torch.export.save."
         )
     return UnsupportedModel(f"PyTorch does not export this {kind} to ONNX: {said}")
 
@@ -211,7 +217,8 @@ def _mend(proto: Any, inputs: list[str], outputs: list[str]) -> None:
     if len(given) != len(inputs) or len(graph.output) != len(outputs):
         raise Unsupported(
             f"PyTorch's exporter made a file with {len(given)} inputs and {len(graph.output)} outputs of a model with "
-            f"{len(inputs)} and {len(outputs)}: an argument that changes nothing is left out by it, so leave it out of the sample."
+            f"{len(inputs)} and {len(outputs)}: an argument that changes nothing is left out by it: "
+            "leave it out of the sample."
         )
     _rename(graph, inputs, outputs)
     _mask_wholly(onnx, graph)

@@ -46,7 +46,9 @@ def _with_weights(path: str, factory: str | None) -> Any:
     import torch
 
     if factory is None:
-        raise Refused(f"{path!r} holds weights without the module: say which function makes it, factory='package.module:function'.")
+        raise Refused(
+            f"{path!r} holds weights without the module: say which function makes it, factory='package.module:function'."
+        )
     weights = torch.load(path, map_location="cpu", weights_only=True)
     for key in ("state_dict", "model_state_dict"):  # as checkpoints of training loops hold them
         if isinstance(weights, dict) and isinstance(weights.get(key), dict):

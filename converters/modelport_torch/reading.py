@@ -38,7 +38,18 @@ def read_model(model: Any, sample: Sample | Arrays, options: Mapping[str, Any]) 
     original = Original(model)
     rows = labelled(original, sample, options)
     file = exported(original, rows)
-    kinds = {"f4": "f32", "f8": "f64", "i8": "i64", "i4": "i32", "i2": "i16", "i1": "i8", "u1": "u8", "u2": "u16", "u4": "u32", "b1": "bool"}
+    kinds = {
+        "f4": "f32",
+        "f8": "f64",
+        "i8": "i64",
+        "i4": "i32",
+        "i2": "i16",
+        "i1": "i8",
+        "u1": "u8",
+        "u2": "u16",
+        "u4": "u32",
+        "b1": "bool",
+    }
     declared = []
     for name, array in rows.values.items():
         labels = rows.names.get(name, (None,) * (array.ndim - 1))
@@ -70,4 +81,8 @@ def ask_model(model: Any, sample: Sample | Arrays, options: Mapping[str, Any]) -
 
 def _provenance(original: Original) -> dict[str, Any]:
     cls = type(original.model)
-    return {"framework": "torch", "framework_version": original.torch.__version__, "model": f"{cls.__module__}.{cls.__qualname__}"}
+    return {
+        "framework": "torch",
+        "framework_version": original.torch.__version__,
+        "model": f"{cls.__module__}.{cls.__qualname__}",
+    }

@@ -60,8 +60,12 @@ def agree(
 ) -> Graph:
     """Read a model, compare its answers with onnxruntime's, row by row and at other lengths; gives the graph."""
     if lengths is not None and dims is None:
-        dims = {name: [lengths.get(name, {}).get(k, n) if k else "N" for k, n in enumerate(a.shape)] for name, a in inputs.items()}
-    reading = read(net(text, inputs, weights, opset, outputs, dims), inputs, **({"lengths": lengths} if lengths else {}), **options)
+        dims = {
+            name: [lengths.get(name, {}).get(k, n) if k else "N" for k, n in enumerate(a.shape)] for name, a in inputs.items()
+        }
+    reading = read(
+        net(text, inputs, weights, opset, outputs, dims), inputs, **({"lengths": lengths} if lengths else {}), **options
+    )
     compare(reading, inputs, exact)
     compare(reading, {name: array[:1] for name, array in inputs.items()}, exact)
     for rows in others:

@@ -18,8 +18,8 @@ INSIDE = {"x": np.tanh(normal(3, 4)) * 0.9}
 CODES = {"i": whole(3, 5)}
 
 
-UNARY = """Abs Neg Sign Exp Floor Ceil Round Relu Sigmoid Tanh Softplus Erf Sin Cos Tan Atan Sinh Cosh Identity HardSwish Softsign Mish
-Gelu Elu Celu LeakyRelu ThresholdedRelu Selu HardSigmoid Shrink IsNaN IsInf Dropout""".split()
+UNARY = """Abs Neg Sign Exp Floor Ceil Round Relu Sigmoid Tanh Softplus Erf Sin Cos Tan Atan Sinh Cosh Identity HardSwish Softsign
+Mish Gelu Elu Celu LeakyRelu ThresholdedRelu Selu HardSigmoid Shrink IsNaN IsInf Dropout""".split()
 
 
 @pytest.mark.parametrize("kind", UNARY)
@@ -126,7 +126,9 @@ def test_logic_and_choice() -> None:
 @pytest.mark.parametrize(("low", "high"), [(-0.5, 0.5), (None, 0.5), (-0.5, None), (0.0, None), (0.5, -0.5)])
 def test_clip(low: float | None, high: float | None) -> None:
     weights = {n: np.float32(v) for n, v in (("low", low), ("high", high)) if v is not None}
-    agree(f"y = Clip(x, {'low' if low is not None else ''}, {'high' if high is not None else ''})".replace(", )", ")"), X, weights)
+    agree(
+        f"y = Clip(x, {'low' if low is not None else ''}, {'high' if high is not None else ''})".replace(", )", ")"), X, weights
+    )
 
 
 def test_clip_with_attributes() -> None:
@@ -180,7 +182,10 @@ def test_prelu() -> None:
         ("y = Transpose<perm=[0, 2, 3, 1]>(x)", {}),
         ("y = Unsqueeze(x, w)", {"w": np.array([1, -1])}),
         ("y = Slice(x, a, b, c)", {"a": np.array([1, -3]), "b": np.array([3, 1000]), "c": np.array([1, -1])}),
-        ("y = Slice(x, a, b, c, d)", {"a": np.array([5, 1]), "b": np.array([-1000, 7]), "c": np.array([3, 2]), "d": np.array([-2, 2])}),
+        (
+            "y = Slice(x, a, b, c, d)",
+            {"a": np.array([5, 1]), "b": np.array([-1000, 7]), "c": np.array([3, 2]), "d": np.array([-2, 2])},
+        ),
         ("y = Tile(x, w)", {"w": np.array([1, 2, 1, 3])}),
         ("y = Expand(x, w)", {"w": np.array([1, 4, 7, 6])}),
         ("y = Gather<axis=1>(x, w)", {"w": np.array([3, 0, -1])}),
@@ -383,7 +388,11 @@ def test_conv_of_other_ranks() -> None:
     ],
 )
 def test_conv_transpose(attributes: str) -> None:
-    agree(f"y = ConvTranspose{attributes}(x, w, b)", IMAGE, {"w": normal(4, 3, 3, 2), "b": normal(6 if "group" in attributes else 3)})
+    agree(
+        f"y = ConvTranspose{attributes}(x, w, b)",
+        IMAGE,
+        {"w": normal(4, 3, 3, 2), "b": normal(6 if "group" in attributes else 3)},
+    )
 
 
 @pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
@@ -468,7 +477,11 @@ def test_mean_variance_normalization() -> None:
 
 def cell(gates: int, directions: int = 1, width: int = 3, units: int = 4) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(gates)
-    sizes = {"w": (directions, gates * units, width), "r": (directions, gates * units, units), "b": (directions, 2 * gates * units)}
+    sizes = {
+        "w": (directions, gates * units, width),
+        "r": (directions, gates * units, units),
+        "b": (directions, 2 * gates * units),
+    }
     return {name: rng.normal(size=size).astype(np.float32) * 0.5 for name, size in sizes.items()}
 
 
@@ -515,8 +528,16 @@ def test_recurrence_activations() -> None:
     weights = cell(4)
     del weights["b"]
     agree(text, SEQUENCE, weights)
-    agree(text.replace("LSTM", "RNN").replace('["Sigmoid", "Relu", "Relu"]', '["Relu"]'), SEQUENCE, {k: v for k, v in cell(1).items() if k != "b"})
-    agree(text.replace("LSTM", "GRU").replace('["Sigmoid", "Relu", "Relu"]', '["Sigmoid", "Softsign"]'), SEQUENCE, {k: v for k, v in cell(3).items() if k != "b"})
+    agree(
+        text.replace("LSTM", "RNN").replace('["Sigmoid", "Relu", "Relu"]', '["Relu"]'),
+        SEQUENCE,
+        {k: v for k, v in cell(1).items() if k != "b"},
+    )
+    agree(
+        text.replace("LSTM", "GRU").replace('["Sigmoid", "Relu", "Relu"]', '["Sigmoid", "Softsign"]'),
+        SEQUENCE,
+        {k: v for k, v in cell(3).items() if k != "b"},
+    )
 
 
 def test_full_sequence_lengths_change_nothing() -> None:
@@ -536,5 +557,9 @@ def test_quantized_and_back() -> None:
     agree("q = QuantizeLinear<axis=1>(x, s, z)\ny = DequantizeLinear<axis=1>(q, s, z)", X, weights)
     agree(
         "d = DequantizeLinear<axis=1>(w, s, z)\ny = MatMul(x, d)", X,
-        {"w": whole(4, 3, low=-100, high=100, dtype=np.int8), "s": np.array([0.1, 0.2, 0.3], dtype=np.float32), "z": np.zeros(3, dtype=np.int8)},
+        {
+            "w": whole(4, 3, low=-100, high=100, dtype=np.int8),
+            "s": np.array([0.1, 0.2, 0.3], dtype=np.float32),
+            "z": np.zeros(3, dtype=np.int8),
+        },
     )  # fmt: skip

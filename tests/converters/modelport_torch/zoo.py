@@ -140,7 +140,12 @@ def cnn_batch_norm() -> nn.Module:
 @case("depthwise_same", normal(4, 9, 9))
 def depthwise_same() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(4, 4, 3, padding="same", groups=4), nn.Hardswish(), nn.Conv2d(4, 8, 1), nn.Hardsigmoid(), nn.Flatten(1), nn.Linear(648, 2)
+        nn.Conv2d(4, 4, 3, padding="same", groups=4),
+        nn.Hardswish(),
+        nn.Conv2d(4, 8, 1),
+        nn.Hardsigmoid(),
+        nn.Flatten(1),
+        nn.Linear(648, 2),
     )
 
 
@@ -167,13 +172,17 @@ def dilated_conv1d() -> nn.Module:
 @case("conv_transpose", normal(3, 5, 5))
 def conv_transpose() -> nn.Module:
     return nn.Sequential(
-        nn.ConvTranspose2d(3, 6, 3, stride=2, padding=1, output_padding=1), nn.LeakyReLU(0.3), nn.ConvTranspose2d(6, 4, 2, stride=2, groups=2)
+        nn.ConvTranspose2d(3, 6, 3, stride=2, padding=1, output_padding=1),
+        nn.LeakyReLU(0.3),
+        nn.ConvTranspose2d(6, 4, 2, stride=2, groups=2),
     )
 
 
 @case("group_instance_norm", normal(6, 5, 5))
 def group_instance_norm() -> nn.Module:
-    return nn.Sequential(nn.GroupNorm(3, 6), nn.Conv2d(6, 4, 3), nn.InstanceNorm2d(4, affine=True), nn.ReLU(), nn.InstanceNorm2d(4))
+    return nn.Sequential(
+        nn.GroupNorm(3, 6), nn.Conv2d(6, 4, 3), nn.InstanceNorm2d(4, affine=True), nn.ReLU(), nn.InstanceNorm2d(4)
+    )
 
 
 @case("upsample_reflect", normal(3, 6, 6))
@@ -228,9 +237,7 @@ def transformer_relu() -> nn.Module:
 
 
 # forward of the library's module calls its input src
-CASES["transformer_relu"] = Case(
-    "transformer_relu", transformer_relu, normal("time", 8), {"src": {1: "time"}}, {"time": 5}
-)
+CASES["transformer_relu"] = Case("transformer_relu", transformer_relu, normal("time", 8), {"src": {1: "time"}}, {"time": 5})
 
 
 @case("transformer_gelu_norm_first", normal("time", 8), {"x": {1: "time"}}, {"time": 5})
@@ -258,7 +265,9 @@ case(
 
 @case("embedding_mean", tokens("time"), {"x": {1: "time"}}, {"time": 7})
 def embedding_mean() -> nn.Module:
-    return Fn(lambda self, x: self.head(self.table(x).mean(dim=1)), table=nn.Embedding(20, 6, padding_idx=0), head=nn.Linear(6, 3))
+    return Fn(
+        lambda self, x: self.head(self.table(x).mean(dim=1)), table=nn.Embedding(20, 6, padding_idx=0), head=nn.Linear(6, 3)
+    )
 
 
 @case("embedding_bag", tokens(6))
@@ -298,9 +307,7 @@ case("several_inputs", _two_inputs)(TwoInputs)
 
 @case("several_outputs", normal(5))
 def several_outputs() -> nn.Module:
-    return Fn(
-        lambda self, x: (self.a(x), None, [self.b(x).argmax(dim=1), self.b(x) > 0]), a=nn.Linear(5, 3), b=nn.Linear(5, 2)
-    )
+    return Fn(lambda self, x: (self.a(x), None, [self.b(x).argmax(dim=1), self.b(x) > 0]), a=nn.Linear(5, 3), b=nn.Linear(5, 2))
 
 
 @case("dict_output", normal(5))
