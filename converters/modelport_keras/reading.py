@@ -24,7 +24,7 @@ from .network import Array, Network, Source, flatten, mapped
 from .stored import StoredModel
 from .walking import Walker
 
-__all__ = ["ask_model", "read_model"]
+__all__ = ["ask_model", "called", "read_model"]
 
 Ask = Callable[[Mapping[str, Array]], dict[str, Array]]
 #: rows that the original is asked at once
@@ -232,10 +232,7 @@ def _asker(model: Any, graph: Graph, sources: Sequence[Source]) -> Ask:
     """Asks a live model; it is called as the user calls it, with training=False."""
     dtypes = {source.name: source.dtype for source in sources}
     if sources_of(model) is not None:
-        inner = getattr(model, "_functional", None)
-        structure = (inner if inner is not None else model)._inputs_struct
-        names = {id(tensor): source.name for tensor, source in zip(live.keras().tree.flatten(structure), sources, strict=True)}
-        intake = mapped(lambda tensor: names[id(tensor)], structure)
+        intake = _intake(model, sources)
     else:
         intake = _structure([source.name for source in sources])
     return asking(model, graph, intake, dtypes)
@@ -263,6 +260,33 @@ def asking(model: Any, graph: Graph, intake: Any, dtypes: Mapping[str, str]) -> 
 
 def _by_name(given: Any, graph: Graph) -> bool:
     return isinstance(given, Mapping) and set(given) == {o.name for o in graph.outputs}
+
+
+def called(model: Any, inputs: Sequence[Input], rows: Any) -> Callable[[Mapping[str, Any], Sequence[Output]], dict[str, Any]]:
+    """A function that calls a live model with tensors by input name, cast to what it declares, and gives tensors by output."""
+    sources = sources_of(model)
+    if sources is None:
+        intake, dtypes = _structure([value.name for value in inputs]), {name: _keras_dtype(a) for name, a in rows.values.items()}
+    else:
+        intake, dtypes = _intake(model, sources), {source.name: source.dtype for source in sources}
+
+    def call(tensors: Mapping[str, Any], outputs: Sequence[Output]) -> dict[str, Any]:
+        cast = {name: t if dtypes[name] == "string" else live.keras().ops.cast(t, dtypes[name]) for name, t in tensors.items()}
+        given = model(mapped(lambda name: cast[name], intake), training=False)
+        if isinstance(given, Mapping) and set(given) == {output.name for output in outputs}:
+            return dict(given)
+        flat = list(live.keras().tree.flatten(given))
+        return {output.name: tensor for output, tensor in zip(outputs, flat, strict=True)}
+
+    return call
+
+
+def _intake(model: Any, sources: Sequence[Source]) -> Any:
+    """The structure in which a functional model is given its inputs, with their names as leaves."""
+    inner = getattr(model, "_functional", None)
+    structure = (inner if inner is not None else model)._inputs_struct
+    names = {id(tensor): source.name for tensor, source in zip(live.keras().tree.flatten(structure), sources, strict=True)}
+    return mapped(lambda tensor: names[id(tensor)], structure)
 
 
 @contextlib.contextmanager
