@@ -2195,7 +2195,6 @@ def _read_rows(
         raise Refused(f"the {what}s must be an object of tensors")
     _compare_names(value, declared, what)
     arrays = {}
-    limits = limits._replace(rank=limits.rank + 1)  # the batch axis
     for name, (dtype, shape) in declared.items():
         where = f"{what} {_show(name)}"
         _, array = parse_tensor(value[name], where, (dtype,), (1 + len(shape), 1), limits)
