@@ -862,6 +862,7 @@ public final class ModelportNn {
 
     /** How windows lie on the one to three axes behind the channels, which are taken as three: the first ones have length 1. */
     private static final class Grid {
+        private static final int MOST = 1 << 20; // of kernel sizes, strides, dilations and pads
         private static final long FARTHEST = 1 << 29; // so that no position overflows
         final int axes;
         final int[] n = {1, 1, 1}, kernel = {1, 1, 1}, stride = {1, 1, 1}, dilation = {1, 1, 1}, before = new int[3], after = new int[3];
@@ -875,19 +876,19 @@ public final class ModelportNn {
             set(this.kernel, kernel);
             set(n, Arrays.copyOfRange(x.dims, 1, x.rank));
             if (a.has("strides")) {
-                set(stride, a.ints("strides", axes, 1, Integer.MAX_VALUE));
+                set(stride, a.ints("strides", axes, 1, MOST));
             }
             if (a.has("dilations")) {
-                set(dilation, a.ints("dilations", axes, 1, Integer.MAX_VALUE));
+                set(dilation, a.ints("dilations", axes, 1, MOST));
             }
             if (a.has("pads")) {
-                int[] pads = a.ints("pads", 2 * axes, 0, Integer.MAX_VALUE);
+                int[] pads = a.ints("pads", 2 * axes, 0, MOST);
                 set(before, Arrays.copyOf(pads, axes));
                 set(after, Arrays.copyOfRange(pads, axes, 2 * axes));
             }
             for (int k = 0; k < 3; k++) {
-                if (Math.max(reach(k), Math.max((long) before[k] + after[k], stride[k])) > FARTHEST) {
-                    throw a.refuse("has strides, dilations or pads that reach beyond 2^29 elements.");
+                if (this.kernel[k] > MOST || reach(k) > FARTHEST) {
+                    throw a.refuse("has a kernel of more than 2^20 elements along an axis, or one that reaches over more than 2^29.");
                 }
             }
             taps = this.kernel[0] * this.kernel[1] * this.kernel[2];
@@ -1203,7 +1204,7 @@ public final class ModelportNn {
     private static Modelport.Step pool(Modelport.Args a) {
         final Modelport.Type x = image(a);
         final boolean max = a.choice("fn", false, "max", "mean").equals("max");
-        int[] size = a.ints("size", x.rank - 1, 1, Integer.MAX_VALUE);
+        int[] size = a.ints("size", x.rank - 1, 1, Grid.MOST);
         long taps = times(longs(size));
         if (taps > a.guard.limits.tensorElements) {
             throw a.refuse("has windows of more elements than a tensor may have.");
