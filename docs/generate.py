@@ -101,7 +101,8 @@ def kind(spec: Attribute) -> str:
         said = KINDS[spec.kind]
         ranks = [rank for rank in spec.ranks if rank != 1]
         if "tensor" in said and ranks:
-            said += f" of rank {' or '.join(map(str, spec.ranks)) if len(spec.ranks) < 3 else f'{spec.ranks[0]} to {spec.ranks[-1]}'}"
+            few = len(spec.ranks) < 3
+            said += f" of rank {' or '.join(map(str, spec.ranks)) if few else f'{spec.ranks[0]} to {spec.ranks[-1]}'}"
     return said if spec.default is None else f"{said} (default {json.dumps(spec.default).strip(chr(34))})"
 
 
