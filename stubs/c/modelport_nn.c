@@ -3,8 +3,7 @@
  * Compiled by itself it is empty.
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
  *
- * Sections: 1 Memory, 2 Tensors, 3 Lengths, 4 Products, 5 Shapes, 6 Convolution, 7 Normalization, 8 Activation, 9 Recurrence,
- * 10 Attention, 11 Arena. The ops stand in the order of docs/format.md. As in modelport.c, the check of an op reads its attributes and says
+ * Sections: 1 Memory, 2 Tensors, 3 Lengths, 4 Products, 5 Shapes, 6 Images, 7 Norms, 8 Sequences, 9 Attention, 10 Arena. The ops stand in the order of docs/format.md. As in modelport.c, the check of an op reads its attributes and says
  * what it defines, for given lengths, and its run computes a block of rows. A new op is added to NN_OPS, at the end.
  */
 #ifndef MODELPORT_C
@@ -244,7 +243,7 @@ static const double *open_panel(const weights *w, size_t panel, size_t from, siz
 #define PRODUCTS_ARGUMENTS const double *x, size_t stride, size_t rows, size_t n, const double *panel, double *sums
 #define FOUR(DO) DO(0) DO(1) DO(2) DO(3)
 #define ONE(DO) DO(0)
-#ifdef __GNUC__
+#if defined __GNUC__ && !defined MODELPORT_PLAIN_C /* vectors, which other compilers do without */
 typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
 #define LOAD_SUMS(q) four a##q = *(const four *)(sums + PANEL * q), b##q = *(const four *)(sums + PANEL * q + 4);
 #define ADD_PRODUCTS(q) { double v = x[q * stride + j]; a##q += v * left; b##q += v * right; }
@@ -254,7 +253,7 @@ typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
 #define LOAD_SUMS(q) double *s##q = sums + PANEL * q;
 #define ADD_PRODUCTS(q) for (size_t k = 0; k < PANEL; k++) s##q[k] += x[q * stride + j] * at[k];
 #define STORE_SUMS(q)
-#define ADD_COLUMN(ROWS) ROWS(ADD_PRODUCTS)
+#define ADD_COLUMN(ROWS) { ROWS(ADD_PRODUCTS) }
 #endif
 #define ADD_ROWS(ROWS) \
     { \
@@ -269,7 +268,7 @@ typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
         for (; rows >= 4; rows -= 4, x += 4 * stride, sums += 4 * PANEL) ADD_ROWS(FOUR) \
         for (; rows > 0; rows--, x += stride, sums += PANEL) ADD_ROWS(ONE) \
     }
-#if defined __GNUC__ && defined __x86_64__ && !defined __AVX__ && !defined MODELPORT_NO_HEAP
+#if defined __GNUC__ && !defined MODELPORT_PLAIN_C && defined __x86_64__ && !defined __AVX__ && !defined MODELPORT_NO_HEAP
 #define WIDE 1
 __attribute__((target("avx"))) static void add_products_wide(PRODUCTS_ARGUMENTS) ADD_ALL_ROWS /* the same sums in wider registers */
 #endif
@@ -725,6 +724,8 @@ static void pad_check(loader *l) { /* t[1] value */
 
 static void pad_run(runner *r, const step *s) { pick_rows(r, s); }
 
+/* ==== 6 Images ===================================================================================================== */
+
 /* -- resize -- */
 enum { NEAREST, LINEAR, CUBIC };
 enum { HALF_PIXEL, ALIGN_CORNERS, ASYMMETRIC };
@@ -832,8 +833,6 @@ static void resize_run(runner *r, const step *s) {
         if (p->n == 0) memcpy(b.y.f, x, b.out * sizeof *x);
     }
 }
-
-/* ==== 6 Convolution =============================================================================================== */
 
 /* -- matmul -- */
 /* Axes before the last two: where the matrix of every joint position begins in a row of the value. */
@@ -1249,8 +1248,9 @@ static void pool_run(runner *r, const step *s) {
                 for (o[2] = 0; o[2] < p->axis[2].out; o[2]++) *b.y.f++ = rounded(s->f32, pool_window(p, x, o));
 }
 
-/* ==== 7 Normalization ============================================================================================= */
+/* ==== 7 Norms ====================================================================================================== */
 
+/* -- batch_norm, layer_norm, group_norm -- */
 static void batch_norm_check(loader *l) { /* t: mean, var; per: scale, bias; number[0] eps */
     step *s = l->step;
     mp_dtype dtype = nn_floats(l, 1, 1, 1);
@@ -1346,8 +1346,7 @@ static void group_norm_run(runner *r, const step *s) {
     }
 }
 
-/* ==== 8 Activation ================================================================================================ */
-
+/* -- activation -- */
 enum {
     A_ELU, A_CELU, A_SELU, A_LEAKY_RELU, A_GELU, A_GELU_TANH, A_QUICK_GELU, A_SILU, A_HARD_SIGMOID, A_HARD_SWISH, A_SOFTSIGN, A_MISH,
     A_TANH_SHRINK, A_HARD_SHRINK, A_SOFT_SHRINK, A_THRESHOLD, A_SQUAREPLUS
@@ -1431,7 +1430,7 @@ static void prelu_run(runner *r, const step *s) {
     for (size_t i = 0; i < b.n; i++) b.y.f[i] = x[i] >= 0 ? x[i] : rounded(s->f32, slope[i % b.in] * x[i]);
 }
 
-/* ==== 9 Recurrence ================================================================================================ */
+/* ==== 8 Sequences ================================================================================================== */
 
 enum { G_TANH, G_SIGMOID, G_RELU, G_HARD_SIGMOID, G_LINEAR, G_SOFTSIGN, G_SILU, G_ELU, G_SELU, G_SOFTPLUS, G_GELU };
 static const char GATE_WORDS[] = "tanh sigmoid relu hard_sigmoid linear softsign silu elu selu softplus gelu";
@@ -1595,7 +1594,7 @@ static void gru_run(runner *r, const step *s) { recur(r, s, gru_step); }
 static void rnn_check(loader *l) { read_recurrence(l, 1, 1, "sequence last"); }
 static void rnn_run(runner *r, const step *s) { recur(r, s, rnn_step); }
 
-/* ==== 10 Attention ================================================================================================ */
+/* ==== 9 Attention ================================================================================================== */
 
 static void attention_check(loader *l) { /* plan: matrices: m queries, l keys, k and e elements of keys and values */
     mp_dtype dtype = nn_floats(l, 3, 4, 4);
@@ -1713,7 +1712,7 @@ static void cumsum_run(runner *r, const step *s) {
     }
 }
 
-/* ==== 11 Arena ==================================================================================================== */
+/* ==== 10 Arena ===================================================================================================== */
 
 static mp_code load_model(pool *p, const char *data, size_t size, const mp_options *options, mp_model **model, mp_error *error);
 

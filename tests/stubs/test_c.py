@@ -290,6 +290,16 @@ def test_what_runs_without_a_heap_refers_to_none(compiler: str, nm: None, tmp_pa
 # --- damaged documents ----------------------------------------------------------------------------------------------------------
 
 
+def test_products_without_vectors_are_the_same(compiler: str, tmp_path: Path) -> None:
+    plain = build(compiler, tmp_path / "plain", "-O1", NN, "-DMODELPORT_PLAIN_C", FOLDER / "modelport.c", FOLDER / "main.c")
+    cases = [case for op, case in op_cases() if op in ("linear", "matmul", "conv") and "expected" in case]
+    assert cases
+    path = tmp_path / "case.json"
+    for case in cases:
+        path.write_text(json.dumps(document_of_case(case)), encoding="utf-8")
+        assert run(plain, "verify", str(path)).returncode == 0, case["name"]
+
+
 def mutate(compiler: str, folder: Path, count: int, seed: int) -> None:
     sources = [FOLDER / "modelport.c", Path(__file__).with_name("c_mutate.c")]
     program = build(compiler, folder / "mutate", MORE, NN, *SANITIZE, f"-I{FOLDER}", *sources)
