@@ -66,6 +66,8 @@ def _state(original: Original, sample: Arrays) -> Any:
 
 
 def _export(original: Original, sample: Arrays) -> Exported:
+    if original.program is not None:
+        _check_batch(original)
     rows = export_rows(sample)
     names = list(rows)
     with original.as_trained(), original.torch.no_grad(), quiet():
@@ -151,7 +153,8 @@ def _wrapped(original: Original, names: tuple[str, ...]) -> Any:
     return Called()
 
 
-def _of_program(original: Original) -> Any:
+def _check_batch(original: Original) -> None:
+    """UnsupportedModel for an exported program that takes a fixed number of rows."""
     assert original.program is not None
     for node in original.program.graph.nodes:
         if node.op == "placeholder" and node.name in original.names:
@@ -161,6 +164,9 @@ def _of_program(original: Original) -> Any:
                     f"The program was exported for {batch or 'no'} rows at once (input {node.name!r}): export it with "
                     "dynamic_shapes that leave the first axis open."
                 )
+
+
+def _of_program(original: Original) -> Any:
     program = original.torch.onnx.export(
         original.program, dynamo=True, verbose=False, external_data=False, input_names=list(original.names), opset_version=OPSET
     )

@@ -8,12 +8,21 @@ import modelport_onnx_source
 import numpy as np
 import onnx
 import pytest
+from modelport_onnx_source.lengths import at, largest, least, named
 from onnx import helper, numpy_helper
 
 import modelport
-from modelport.errors import ArtifactError, GraphError, InputError, Unsupported, UnsupportedAttribute, UnsupportedModel, UsageError
+from modelport.errors import (
+    ArtifactError,
+    GraphError,
+    InputError,
+    Unsupported,
+    UnsupportedAttribute,
+    UnsupportedModel,
+    UsageError,
+)
 from modelport.files import load_model
-from modelport_onnx_source.lengths import at, largest, least, named
+from modelport.run import Evaluator
 from tests.converters.modelport_onnx_source.nets import agree, compare, net, normal, read, whole
 
 TIME = {"x": {1: "time"}}
@@ -47,6 +56,32 @@ def test_what_hangs_on_a_length_is_refused() -> None:
         _ = named("time") == 5
 
 
+FILLED = """s = Shape<start=1>(x)
+f = ConstantOfShape<value: tensor = float[1] {2.0}>(s)
+y = Mul(x, f)"""
+SCALED = """s = Shape(x)
+n = Gather(s, one)
+f = Cast<to=1>(n)
+q = Sqrt(f)
+y = Div(x, q)"""
+COUNTED = """s = Shape(x)
+n = Gather(s, one)
+r = Range(zero, n, one)
+f = Cast<to=1>(r)
+u = Unsqueeze(f, axis)
+y = Add(x, u)"""
+COUNTED_BY_TWO = """s = Shape(x)
+n = Gather(s, one)
+m = Add(n, n)
+r = Range(zero, m, two)
+f = Cast<to=1>(r)
+u = Unsqueeze(f, axis)
+y = Sub(x, u)"""
+WITH_AN_AXIS_BETWEEN = """v0 = Reshape(x, v)
+y = Add(v0, b)"""
+NUMBERS = {"zero": np.array(0), "one": np.array(1), "two": np.array(2), "axis": np.array([1])}
+
+
 @pytest.mark.parametrize(
     ("text", "weights"),
     [
@@ -57,18 +92,18 @@ def test_what_hangs_on_a_length_is_refused() -> None:
         ("y = Gather<axis=1>(x, a)", {"a": np.array(-1)}),
         ("y = Softmax<axis=1>(x)", {}),
         ("y = CumSum(x, a)", {"a": np.array(1)}),
-        ("s = Shape(x)\nt = Slice(s, a, b)\nf = ConstantOfShape<value: tensor = float[1] {2.0}>(t)\ny = Mul(x, f)", {"a": np.array([1]), "b": np.array([3])}),
-        ("s = Shape(x)\nn = Gather(s, a)\nf = Cast<to=1>(n)\nq = Sqrt(f)\ny = Div(x, q)", {"a": np.array(1)}),
-        ("s = Shape(x)\nn = Gather(s, a)\nr = Range(z, n, a)\nf = Cast<to=1>(r)\nu = Unsqueeze(f, o)\ny = Add(x, u)", {"a": np.array(1), "z": np.array(0), "o": np.array([1])}),
-        ("s = Shape(x)\nn = Gather(s, a)\nm = Add(n, n)\nr = Range(z, m, t)\nf = Cast<to=1>(r)\nu = Unsqueeze(f, o)\ny = Sub(x, u)", {"a": np.array(1), "z": np.array(0), "o": np.array([1]), "t": np.array(2)}),
+        (FILLED, {}),
+        (SCALED, NUMBERS),
+        (COUNTED, NUMBERS),
+        (COUNTED_BY_TWO, NUMBERS),
         ("y = Concat<axis=1>(x, x)", {}),
         ("y = Tile(x, w)", {"w": np.array([1, 2, 1])}),
         ("y = Pad(x, w)", {"w": np.array([0, 1, 0, 0, 2, 0])}),
         ("t = Transpose<perm=[0, 2, 1]>(x)\ny = Conv<pads=[1, 1]>(t, w)", {"w": normal(4, 3, 3)}),
         ("t = Transpose<perm=[0, 2, 1]>(x)\ny = Resize(t, , s)", {"s": np.array([1, 1, 2], dtype=np.float32)}),
-        ("s = Shape(x)\nq = Mul(s, m)\ny0 = Reshape(x, v)\ny = Add(y0, b)", {"m": np.array([1, 1, 1]), "v": np.array([0, -1, 1, 3]), "b": normal(3)}),
+        (WITH_AN_AXIS_BETWEEN, {"v": np.array([0, -1, 1, 3]), "b": normal(3)}),
     ],
-)  # fmt: skip
+)
 def test_a_length_varies(text: str, weights: dict[str, np.ndarray]) -> None:
     agree(text, SEQUENCE, weights, lengths=TIME, others=OTHERS)
 
@@ -103,14 +138,14 @@ def test_positions_from_a_table() -> None:
         q = Gather(v, p)
         y = Add(e, q)""",
         rows,
-        {"one": np.array([1]), "two": np.array([2]), "zero": np.array([0]), "table": np.arange(12), "w": normal(9, 4), "v": normal(12, 4)},
+        {"one": np.array([1]), "two": np.array([2]), "zero": np.array([0]), "table": np.arange(12)}
+        | {"w": normal(9, 4), "v": normal(12, 4)},
         lengths={"i": {1: "time"}},
         others=[{"i": whole(2, 12, low=0, high=9)}, {"i": whole(2, 1, low=0, high=9)}],
     )  # fmt: skip
+    longer = Evaluator(graph.at({"time": 13}))
     with pytest.raises(InputError, match="outside"):
-        from modelport.run import Evaluator
-
-        Evaluator(graph.at({"time": 13})).run({"i": whole(2, 13, low=0, high=9)})
+        longer.run({"i": whole(2, 13, low=0, high=9)})
 
 
 def test_two_lengths() -> None:
@@ -145,7 +180,12 @@ def test_heads_merged_into_the_batch() -> None:
 
 
 def test_the_batch_may_be_another_axis() -> None:
-    model = net("y = RNN<hidden_size=2>(x, w, r)\n", {"x": normal(5, 3, 4)}, {"w": normal(1, 2, 4), "r": normal(1, 2, 2)}, dims={"x": [5, "N", 4]})
+    model = net(
+        "y = RNN<hidden_size=2>(x, w, r)\n",
+        {"x": normal(5, 3, 4)},
+        {"w": normal(1, 2, 4), "r": normal(1, 2, 2)},
+        dims={"x": [5, "N", 4]},
+    )
     shaped = helper.make_tensor_value_info("y", 1, [5, 1, "N", 2])
     model.graph.output[0].CopyFrom(shaped)
     reading = read(model, {"x": normal(3, 5, 4)}, batch={"x": 1})
@@ -231,18 +271,31 @@ HALF, ONE, ROOT = np.float32(0.5), np.float32(1), np.float32(np.sqrt(2))
 TANH = {"cube": np.float32(3), "k": np.float32(0.044715), "r": np.float32(np.sqrt(2 / np.pi)), "half": HALF, "one": ONE}
 
 
+ERF = {"root": ROOT, "one": ONE, "half": HALF}
+BY_ERF = "a = Div(x, root)\nb = Erf(a)\nc = Add(b, one)\nd = Mul(x, c)\ny = Mul(d, half)"
+BY_ERF_TOO = "a = Mul(x, half)\nd = Div(x, root)\nb = Erf(d)\nc = Add(one, b)\ny = Mul(a, c)"
+BY_TANH = """a = Pow(x, cube)
+b = Mul(k, a)
+c = Add(x, b)
+d = Mul(r, c)
+e = Tanh(d)
+f = Add(one, e)
+g = Mul(half, x)
+y = Mul(g, f)"""
+
+
 @pytest.mark.parametrize(
     ("text", "weights", "expected"),
     [
-        ("a = Div(x, root)\nb = Erf(a)\nc = Add(b, one)\nd = Mul(x, c)\ny = Mul(d, half)", {"root": ROOT, "one": ONE, "half": HALF}, "gelu"),
-        ("a = Mul(x, half)\nd = Div(x, root)\nb = Erf(d)\nc = Add(one, b)\ny = Mul(a, c)", {"root": ROOT, "one": ONE, "half": HALF}, "gelu"),
-        ("a = Pow(x, cube)\nb = Mul(k, a)\nc = Add(x, b)\nd = Mul(r, c)\ne = Tanh(d)\nf = Add(one, e)\ng = Mul(half, x)\ny = Mul(g, f)", TANH, "gelu_tanh"),
+        (BY_ERF, ERF, "gelu"),
+        (BY_ERF_TOO, ERF, "gelu"),
+        (BY_TANH, TANH, "gelu_tanh"),
         ("a = Sigmoid(x)\ny = Mul(x, a)", {}, "silu"),
         ("k = Mul(x, f)\na = Sigmoid(k)\ny = Mul(a, x)", {"f": np.float32(1.702)}, "quick_gelu"),
         ("a = Softplus(x)\nb = Tanh(a)\ny = Mul(x, b)", {}, "mish"),
         ("a = HardSigmoid<alpha=0.16666667, beta=0.5>(x)\ny = Mul(x, a)", {}, "hard_swish"),
     ],
-)  # fmt: skip
+)
 def test_activations_are_found(text: str, weights: dict[str, np.ndarray], expected: str) -> None:
     graph = agree(text, {"x": normal(3, 4)}, weights)
     assert [(s.op, s.attributes["fn"]) for s in graph.steps] == [("activation", expected)]
@@ -304,7 +357,11 @@ def test_weights_of_attention_that_are_an_output_stay() -> None:
 
 def test_a_bias_is_part_of_its_layer() -> None:
     assert ops(agree("a = MatMul(x, w)\ny = Add(b, a)", SEQUENCE, {"w": normal(3, 4), "b": normal(4)})) == ["linear"]
-    assert ops(agree("a = MatMul(x, w)\ny = Add(b, a)", SEQUENCE, {"w": normal(3, 4), "b": normal(5, 1)})) == ["linear", "constant", "binary"]
+    assert ops(agree("a = MatMul(x, w)\ny = Add(b, a)", SEQUENCE, {"w": normal(3, 4), "b": normal(5, 1)})) == [
+        "linear",
+        "constant",
+        "binary",
+    ]
 
 
 # --- files, samples, refusals --------------------------------------------------------------------------------------------------
@@ -361,13 +418,14 @@ def test_options() -> None:
         read(model, {"x": normal(3, 4)}, lengths={"x": {1: "wide"}})
 
 
+TWICE = np.array([1, 1, 2, 2], dtype=np.float32)
 REFUSED = [
     ("y = NonZero(x)", {}, "NonZero"),
     ("y = LRN<size=3>(x)", {}, "LRN"),
     ("y, i = MaxPool<kernel_shape=[2, 2]>(x)\nz = Cast<to=1>(i)\nq = Add(y, z)", {}, "output 1 of its node 'MaxPool y'"),
     ("y = RandomNormalLike(x)", {}, "RandomNormalLike"),
     ("h = Cast<to=10>(x)\ny = Cast<to=1>(h)", {}, "f16"),
-    ('y = Resize<coordinate_transformation_mode="half_pixel_symmetric">(x, , s)', {"s": np.array([1, 1, 2, 2], dtype=np.float32)}, "half_pixel_symmetric"),
+    ('y = Resize<coordinate_transformation_mode="half_pixel_symmetric">(x, , s)', {"s": TWICE}, "half_pixel_symmetric"),
     ("y = Resize<antialias=1, mode=\"linear\">(x, , s)", {"s": np.array([1, 1, 0.5, 0.5], dtype=np.float32)}, "antialias"),
     ("y = Shrink<lambd=0.5, bias=0.2>(x)", {}, "bias"),
     ("y = ArgMax<axis=1, select_last_index=1>(x)", {}, "select_last_index"),
@@ -402,7 +460,10 @@ def test_a_slice_that_leaves_nothing_of_short_rows() -> None:
 
 
 def test_recurrences_with_what_no_step_expresses() -> None:
-    rows, text = {"x": normal(2, 5, 3)}, "t = Transpose<perm=[1, 0, 2]>(x)\ns = LSTM<hidden_size=4{0}>(t, w, r{1})\ny = Transpose<perm=[2, 0, 1, 3]>(s)"
+    rows, text = (
+        {"x": normal(2, 5, 3)},
+        "t = Transpose<perm=[1, 0, 2]>(x)\ns = LSTM<hidden_size=4{0}>(t, w, r{1})\ny = Transpose<perm=[2, 0, 1, 3]>(s)",
+    )
     weights = {"w": normal(1, 16, 3), "r": normal(1, 16, 4), "p": normal(1, 12)}
     for extra, inputs, match in (
         (", clip=1.0", "", "clip"),
@@ -423,7 +484,9 @@ def test_rows_that_influence_each_other_are_refused() -> None:
 
 def test_classical_models_and_damaged_files_are_refused(tmp_path: Path) -> None:
     node = helper.make_node("LinearRegressor", ["x"], ["y"], domain="ai.onnx.ml", coefficients=[1.0, 2.0], intercepts=[0.5])
-    graph = helper.make_graph([node], "g", [helper.make_tensor_value_info("x", 1, ["N", 2])], [helper.make_tensor_value_info("y", 1, ["N", 1])])
+    graph = helper.make_graph(
+        [node], "g", [helper.make_tensor_value_info("x", 1, ["N", 2])], [helper.make_tensor_value_info("y", 1, ["N", 1])]
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 3)])
     model.ir_version = 9
     with pytest.raises(UnsupportedModel, match=r"LinearRegressor of ai\.onnx\.ml"):
