@@ -21,7 +21,7 @@ from . import live
 from .builder import Builder, Value
 from .feeding import HELD, axis_names, sample_of, sources_of
 from .network import Array, Network, Source, flatten, mapped
-from .stored import StoredModel
+from .stored import StoredModel, as_written
 from .walking import Walker
 
 __all__ = ["ask_model", "called", "read_model"]
@@ -35,11 +35,18 @@ PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
 def read_model(model: Any, sample: Any, options: Mapping[str, Any]) -> Reading:
     """A model as a graph; UnsupportedModel or UnsupportedAttribute where a layer cannot be expressed."""
     rows = sample if isinstance(sample, Arrays) else sample_of(model, sample)
+    if isinstance(model, StoredModel):
+        with as_written():
+            network, intake = _network(model, rows)
+            rows = _named(network, rows, options)
+            graph = _graph(network, intake, rows)
+        return _stored_reading(model, graph, rows, options)
+    if sources_of(model) is None:
+        ranks = {name: array.ndim for name, array in rows.values.items()}
+        rows = Arrays(rows.values, {**rows.names, **named_lengths(options.get("lengths"), ranks)}, rows.missing)
     network, intake = _network(model, rows)
     rows = _named(network, rows, options)
     graph = _graph(network, intake, rows)
-    if isinstance(model, StoredModel):
-        return _stored_reading(model, graph, rows, options)
     if options.get("answers") is not None:
         raise UsageError("answers= is for a saved model whose framework is not installed: this one can be asked itself.")
     return Reading(graph, _asker(model, graph, network.inputs), _provenance(model), sample=rows)
@@ -146,18 +153,23 @@ def _graph(network: Network, intake: Any, rows: Arrays) -> Graph:
             return _walked(network, intake, ordered, lengths, far)
         except UnsupportedModel as error:
             problem = problem or error
-            if "axes" not in str(error) and "broadcast" not in str(error) and "shape" not in str(error):
-                break
     assert problem is not None
-    if len(lengths) > 1 and isinstance(problem, UnsupportedModel):
+    if len(lengths) > 1 and _fits(network, intake, ordered, lengths):
         names = ", ".join(f"{name}={length}" for name, length in lengths.items())
-        with contextlib.suppress(UnsupportedModel):
-            _walked(network, intake, ordered, lengths, lengths)
-            raise UnsupportedModel(
-                f"{problem} The model fits these lengths ({names}), but not any others: where two are always equal, "
-                "give them one name, such as lengths={'x': {1: 'time'}, 'y': {1: 'time'}}."
-            ) from None
+        raise UnsupportedModel(
+            f"{problem} The model fits these lengths ({names}), but not any others: where two are always equal, "
+            "give them one name, such as lengths={'x': {1: 'time'}, 'y': {1: 'time'}}."
+        )
     raise problem
+
+
+def _fits(network: Network, intake: Any, inputs: Sequence[Input], lengths: Mapping[str, int]) -> bool:
+    """Whether the model is read where all lengths are fixed."""
+    try:
+        _walked(network, intake, inputs, lengths, lengths)
+    except UnsupportedModel:
+        return False
+    return True
 
 
 def _others(lengths: Mapping[str, int]) -> Iterator[dict[str, int]]:
@@ -408,7 +420,8 @@ def ask_model(model: Any, sample: Any, options: Mapping[str, Any]) -> Reading:
         named = [(str(name), given[name]) for name in sorted(given)]
     else:
         flat = list(live.keras().tree.flatten(given))
-        names = [str(name) for name in getattr(model, "output_names", ())]
+        inner = getattr(model, "_functional", None)
+        names = [str(name) for name in getattr(model if inner is None else inner, "output_names", ())]
         if len(names) != len(flat) or len(set(names)) != len(names):
             names = ["output"] if len(flat) == 1 else [f"output_{i + 1}" for i in range(len(flat))]
         named = list(zip(names, flat, strict=True))

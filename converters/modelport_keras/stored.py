@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +45,8 @@ class StoredModel:
     @property
     def network(self) -> Network:
         """What the model is made of."""
-        return _Reader().model(self.config, self.weights)
+        with as_written():
+            return _Reader().model(self.config, self.weights)
 
     def original(self) -> Any:
         """The model as Keras opens it, or None: `silence` then says why."""
@@ -85,6 +87,17 @@ def _opened(data: bytes, suffix: str) -> tuple[Any, str]:
         except Exception as error:  # whatever Keras finds in a file
             lines = [line for line in str(error).splitlines() if line.strip()]
             return None, f"Keras does not open it ({(lines or [type(error).__name__])[0]})."
+
+
+@contextlib.contextmanager
+def as_written() -> Iterator[None]:
+    """ArtifactError where a config is not one that Keras writes, wherever that shows."""
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OSError, RuntimeError, RecursionError) as error:
+        raise ArtifactError(
+            f"its config or its weights are not as Keras writes them ({type(error).__name__}: {error})."
+        ) from None
 
 
 def is_archive(head: bytes) -> bool:
@@ -174,7 +187,7 @@ class _Reader:
     """Reads the configs of one file; a layer that stands in it twice is known again."""
 
     def __init__(self) -> None:
-        self.first: dict[str, Any] = {}
+        self.same: dict[str, list[TreeWeights]] = {}
 
     def model(self, config: Mapping[str, Any], weights: Any) -> Network:
         """A model's config as a network."""
@@ -206,15 +219,16 @@ class _Reader:
         inner = config["config"]
         kind = "op" if _is_op(config) else "layer"
         if isinstance(weights, TreeWeights) and kind == "layer":
-            weights.twin = self.first.setdefault(json.dumps(inner, sort_keys=True, default=str), weights)
-            weights.twin = None if weights.twin is weights else weights.twin
+            weights.twins = self.same.setdefault(json.dumps(_bare(inner), sort_keys=True, default=str), [])
+            weights.twins.append(weights)
         layer = Layer(config["class_name"], inner, weights, kind, config.get("registered_name"))
         if (
             kind == "layer"
             and isinstance(inner.get("layers"), list)
             and (config["class_name"] in MODELS or "input_layers" in inner)
         ):
-            layer.network = lambda: self.model(config, weights)
+            network = self.model(config, weights)
+            layer.network = lambda: network
             layer.config = {"name": inner.get("name", config["class_name"])}
         return layer
 
@@ -273,6 +287,13 @@ class _Outputs(Sequence[Hashable]):
 
     def __len__(self) -> int:
         return 1 << 16
+
+
+def _bare(config: Any) -> Any:
+    """A config without the numbers that tell objects apart, which differ from place to place."""
+    if isinstance(config, Mapping):
+        return {key: _bare(value) for key, value in config.items() if key != "shared_object_id"}
+    return [_bare(value) for value in config] if isinstance(config, list) else config
 
 
 def _is_op(config: Mapping[str, Any]) -> bool:

@@ -46,48 +46,51 @@ def dataset(parent: Any, name: str) -> Array | None:
 
 
 class TreeWeights:
-    """The weights of one layer of a `.keras` archive: a group, and the path of the layer's assets."""
+    """The weights of one layer of a `.keras` archive: a group, and the path of the layer's assets.
 
-    def __init__(self, group: Any, path: str, assets: Mapping[str, bytes], twin: TreeWeights | None = None) -> None:
-        self.group, self.path, self.assets, self.twin = group, path, assets, twin
+    twins: those of the same layer at other places of the model, of which only one was saved with weights.
+    """
+
+    def __init__(self, group: Any, path: str, assets: Mapping[str, bytes]) -> None:
+        self.group, self.path, self.assets = group, path, assets
+        self.twins: list[TreeWeights] = []
 
     def under(self, name: str) -> TreeWeights:
         """What is kept under a name."""
         return TreeWeights(group_in(self.group, name), f"{self.path}/{name}", self.assets)
 
-    def _count(self) -> int:
-        own = group_in(self.group, "vars")
-        return 0 if own is None else len(own)
+    def _filled(self) -> TreeWeights:
+        """These, or the twin that was saved with weights."""
+        return next((w for w in (self, *self.twins) if _has_arrays(w.group)), self)
 
     def take(self, names: Sequence[str]) -> list[Array]:
         """The layer's own variables in order of creation."""
-        if names and self.twin is not None and not self._count():
-            return self.twin.take(names)  # the same layer stands in the model twice; its weights were saved once
-        if self._count() > len(names):
+        source = self._filled() if names else self
+        own = group_in(source.group, "vars")
+        count = 0 if own is None else len(own)
+        if count > len(names):
             raise UnsupportedModel(
-                f"The file has {self._count()} weights under {self.path!r}, and {len(names)} are known: {', '.join(names)}."
+                f"The file has {count} weights under {source.path!r}, and {len(names)} are known: {', '.join(names)}."
             )
-        own = group_in(self.group, "vars")
         arrays = [dataset(own, str(i)) for i in range(len(names))]
         missing = [name for name, array in zip(names, arrays, strict=True) if array is None]
         if missing:
-            raise KeyError(f"the file has no {missing[0]} under {self.path!r}")
+            raise KeyError(f"the file has no {missing[0]} under {source.path!r}")
         return [array for array in arrays if array is not None]
 
     def child(self, attribute: str, name: str) -> TreeWeights:
         """Those of a layer inside, by the attribute that holds it (which was a private one in older versions of Keras)."""
-        for key in (attribute, f"_{attribute}"):
-            if group_in(self.group, key) is not None:
-                return self.under(key)
-        return self.under(attribute) if self.twin is None else self.twin.child(attribute, name)
+        source = self._filled()
+        private = group_in(source.group, attribute) is None and group_in(source.group, f"_{attribute}") is not None
+        return source.under(f"_{attribute}" if private else attribute)
 
     def item(self, attribute: str, index: int, key: str, name: str) -> TreeWeights:
         """Those of a layer in a list inside."""
-        return self.under(attribute).under(key)
+        return self._filled().under(attribute).under(key)
 
     def vocabulary(self) -> list[str] | None:
         """The vocabulary in the archive's assets, or None."""
-        for path in (self.path, f"{self.path}/_lookup_layer"):
+        for path in (path for w in (self, *self.twins) for path in (w.path, f"{w.path}/_lookup_layer")):
             data = self.assets.get(f"assets/{path.lstrip('/')}/vocabulary.txt")
             if data is not None:
                 lines = data.decode("utf-8").splitlines()
@@ -98,7 +101,14 @@ class TreeWeights:
 
     def named(self, name: str) -> Array | None:
         """A variable kept under a name of its own, or None."""
-        return dataset(group_in(self.group, "vars"), name)
+        return dataset(group_in(self._filled().group, "vars"), name)
+
+
+def _has_arrays(group: Any) -> bool:
+    """Whether an array lies anywhere below a group."""
+    import h5py
+
+    return group is not None and bool(group.visititems(lambda name, found: isinstance(found, h5py.Dataset) or None))
 
 
 class PathWeights:

@@ -22,7 +22,9 @@ def installed(need_module: Any) -> None:
         need_module(name, name)
 
 
-@pytest.mark.parametrize("name", ["sequential_mlp", "dict_outputs", "cnn_batch_norm", "layer_norm_gelu", "normalization", "subclassed"])
+@pytest.mark.parametrize(
+    "name", ["sequential_mlp", "dict_outputs", "cnn_batch_norm", "layer_norm_gelu", "normalization", "subclassed"]
+)
 def test_a_delegated_file_is_proven(name: str) -> None:
     from tests.converters.modelport_keras.zoo import ZOO
 
