@@ -93,6 +93,8 @@ def gather(b: Builder, a: Attributes, out: ValueType, x: Value, index: Value) ->
     x, axis = b.whole(x), a["axis"]
     assert x.shape is not None
     assert index.shape is not None
+    if x.dtype == "str":  # onnxruntime's Gather copies only the first string of what an index stands for
+        index = b.whole(index)
     if index.fixed is not None:
         table = b.constant(index.fixed.astype(np.int64))
         return kept(b.op("Gather", x, table, label=refusal(b.scope, OUTSIDE), axis=axis + 1), x)
