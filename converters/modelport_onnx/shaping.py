@@ -91,10 +91,10 @@ OUTSIDE = "an index lies outside the axis it counts along"
 def gather(b: Builder, a: Attributes, out: ValueType, x: Value, index: Value) -> Value:
     """Elements along an axis by index: each row has indices of its own, unless all rows have the same."""
     x, axis = b.whole(x), a["axis"]
-    assert x.shape is not None
-    assert index.shape is not None
     if x.dtype == "str":  # onnxruntime's Gather copies only the first string of what an index stands for
         index = b.whole(index)
+    assert x.shape is not None
+    assert index.shape is not None
     if index.fixed is not None:
         table = b.constant(index.fixed.astype(np.int64))
         return kept(b.op("Gather", x, table, label=refusal(b.scope, OUTSIDE), axis=axis + 1), x)
