@@ -411,8 +411,9 @@ class Builder:
     def pick(self, table: Array, index: Value, sentence: str = "") -> Value:
         """Rows of a table; an index that is not negative and outside the table makes running fail with the sentence."""
         label = refusal(self.scope, sentence) if sentence else ""
-        if table.dtype == object and table.ndim == 2:  # onnxruntime's Gather copies only the first string of a row
-            index = index.unsqueeze(1) * table.shape[1] + np.arange(table.shape[1])
+        if table.dtype == object and table.ndim > 1:  # onnxruntime's Gather copies only the first string of a row
+            count = math.prod(table.shape[1:])
+            index = index.unsqueeze(*range(1, table.ndim)) * count + np.arange(count).reshape(table.shape[1:])
             table = table.ravel()
         return self.op("Gather", self.constant(table), index, label=label, axis=0)
 

@@ -91,6 +91,8 @@ OUTSIDE = "an index lies outside the axis it counts along"
 def gather(b: Builder, a: Attributes, out: ValueType, x: Value, index: Value) -> Value:
     """Elements along an axis by index: each row has indices of its own, unless all rows have the same."""
     x, axis = b.whole(x), a["axis"]
+    if x.dtype == "str":  # onnxruntime's Gather copies only the first string of what an index stands for
+        index = b.whole(index)
     assert x.shape is not None
     assert index.shape is not None
     if index.fixed is not None:

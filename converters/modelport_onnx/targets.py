@@ -60,8 +60,8 @@ class Target:
 
     @property
     def exact_norms(self) -> bool:
-        """Up to 1.24, LayerNormalization takes the mean of squares less the square of the mean in float32: where the mean is large,
-        what is left of that is wrong, or NaN. 1.31 does not.
+        """Up to 1.24, LayerNormalization takes the mean of squares less the square of the mean in float32: where the mean is
+        large, what is left of that is wrong, or NaN. 1.31 does not.
         """
         return self.release >= (1, 31)
 

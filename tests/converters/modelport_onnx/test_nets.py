@@ -419,6 +419,15 @@ def test_indices_outside_are_refused_by_name() -> None:
         written(table).run({"i": np.array([[0, -1, 3]])})
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_strings_are_gathered_whole(axis: int) -> None:
+    index = np.array([[0, -1], [1, 1]])
+    steps = [Step("constant", [], "i", {"value": index}), Step("gather", ["x", "i"], "y", {"axis": axis})]
+    x = np.array([f"text {k}" for k in range(48)], dtype=object).reshape(2, 3, 4, 2)
+    found = written(graph_of([Input("x", "str", (3, 4, 2))], steps)).run({"x": x})["y"]
+    assert found.tolist() == np.take(x, index, axis=axis + 1).tolist()
+
+
 # --- what is written ----------------------------------------------------------------------------------------------------------
 
 
