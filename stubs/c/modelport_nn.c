@@ -1,6 +1,6 @@
-/* modelport_nn.c - ops of profile nn (docs/format.md, section 6.3) for modelport.c, which includes this file when it is compiled
+/* modelport_nn.c - ops of profile nn (docs/format.md, section 6.3) for modelport.c.
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
- * with -DMODELPORT_NN, and what their rows need: rank 2 and more, named lengths, quantized and sparse tensors; and mp_load_arena.
+ * modelport.c includes this file when it is compiled with -DMODELPORT_NN. It has the ops, and what their rows need: rank 2 and more, named lengths, quantized and sparse tensors; and mp_load_arena.
  * Compiled by itself it is empty.
  *
  * Sections: 1 Memory, 2 Tensors, 3 Lengths, 4 Products, 5 Shapes, 6 Images, 7 Norms, 8 Sequences, 9 Attention, 10 Arena. The ops stand in the order of docs/format.md. As in modelport.c, the check of an op reads its attributes and says
