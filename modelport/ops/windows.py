@@ -49,6 +49,12 @@ class Axis:
         """Elements from the first tap to the last, both counted."""
         return (self.size - 1) * self.dilation + 1
 
+    @property
+    def near(self) -> range:
+        """The taps between the first and the last that lie inside in any window."""
+        last = (self.m - 1) * self.stride - self.before
+        return range(max(0, -(last // self.dilation)), min(self.size, (self.n - 1 + self.before) // self.dilation + 1))
+
     def tap(self, k: int) -> tuple[slice, slice]:
         """The windows whose tap k lies inside, and the elements it lies on."""
         offset = k * self.dilation - self.before
@@ -63,7 +69,7 @@ class Axis:
 def taps(axes: list[Axis]) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...], tuple[Any, ...]]]:
     """(tap, windows, elements) for every tap of a kernel that lies inside anywhere; the two index [n, channels, ..]."""
     everything = (slice(None), slice(None))
-    inside = [[(k, *pair) for k in range(axis.size) if (pair := axis.tap(k))[0] != slice(0, 0)] for axis in axes]
+    inside = [[(k, *pair) for k in axis.near if (pair := axis.tap(k))[0] != slice(0, 0)] for axis in axes]
     for chosen in itertools.product(*inside):
         yield (
             tuple(k for k, _, _ in chosen),
