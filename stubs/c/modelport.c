@@ -1,8 +1,8 @@
 /* modelport.c - runs modelport JSON artifacts (docs/format.md, format 1, profile tabular). See modelport.h.
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
+ *
  * With -DMODELPORT_MORE it includes modelport_more.c: rarer ops of tabular, and the profiles kernel, text and solver; with
  * -DMODELPORT_NN modelport_nn.c: profile nn.
- *
  * Sections: 1 Errors and memory, 2 JSON, 3 Tensors, 4 Special functions, 5 Ops, 6 Trees, 7 Model.
  * Answers must not depend on the compiler: build with -ffp-contract=off (or -std=c11) and never with -ffast-math.
  */

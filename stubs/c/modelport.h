@@ -1,7 +1,8 @@
 /* modelport.h - runs modelport JSON artifacts (docs/format.md, format 1). C11, libc and libm only.
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
- * modelport.c has the ops of profile tabular; compiled with -DMODELPORT_MORE, and modelport_more.c beside it, those of kernel, text and solver too; with
- * -DMODELPORT_NN, and modelport_nn.c, those of nn, rows of rank 2 and more, and mp_load_arena.
+ *
+ * modelport.c has the ops of profile tabular but a few; compiled with -DMODELPORT_MORE, and modelport_more.c beside it, those and
+ * kernel, text and solver too; with -DMODELPORT_NN, and modelport_nn.c, profile nn and mp_load_arena.
  *
  *     mp_model *model;
  *     mp_result *result;

@@ -1,9 +1,9 @@
-/* modelport_more.c - rarer ops of profile tabular, and those of kernel, text and solver (docs/format.md, section 6) for modelport.c, which includes
- * this file when it is compiled with -DMODELPORT_MORE. Compiled by itself it is empty.
+/* modelport_more.c - rarer ops of profile tabular, and those of kernel, text and solver (docs/format.md, section 6).
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
  *
- * Sections: 1 Tabular, 2 Kernel, 3 Text, 4 Solver. As in modelport.c, the check of an op reads its attributes and says what it defines, and
- * its run computes a block of rows, or its map a single one. A new op is added to MORE_OPS, at the end.
+ * modelport.c includes this file when it is compiled with -DMODELPORT_MORE. Compiled by itself it is empty.
+ * Sections: 1 Tabular, 2 Kernel, 3 Text, 4 Solver. As in modelport.c, the check of an op reads its attributes and says what it
+ * defines, and its run computes a block of rows, or its map a single one. A new op is added to MORE_OPS, at the end.
  */
 #ifndef MODELPORT_C
 typedef int modelport_more_is_included_by_modelport_c;

@@ -1,10 +1,11 @@
-/* modelport_nn.c - ops of profile nn (docs/format.md, section 6.3) for modelport.c.
+/* modelport_nn.c - ops of profile nn (docs/format.md, section 6.3), and what their rows need, for modelport.c.
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
- * modelport.c includes this file when it is compiled with -DMODELPORT_NN. It has the ops, and what their rows need: rank 2 and more, named lengths, quantized and sparse tensors; and mp_load_arena.
- * Compiled by itself it is empty.
  *
- * Sections: 1 Memory, 2 Tensors, 3 Lengths, 4 Products, 5 Shapes, 6 Images, 7 Norms, 8 Sequences, 9 Attention, 10 Arena. The ops stand in the order of docs/format.md. As in modelport.c, the check of an op reads its attributes and says
- * what it defines, for given lengths, and its run computes a block of rows. A new op is added to NN_OPS, at the end.
+ * modelport.c includes this file when it is compiled with -DMODELPORT_NN. Compiled by itself it is empty. Beside the ops it has what
+ * only networks need: axes, named lengths, quantized and sparse tensors, products of matrices; and mp_load_arena.
+ * Sections: 1 Memory, 2 Tensors, 3 Lengths, 4 Products, 5 Shapes, 6 Images, 7 Norms, 8 Sequences, 9 Attention, 10 Arena. The ops stand
+ * about in the order of docs/format.md. As in modelport.c, the check of an op reads its attributes and says what it defines, for given
+ * lengths, and its run computes a block of rows. A new op is added to NN_OPS, at the end.
  */
 #ifndef MODELPORT_C
 typedef int modelport_nn_is_included_by_modelport_c;
