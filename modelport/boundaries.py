@@ -210,7 +210,7 @@ def _prefix(graph: Graph, value: str) -> Evaluator:
             kept.append(step)
             needed.update(step.inputs)
     output = Output("value", value, graph.types[value].dtype, "transform")
-    return Evaluator(Graph(graph.inputs, kept[::-1], [output], limits=graph.limits))
+    return Evaluator(Graph(graph.inputs, kept[::-1], [output], limits=graph.limits, lengths=graph.lengths))
 
 
 def _bisect(

@@ -228,7 +228,7 @@ def from_reading(
     if by is not None:
         provenance["backend"] = by.producer
     _check_names(reading.graph, name)
-    graph = reading.graph if name is None else Graph(reading.graph.inputs, reading.graph.steps, reading.graph.outputs, name)
+    graph = reading.graph if name is None else replace(reading.graph, name=name)
     reading = replace(reading, graph=graph)
     pool, carry, refused = _recorded(reading, sample, vectors)
     if verify and by is None:

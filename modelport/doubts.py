@@ -55,7 +55,7 @@ def _prefix(graph: Graph, names: Sequence[str]) -> Evaluator:
             kept.append(step)
             needed.update(step.inputs)
     outputs = [Output(name, name, graph.types[name].dtype, "transform") for name in names]
-    return Evaluator(Graph(graph.inputs, kept[::-1], outputs, limits=graph.limits))
+    return Evaluator(Graph(graph.inputs, kept[::-1], outputs, limits=graph.limits, lengths=graph.lengths))
 
 
 def _answered(evaluator: Evaluator, feeds: Mapping[str, Array], rows: Array) -> list[tuple[Array, dict[str, Array]]]:

@@ -51,6 +51,11 @@ def test_an_artifact_carries_rows_of_several_lengths() -> None:
         np.testing.assert_allclose(got, np.tanh(rows), rtol=1e-6, atol=1e-7)
 
 
+def test_a_name_does_not_cost_the_lengths() -> None:
+    document = json.loads(from_reading(reading(), SAMPLE, "json", name="a net").data)
+    assert (document["name"], document["lengths"]) == ("a net", {"time": 7})
+
+
 def test_the_sample_is_not_carried_unless_asked_for() -> None:
     mine = {row.tobytes() for row in TOKENS}
     carried = modelport.load(from_reading(reading(), SAMPLE, "json").data).vectors
