@@ -10,6 +10,7 @@ import modelport_pmml
 import numpy as np
 import pytest
 
+import modelport
 from modelport.document import Document, Tolerance
 from modelport.errors import Unsupported
 from modelport.graph import Graph, Input, Output, Step
@@ -206,6 +207,31 @@ def test_missing_numbers_stay_missing(kind: str, torch: Any, need) -> None:  # t
     made = graph(steps, *((name, "transform") for name in expected), shape=(2,), missing="nan")
     tolerance = dict.fromkeys(expected, NEAR)
     agree(engine(kind, write(made, {"x": rows}, expected, tolerance), need), {"x": rows}, expected, tolerance)
+
+
+def test_a_net_of_pytorch_is_converted(torch: Any, need) -> None:  # type: ignore[no-untyped-def]
+    nn = torch.nn
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.GELU(), nn.Dropout(0.5), nn.Linear(6, 3), nn.Softmax(-1)).eval()
+    artifact = modelport.convert(net, "pmml", sample=ROWS)
+    assert artifact.report.passed
+    with torch.no_grad():
+        expected = net(torch.tensor(ROWS)).numpy()
+    loaded = engine("pypmml", artifact.data, need)
+    agree(loaded, {loaded.inputs[0].name: ROWS}, {loaded.outputs[0].name: expected}, {loaded.outputs[0].name: NEAR})
+
+
+def test_a_net_of_keras_is_converted(need_module: Callable[[str, str], None]) -> None:
+    need_module("keras", "keras")
+    import keras
+
+    x = keras.Input((4,))
+    h = keras.layers.Dense(5, activation="silu")(x)
+    net = keras.Model(x, [keras.layers.Dense(1)(h), keras.layers.Dense(3, activation="softmax")(h)])
+    artifact = modelport.convert(net, "pmml", sample=ROWS)
+    expected = [np.asarray(tensor) for tensor in net(ROWS)]
+    given = modelport.load(artifact).predict(ROWS)
+    for name, array in zip(given, expected, strict=True):
+        np.testing.assert_allclose(given[name], array, rtol=1e-5, atol=1e-6)
 
 
 def test_weights_are_written_with_all_their_digits(torch: Any) -> None:
