@@ -176,11 +176,14 @@ def pick_elements(b: Builder, node: Node) -> Value:
                 x = cut(b, x, [k], [0], [1], [1])
         flat = b.reshape(x, (x.shape[axis],))
         return b.reshape(gather(b, flat, b.reshape(index, (index.shape[axis],)), 0), index.shape)
-    if not all(isinstance(n, int) for n in (*x.shape, *(index.shape[k] for k in others))):
+    first = all(same(n, 1) for n in x.shape[:axis])  # then the axis may have any length
+    fixed = (*x.shape[axis + 1 if first else 0 :], *(index.shape[k] for k in others))
+    if not all(isinstance(n, int) for n in fixed):
         raise UnsupportedModel(f"The ONNX model's {node} picks elements from axes whose lengths vary.")
-    counts = [int(n) for n in x.shape]
-    inside = where(b, compare(b, "lt", index, scalar(0, "i64")), binary(b, "add", index, scalar(counts[axis], "i64")), index)
-    place: Value = binary(b, "mul", inside, scalar(int(np.prod(counts[axis + 1 :])), "i64"))
+    counts = [int(n) if isinstance(n, int) else 0 for n in x.shape]
+    if not first:  # else a place below 0 is counted from the end of all
+        index = where(b, compare(b, "lt", index, scalar(0, "i64")), binary(b, "add", index, scalar(counts[axis], "i64")), index)
+    place: Value = binary(b, "mul", index, scalar(int(np.prod(counts[axis + 1 :])), "i64"))
     for k in others:
         shape = [1] * len(counts)
         shape[k] = int(index.shape[k])

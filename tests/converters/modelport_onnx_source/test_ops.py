@@ -268,6 +268,8 @@ def test_gather_by_rows() -> None:
     rows = {"x": normal(3, 5, 4), "i": whole(3, 2, low=0, high=5)}
     with_axis = "j = Unsqueeze(i, one)\nk = Expand(j, s)\ny = GatherElements<axis=1>(x, k)"
     agree(with_axis, rows, {"one": np.array([2]), "s": np.array([1, 1, 4])})
+    agree("y = GatherElements<axis=2>(x, k)", {"x": normal(3, 5, 4), "k": whole(3, 1, 2, low=-4, high=4)})
+    agree("y = GatherElements<axis=1>(x, k)", {"x": normal(3, 5, 4), "k": whole(3, 2, 3, low=-5, high=5)})
     agree("y = GatherElements<axis=2>(x, k)", {"x": normal(3, 5, 4), "k": whole(3, 5, 2, low=-4, high=4)})
 
 

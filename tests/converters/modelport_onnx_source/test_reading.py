@@ -128,6 +128,11 @@ def test_a_triangle_of_varying_length() -> None:
     )
 
 
+def test_elements_picked_along_an_axis_of_varying_length() -> None:
+    rows = [{"x": normal(2, t, 3), "k": whole(2, 2, 3, low=-t, high=t)} for t in (5, 3, 1)]
+    agree("y = GatherElements<axis=1>(x, k)", rows[0], lengths=TIME, others=rows[1:])
+
+
 def test_positions_from_a_table() -> None:
     rows = {"i": whole(2, 5, low=0, high=9)}
     graph = agree(
