@@ -192,6 +192,27 @@ def pick_elements(b: Builder, node: Node) -> Value:
     return gather(b, b.reshape(x, (product(x.shape),)), place, 0)
 
 
+@handles("ScatterElements", "Scatter", "ScatterND")
+def put(b: Builder, node: Node) -> Value:
+    """Elements replaced at known places: picked among those of both values."""
+    node.only("reduction", "none")
+    x, index, updates = node.value(0), node.known(1, "where it puts elements"), node.value(2)
+    assert index is not None
+    if not all(isinstance(n, int) for n in (*x.shape, *updates.shape)):
+        raise UnsupportedModel(f"The ONNX model's {node} puts elements into a value whose lengths vary.")
+    shape, given = tuple(int(n) for n in x.shape), tuple(int(n) for n in updates.shape)
+    size, count = int(np.prod(shape)), int(np.prod(given))
+    source = np.arange(size, dtype=np.int64).reshape(shape)
+    places = index.array.astype(np.int64)
+    new = np.arange(size, size + count, dtype=np.int64).reshape(given)
+    if node.kind == "ScatterND":
+        source[tuple(np.moveaxis(places, -1, 0))] = new
+    else:
+        np.put_along_axis(source, places, new, node.axis(0, len(shape)))
+    both = concat(b, [b.reshape(x, (size,)), b.reshape(updates, (count,))], 0)
+    return gather(b, both, Known(source, "i64"), 0)
+
+
 @handles("Pad")
 def padded(b: Builder, node: Node) -> Value:
     x, mode = node.value(0), node.attr("mode", "constant")

@@ -273,6 +273,14 @@ def test_gather_by_rows() -> None:
     agree("y = GatherElements<axis=2>(x, k)", {"x": normal(3, 5, 4), "k": whole(3, 5, 2, low=-4, high=4)})
 
 
+def test_elements_put_at_known_places() -> None:
+    rows = {"x": normal(1, 4, 3), "u": normal(1, 2, 3, seed=4)}
+    places = np.broadcast_to(np.array([2, -4])[None, :, None], (1, 2, 3))
+    fixed = {"x": [1, 4, 3], "u": [1, 2, 3]}
+    agree("y = ScatterElements<axis=1>(x, k, u)", rows, {"k": np.ascontiguousarray(places)}, dims=fixed)
+    agree("y = ScatterND(x, k, v)", {"x": normal(1, 4, 3)}, {"k": np.array([[0, 1], [0, -1]]), "v": normal(2, 3)}, dims=fixed)
+
+
 def test_constants_are_folded() -> None:
     graph = agree(
         """c = Constant<value_floats=[1.0, 2.0, 3.0, 4.0]>()
