@@ -176,17 +176,41 @@ def pick_elements(b: Builder, node: Node) -> Value:
                 x = cut(b, x, [k], [0], [1], [1])
         flat = b.reshape(x, (x.shape[axis],))
         return b.reshape(gather(b, flat, b.reshape(index, (index.shape[axis],)), 0), index.shape)
-    if not all(isinstance(n, int) for n in (*x.shape, *(index.shape[k] for k in others))):
+    first = all(same(n, 1) for n in x.shape[:axis])  # then the axis may have any length
+    fixed = (*x.shape[axis + 1 if first else 0 :], *(index.shape[k] for k in others))
+    if not all(isinstance(n, int) for n in fixed):
         raise UnsupportedModel(f"The ONNX model's {node} picks elements from axes whose lengths vary.")
-    counts = [int(n) for n in x.shape]
-    inside = where(b, compare(b, "lt", index, scalar(0, "i64")), binary(b, "add", index, scalar(counts[axis], "i64")), index)
-    place: Value = binary(b, "mul", inside, scalar(int(np.prod(counts[axis + 1 :])), "i64"))
+    counts = [int(n) if isinstance(n, int) else 0 for n in x.shape]
+    if not first:  # else a place below 0 is counted from the end of all
+        index = where(b, compare(b, "lt", index, scalar(0, "i64")), binary(b, "add", index, scalar(counts[axis], "i64")), index)
+    place: Value = binary(b, "mul", index, scalar(int(np.prod(counts[axis + 1 :])), "i64"))
     for k in others:
         shape = [1] * len(counts)
         shape[k] = int(index.shape[k])
         offsets = np.arange(shape[k]).reshape(shape) * int(np.prod(counts[k + 1 :]))
         place = binary(b, "add", place, Known(offsets.astype(np.int64), "i64"))
     return gather(b, b.reshape(x, (product(x.shape),)), place, 0)
+
+
+@handles("ScatterElements", "Scatter", "ScatterND")
+def put(b: Builder, node: Node) -> Value:
+    """Elements replaced at known places: picked among those of both values."""
+    node.only("reduction", "none")
+    x, index, updates = node.value(0), node.known(1, "where it puts elements"), node.value(2)
+    assert index is not None
+    if not all(isinstance(n, int) for n in (*x.shape, *updates.shape)):
+        raise UnsupportedModel(f"The ONNX model's {node} puts elements into a value whose lengths vary.")
+    shape, given = tuple(int(n) for n in x.shape), tuple(int(n) for n in updates.shape)
+    size, count = int(np.prod(shape)), int(np.prod(given))
+    source = np.arange(size, dtype=np.int64).reshape(shape)
+    places = index.array.astype(np.int64)
+    new = np.arange(size, size + count, dtype=np.int64).reshape(given)
+    if node.kind == "ScatterND":
+        source[tuple(np.moveaxis(places, -1, 0))] = new
+    else:
+        np.put_along_axis(source, places, new, node.axis(0, len(shape)))
+    both = concat(b, [b.reshape(x, (size,)), b.reshape(updates, (count,))], 0)
+    return gather(b, both, Known(source, "i64"), 0)
 
 
 @handles("Pad")

@@ -11,7 +11,7 @@ import numpy as np
 from modelport.errors import UnsupportedModel
 
 from .lengths import Dim, Length, largest, least
-from .values import FLOATS, NARROW, NUMPY, Builder, Known, Traced, Value, known
+from .values import FLOATS, NARROW, NUMPY, Builder, Known, Traced, Value, known, same_row
 
 __all__ = ["activation", "binary", "cast", "clip", "compare", "float_of", "logic", "scalar", "unary", "where"]
 
@@ -168,7 +168,7 @@ def where(b: Builder, condition: Value, first: Value, second: Value) -> Value:
     if isinstance(condition, Known) and condition.array.size and condition.array.all() == condition.array.any():
         chosen = first if condition.array.all() else second
         shape = b.broadcast(b.broadcast(condition.shape, first.shape), second.shape)
-        if b.broadcast(chosen.shape, shape) == shape == chosen.shape:
+        if same_row(chosen.shape, shape):
             return chosen
     parts = [b.traced(condition), b.traced(first), b.traced(second)]
     names, row, shape = b.joint(parts)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelport.errors import InputError, UnsupportedModel
+from modelport.errors import GraphError, InputError, UnsupportedModel
 from modelport.graph import Graph, Input
 
 from .assembling import Wanted, assembled
@@ -91,7 +91,6 @@ def graph_of(
 
     Raises UnsupportedModel or UnsupportedAttribute for what no step expresses.
     """
-    onnx = importlib.import_module("onnx")
     if model.functions:
         model = importlib.import_module("onnx.inliner").inline_local_functions(model)
     b = Builder()
@@ -114,8 +113,10 @@ def graph_of(
             raise UnsupportedModel(f"The output {name!r} of the ONNX model is a sequence, not a tensor. {ADVICE}")
         label = (names or {}).get(name, name)
         wanted.append(_output(b, label, found, axes[name]))
-    del onnx
-    return assembled(b, declared, wanted, title, lengths)
+    try:
+        return assembled(b, declared, wanted, title, lengths)
+    except GraphError as error:
+        raise UnsupportedModel(f"The ONNX model does what a graph does not: {error}") from error
 
 
 def _input(b: Builder, value: Declared) -> Traced:

@@ -28,6 +28,7 @@ class Original:
     def __init__(self, model: Any) -> None:
         import torch
 
+        model = _unwrapped(model, torch)
         self.torch, self.model = torch, model
         self.program = model if isinstance(model, torch.export.ExportedProgram) else None
         self.scripted = isinstance(model, torch.jit.ScriptModule)
@@ -160,6 +161,17 @@ class Original:
             for part, mode in modes.items():
                 part.training = mode
             self.torch.set_rng_state(state)
+
+
+def _unwrapped(model: Any, torch: Any) -> Any:
+    """The module inside what torch.compile and the parallel wrappers make of it."""
+    while True:
+        if hasattr(model, "_orig_mod") and isinstance(model._orig_mod, torch.nn.Module):
+            model = model._orig_mod
+        elif isinstance(model, (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)):
+            model = model.module
+        else:
+            return model
 
 
 def _program_names(program: Any) -> list[str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from modelport.arrays import Arrays
 from modelport.delegation import first_line
-from modelport.errors import ModelportError, Unsupported, UnsupportedModel
+from modelport.errors import ModelportError, UnsupportedModel
 
 from .calling import Original, named_tensors, quiet
 
@@ -199,9 +199,10 @@ def _refused(original: Original, error: BaseException) -> UnsupportedModel:
             f"This {kind} takes one way or another depending on the numbers it is fed (a Python `if` on data, or `.item()`), "
             f"which no exported file can do: use torch.where. PyTorch says: {said}"
         )
-    if "ConstraintViolation" in text or "Constraints violated" in text or "specialized" in text:
+    if any(word in text for word in ("ConstraintViolation", "Constraints violated", "specialized", "user-specified ranges")):
         return UnsupportedModel(
-            f"This {kind} works for one batch or one length only, where `lengths` says that it varies. PyTorch says: {said}"
+            f"This {kind} is exported by PyTorch for one batch or one length only (as nn.RNN is), where `lengths` says that it "
+            f"varies. PyTorch says: {said}"
         )
     if original.scripted:
         return UnsupportedModel(
@@ -221,7 +222,7 @@ def _mend(proto: Any, inputs: list[str], outputs: list[str]) -> None:
     graph = proto.graph
     given = [value.name for value in graph.input]
     if len(given) != len(inputs) or len(graph.output) != len(outputs):
-        raise Unsupported(
+        raise UnsupportedModel(
             f"PyTorch's exporter made a file with {len(given)} inputs and {len(graph.output)} outputs of a model with "
             f"{len(inputs)} and {len(outputs)}: an argument that changes nothing is left out by it: "
             "leave it out of the sample."

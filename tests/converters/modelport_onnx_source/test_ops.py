@@ -268,7 +268,17 @@ def test_gather_by_rows() -> None:
     rows = {"x": normal(3, 5, 4), "i": whole(3, 2, low=0, high=5)}
     with_axis = "j = Unsqueeze(i, one)\nk = Expand(j, s)\ny = GatherElements<axis=1>(x, k)"
     agree(with_axis, rows, {"one": np.array([2]), "s": np.array([1, 1, 4])})
+    agree("y = GatherElements<axis=2>(x, k)", {"x": normal(3, 5, 4), "k": whole(3, 1, 2, low=-4, high=4)})
+    agree("y = GatherElements<axis=1>(x, k)", {"x": normal(3, 5, 4), "k": whole(3, 2, 3, low=-5, high=5)})
     agree("y = GatherElements<axis=2>(x, k)", {"x": normal(3, 5, 4), "k": whole(3, 5, 2, low=-4, high=4)})
+
+
+def test_elements_put_at_known_places() -> None:
+    rows = {"x": normal(1, 4, 3), "u": normal(1, 2, 3, seed=4)}
+    places = np.broadcast_to(np.array([2, -4])[None, :, None], (1, 2, 3))
+    fixed = {"x": [1, 4, 3], "u": [1, 2, 3]}
+    agree("y = ScatterElements<axis=1>(x, k, u)", rows, {"k": np.ascontiguousarray(places)}, dims=fixed)
+    agree("y = ScatterND(x, k, v)", {"x": normal(1, 4, 3)}, {"k": np.array([[0, 1], [0, -1]]), "v": normal(2, 3)}, dims=fixed)
 
 
 def test_constants_are_folded() -> None:

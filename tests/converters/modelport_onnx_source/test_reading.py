@@ -128,6 +128,11 @@ def test_a_triangle_of_varying_length() -> None:
     )
 
 
+def test_elements_picked_along_an_axis_of_varying_length() -> None:
+    rows = [{"x": normal(2, t, 3), "k": whole(2, 2, 3, low=-t, high=t)} for t in (5, 3, 1)]
+    agree("y = GatherElements<axis=1>(x, k)", rows[0], lengths=TIME, others=rows[1:])
+
+
 def test_positions_from_a_table() -> None:
     rows = {"i": whole(2, 5, low=0, high=9)}
     graph = agree(
@@ -422,6 +427,8 @@ TWICE = np.array([1, 1, 2, 2], dtype=np.float32)
 REFUSED = [
     ("y = NonZero(x)", {}, "NonZero"),
     ("y = LRN<size=3>(x)", {}, "LRN"),
+    ("y, i = TopK<axis=1>(x, k)", {"k": np.array([2])}, "TopK"),
+    ('y = ScatterElements<reduction="add">(x, k, x)', {"k": np.zeros((2, 4, 7, 6), dtype=np.int64)}, "reduction"),
     ("y, i = MaxPool<kernel_shape=[2, 2]>(x)\nz = Cast<to=1>(i)\nq = Add(y, z)", {}, "output 1 of its node 'MaxPool y'"),
     ("y = RandomNormalLike(x)", {}, "RandomNormalLike"),
     ("h = Cast<to=10>(x)\ny = Cast<to=1>(h)", {}, "f16"),

@@ -277,12 +277,12 @@ def embedding_bag() -> nn.Module:
 
 @case("layer_norm_gelu", normal("time", 6), {"x": {1: "time"}}, {"time": 4})
 def layer_norm_gelu() -> nn.Module:
-    return Fn(
-        lambda self, x: F.gelu(self.second(F.gelu(self.norm(self.first(x)))), approximate="tanh"),
-        first=nn.Linear(6, 8),
-        norm=nn.LayerNorm(8, eps=1e-3),
-        second=nn.Linear(8, 6),
-    )
+    return Fn(lambda self, x: F.gelu(self.norm(self.first(x))), first=nn.Linear(6, 8), norm=nn.LayerNorm(8, eps=1e-3))
+
+
+@case("layer_norm_gelu_tanh", normal(6))
+def layer_norm_gelu_tanh() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.GELU(approximate="tanh"), nn.Linear(8, 2))
 
 
 # --- several inputs and outputs, and code --------------------------------------------------------------------------------------
