@@ -140,6 +140,9 @@ def network_of(model: Any) -> Network:
         outputs = [id(tensor) for tensor in node.outputs]
         calls.append(Call(known(node.operation), mapped(ref, list(args)), mapped(ref, dict(kwargs)), outputs))
         reached.update(outputs)
+    for tensor in graph.inputs:
+        if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+            raise UnsupportedModel(f"Input {tensor.name!r} takes sparse or ragged tensors, which have no rows of one shape.")
     inputs = [Source(id(t), _input_name(t), tuple(t.shape[1:]), str(t.dtype)) for t in graph.inputs]
     return Network(
         str(model.name),

@@ -49,7 +49,7 @@ class Layer:
     """One layer or operation: its class, its config, its weights, and which keys of the config were taken.
 
     kind: "layer", or "op" for a function of keras.ops inside a functional model. live: the Keras object, if there is one.
-    network: for a model inside a model, what it is made of.
+    network: for a model inside a model, what it is made of. module: where a file says that the class is from.
     """
 
     class_name: str
@@ -59,12 +59,19 @@ class Layer:
     registered: str | None = None
     live: Any = None
     network: Callable[[], Network] | None = None
+    module: str | None = None
     seen: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
         """The layer's name."""
         return str(self.config.get("name") or self.class_name.lower())
+
+    @property
+    def own(self) -> bool:
+        """Whether the class is not one of Keras, whatever its name."""
+        module = self.module if self.live is None else type(self.live).__module__
+        return module is not None and module.partition(".")[0] != "keras"
 
     def __str__(self) -> str:
         return f"Layer {self.name!r} ({self.class_name})"
@@ -116,6 +123,7 @@ class Layer:
             self.weights.child(attribute, str(inner.get("name", attribute))),
             registered=config.get("registered_name"),
             live=getattr(self.live, attribute, None),
+            module=config.get("module"),
         )
 
     def children(self, configs: Sequence[Mapping[str, Any]], attribute: str) -> list[Layer]:
@@ -126,7 +134,8 @@ class Layer:
         for i, (config, key) in enumerate(zip(configs, keys, strict=True)):
             inner = config["config"]
             weights = self.weights.item(attribute, i, key, str(inner.get("name", key)))
-            made.append(Layer(config["class_name"], inner, weights, registered=config.get("registered_name"), live=live[i]))
+            registered, module = config.get("registered_name"), config.get("module")
+            made.append(Layer(config["class_name"], inner, weights, registered=registered, live=live[i], module=module))
         return made
 
     def part(self, attribute: str, name: str, *variables: str) -> list[Array]:

@@ -192,10 +192,11 @@ class _Reader:
     def model(self, config: Mapping[str, Any], weights: Any) -> Network:
         """A model's config as a network."""
         name, inner = config["class_name"], config["config"]
-        if name == "Sequential":
-            return self._sequential(inner, weights)
-        if "layers" in inner and "input_layers" in inner:
-            return self._functional(inner, weights)
+        if name in MODELS and str(config.get("module") or "keras").partition(".")[0] == "keras":
+            if name == "Sequential":
+                return self._sequential(inner, weights)
+            if "layers" in inner and "input_layers" in inner:
+                return self._functional(inner, weights)
         raise UnsupportedModel(
             f"The file holds a {name}, a class of its own, whose code it does not have: hand the model over from Python, "
             "where it can be traced."
@@ -221,12 +222,8 @@ class _Reader:
         if isinstance(weights, TreeWeights) and kind == "layer":
             weights.twins = self.same.setdefault(json.dumps(_bare(inner), sort_keys=True, default=str), [])
             weights.twins.append(weights)
-        layer = Layer(config["class_name"], inner, weights, kind, config.get("registered_name"))
-        if (
-            kind == "layer"
-            and isinstance(inner.get("layers"), list)
-            and (config["class_name"] in MODELS or "input_layers" in inner)
-        ):
+        layer = Layer(config["class_name"], inner, weights, kind, config.get("registered_name"), module=config.get("module"))
+        if kind == "layer" and config["class_name"] in MODELS and isinstance(inner.get("layers"), list) and not layer.own:
             network = self.model(config, weights)
             layer.network = lambda: network
             layer.config = {"name": inner.get("name", config["class_name"])}
@@ -235,7 +232,7 @@ class _Reader:
     def _sequential(self, inner: Mapping[str, Any], weights: Any) -> Network:
         configs = list(inner["layers"])
         if configs and configs[0]["class_name"] == "InputLayer":
-            first = configs[0]["config"]
+            first = _input(configs[0]["config"])
             shape, dtype, name = first["batch_shape"], first["dtype"], first["name"]
         else:
             shape, dtype, name = inner.get("build_input_shape"), "float32", "input"
@@ -263,7 +260,7 @@ class _Reader:
         calls: list[Call] = []
         for name, config, layer in zip(names, configs, made, strict=True):
             if config["class_name"] == "InputLayer":
-                c = config["config"]
+                c = _input(config["config"])
                 sources[name, 0, 0] = Source((name, 0, 0), name, tuple(c["batch_shape"][1:]), str(_dtype(c["dtype"])))
             for index, node in enumerate(config.get("inbound_nodes", ())):
                 if not isinstance(node, Mapping):
@@ -303,6 +300,13 @@ def _is_op(config: Mapping[str, Any]) -> bool:
         return str(module).startswith("keras.src.") and ".layers" not in module and ".models" not in module
     inner = config["config"]
     return config["class_name"] not in ("InputLayer", *MODELS) and "trainable" not in inner
+
+
+def _input(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config of an InputLayer; UnsupportedModel for one whose tensors are not dense."""
+    if config.get("sparse") or config.get("ragged"):
+        raise UnsupportedModel(f"Input {config['name']!r} takes sparse or ragged tensors, which have no rows of one shape.")
+    return config
 
 
 def _dtype(dtype: Any) -> str:

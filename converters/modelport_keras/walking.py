@@ -105,10 +105,9 @@ class Walker:
         hook = hook_of(layer)
         if hook is not None:
             return hook
-        own = layer.live is not None and not type(layer.live).__module__.startswith("keras.")
-        if not own and layer.registered in (None, layer.class_name) and layer.class_name in LAYERS:
+        if not layer.own and layer.registered in (None, layer.class_name) and layer.class_name in LAYERS:
             return LAYERS[layer.class_name]
-        if layer.class_name in NOT_EXPORTABLE and not own:
+        if layer.class_name in NOT_EXPORTABLE and not layer.own:
             raise UnsupportedModel(f"{layer} cannot be exported. {NOT_EXPORTABLE[layer.class_name]}")
         if layer.live is not None:
             return Handler(_trace, {}, masking=self._live_masking(layer))

@@ -53,7 +53,7 @@ def embedding(walker: Walker, layer: Layer, inputs: Any) -> Value:
     return walker.net.value(walker.net.add("embedding", value.plain, weight=weight, dtype=layer.dtype))
 
 
-@keras_layer("ReversibleEmbedding", masking=_embedding_mask)
+@keras_layer("ReversibleEmbedding", masking=lambda walker, layer, bound, previous: None)
 def reversible(walker: Walker, layer: Layer, inputs: Any, reverse: bool = False) -> Value:
     tied = layer["tie_weights"]
     layer.demand("reverse_dtype", None, instead="the table is multiplied in the layer's own dtype only.")
@@ -62,7 +62,9 @@ def reversible(walker: Walker, layer: Layer, inputs: Any, reverse: bool = False)
     layer.waive("input_dim", "output_dim", "mask_zero")
     net = walker.net
     if not reverse:
-        return net.value(net.add("embedding", walker.tensor(inputs, "i64").plain, weight=table, dtype=layer.dtype))
+        found = net.value(net.add("embedding", walker.tensor(inputs, "i64").plain, weight=table, dtype=layer.dtype))
+        found.mask = _embedding_mask(walker, layer, {"inputs": inputs}, None)
+        return found
     made = net.add("linear", walker.floats(layer, inputs).plain, weight=table if tied else other[0].T)
     if cap is not None:
         made = net.add("scale", net.add("unary", net.add("scale", made, div=[cap]), fn="tanh"), mul=[cap])

@@ -52,19 +52,75 @@ def subtract(walker: Walker, layer: Layer, inputs: Any) -> Value:
     return _merged(walker, layer, inputs, "sub")
 
 
+def _masks(walker: Walker, layer: Layer, values: Sequence[Value]) -> list[str | None]:
+    """The masks of values as they meet them; those of values that get further axes are lost in Keras."""
+    rank = max(value.rank for value in values)
+    masks: list[str | None] = []
+    for value in values:
+        if value.mask is None or value.rank != rank:
+            masks.append(None)
+            continue
+        if value.mask.rank != value.rank - 1:
+            raise UnsupportedModel(f"{layer} is given {value} with a mask of {value.mask.rank} axes, which is not read.")
+        masks.append(walker.net.insert(value.mask.plain, -1))
+    return masks
+
+
+def _either(walker: Walker, left: str | None, right: str | None) -> str | None:
+    return None if left is None or right is None else walker.net.add("binary", left, right, fn="or")
+
+
+def _with_mask(walker: Walker, name: str, mask: str | None) -> Value:
+    made = walker.net.value(name)
+    if mask is not None:
+        made.mask = walker.net.value(walker.net.drop(mask, len(walker.net.near[mask].shape) - 1))
+    return made
+
+
 @keras_layer("Multiply", masking=_any_mask)
 def multiply(walker: Walker, layer: Layer, inputs: Any) -> Value:
-    return _merged(walker, layer, inputs, "mul")
+    values = [walker.floats(layer, value) for value in inputs]
+    masks = _masks(walker, layer, values)
+    if all(mask is None for mask in masks):
+        return _merged(walker, layer, inputs, "mul")
+    net, rank = walker.net, max(value.rank for value in values)
+    one = net.constant(1.0, values[0].dtype)
+    made, whole = "", masks[0]
+    for i, (value, mask) in enumerate(zip(values, masks, strict=True)):
+        x = _raised(walker, value, rank).plain
+        x = x if mask is None else net.add("where", mask, x, one)  # Keras multiplies by 1 where a value is masked
+        made = x if i == 0 else net.add("binary", made, x, fn="mul")
+        whole = mask if i == 0 else _either(walker, whole, mask)
+    if whole is not None:
+        made = net.add("where", whole, made, net.constant(0.0, values[0].dtype))
+    return _with_mask(walker, made, whole)
+
+
+def _extreme(walker: Walker, layer: Layer, inputs: Any, fn: str) -> Value:
+    """maximum or minimum; where one value is masked Keras takes the other."""
+    values = [walker.floats(layer, value) for value in inputs]
+    masks = _masks(walker, layer, values)
+    if all(mask is None for mask in masks):
+        return _merged(walker, layer, inputs, fn)
+    net, rank = walker.net, max(value.rank for value in values)
+    made, whole = _raised(walker, values[0], rank).plain, masks[0]
+    for value, mask in zip(values[1:], masks[1:], strict=True):
+        x = _raised(walker, value, rank).plain
+        x = x if mask is None else net.add("where", mask, x, made)
+        made = made if whole is None else net.add("where", whole, made, x)
+        whole = _either(walker, whole, mask)
+        made = net.add("binary", made, x, fn=fn)
+    return _with_mask(walker, made, whole)
 
 
 @keras_layer("Maximum", masking=_any_mask)
 def maximum(walker: Walker, layer: Layer, inputs: Any) -> Value:
-    return _merged(walker, layer, inputs, "max")
+    return _extreme(walker, layer, inputs, "max")
 
 
 @keras_layer("Minimum", masking=_any_mask)
 def minimum(walker: Walker, layer: Layer, inputs: Any) -> Value:
-    return _merged(walker, layer, inputs, "min")
+    return _extreme(walker, layer, inputs, "min")
 
 
 @keras_layer("Average", masking=_any_mask)

@@ -10,7 +10,7 @@ from modelport.errors import NotFitted, UnsupportedModel
 from modelport.graph import DTYPES
 
 from ..builder import Value
-from ..live import numbers
+from ..live import keras, numbers
 from ..network import Array, Layer
 from ..registry import keras_layer
 from ..walking import Walker
@@ -152,7 +152,8 @@ def normalization(walker: Walker, layer: Layer, inputs: Any) -> Value:
         mean, variance = _plain(given), _plain(variance)
     dtype = DTYPES[value.dtype]
     mean, variance = mean.astype(dtype), variance.astype(dtype)
-    spread = np.maximum(np.sqrt(variance), dtype.type(EPSILON))
+    smallest = EPSILON if layer.live is None else keras().config.epsilon()
+    spread = np.maximum(np.sqrt(variance), dtype.type(smallest))
     net = walker.net
     if (mean.ndim <= 1 and kept[-1:] == [value.rank - 1] and value.main == tuple(range(value.rank))) or mean.size == 1:
         mean, spread = mean.reshape(-1), spread.reshape(-1)

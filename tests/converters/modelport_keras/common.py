@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -70,11 +70,18 @@ def agree(got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], uni
         assert error.max(initial=0.0) <= unit * scale, (name, float(error.max()), scale)
 
 
-def check(model: Any, sample: Any, unit: float = 1e-5, other: Mapping[str, Any] | None = None, **options: Any) -> Reading:
-    """The graph answers as the model does, at batches 1, 2 and 5, and for other lengths where there are any."""
+def check(
+    model: Any,
+    sample: Any,
+    unit: float = 1e-5,
+    other: Mapping[str, Any] | None = None,
+    batches: Sequence[int | None] = (None,),
+    **options: Any,
+) -> Reading:
+    """The graph answers as the model does, for batches of some sizes, and for other lengths where there are any."""
     reading, rows = read(model, sample, **options)
     feeds = rows.feeds()
-    for count in (1, 2, 5):
+    for count in batches:
         part = {name: array[:count] for name, array in feeds.items()}
         agree(Evaluator(reading.graph).run(part), reading.answer(part), unit)
     if other is not None:

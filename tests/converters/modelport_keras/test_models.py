@@ -234,13 +234,38 @@ def test_refusals(make: Callable[[], Any], error: type[Exception], says: str) ->
 def test_a_config_with_an_unknown_key_is_refused(tmp_path: Any) -> None:
     path = tmp_path / "model.keras"
     one(L.Dense(2), (4,)).save(path)
+    with pytest.raises(UnsupportedAttribute, match="another_option"):
+        read(twisted(path, lambda config: config["layers"][1]["config"].update(another_option=True)), normal(5, 4))
+
+
+def twisted(path: Any, change: Callable[[dict[str, Any]], None]) -> Any:
+    """The model of a saved file whose config was changed."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(members["config.json"])
-    config["config"]["layers"][1]["config"]["twisted"] = True
-    members["config.json"] = json.dumps(config).encode()
-    with pytest.raises(UnsupportedAttribute, match="twisted"):
-        read(modelport_keras.load_file(zipped(members)), normal(5, 4))
+    change(config["config"])
+    return modelport_keras.load_file(zipped({**members, "config.json": json.dumps(config).encode()}))
+
+
+def test_a_class_of_another_module_is_no_layer_of_keras(tmp_path: Any) -> None:
+    path = tmp_path / "model.keras"
+    one(L.Dense(2), (4,)).save(path)
+
+    def elsewhere(config: dict[str, Any]) -> None:
+        config["layers"][1]["module"] = "somebody.layers"
+
+    with pytest.raises(UnsupportedModel, match="not known here"):
+        read(twisted(path, elsewhere), normal(5, 4))
+
+
+def test_a_table_both_ways() -> None:
+    ids = keras.Input((3,), dtype="int32")
+    for options in ({}, {"tie_weights": False}, {"logit_soft_cap": 2.0}, {"mask_zero": True}):
+        layer = L.ReversibleEmbedding(7, 4, **options)
+        check(
+            randomised(keras.Model(ids, [layer(L.Dense(4)(layer(ids)), reverse=True), L.LSTM(2)(layer(ids))])),
+            np.arange(15).reshape(5, 3) % 7,
+        )
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -266,9 +291,9 @@ def test_damaged_files_are_refused(tmp_path: Any) -> None:
             modelport_keras.load_file(broken)
     config = json.loads(members["config.json"])
     for change in ({}, {"layers": 3}, {"layers": [], "output_layers": [["x", 0, 0]]}, {"input_layers": [["nothing", 0, 0]]}):
-        twisted = {**config, "config": {**config["config"], **change} if change else {}}
+        changed = {**config, "config": {**config["config"], **change} if change else {}}
         with pytest.raises((ArtifactError, UnsupportedModel)):
-            read(modelport_keras.load_file(zipped({**members, "config.json": json.dumps(twisted).encode()})), normal(5, 4))
+            read(modelport_keras.load_file(zipped({**members, "config.json": json.dumps(changed).encode()})), normal(5, 4))
     with pytest.raises(Unsupported, match=r"Keras 2\.15"):
         modelport_keras.load_file(zipped({**members, "metadata.json": b'{"keras_version": "2.15.0"}'}))
     with pytest.raises(Unsupported, match="shards"):

@@ -162,6 +162,18 @@ def test_masks_go_through_layers_as_in_keras() -> None:
     check(randomised(keras.Model(tokens, ends)), rows)
 
 
+@pytest.mark.parametrize("name", ["Multiply", "Maximum", "Minimum", "Add", "Average", "Subtract"])
+@pytest.mark.parametrize("masked", [(True, True), (True, False), (False, True), (True, True, True), (False, True, True)])
+def test_merging_of_masked_values(name: str, masked: tuple[bool, ...]) -> None:
+    if name == "Subtract":
+        masked = masked[:2]
+    inputs = [keras.Input((5,), dtype="int32") for _ in masked]
+    values = [L.Embedding(9, 4, mask_zero=on)(x) for x, on in zip(inputs, masked, strict=True)]
+    made = getattr(L, name)()(values)
+    rows = [np.random.default_rng(i).integers(0, 3, size=(6, 5)) for i in range(len(masked))]
+    check(randomised(keras.Model(inputs, [made, L.LSTM(3)(made)])), rows)
+
+
 def test_softmax_with_a_mask() -> None:
     x, m = keras.Input((3, 4)), keras.Input((3, 4), dtype="bool")
     mask = np.random.default_rng(1).random((5, 3, 4)) < 0.5
