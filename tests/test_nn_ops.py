@@ -13,6 +13,7 @@ from suite import document_of_case, graph_cases
 
 from modelport.compare import compare
 from modelport.document import Tolerance
+from modelport.errors import GraphError
 from modelport.graph import Graph, Input, Output, Step
 from modelport.ops import OPS, arithmetic, products, recurrent, windows
 from modelport.run import Evaluator
@@ -64,7 +65,11 @@ def test_rows_do_not_influence_each_other(op: str) -> None:
             [(7, 5, 3), (7, 2)],
             {"weight": RNG.normal(size=(6, 3)), "recurrent": RNG.normal(size=(6, 2))},
         ),
+        (recurrent, "GATES", "rnn", [(7, 5, 3)], {"weight": RNG.normal(size=(2, 3)), "recurrent": np.eye(2), "reverse": True}),
         (products, "SCORES", "attention", [(7, 2, 3, 4), (7, 2, 5, 4), (7, 2, 5, 2)], {}),
+        (products, "SCORES", "attention", [(7, 2, 3, 4), (7, 5, 4), (7, 1, 5, 2)], {"causal": True}),
+        (products, "SCORES", "attention", [(7, 3, 4), (7, 5, 4), (7, 5, 2), (7, 3, 5)], {"scale": 0.3}),
+        (products, "SCORES", "attention", [(7, 2, 3, 4), (7, 2, 5, 4), (7, 2, 5, 2), (7, 1, 5)], {"causal": True}),
     ],
 )
 def test_memory_in_parts_does_not_show(
@@ -89,6 +94,30 @@ def test_patches_and_taps_agree(shape: tuple[int, ...], monkeypatch: pytest.Monk
     patches = answer("conv", x, **said)
     monkeypatch.setattr(windows, "FEW_CHANNELS", 0)
     np.testing.assert_allclose(answer("conv", x, **said), patches, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "attributes"),
+    [
+        ("pool", (1, 1), {"fn": "mean", "size": np.array([1 << 20]), "pads": np.array([(1 << 20) - 1] * 2)}),
+        ("pool", (1, 5), {"fn": "max", "size": np.array([2]), "strides": np.array([1 << 62])}),
+        ("conv", (1, 5), {"weight": np.ones((1, 1, 2)), "pads": np.array([1 << 62, 1])}),
+        ("conv", (1, 5), {"weight": np.ones((1, 1, 2)), "pads": np.array([1 << 20] * 2), "dilations": np.array([1 << 40])}),
+        ("conv_transpose", (1, 5), {"weight": np.ones((1, 1, 2)), "strides": np.array([1 << 20])}),
+        ("resize", (5,), {"axes": np.array([0]), "scales": np.array([1e300]), "fn": "linear", "at": "half_pixel"}),
+        ("pad", (5,), {"before": np.array([1 << 62]), "after": np.array([1 << 62])}),
+        ("expand", (1,), {"shape": np.array([1 << 40])}),
+        ("reshape", (4,), {"shape": np.array([1 << 40, -1])}),
+    ],
+)
+def test_what_asks_for_too_much_is_refused_before_it_costs(op: str, shape: tuple[int, ...], attributes: dict[str, Any]) -> None:
+    with pytest.raises(GraphError):
+        one_step(op, np.zeros((1, *shape)), **attributes)
+
+
+def test_far_windows_cost_what_they_see() -> None:
+    said = {"weight": np.ones((1, 1, 2)), "pads": np.array([1 << 20, 1 << 20]), "strides": np.array([1 << 20])}
+    assert answer("conv", np.array([[[1.0, 2.0]]]), **said).tolist() == [[[0.0, 3.0, 0.0]]]
 
 
 def test_a_large_linear_is_the_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
