@@ -208,7 +208,8 @@ class Builder:
         self.widest = 1
         self._names = set(reserved)
         self._nodes: list[bytes] = []
-        self._initializers: list[bytes] = []
+        self._initializers: dict[str, bytes] = {}
+        self._read: set[str] = set()
         self._constants: dict[tuple[Any, ...], Value] = {}
         self._anchor: Value | None = None
         self._shared: dict[str, Value] = {}
@@ -239,7 +240,7 @@ class Builder:
         if content is not None and key in self._constants:
             return self._constants[key]
         name = self.unique(f"{self.scope}/constant" if self.scope else "constant")
-        self._initializers.append(wire.tensor(array, name))
+        self._initializers[name] = wire.tensor(array, name)
         nan_free = dtype in FLOATS and not np.isnan(array).any()
         bounds = (int(array.min()), int(array.max())) if dtype in INTEGERS and array.size else None
         number = float(array.reshape(())) if dtype in FLOATS and array.size == 1 else None
@@ -280,6 +281,7 @@ class Builder:
         while given and given[-1] is None:  # onnxruntime crashes on some operators where the last input has an empty name
             given.pop()
         values = ["" if i is None else self._opaque(kind, self.lift(i, base)).name for i in given]
+        self._read.update(values)
         names = [self.unique(f"{self.scope}/{kind}" if self.scope else kind) for _ in dtypes]
         title = self.unique(label) if label else names[0]
         self._nodes.append(wire.node(kind, values, names, title, domain, attributes))
@@ -305,6 +307,7 @@ class Builder:
 
     def rename(self, value: Value, name: str) -> Value:
         """The value under a given name (which must be reserved already)."""
+        self._read.add(value.name)
         self._nodes.append(wire.node("Identity", [value.name], [name], self.unique(f"{name}/Identity"), "", {}))
         return replace(value, name=name)
 
@@ -418,8 +421,9 @@ class Builder:
         return self.op("Gather", self.constant(table), index, label=label, axis=0)
 
     def finish(self, name: str, inputs: Sequence[bytes], outputs: Sequence[bytes]) -> wire.Graph:
-        """The whole graph, encoded."""
-        return wire.graph(name, self._nodes, inputs, outputs, self._initializers)
+        """The whole graph, encoded, with the initializers that are read."""
+        tensors = [tensor for key, tensor in self._initializers.items() if key in self._read]
+        return wire.graph(name, self._nodes, inputs, outputs, tensors)
 
 
 REFUSED = "refused: "

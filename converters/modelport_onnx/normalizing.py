@@ -57,6 +57,8 @@ def _standardized(
 ) -> Value:
     axes = range(-count, 0)
     gap = y - mean(y, axes) if centred else y
+    if centred and y.dtype == "f32":  # the rounding of the mean is much where all elements are nearly the same
+        gap = gap - mean(gap, axes)
     result = gap / (mean(gap * gap, axes) + float(eps)).sqrt()
     result = result if scale is None else result * scale
     return result if bias is None else result + bias
@@ -69,14 +71,9 @@ def mean(y: Value, axes: range) -> Value:
 
 def group_norm(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """As layer_norm over groups of neighbouring channels, then scale and bias per channel."""
-    y, groups, dtype = rounded(a, x), a["groups"], DTYPES[out.dtype]
-    grouped = shaped(y, [groups, -1])
-    if out.dtype == "f32":
-        one, none = np.ones(groups, dtype), np.zeros(groups, dtype)
-        result = b.op("InstanceNormalization", grouped, one, none, epsilon=float(a["eps"]))
-    else:
-        result = _standardized(grouped, 1, True, a["eps"])
-    return scaled(a, like(result, y), out)
+    y = rounded(a, x)
+    grouped = shaped(y, [a["groups"], -1])
+    return scaled(a, like(_standardized(grouped, 1, True, a["eps"]), y), out)
 
 
 RULES: Mapping[str, Callable[..., Value]] = {"batch_norm": batch_norm, "layer_norm": layer_norm, "group_norm": group_norm}

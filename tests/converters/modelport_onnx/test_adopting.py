@@ -20,12 +20,12 @@ FLOAT = TensorProto.FLOAT
 def model_of(shape: list[Any], given: list[Any] | None = None) -> Any:
     """x [rows, time, 2] in f32, doubled as `out` and summed over time as `sums`; with what exporters note."""
     nodes = [
-        helper.make_node("Mul", ["x", "two"], ["out"], doc_string="File /home/somebody/net.py, line 3"),
+        helper.make_node("Mul", ["x", "two"], ["out"], doc_string="File net_of_somebody.py, line 3"),
         helper.make_node("ReduceSum", ["x", "axes"], ["sums"], keepdims=0),
         helper.make_node("Clip", ["x", "two", ""], ["clipped"]),
     ]
     entry = nodes[0].metadata_props.add()
-    entry.key, entry.value = "pkg.torch.onnx.stack_trace", "File /home/somebody/net.py, line 3"
+    entry.key, entry.value = "pkg.torch.onnx.stack_trace", "File net_of_somebody.py, line 3"
     graph = helper.make_graph(
         nodes,
         "g",

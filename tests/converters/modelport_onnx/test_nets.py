@@ -495,3 +495,12 @@ def test_norms_of_rows_with_a_large_mean(target: str, native: bool) -> None:
     x = np.array([[9999.0, 10000.0, 10001.0]], np.float32)
     expected = nn.functional.layer_norm(torch.from_numpy(x).double(), (3,)).numpy()
     np.testing.assert_allclose(modelport_onnx.load(data).run({"x": x})["y"], expected, rtol=1e-5)
+
+
+@both
+def test_a_norm_of_equal_elements_is_its_bias(dtype: str) -> None:
+    """The rounding of a mean, divided by the root of a small eps, would be seen."""
+    each: dict[str, Any] = {"eps": 1e-5, "bias": np.full(4, 0.25, DTYPES[dtype]), "dtype": dtype}
+    x = np.repeat(np.random.default_rng(0).normal(size=(5, 4, 1)), 30, axis=2).astype(DTYPES[dtype])
+    loaded = written(graph_of([Input("x", dtype, (4, 30))], [Step("group_norm", ["x"], "y", {"groups": 4, **each})]))
+    np.testing.assert_allclose(loaded.run({"x": x})["y"], 0.25, rtol=1e-6)
