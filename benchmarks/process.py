@@ -119,7 +119,7 @@ def engine_command(name: str, rows: Path, cells: Path, artifact: Path, build: Pa
     if name == "javascript":
         return ["node", str(HERE / "drivers/bench.mjs"), str(STUBS / "javascript/modelport.js"), str(cells), str(artifact)]
     if name == "java":
-        sources = [str(STUBS / "java/Modelport.java"), str(HERE / "drivers/Bench.java")]
+        sources = [str(STUBS / "java/Modelport.java"), str(STUBS / "java/ModelportMore.java"), str(HERE / "drivers/Bench.java")]
         _build(["javac", "-encoding", "UTF-8", "-d", str(build / "java"), *sources], build / "java/Bench.class")
         return ["java", "-XX:+UseSerialGC", "-cp", str(build / "java"), "Bench", str(cells), str(artifact)]
     if name == "c":

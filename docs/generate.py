@@ -69,7 +69,7 @@ def ops_page() -> str:
 # Ops
 
 Every op, from the table of ops in `modelport/ops/`. [format.md](format.md) states what each means: section 6, and section 7 for
-`tree_ensemble`; sections 6.1 and 6.2 for the profiles `text` and `solver`.
+`tree_ensemble`; sections 6.1, 6.2 and 6.3 for the profiles `text`, `solver` and `nn`.
 
 `?` marks an optional attribute. *exact*: all readers give the same bits. *tolerance*: they agree within the tolerance that an
 artifact states. The last column counts the cases in `fixtures/ops/`.
@@ -83,7 +83,9 @@ artifact states. The last column counts the cases in `fixtures/ops/`.
 def inputs(op: Op) -> str:
     """How many values an op reads."""
     low, high = op.inputs
-    return f"{low} or more" if high is None else str(low) if low == high else f"{low} or {high}"
+    if high is None:
+        return f"{low} or more"
+    return str(low) if low == high else f"{low} {'or' if high == low + 1 else 'to'} {high}"
 
 
 def attributes(op: Op) -> str:
@@ -99,7 +101,8 @@ def kind(spec: Attribute) -> str:
         said = KINDS[spec.kind]
         ranks = [rank for rank in spec.ranks if rank != 1]
         if "tensor" in said and ranks:
-            said += f" of rank {' or '.join(map(str, spec.ranks))}"
+            few = len(spec.ranks) < 3
+            said += f" of rank {' or '.join(map(str, spec.ranks)) if few else f'{spec.ranks[0]} to {spec.ranks[-1]}'}"
     return said if spec.default is None else f"{said} (default {json.dumps(spec.default).strip(chr(34))})"
 
 

@@ -18,7 +18,7 @@ from . import nets, registry
 from .arrays import Arrays
 from .artifact import Artifact
 from .compare import compare
-from .delegation import Delegated, Wanted, delegate, delegated, fallbacks, reading_for
+from .delegation import Delegated, Wanted, delegate, delegated, delegates_of, fallbacks, lacking, reading_for
 from .document import EXACT, Document, Tolerance, Vectors
 from .errors import (
     ArtifactError,
@@ -107,6 +107,8 @@ def convert(
 
     if backend not in ("auto", "graph"):
         artifact = through(backend)
+    elif backend == "auto" and getattr(registry.writer(format_), "DELEGATED", False):
+        artifact = through(_only_delegate(model, format_))
     else:
         try:
             reading = _read(model, rows, format_, options)
@@ -172,6 +174,20 @@ def _read(model: Any, rows: Sample | Arrays, format_: str, options: Mapping[str,
     reader = registry.reader_for(model)[1]
     _check_options(format_, reader, options)
     return reader.read(model, rows, options)  # type: ignore[no-any-return]
+
+
+def _only_delegate(model: Any, format_: str) -> str:
+    """The delegate that writes a format which has no writer of ours."""
+    able = fallbacks(model, format_)
+    if not able:
+        known = delegates_of(model, format_)
+        lacks = [problem for name in known if (problem := lacking(registry.load("delegates", name)))]
+        raise Unsupported(
+            f"{format_} is written by delegates only, and none here takes a {type(model).__name__}: write json or onnx."
+            if not lacks
+            else f"{format_} is written by a delegate only. {lacks[0]}"
+        )
+    return able[0]
 
 
 def _fallen_back(refusal: UnsupportedModel, names: Sequence[str], through: Callable[[str, str], Artifact]) -> Artifact:
@@ -366,7 +382,8 @@ def _settle(reading: Reading, pool: Vectors, run: Run, what: str, loss: Loss = L
         raise Mismatch(f"{what} refuses what the model answers; nothing was written: {error}") from error
     tolerance = dict(pool.tolerance)
     reports = {name: compare(name, expected, got[name], tolerance[name]) for name, expected in pool.outputs.items()}
-    shared = {o.name for o in reading.graph.outputs if o.role in ("probability", "score")}
+    net = isinstance(reading.sample, Arrays)  # what a net gives is one tensor, of one scale
+    shared = {o.name for o in reading.graph.outputs if net or o.role in ("probability", "score")}
     for name, report in reports.items():
         if report.passed:
             continue

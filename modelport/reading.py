@@ -16,7 +16,7 @@ from .errors import UnsupportedModel
 from .graph import DTYPES, Graph, Input, Output, Step, ValueType
 from .sample import Sample
 
-__all__ = ["Reading", "SurveyPart", "placeholder"]
+__all__ = ["Reading", "SurveyPart", "declaration", "placeholder"]
 
 Array = NDArray[Any]
 Ask = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -69,6 +69,22 @@ def placeholder(inputs: Sequence[Input], outputs: Sequence[Output], shapes: Mapp
         value = np.full(shape, "", dtype=object) if output.dtype == "str" else np.zeros(shape, dtype=DTYPES[output.dtype])
         steps.append(Step("constant", (), output.source, {"value": value}))
     return Graph(inputs, steps, outputs)
+
+
+def declaration(graph: Graph) -> Graph:
+    """What a graph takes and gives, without its steps: constants stand for them.
+
+    >>> square = Graph([Input("x", "f64", ())], [Step("unary", ["x"], "y", {"fn": "square"})], [Output("y", "y", "f64", "score")])
+    >>> [step.op for step in declaration(square).steps]
+    ['constant']
+    """
+    steps, outputs = [], []
+    for output in graph.outputs:
+        kind = graph.types[output.source]
+        value = np.full(kind.shape, "", dtype=object) if kind.dtype == "str" else np.zeros(kind.shape, dtype=DTYPES[kind.dtype])
+        steps.append(Step("constant", (), f"answered {output.name}", {"value": value}))
+        outputs.append(Output(output.name, f"answered {output.name}", output.dtype, output.role, output.classes))
+    return Graph(graph.inputs, steps, outputs, graph.name, lengths=graph.lengths)
 
 
 @dataclass(frozen=True)

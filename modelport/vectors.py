@@ -434,8 +434,9 @@ def _cancels(step: Step, values: Mapping[str, Array], kept: float = 1e-4) -> boo
     if step.op != "linear":
         return bool((x > 1e3).any())
     with np.errstate(all="ignore"):
-        terms = x @ np.abs(step.attributes["weight"].astype(np.float64)).T
-        result = np.abs(values[step.output].astype(np.float64))
+        weight = np.abs(step.attributes["weight"].astype(np.float64))
+        terms = x.reshape(-1, weight.shape[1]) @ weight.T
+        result = np.abs(values[step.output].astype(np.float64)).reshape(terms.shape)
         return bool((result < kept * terms).any())
 
 

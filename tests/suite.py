@@ -31,7 +31,7 @@ def document_of_case(case: dict[str, Any]) -> dict[str, Any]:
     dtype = case["expected"]["dtype"] if "expected" in case else case.get("dtype", "f64")
     document = {
         "format": "modelport",
-        "version": "1.0",
+        "version": "1.1",
         "requires": [case["step"]["op"]],
         "inputs": case["inputs"],
         "steps": [case["step"]],

@@ -1,4 +1,4 @@
-"""Tensors between NumPy and JSON (docs/format.md, section 2): decimal, exact, or base64."""
+"""Tensors between NumPy and JSON (docs/format.md, section 2): decimal, exact; base64; quantized; sparse."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ DECIMAL_ELEMENTS = 4096
 # --- writing ------------------------------------------------------------------------------------------------------------------
 
 
-def encode(array: Array, default: str | None = None, decimal: int = DECIMAL_ELEMENTS) -> str:
+def encode(array: Array | Packed, default: str | None = None, decimal: int = DECIMAL_ELEMENTS) -> str:
     """A tensor as JSON text.
 
     `default` is the dtype a bare array would be read as; a tensor of that dtype and of rank 1 or 2 is written bare. Tensors of
@@ -41,8 +42,10 @@ def encode(array: Array, default: str | None = None, decimal: int = DECIMAL_ELEM
     return "".join(piece if isinstance(piece, str) else piece.decode("ascii") for piece in pieces(array, default, decimal))
 
 
-def pieces(array: Array, default: str | None = None, decimal: int = DECIMAL_ELEMENTS) -> list[str | bytes]:
+def pieces(array: Array | Packed, default: str | None = None, decimal: int = DECIMAL_ELEMENTS) -> list[str | bytes]:
     """As `encode`, in pieces: base64 text as bytes, not copied once more."""
+    if isinstance(array, Packed):
+        return array.pieces()
     dtype = dtype_name(array)
     plain = dtype == default or (default == "int" and dtype in INTEGERS)
     if dtype == "str" or array.size <= decimal:
@@ -51,9 +54,58 @@ def pieces(array: Array, default: str | None = None, decimal: int = DECIMAL_ELEM
         if plain and array.ndim == 2 and array.size:
             return [f"[{','.join(f'[{_elements(row, dtype)}]' for row in array)}]"]
         return [f'{{"dtype":"{dtype}","shape":{_shape(array)},"data":[{_elements(array.ravel(), dtype)}]}}']
+    return [f'{{"dtype":"{dtype}","shape":{_shape(array)},"enc":"b64","data":"', _base64(array), '"}']
+
+
+def _base64(array: Array) -> bytes:
+    """The little-endian bytes of an array in base64."""
     little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
-    text = binascii.b2a_base64(little.reshape(-1).view(np.uint8), newline=False)
-    return [f'{{"dtype":"{dtype}","shape":{_shape(array)},"enc":"b64","data":"', text, '"}']
+    return binascii.b2a_base64(little.reshape(-1).view(np.uint8), newline=False)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """How a float tensor is to be written: quantized where it has a scale, and only in part where it has a mask.
+
+    `values` has the tensor's shape: its elements, or with `scale` (one number per index of the first axis, or one for all; in the
+    dtype `dtype` of the tensor) the integers of one byte that are multiplied with it. `mask`, of the same shape, says which
+    elements are written; the others are 0.
+
+    >>> packed = Packed(np.array([[127, -1]], dtype=np.int8), np.array([0.5]), "f64")
+    >>> packed.elements().tolist()
+    [[63.5, -0.5]]
+    >>> encode(packed)
+    '{"dtype":"f64","shape":[1,2],"enc":"i8","scale":[0.5],"data":"f/8="}'
+    """
+
+    values: Array
+    scale: Array | None = None
+    dtype: str = "f32"
+    mask: Array | None = None
+
+    def elements(self) -> Array:
+        """The tensor that a reader gets."""
+        values = self.values if self.scale is None else dequantized(self.values, self.scale, self.dtype)
+        return values if self.mask is None else np.where(self.mask, values, 0).astype(values.dtype)
+
+    def pieces(self) -> list[str | bytes]:
+        """As `pieces` of an array."""
+        enc = "b64" if self.scale is None else "i8"
+        head = f'{{"dtype":"{self.dtype}","shape":{_shape(self.values)},"enc":"{enc}"'
+        if self.scale is not None:
+            head += f',"scale":[{_elements(self.scale.astype(DTYPES[self.dtype]), self.dtype)}]'
+        if self.mask is None:
+            return [f'{head},"data":"', _base64(self.values), '"}']
+        mask = _base64(np.packbits(self.mask.reshape(-1), bitorder="little"))
+        return [f'{head},"mask":"', mask, '","data":"', _base64(self.values[self.mask]), '"}']
+
+
+def dequantized(codes: Array, scale: Array, dtype: str) -> Array:
+    """codes * scale in the dtype, scale going along the first axis; a product of so few digits is rounded once in f32 too."""
+    held = scale.astype(DTYPES[dtype])
+    beside = held.reshape(-1, *[1] * (codes.ndim - 1)) if codes.ndim else held.reshape(())
+    with np.errstate(over="ignore"):
+        return np.asarray(codes.astype(DTYPES[dtype]) * beside)
 
 
 def _shape(array: Array) -> str:
@@ -122,33 +174,77 @@ def _guess(flat: list[Any]) -> str:
 
 
 def _decode_object(value: dict[str, Any], where: str) -> Array:
-    extra = sorted(value.keys() - {"dtype", "shape", "data", "enc"})
+    extra = sorted(value.keys() - {"dtype", "shape", "data", "enc", "scale", "mask"})
     if extra or not {"dtype", "shape", "data"} <= value.keys():
         raise ArtifactError(
-            f"{where} is an object with the keys {sorted(value)}; a tensor has dtype, shape, data and perhaps enc."
+            f"{where} is an object with the keys {sorted(value)}; a tensor has dtype, shape, data, perhaps enc, scale and mask."
         )
     dtype, shape, data = value["dtype"], value["shape"], value["data"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ArtifactError(f"{where} has the unknown dtype {_short(dtype)}.")
     size = _size(shape, where)
     if "enc" not in value:
+        if "scale" in value or "mask" in value:
+            raise ArtifactError(f"{where} has a scale or a mask, but no enc, which they go with.")
         if not isinstance(data, list) or len(data) != size:
             raise ArtifactError(f"{where} has the shape {shape}, so its data is an array of {size} elements; it is not.")
         return _decode_elements(data, dtype, where).reshape(shape)
-    if value["enc"] != "b64" or dtype == "str" or not isinstance(data, (str, LongText)):
-        raise ArtifactError(f"{where} has enc={_short(value['enc'])}; only 'b64' with a string of numbers is known.")
-    item = DTYPES[dtype].itemsize
-    if len(data) != -(-size * item // 3) * 4:
-        raise ArtifactError(f"{where} has the shape {shape}, but its base64 text has another length.")
-    try:
-        raw = base64.b64decode(data, validate=True) if isinstance(data, str) else _unpacked(data.view)
-    except (binascii.Error, ValueError):
-        raise ArtifactError(f"{where} is not valid base64.") from None
-    if len(raw) != size * item:
-        raise ArtifactError(f"{where} has the shape {shape}, but holds {len(raw)} bytes.")
+    enc = value["enc"]
+    if enc not in ("b64", "i8") or dtype == "str" or not isinstance(data, (str, LongText)):
+        raise ArtifactError(f"{where} has enc={_short(enc)}; only 'b64' and 'i8' with a string of numbers are known.")
+    if (enc == "i8") != ("scale" in value):
+        raise ArtifactError(f"{where} has enc={_short(enc)}: a scale goes with 'i8' and only with it.")
+    if enc == "i8" and dtype not in FLOATS:
+        raise ArtifactError(f"{where} is {dtype} in enc 'i8', which holds f32 and f64 only.")
+    scale = _scale(value["scale"], dtype, shape, where) if enc == "i8" else None
+    mask = _mask(value["mask"], dtype, size, where) if "mask" in value else None
+    held = np.dtype(np.int8) if enc == "i8" else DTYPES[dtype].newbyteorder("<")
+    written = size if mask is None else int(np.count_nonzero(mask))
+    raw = _bytes(data, written * held.itemsize, f"{where} has the shape {shape}", where)
     if dtype == "bool" and raw.strip(b"\x00\x01"):
         raise ArtifactError(f"{where} holds a bool that is neither 0 nor 1.")
-    return np.frombuffer(raw, dtype=DTYPES[dtype].newbyteorder("<")).astype(DTYPES[dtype], copy=False).reshape(shape)
+    values = np.frombuffer(raw, dtype=held)
+    if mask is not None:
+        whole = np.zeros(size, dtype=held)
+        whole[mask] = values
+        values = whole
+    values = values.reshape(shape)
+    return values.astype(DTYPES[dtype], copy=False) if scale is None else dequantized(values, scale, dtype)
+
+
+def _bytes(text: str | LongText, count: int, what: str, where: str) -> bytes:
+    """So many bytes from base64."""
+    if len(text) != -(-count // 3) * 4:
+        raise ArtifactError(f"{what}, but its base64 text has another length.")
+    try:
+        raw = base64.b64decode(text, validate=True) if isinstance(text, str) else _unpacked(text.view)
+    except (binascii.Error, ValueError):
+        raise ArtifactError(f"{where} is not valid base64.") from None
+    if len(raw) != count:
+        raise ArtifactError(f"{what}, but holds {len(raw)} bytes.")
+    return raw
+
+
+def _scale(value: Any, dtype: str, shape: list[int], where: str) -> Array:
+    """The factors of a quantized tensor: one per index of the first axis, or one for all."""
+    if not isinstance(value, list) or any(isinstance(v, (str, list)) for v in value):
+        raise ArtifactError(f"{where} has the scale {_short(value)}; it is an array of numbers.")
+    if len(value) != 1 and len(value) != (shape[0] if shape else 1):
+        raise ArtifactError(f"{where} has {len(value)} numbers in its scale; one is needed, or one per index of the first axis.")
+    scale = _decode_elements(value, dtype, f"The scale of {where[0].lower()}{where[1:]}")
+    if not bool((scale > 0).all()):
+        raise ArtifactError(f"{where} has a scale that is not positive in {dtype}.")
+    return scale
+
+
+def _mask(value: Any, dtype: str, size: int, where: str) -> Array:
+    """Which elements of a sparse tensor are written."""
+    if dtype == "bool" or not isinstance(value, str):
+        raise ArtifactError(f"{where} has a mask that is no base64 string, or one for bool, which has none.")
+    raw = _bytes(value, -(-size // 8), f"{where} has {size} elements and a mask", f"The mask of {where[0].lower()}{where[1:]}")
+    if size % 8 and raw[-1] >> size % 8:
+        raise ArtifactError(f"{where} has a mask with bits beyond the last element.")
+    return np.unpackbits(np.frombuffer(raw, dtype=np.uint8), count=size, bitorder="little").view(bool)
 
 
 def _unpacked(view: memoryview) -> bytes:

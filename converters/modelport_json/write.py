@@ -15,7 +15,8 @@ from modelport.graph import Graph, Input, Output, Step
 from modelport.ops import OPS
 from modelport.ops.base import Attribute
 
-from .tensors import DECIMAL_ELEMENTS, encode, number, pieces
+from .compressing import packing
+from .tensors import DECIMAL_ELEMENTS, Packed, encode, number, pieces
 
 #: attributes that came with format 1.1
 LATER = {("reduce", "axes"), ("concat", "axis")}
@@ -24,20 +25,23 @@ STYLES = {"default": DECIMAL_ELEMENTS, "readable": 1 << 62, "compact": 16}
 
 
 def write_document(document: Document, options: Mapping[str, Any] | None = None) -> bytes:
-    """A document as bytes. options: `style` is "default", "readable" (all decimal) or "compact" (mostly base64)."""
+    """A document as bytes. options: `style` is "default", "readable" (all decimal) or "compact" (mostly base64).
+
+    `quantize` and `prune` give up accuracy for size: see `packing`.
+    """
     style = (options or {}).get("style", "default")
     if style not in STYLES:
         raise UsageError(f"style={style!r} is not known; styles are: {', '.join(STYLES)}.")
     buffer = io.BytesIO()
-    for piece in _document(document, STYLES[style]):
+    for piece in _document(document, STYLES[style], packing(document.graph, options or {})):
         buffer.write(piece if isinstance(piece, bytes) else piece.encode("utf-8"))
     return buffer.getvalue()
 
 
-def _document(document: Document, decimal: int) -> Iterator[str | bytes]:
+def _document(document: Document, decimal: int, packed: Mapping[tuple[str, str], Packed]) -> Iterator[str | bytes]:
     """The document in pieces; a tensor in base64 is one, so that large ones are not copied into ever larger texts."""
     graph = document.graph
-    yield f'{{\n "format":"modelport",\n "version":"{_version(document)}"'
+    yield f'{{\n "format":"modelport",\n "version":"{_version(document, bool(packed))}"'
     if graph.name is not None:
         yield f',\n "name":{_string(graph.name)}'
     yield f',\n "requires":{json.dumps(graph.requires)}'
@@ -46,7 +50,7 @@ def _document(document: Document, decimal: int) -> Iterator[str | bytes]:
     yield ",\n "
     yield from _lines("inputs", [[_input(v)] for v in graph.inputs])
     yield ",\n "
-    yield from _lines("steps", (_step(s, graph, decimal) for s in graph.steps))
+    yield from _lines("steps", (_step(s, graph, decimal, packed) for s in graph.steps))
     yield ",\n "
     yield from _lines("outputs", [[_output(o)] for o in graph.outputs])
     if document.vectors is not None:
@@ -58,11 +62,12 @@ def _document(document: Document, decimal: int) -> Iterator[str | bytes]:
     yield "\n}\n"
 
 
-def _version(document: Document) -> str:
+def _version(document: Document, packed: bool) -> str:
     """1.0 where nothing of 1.1 is used (docs/format.md, section 1)."""
     graph, vectors = document.graph, document.vectors
     later = (
-        graph.lengths
+        packed
+        or graph.lengths
         or (vectors is not None and vectors.more)
         or any(len(value.shape) > 1 for value in graph.types.values())
         or any(OPS[step.op].since != "1.0" for step in graph.steps)
@@ -99,14 +104,17 @@ def _output(output: Output) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-def _step(step: Step, graph: Graph, decimal: int) -> Iterator[str | bytes]:
+def _step(step: Step, graph: Graph, decimal: int, packed: Mapping[tuple[str, str], Packed]) -> Iterator[str | bytes]:
     yield f'{{"op":"{step.op}","in":{json.dumps(list(step.inputs), ensure_ascii=False)},"out":{_string(step.output)}'
     for name, spec in OPS[step.op].attributes.items():
         value = step.attributes.get(name)
         if value is None or (not isinstance(value, np.ndarray) and value == spec.default):
             continue
         yield f',"{name}":'
-        yield from _attribute(step, graph, spec, value, decimal)
+        if (step.output, name) in packed:
+            yield from packed[step.output, name].pieces()
+        else:
+            yield from _attribute(step, graph, spec, value, decimal)
     yield "}"
 
 

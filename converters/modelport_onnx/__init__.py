@@ -12,11 +12,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelport.document import Document, Loaded
 
-__all__ = ["CONSUMERS", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "describe", "load", "sniff", "write"]
+__all__ = [
+    "CONSUMERS",
+    "FORMAT",
+    "LOSSY",
+    "OPTIONS",
+    "SUFFIXES",
+    "adopt",
+    "describe",
+    "load",
+    "quantize",
+    "report_line",
+    "sniff",
+    "write",
+]
 
 FORMAT = "onnx"
 SUFFIXES = (".onnx",)
-OPTIONS = ("target",)
+OPTIONS = ("target", "quantize")
+#: options that give up accuracy for size
+LOSSY = ("quantize",)
 CONSUMERS: Mapping[str, Callable[[bytes], Loaded]] = {}
 
 
@@ -34,11 +49,12 @@ def sniff(head: bytes) -> bool:
 def write(document: Document, options: Mapping[str, Any] | None = None) -> bytes:
     """The document as ONNX bytes; `options["target"]` names the oldest onnxruntime that must run it ("onnxruntime>=1.21").
 
+    `options["quantize"]` is "int8", "static" (which looks at the rows of `options["calibration"]`, name -> array) or "float16".
     Raises Unsupported for a step that the target cannot express.
     """
     from .writer import write as write_model
 
-    return write_model(document, options or {})
+    return _quantized(write_model(document, options or {}), options or {})
 
 
 def adopt(
@@ -51,7 +67,12 @@ def adopt(
     """
     from .adopting import adopt_model
 
-    return adopt_model(data, document, fields, options or {})
+    return _quantized(adopt_model(data, document, fields, options or {}), options or {})
+
+
+def _quantized(data: bytes, options: Mapping[str, Any]) -> bytes:
+    kind, rows = options.get("quantize"), options.get("calibration")
+    return data if kind is None else quantize(data, kind, [] if rows is None else [rows])
 
 
 def load(data: bytes, options: Mapping[str, Any] | None = None) -> Loaded:
@@ -69,3 +90,20 @@ def describe(data: bytes) -> dict[str, Any]:
     from .contents import describe as describe_model
 
     return describe_model(data)
+
+
+def quantize(data: bytes, kind: str, feeds: Sequence[Mapping[str, Any]] = ()) -> bytes:
+    """An ONNX model with smaller weights: `kind` is "int8", "static" (which looks at rows: sets of feeds) or "float16".
+
+    The declaration and the vectors stay; the tolerance has to be measured anew.
+    """
+    from .quantizing import quantize as quantize_model
+
+    return quantize_model(data, kind, feeds)
+
+
+def report_line(before: bytes, after: bytes, kind: str) -> str:
+    """What a quantization did to the size, as a sentence."""
+    from .quantizing import report_line as sentence
+
+    return sentence(before, after, kind)

@@ -14,6 +14,7 @@ from modelport.ops.base import Attributes
 from . import special
 from .builder import Builder, Value
 from .columns import per_column
+from .lengths import align, unflattened
 from .search import count_edges
 
 __all__ = ["RULES", "product", "rounded"]
@@ -107,6 +108,21 @@ UNARY: dict[str, Callable[[Value], Value]] = {
     "erf": special.erf,
     "norm_ppf": special.norm_ppf,
 }
+#: functions that a net leaves to the runtime's operators of f32
+SINGLE_UNARY: dict[str, Callable[[Value], Value]] = {
+    name: operator(kind)
+    for name, kind in {
+        "relu": "Relu",
+        "exp": "Exp",
+        "log": "Log",
+        "sin": "Sin",
+        "cos": "Cos",
+        "tanh": "Tanh",
+        "sigmoid": "Sigmoid",
+        "softplus": "Softplus",
+        "erf": "Erf",
+    }.items()
+}
 #: functions that give NaN for NaN only
 KEEPS_NUMBERS = {*EXACT_UNARY, "exp", "tanh", "sigmoid", "arctan", "erf"} - {"sqrt"}
 
@@ -117,16 +133,14 @@ def unary(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     if fn == "not":
         return ~x
     y = rounded(a, x)
-    result = EXACT_UNARY[fn](y) if fn in EXACT_UNARY else rounded(a, UNARY[fn](y.cast("f64")))
+    if b.net and y.dtype == "f32" and fn in SINGLE_UNARY:
+        result = SINGLE_UNARY[fn](y)
+    else:
+        result = EXACT_UNARY[fn](y) if fn in EXACT_UNARY else rounded(a, UNARY[fn](y.cast("f64")))
     return replace(result, nan_free=x.nan_free and fn in KEEPS_NUMBERS)
 
 
 # --- binary, where ------------------------------------------------------------------------------------------------------------
-
-
-def align(out: ValueType, *values: Value) -> list[Value]:
-    """Values that broadcast to the output's row shape: a value of rank 0 beside one of rank 1 becomes a column."""
-    return [v.matrix() if len(out.shape) == 1 else v for v in values]
 
 
 ARITHMETIC: dict[str, Callable[[Value, Value], Value]] = {
@@ -150,9 +164,12 @@ ARITHMETIC: dict[str, Callable[[Value, Value], Value]] = {
 
 def binary(b: Builder, a: Attributes, out: ValueType, x: Value, y: Value) -> Value:
     """Arithmetic, comparison or logic of two values."""
+    x, y = b.broadcastable(x, y)
     if x.dtype in FLOATS:
-        x, y = (replace(rounded(a, v), shape=v.shape, nan_free=v.nan_free) for v in (x, y))
-    x, y = align(out, x, y)
+        x, y = (rounded(a, v) for v in (x, y))
+    x, y = align(len(out.shape), x, y)
+    if a["fn"] == "pow" and b.net and y.dtype == "f32":
+        return b.op("Pow", x, y)
     if a["fn"] == "pow":
         return rounded(a, b.op("Pow", x.cast("f64"), y.cast("f64")))
     result = ARITHMETIC[a["fn"]](x, y)
@@ -161,7 +178,7 @@ def binary(b: Builder, a: Attributes, out: ValueType, x: Value, y: Value) -> Val
 
 def where(b: Builder, a: Attributes, out: ValueType, condition: Value, x: Value, y: Value) -> Value:
     """The second value where the condition holds, else the third."""
-    condition, x, y = align(out, condition, x, y)
+    condition, x, y = align(len(out.shape), *b.broadcastable(condition, x, y))
     result = condition.where(x, y)
     bounds = None if x.bounds is None or y.bounds is None else (min(x.bounds[0], y.bounds[0]), max(x.bounds[1], y.bounds[1]))
     return replace(result, nan_free=x.nan_free and y.nan_free, bounds=bounds)
@@ -171,11 +188,24 @@ def where(b: Builder, a: Attributes, out: ValueType, condition: Value, x: Value,
 
 
 def linear(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
-    """A matrix product in f64."""
+    """A matrix product along the last axis: in f64, or in a net's f32."""
     if x.shape == (0,):
         return rounded(a, b.repeat_row(a["bias"] if "bias" in a else np.zeros(out.width)))
-    y = replace(rounded(a, x), shape=x.shape).matrix().cast("f64")
-    return rounded(a, product(y, a["weight"], a.get("bias")))
+    y, weight, bias = rounded(a, x).matrix(), a["weight"], a.get("bias")
+    assert y.shape is not None
+    if b.net and y.dtype == "f32":
+        if len(y.shape) == 1:
+            return b.op("Gemm", y, weight, bias, transB=1)
+        z = b.op("MatMul", y, np.ascontiguousarray(weight.T))
+        return z if bias is None else z + bias
+    if len(y.shape) == 1:
+        return rounded(a, product(y.cast("f64"), weight, bias))
+    flat = y.cast("f64").reshape(-1, weight.shape[1])
+    z = product(flat, weight, bias)
+    if not y.free:
+        return rounded(a, z.reshape(-1, *out.shape))
+    leading = b.op("Shape", y, dtype="i64", start=0, end=len(y.shape))
+    return rounded(a, b.op("Reshape", z, b.concat([leading, b.constant(np.array([len(weight)]))], axis=0)))
 
 
 def product(x: Value, weight: Array, bias: Array | None = None) -> Value:
@@ -200,7 +230,7 @@ def poly(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     for k, term in enumerate(powers):
         columns = np.repeat(np.arange(width), term)[::-1]
         factors[k, : len(columns)] = columns
-    extended = b.concat([replace(rounded(a, x), shape=x.shape).matrix(), ones])
+    extended = b.concat([rounded(a, x).matrix(), ones])
     result = extended.gather(factors[:, 0], axis=1)
     for position in range(1, degree):
         result = result * extended.gather(factors[:, position], axis=1)
@@ -219,8 +249,7 @@ def interp(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
         with np.errstate(all="ignore"):
             slope = np.diff(values) / np.diff(knots)
         count = count_edges(b, v.reshape(-1, 1), [knots], "right")
-        assert x.shape is not None
-        count = count.reshape(-1, *x.shape)
+        count = unflattened(count, x)
         start, height, rise = (b.constant(table[segment]).gather(count) for table in (knots, values, slope))
         inside = v.equals(b.constant(knots[last])).where(b.constant(values[last]), rise * (v - start) + height)
     if a["outside"] == "extend":

@@ -10,7 +10,7 @@ from modelport.errors import ArtifactError
 
 from .proto import imported, nodes, tensors
 
-__all__ = ["DEEPEST", "check_trees", "refuse_external"]
+__all__ = ["DEEPEST", "check_trees", "drop_empty_inputs", "refuse_external"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -27,6 +27,19 @@ def refuse_external(model: Any) -> None:
             raise ArtifactError(
                 f"The ONNX model keeps the tensor {tensor.name!r} in another file: save it with its data inside, as one file."
             )
+
+
+def drop_empty_inputs(model: Any) -> bool:
+    """Leave out inputs at the end of a node's list that are not given; whether there were any.
+
+    To name them "" means the same, and onnxruntime crashes where a LayerNormalization does.
+    """
+    changed = False
+    for node in nodes(model):
+        while node.input and not node.input[-1]:
+            del node.input[-1]
+            changed = True
+    return changed
 
 
 def check_trees(model: Any) -> None:

@@ -20,7 +20,7 @@ __all__ = ["NULL", "Builder", "Value"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Number = float | int | bool
-Shape = Sequence[int | str] | None
+Shape = Sequence[int | str | None] | None
 
 #: ONNX strings have no null. U+FDD0 is a noncharacter that Unicode reserves for internal use: no text contains it.
 NULL = "\ufdd0null"
@@ -33,7 +33,9 @@ class Value:
     """A tensor of the ONNX graph under construction.
 
     `shape` is the row shape (None for intermediate results, which may have any); `nan_free` says that no float in it can be NaN,
-    `bounds` that every integer lies between the two, ends included, `number` what a float constant of one element is.
+    `bounds` that every integer lies between the two, ends included, `number` what a float constant of one element is; `free`
+    that `shape` is only an example (see `lengths`). `fixed` is what every row holds; such a value is no tensor yet, see
+    `Builder.whole` and `Builder.row`.
     """
 
     builder: Builder = field(repr=False)
@@ -43,6 +45,8 @@ class Value:
     nan_free: bool = False
     bounds: tuple[int, int] | None = None
     number: float | None = None
+    free: bool = False
+    fixed: Array | None = field(default=None, compare=False, repr=False)
 
     def __add__(self, other: Operand) -> Value:
         return self.builder.op("Add", self, other)
@@ -134,7 +138,8 @@ class Value:
             return self
         result = self.builder.op("Cast", self, dtype=dtype, to=wire.ELEMENT_TYPES[dtype])
         exact = self.dtype in INTEGERS and dtype in INTEGERS
-        return replace(result, shape=self.shape, nan_free=self.nan_free, bounds=self.bounds if exact else None)
+        bounds = self.bounds if exact else None
+        return replace(result, shape=self.shape, nan_free=self.nan_free, bounds=bounds, free=self.free)
 
     def where(self, yes: Operand, no: Operand) -> Value:
         """`yes` where this bool holds, else `no`; a number takes the other's dtype, or f64."""
@@ -179,7 +184,7 @@ class Value:
     def matrix(self) -> Value:
         """Rows as [N, width]: rank 0 becomes one column."""
         if self.shape == ():
-            return replace(self.unsqueeze(1), shape=(1,), nan_free=self.nan_free, bounds=self.bounds)
+            return replace(self.unsqueeze(1), shape=(1,), nan_free=self.nan_free, bounds=self.bounds, free=self.free)
         return self
 
 
@@ -187,15 +192,24 @@ Operand = Value | Array | Number
 
 
 class Builder:
-    """Collects nodes and initializers; names are unique and the result is the same for the same calls."""
+    """Collects nodes and initializers; names are unique and the result is the same for the same calls.
 
-    def __init__(self, target: Target, reserved: Iterable[str]) -> None:
+    `net` says that the model is a neural net: what it computes in f32 is left to the runtime's own operators of f32. In other
+    models f32 is what is rounded to, and sums and functions are computed in f64. `batch` is the name of the number of rows.
+    """
+
+    def __init__(self, target: Target, reserved: Iterable[str], net: bool = False, lengths: Iterable[str] = ()) -> None:
         self.target = target
+        self.net = net
+        self.batch = BATCH
+        while self.batch in set(lengths):
+            self.batch += "_rows"
         self.scope = ""
         self.widest = 1
         self._names = set(reserved)
         self._nodes: list[bytes] = []
-        self._initializers: list[bytes] = []
+        self._initializers: dict[str, bytes] = {}
+        self._read: set[str] = set()
         self._constants: dict[tuple[Any, ...], Value] = {}
         self._anchor: Value | None = None
         self._shared: dict[str, Value] = {}
@@ -226,7 +240,7 @@ class Builder:
         if content is not None and key in self._constants:
             return self._constants[key]
         name = self.unique(f"{self.scope}/constant" if self.scope else "constant")
-        self._initializers.append(wire.tensor(array, name))
+        self._initializers[name] = wire.tensor(array, name)
         nan_free = dtype in FLOATS and not np.isnan(array).any()
         bounds = (int(array.min()), int(array.max())) if dtype in INTEGERS and array.size else None
         number = float(array.reshape(())) if dtype in FLOATS and array.size == 1 else None
@@ -246,21 +260,31 @@ class Builder:
     # --- nodes ----------------------------------------------------------------------------------------------------------------
 
     def op(
-        self, kind: str, *inputs: Operand, dtype: str | None = None, label: str = "", domain: str = "", **attributes: Any
+        self, kind: str, *inputs: Operand | None, dtype: str | None = None, label: str = "", domain: str = "", **attributes: Any
     ) -> Value:
         """One node with one output, of the first input's dtype unless `dtype` says otherwise; `label` is the node's name."""
         return self.ops(kind, *inputs, dtypes=(dtype,), label=label, domain=domain, **attributes)[0]
 
     def ops(
-        self, kind: str, *inputs: Operand, dtypes: Sequence[str | None], label: str = "", domain: str = "", **attributes: Any
+        self,
+        kind: str,
+        *inputs: Operand | None,
+        dtypes: Sequence[str | None],
+        label: str = "",
+        domain: str = "",
+        **attributes: Any,
     ) -> list[Value]:
-        """One node with an output per entry of `dtypes`."""
+        """One node with an output per entry of `dtypes`; an input that is None is left out."""
         first = next((i for i in inputs if isinstance(i, Value)), None)
         base = first.dtype if first is not None else "f64"
-        values = [self._opaque(kind, self.lift(i, base)) for i in inputs]
+        given = list(inputs)
+        while given and given[-1] is None:  # onnxruntime crashes on some operators where the last input has an empty name
+            given.pop()
+        values = ["" if i is None else self._opaque(kind, self.lift(i, base)).name for i in given]
+        self._read.update(values)
         names = [self.unique(f"{self.scope}/{kind}" if self.scope else kind) for _ in dtypes]
         title = self.unique(label) if label else names[0]
-        self._nodes.append(wire.node(kind, [v.name for v in values], names, title, domain, attributes))
+        self._nodes.append(wire.node(kind, values, names, title, domain, attributes))
         return [Value(self, name, dtype or base) for name, dtype in zip(names, dtypes, strict=True)]
 
     def _opaque(self, kind: str, value: Value) -> Value:
@@ -283,6 +307,7 @@ class Builder:
 
     def rename(self, value: Value, name: str) -> Value:
         """The value under a given name (which must be reserved already)."""
+        self._read.add(value.name)
         self._nodes.append(wire.node("Identity", [value.name], [name], self.unique(f"{name}/Identity"), "", {}))
         return replace(value, name=name)
 
@@ -315,7 +340,7 @@ class Builder:
         The state are values [N, width] with their widths.
         """
         constants = [self.constant(np.ascontiguousarray(table)) for table in tables]
-        shapes: list[Shape] = [[BATCH, width] for _, width in state]
+        shapes: list[Shape] = [[self.batch, width] for _, width in state]
         inputs = [("state", value.dtype, shape) for (value, _), shape in zip(state, shapes, strict=True)]
         inputs += [("entry", c.dtype, list(table.shape[1:])) for c, table in zip(constants, tables, strict=True)]
         graph = self.body(inputs, lambda values: step(*values), shapes)
@@ -345,6 +370,27 @@ class Builder:
         zeros = self.once("zeros", lambda: self.op("ConstantOfShape", self.rows(), dtype="i64", value=zero))
         return self.pick(np.asarray(row)[None], zeros)
 
+    def row(self, value: Value) -> Value:
+        """A value for broadcasting against others: what every row holds stands there once, as [1, *row shape]."""
+        if value.fixed is None:
+            return value
+        one = self.constant(value.fixed[None])
+        return replace(one, shape=value.shape, nan_free=value.nan_free, bounds=value.bounds)
+
+    def whole(self, value: Value) -> Value:
+        """A value as a tensor [N, *row shape]."""
+        if value.fixed is None:
+            return value
+        row = value.fixed
+        made = self.once(f"whole {id(row)}", lambda: self.repeat_row(row))
+        return replace(made, shape=value.shape, nan_free=value.nan_free, bounds=value.bounds)
+
+    def broadcastable(self, *values: Value) -> list[Value]:
+        """Values as `row` gives them, at least one of them with the batch axis."""
+        if all(value.fixed is not None for value in values):
+            return [self.whole(values[0]), *(self.row(value) for value in values[1:])]
+        return [self.row(value) for value in values]
+
     def concat(self, values: Sequence[Value], axis: int = 1) -> Value:
         """Join along an axis."""
         return values[0] if len(values) == 1 else self.op("Concat", *values, axis=axis)
@@ -363,19 +409,21 @@ class Builder:
         neutral = -0.0 if value.dtype in FLOATS else 0  # x + -0.0 is x in every bit
         nothing = self.constant(np.array([neutral], dtype=DTYPES[value.dtype]))
         added = value + self.op("Gather", nothing, count, label=refusal(self.scope, sentence), axis=0)
-        return replace(added, shape=value.shape, nan_free=value.nan_free, bounds=value.bounds)
+        return replace(added, shape=value.shape, nan_free=value.nan_free, bounds=value.bounds, free=value.free)
 
     def pick(self, table: Array, index: Value, sentence: str = "") -> Value:
         """Rows of a table; an index that is not negative and outside the table makes running fail with the sentence."""
         label = refusal(self.scope, sentence) if sentence else ""
-        if table.dtype == object and table.ndim == 2:  # onnxruntime's Gather copies only the first string of a row
-            index = index.unsqueeze(1) * table.shape[1] + np.arange(table.shape[1])
+        if table.dtype == object and table.ndim > 1:  # onnxruntime's Gather copies only the first string of a row
+            count = math.prod(table.shape[1:])
+            index = index.unsqueeze(*range(1, table.ndim)) * count + np.arange(count).reshape(table.shape[1:])
             table = table.ravel()
         return self.op("Gather", self.constant(table), index, label=label, axis=0)
 
     def finish(self, name: str, inputs: Sequence[bytes], outputs: Sequence[bytes]) -> wire.Graph:
-        """The whole graph, encoded."""
-        return wire.graph(name, self._nodes, inputs, outputs, self._initializers)
+        """The whole graph, encoded, with the initializers that are read."""
+        tensors = [tensor for key, tensor in self._initializers.items() if key in self._read]
+        return wire.graph(name, self._nodes, inputs, outputs, tensors)
 
 
 REFUSED = "refused: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from modelport.ops.base import Attributes, dtype_name
 
 from . import wire
 from .builder import ML, NULL, Builder, Value
+from .lengths import unflattened
 from .search import count_edges
 
 __all__ = ["RULES"]
@@ -21,12 +22,19 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def concat(b: Builder, a: Attributes, out: ValueType, *values: Value) -> Value:
-    """Join along the last axis."""
+    """Rows joined, or values of any rank along an axis."""
+    if "axis" in a:
+        return join(b, a["axis"], values)
     parts = [v.matrix() for v in values if v.shape != (0,)]
+    return join(b, 0, parts)
+
+
+def join(b: Builder, axis: int, parts: Sequence[Value]) -> Value:
+    """Joined along an axis of the row."""
     ranges = [v.bounds for v in parts]
     known = [r for r in ranges if r is not None]
     bounds = (min(r[0] for r in known), max(r[1] for r in known)) if known and len(known) == len(ranges) else None
-    return replace(b.concat(parts), nan_free=all(v.nan_free for v in parts), bounds=bounds)
+    return replace(b.concat(parts, axis=axis + 1), nan_free=all(v.nan_free for v in parts), bounds=bounds)
 
 
 def select(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
@@ -59,7 +67,8 @@ def cast(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
 def constant(b: Builder, a: Attributes, out: ValueType) -> Value:
     """The same row for every row of the batch."""
     row = a["value"]
-    return replace(b.repeat_row(row), nan_free=row.dtype.kind == "f" and not np.isnan(row).any(), bounds=_bounds(row))
+    nan_free = row.dtype.kind == "f" and not np.isnan(row).any()
+    return Value(b, "", dtype_name(row), nan_free=bool(nan_free), bounds=_bounds(row), fixed=row)
 
 
 def _bounds(array: Array) -> tuple[int, int] | None:
@@ -139,8 +148,7 @@ def _float_code(b: Builder, x: Value, keys: Array) -> Value:
     code = same.where(b.constant(np.append(order[: len(ascending)], 0)).gather(found), len(keys))
     if len(ascending) < len(keys):
         code = flat.is_nan().where(int(order[-1]), code)
-    assert x.shape is not None
-    return code.reshape(-1, *x.shape) if x.shape != (1,) else code
+    return unflattened(code, x) if x.shape != (1,) else code
 
 
 def onehot(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
@@ -153,7 +161,7 @@ def onehot(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     if codes.shape == (1,):
         return replace(codes.equals(positions).cast("f64"), nan_free=True)
     units = codes.unsqueeze(2).equals(positions).cast("f64")
-    return replace(units.reshape(0, out.width), nan_free=True)
+    return replace(units.reshape(0, -1 if x.free else out.width), nan_free=True)
 
 
 def bucketize(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:

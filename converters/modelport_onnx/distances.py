@@ -156,7 +156,11 @@ def _nearest(b: Builder, distances: Value, k: int) -> Value:
 def smallest(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """1.0 at the k smallest elements of a row, else 0.0."""
     place = _nearest(b, x.matrix().cast("f64"), a["k"])
-    marks = b.op("ScatterElements", b.filled(out.width, 0.0), place, b.filled(a["k"], 1.0), axis=1)
+    if x.free:
+        zeros = b.op("ConstantOfShape", b.op("Shape", x.matrix(), dtype="i64"), dtype="f64", value=np.zeros(1))
+    else:
+        zeros = b.filled(out.width, 0.0)
+    marks = b.op("ScatterElements", zeros, place, b.filled(a["k"], 1.0), axis=1)
     b.widens(4 * out.width)
     return replace(marks.squeeze(1) if out.shape == () else marks, nan_free=True)
 

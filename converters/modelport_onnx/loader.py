@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +11,13 @@ import numpy as np
 
 from modelport.document import Vectors
 from modelport.errors import ArtifactError, InputError, ModelportError, Unsupported, UsageError
-from modelport.graph import DTYPES, LIMITS, Graph, Input, Output
+from modelport.graph import DTYPES, LIMITS, Graph, Input, Output, bind
 from modelport.run import check_inputs
 
 from . import metadata
-from .audit import check_trees, refuse_external
+from .audit import check_trees, drop_empty_inputs, refuse_external
 from .builder import REFUSED
-from .metadata import Metadata
+from .metadata import Metadata, fits
 from .proto import imported, parse_model
 
 __all__ = ["OnnxModel", "load"]
@@ -53,6 +54,8 @@ def load(data: bytes, options: Mapping[str, Any]) -> OnnxModel:
     found = metadata.read(data, entries, options.get("digest", True) is not False)
     refuse_external(model)
     check_trees(model)
+    if drop_empty_inputs(model):
+        data = model.SerializeToString()
     del model
     return OnnxModel(_session(data, options.get("threads", 1)), found)
 
@@ -102,12 +105,18 @@ class OnnxModel:
         """Output name -> array [n, *row shape]; large batches are run in blocks so that memory stays bounded."""
         checked = check_inputs(self.inputs, feeds)
         n = len(next(iter(checked.values())))
-        block = self._metadata.block or max(n, 1)
+        lengths = bind(self.inputs, {name: array.shape[1:] for name, array in checked.items()})
+        block = self._block(lengths) or max(n, 1)
         encoded = {name: self._encoded(name, array) for name, array in checked.items()}
         if n == 0:
-            return self._empty()
-        parts = [self._run({k: v[i : i + block] for k, v in encoded.items()}, i) for i in range(0, n, block)]
+            return self._empty(lengths)
+        parts = [self._run({k: v[i : i + block] for k, v in encoded.items()}, i, lengths) for i in range(0, n, block)]
         return parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+    def _block(self, lengths: Mapping[str, int]) -> int | None:
+        """Rows to run at once: fewer when they are longer than the examples that the number was found for."""
+        growth = [-(-length // max(1, self._metadata.lengths.get(name, length))) for name, length in lengths.items()]
+        return self._metadata.block and max(1, self._metadata.block // max(1, math.prod(growth)))
 
     def _encoded(self, name: str, array: Array) -> Array:
         """An array as onnxruntime takes it: contiguous, missing strings as the string that stands for them."""
@@ -124,7 +133,7 @@ class OnnxModel:
         encoded.ravel()[:] = [null if text is None else text for text in flat]
         return encoded
 
-    def _run(self, feeds: Mapping[str, Array], first: int) -> dict[str, Array]:
+    def _run(self, feeds: Mapping[str, Array], first: int, lengths: Mapping[str, int]) -> dict[str, Array]:
         names = [self._metadata.names[output.name] for output in self.outputs]
         n = len(next(iter(feeds.values())))
         try:
@@ -134,11 +143,11 @@ class OnnxModel:
                 raise _refusal(error, first) from None
             # a model refuses a row for what that row holds: halving finds the first
             for part in (slice(0, n // 2), slice(n // 2, n)):
-                self._run({name: array[part] for name, array in feeds.items()}, first + part.start)
+                self._run({name: array[part] for name, array in feeds.items()}, first + part.start, lengths)
             raise InputError(f"Rows {first}..{first + n - 1}: onnxruntime failed: {_reason(error)}") from None
-        return {output.name: self._decoded(output, result, n) for output, result in zip(self.outputs, results, strict=True)}
+        return {o.name: self._decoded(o, result, n, lengths) for o, result in zip(self.outputs, results, strict=True)}
 
-    def _decoded(self, output: Output, result: Any, n: int) -> Array:
+    def _decoded(self, output: Output, result: Any, n: int, lengths: Mapping[str, int]) -> Array:
         """A result as an array [n, *row shape] of the declared dtype; anything else is refused."""
         array = np.asarray(result)
         if output.dtype == "str":
@@ -147,14 +156,19 @@ class OnnxModel:
             texts[:] = [None if null is not None and text == null else text for text in array.ravel().tolist()]
             array = texts.reshape(array.shape)
         shape = self._metadata.shapes.get(output.name)
-        fits = array.shape[:1] == (n,) and (shape is None or array.shape[1:] == shape)
-        if not fits or array.dtype != DTYPES[output.dtype]:
+        sound = array.shape[:1] == (n,) and (shape is None or fits(array.shape[1:], shape, lengths))
+        if not sound or array.dtype != DTYPES[output.dtype]:
             found = f"{array.dtype}{list(array.shape)}"
             raise ArtifactError(f"Output {output.name!r} came as {found} for {n} rows, which is not what the model declares.")
         return array
 
-    def _empty(self) -> dict[str, Array]:
-        return {o.name: np.zeros((0, *self._metadata.shapes.get(o.name, ())), dtype=DTYPES[o.dtype]) for o in self.outputs}
+    def _empty(self, lengths: Mapping[str, int]) -> dict[str, Array]:
+        """No rows; a length that nothing says is 0."""
+        found = {}
+        for output in self.outputs:
+            shape = [lengths.get(k, 0) if isinstance(k, str) else k or 0 for k in self._metadata.shapes.get(output.name, ())]
+            found[output.name] = np.zeros((0, *shape), dtype=DTYPES[output.dtype])
+        return found
 
 
 def _encodable(text: str) -> bool:
@@ -199,25 +213,29 @@ def foreign(session: Any) -> Metadata:
     inputs = []
     for value in session.get_inputs():
         dtype = _tensor_type(value, "input")
-        shape = value.shape[1:]
         if dtype not in ("f64", "f32", "i64", "bool", "str"):
             raise Unsupported(f"The ONNX input {value.name!r} is {value.type}; inputs of f64, f32, i64, bool and str are run.")
-        if not value.shape or isinstance(value.shape[0], int) or len(shape) > 1 or not all(isinstance(k, int) for k in shape):
-            raise Unsupported(
-                f"The ONNX input {value.name!r} has the shape {value.shape}; a free number of rows and one fixed width is run."
-            )
-        inputs.append(Input(value.name, dtype, tuple(shape), "nan" if dtype in ("f64", "f32") else "error"))
-    outputs, shapes = [], {}
+        shape = _foreign_shape(value)
+        inputs.append(Input(value.name, dtype, shape, "nan" if dtype in ("f64", "f32") else "error"))
+    outputs = []
     for value in session.get_outputs():
         dtype = _tensor_type(value, "output")
         role = "score" if dtype in ("f64", "f32") else "prediction"
         outputs.append(Output(value.name, value.name, dtype, role))
-        if all(isinstance(k, int) for k in value.shape[1:]):
-            shapes[value.name] = tuple(value.shape[1:])
     if not inputs:
         raise Unsupported("The ONNX model has no input.")
-    shapes = {}  # what foreign exporters declare of outputs is often wrong: the results speak for themselves
-    return Metadata(tuple(inputs), tuple(outputs), {o.name: o.name for o in outputs}, shapes)
+    # what foreign exporters declare of outputs is often wrong: the results speak for themselves
+    return Metadata(tuple(inputs), tuple(outputs), {o.name: o.name for o in outputs}, {})
+
+
+def _foreign_shape(value: Any) -> tuple[int | str, ...]:
+    """The row shape of an input; a length without a name is called after the input and the axis."""
+    axes = value.shape
+    if not axes or isinstance(axes[0], int) or len(axes) - 1 > LIMITS.rank or (axes[0] is not None and axes[0] in axes[1:]):
+        raise Unsupported(
+            f"The ONNX input {value.name!r} has the shape {axes}; rows are run, of which there may be any number along axis 0."
+        )
+    return tuple(k if isinstance(k, int) else k or f"{value.name} axis {axis}" for axis, k in enumerate(axes[1:], 1))
 
 
 def _tensor_type(value: Any, kind: str) -> str:

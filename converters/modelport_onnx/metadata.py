@@ -3,12 +3,16 @@
 metadata_props has two entries. `modelport.document` is one JSON object:
 
     {"format": "modelport-onnx", "version": "1.0", "name"?, "doc"?, "target": "onnxruntime>=1.21",
+     "lengths"?: {"time": 7},   an example of every named length
      "inputs": [{"name", "dtype", "shape", "missing", "features"?}],
      "outputs": [{"name", "onnx"?, "dtype", "shape", "role", "classes"?}],   "onnx": its name in the graph, where that differs
      "null"?: the string that stands for a missing one,
      "block": rows to run at once,
      "verification"?: as in docs/format.md, section 10,
      "provenance"?: {...}}
+
+A shape has a number, or a named length, per axis of the row; that of an output has null where the length only follows from named
+ones. With named lengths, and with further sets of rows, the version is "1.1".
 
 `modelport.digest` is {"graph": SHA-256 of the file without metadata_props, "document": SHA-256 of the document's text}, so that
 every flipped bit is noticed.
@@ -19,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,17 +33,20 @@ from modelport_json.write import verification
 
 from modelport.document import Document, Tolerance, Vectors, check_vectors
 from modelport.errors import ArtifactError, Unsupported
-from modelport.graph import Input, Output
+from modelport.graph import LIMITS, Input, Output, bind
 
 from . import wire
 from .builder import NULL
+from .lengths import declared
 
-__all__ = ["DIGEST", "KEY", "Metadata", "read", "seal"]
+__all__ = ["DIGEST", "KEY", "Metadata", "Shape", "Shapes", "fits", "read", "resealed", "row_by_row", "seal"]
 
-Shapes = Mapping[str, tuple[int, ...]]
+#: a row shape as it is declared: numbers, named lengths, None for what is not said
+Shape = tuple[int | str | None, ...]
+Shapes = Mapping[str, Shape]
 
 KEY, DIGEST = "modelport.document", "modelport.digest"
-FORMAT, VERSION = "modelport-onnx", "1.0"
+FORMAT = "modelport-onnx"
 BLOCK_ELEMENTS = 1 << 22
 
 
@@ -55,27 +62,55 @@ class Metadata:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     null: str | None = None
     block: int | None = None
+    lengths: Mapping[str, int] = field(default_factory=dict)
+
+
+def fits(shape: tuple[int, ...], declared_: Shape, lengths: Mapping[str, int]) -> bool:
+    """Whether a row has the shape that is declared, for the lengths of its inputs."""
+    return len(shape) == len(declared_) and all(
+        wanted is None or k == (lengths.get(wanted) if isinstance(wanted, str) else wanted)
+        for k, wanted in zip(shape, declared_, strict=True)
+    )
 
 
 # --- writing ------------------------------------------------------------------------------------------------------------------
 
 
-def seal(model: bytes, document: Document, names: Mapping[str, str], target: str, widest: int) -> bytes:
-    """The model with the document's metadata appended; `names` as in Metadata, `widest` the elements of its widest row."""
-    graph = document.graph
-    content: dict[str, Any] = {"format": FORMAT, "version": VERSION, "target": target}
+def seal(
+    model: bytes, document: Document, names: Mapping[str, str], target: str, widest: int, shapes: Shapes | None = None
+) -> bytes:
+    """The model with the document's metadata appended; `names` as in Metadata, `widest` the elements of its widest row.
+
+    shapes are the row shapes of the outputs, where they are not those of the document's graph.
+    """
+    graph, vectors = document.graph, document.vectors
+    later = bool(graph.lengths) or (vectors is not None and bool(vectors.more))
+    content: dict[str, Any] = {"format": FORMAT, "version": "1.1" if later else "1.0", "target": target}
     content.update({key: text for key, text in (("name", graph.name), ("doc", document.doc)) if text is not None})
+    if graph.lengths:
+        content["lengths"] = dict(graph.lengths)
+    if shapes is None:
+        found = declared(graph, [output.source for output in graph.outputs])
+        shapes = {output.name: found[output.source] for output in graph.outputs}
     content["inputs"] = [_declared(v) for v in graph.inputs]
-    content["outputs"] = [_output(o, graph.types[o.source].shape, names[o.name]) for o in graph.outputs]
+    content["outputs"] = [_output(o, shapes[o.name], names[o.name]) for o in graph.outputs]
     if any(value.dtype == "str" for value in graph.types.values()):
         content["null"] = NULL
     content["block"] = max(1, BLOCK_ELEMENTS // widest)
-    if document.vectors is not None:
-        content["verification"] = json.loads(verification(document.vectors, graph))
+    if vectors is not None:
+        content["verification"] = json.loads(verification(vectors, graph))
     if document.provenance:
         content["provenance"] = dict(document.provenance)
-    text = _json(content)
+    return _sealed(model, _json(content))
+
+
+def _sealed(model: bytes, text: str) -> bytes:
     return model + wire.metadata(KEY, text) + wire.metadata(DIGEST, _json(_digests(model, text.encode())))
+
+
+def resealed(model: bytes, text: str) -> bytes:
+    """A model whose graph was changed, without our metadata, with the text of the document that it had."""
+    return _sealed(model, text)
 
 
 def _declared(value: Input) -> dict[str, Any]:
@@ -83,7 +118,7 @@ def _declared(value: Input) -> dict[str, Any]:
     return fields if value.features is None else {**fields, "features": list(value.features)}
 
 
-def _output(output: Output, shape: tuple[int, ...], name: str) -> dict[str, Any]:
+def _output(output: Output, shape: Shape, name: str) -> dict[str, Any]:
     fields: dict[str, Any] = {"name": output.name, "dtype": output.dtype, "shape": list(shape), "role": output.role}
     if name != output.name:
         fields["onnx"] = name
@@ -101,6 +136,11 @@ def _digests(data: bytes, text: bytes) -> dict[str, str]:
         if item.number != wire.METADATA_FIELD:
             graph.update(view[item.start : item.end])
     return {"graph": graph.hexdigest(), "document": hashlib.sha256(text).hexdigest()}
+
+
+def row_by_row(text: str) -> str:
+    """The text of a document of ours, for a model whose rows are to be run one at a time."""
+    return _json({**json.loads(text), "block": 1})
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------------
@@ -140,42 +180,73 @@ def _check_digests(data: bytes, document: bytes, digest: bytes) -> None:
 
 def _metadata(content: Mapping[str, Any]) -> Metadata:
     inputs = tuple(
-        Input(v["name"], v["dtype"], _shape(v["shape"]), v["missing"], _listed(v, "features")) for v in content["inputs"]
+        Input(v["name"], v["dtype"], _shape(v["shape"], "input"), v["missing"], _listed(v, "features")) for v in content["inputs"]
     )
     outputs = tuple(Output(o["name"], o["name"], o["dtype"], o["role"], _listed(o, "classes")) for o in content["outputs"])
     names = {o["name"]: str(o.get("onnx", o["name"])) for o in content["outputs"]}
-    shapes = {o["name"]: _shape(o["shape"]) for o in content["outputs"]}
+    shapes = {o["name"]: _shape(o["shape"], "output") for o in content["outputs"]}
     unique = len({v.name for v in inputs}) == len(inputs) and len(names) == len(outputs) == len(set(names.values()))
     null, block, provenance = content.get("null"), content.get("block"), content.get("provenance", {})
     good = isinstance(null, (str, type(None))) and isinstance(block, (int, type(None))) and isinstance(provenance, dict)
     if not (inputs and outputs and unique and good and (block is None or block >= 1)):
         raise ArtifactError(f"The metadata {KEY!r} is not well-formed: names occur twice, or a field has a wrong kind.")
+    lengths = _lengths(content.get("lengths", {}), inputs, shapes)
     found = _vectors(content["verification"], inputs, outputs, shapes) if "verification" in content else None
-    return Metadata(inputs, outputs, names, shapes, found, provenance, null, block)
+    return Metadata(inputs, outputs, names, shapes, found, provenance, null, block, lengths)
 
 
 def _listed(fields: Mapping[str, Any], key: str) -> tuple[Any, ...] | None:
     return None if fields.get(key) is None else tuple(fields[key])
 
 
-def _shape(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or not all(isinstance(k, int) and not isinstance(k, bool) and k >= 0 for k in value):
-        raise ArtifactError(f"The metadata {KEY!r} declares the row shape {value!r}; it is a list of non-negative integers.")
+def _shape(value: Any, kind: str) -> tuple[Any, ...]:
+    def sound(k: Any) -> bool:
+        if isinstance(k, int):
+            return not isinstance(k, bool) and k >= 0
+        return (isinstance(k, str) and bool(k)) or (k is None and kind == "output")
+
+    if not isinstance(value, list) or len(value) > LIMITS.rank or not all(map(sound, value)):
+        raise ArtifactError(
+            f"The metadata {KEY!r} declares the row shape {value!r}; it is a list of non-negative integers and names of lengths."
+        )
     return tuple(value)
 
 
+def _lengths(value: Any, inputs: tuple[Input, ...], shapes: Shapes) -> dict[str, int]:
+    """An example for every named length of the inputs, and for no other; outputs have none of their own."""
+    named = {name for v in inputs for name in v.lengths}
+    used = {k for shape in shapes.values() for k in shape if isinstance(k, str)}
+    sound = isinstance(value, dict) and set(value) == named and used <= named
+    if not sound or not all(type(k) is int and 1 <= k <= LIMITS.length for k in value.values()):
+        raise ArtifactError(f"The metadata {KEY!r} gives the lengths {value!r}, where {sorted(named | used)} are named.")
+    return dict(value)
+
+
 def _vectors(value: Any, inputs: tuple[Input, ...], outputs: tuple[Output, ...], shapes: Shapes) -> Vectors:
+    tolerance = {name: Tolerance.from_json(bound) for name, bound in value["tolerance"].items()}
+    source = value.get("source", "synthetic")
+    further = value.get("more", [])
+    if not isinstance(further, list):
+        raise ArtifactError("The vectors' 'more' is no list of further sets of rows.")
+    first, *more = (_set(part, inputs, outputs, tolerance, source) for part in (value, *further))
+    vectors = replace(first, more=tuple(more))
+    check_vectors(vectors, inputs, outputs)
+    for part in vectors.sets():
+        lengths = bind(inputs, {v.name: part.inputs[v.name].shape[1:] for v in inputs})
+        for name, shape in shapes.items():
+            if not fits(np.shape(part.outputs[name])[1:], shape, lengths):
+                raise ArtifactError(f"The vectors of output {name!r} have another row shape than {list(shape)}.")
+    return vectors
+
+
+def _set(
+    value: Any, inputs: tuple[Input, ...], outputs: tuple[Output, ...], tolerance: Mapping[str, Tolerance], source: str
+) -> Vectors:
     arrays = [
-        {v.name: decode(value[kind][v.name], v.dtype, f"The vectors of {kind[:-1]} {v.name!r}") for v in declared}
-        for kind, declared in (("inputs", inputs), ("outputs", outputs))
-        if len(value[kind]) == len(declared)
+        {v.name: decode(value[kind][v.name], v.dtype, f"The vectors of {kind[:-1]} {v.name!r}") for v in declared_}
+        for kind, declared_ in (("inputs", inputs), ("outputs", outputs))
+        if len(value[kind]) == len(declared_)
     ]
     if len(arrays) != 2:
         raise ArtifactError("The vectors' inputs and outputs are not exactly the model's.")
-    tolerance = {name: Tolerance.from_json(bound) for name, bound in value["tolerance"].items()}
-    vectors = Vectors(arrays[0], arrays[1], tolerance, value.get("source", "synthetic"), tuple(value.get("rows", ())))
-    check_vectors(vectors, inputs, outputs)
-    for name, shape in shapes.items():
-        if np.shape(vectors.outputs[name])[1:] != shape:
-            raise ArtifactError(f"The vectors of output {name!r} have another row shape than {list(shape)}.")
-    return vectors
+    return Vectors(arrays[0], arrays[1], tolerance, source, tuple(value.get("rows", ())))

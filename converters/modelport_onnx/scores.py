@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from modelport.ops.base import Attributes
 
 from . import special
 from .arithmetic import rounded
-from .builder import BATCH, Builder, Value
+from .builder import Builder, Value
 from .folds import fold
 
 __all__ = ["RULES", "as_row"]
@@ -23,8 +23,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def as_row(a: Attributes, x: Value) -> Value:
-    """The row in the step's dtype as [N, width]."""
-    return replace(replace(rounded(a, x), shape=x.shape, nan_free=x.nan_free).matrix(), nan_free=x.nan_free)
+    """The value in the step's dtype; rank 0 as [N, 1]."""
+    return rounded(a, x).matrix()
 
 
 def _like(result: Value, x: Value) -> Value:
@@ -32,24 +32,24 @@ def _like(result: Value, x: Value) -> Value:
     return result.squeeze(1) if x.shape == () else result
 
 
-def _any_nan(x: Value) -> Value:
-    """[N, 1]: true where a row holds NaN."""
-    return x.is_nan().cast("i64").reduce("Max", [1], keep=True).cast("bool")
+def _any_nan(x: Value, axes: Sequence[int] = (-1,)) -> Value:
+    """True where NaN is found along the axes, which stay with length 1."""
+    return x.is_nan().cast("i64").reduce("Max", axes, keep=True).cast("bool")
 
 
-def _extreme(x: Value, kind: str) -> Value:
-    """[N, 1]: the largest (Max) or smallest (Min) element, or NaN (which onnxruntime may drop)."""
-    found = x.reduce(kind, [1], keep=True)
-    return found if x.nan_free else _any_nan(x).where(math.nan, found)
+def _extreme(x: Value, kind: str, axes: Sequence[int] = (-1,)) -> Value:
+    """The largest (Max) or smallest (Min) element along the axes, or NaN (which onnxruntime may drop)."""
+    found = x.reduce(kind, axes, keep=True)
+    return found if x.nan_free else _any_nan(x, axes).where(math.nan, found)
 
 
-def _position(x: Value, kind: str) -> Value:
-    """[N, 1]: where the extreme element is; ties to the lowest index, the first NaN wins."""
+def _position(x: Value, kind: str, axis: int = -1) -> Value:
+    """Where the extreme element is along the axis; ties to the lowest index, the first NaN wins."""
     if x.nan_free:
-        return x.builder.op(kind, x, dtype="i64", axis=1, keepdims=1)
+        return x.builder.op(kind, x, dtype="i64", axis=axis, keepdims=1)
     nan = x.is_nan().cast("f64")
-    judged = _any_nan(x).where(nan if kind == "ArgMax" else -nan, x.cast("f64"))
-    return x.builder.op(kind, judged, dtype="i64", axis=1, keepdims=1)
+    judged = _any_nan(x, [axis]).where(nan if kind == "ArgMax" else -nan, x.cast("f64"))
+    return x.builder.op(kind, judged, dtype="i64", axis=axis, keepdims=1)
 
 
 # --- softmax, log_softmax, normalize ------------------------------------------------------------------------------------------
@@ -57,20 +57,26 @@ def _position(x: Value, kind: str) -> Value:
 
 def _shifted(a: Attributes, y: Value) -> tuple[Value, Value]:
     """y - max, its exponential (in the step's dtype)."""
-    shifted = y - y.reduce("Max", [1], keep=True)
+    shifted = y - y.reduce("Max", [-1], keep=True)
     return shifted, rounded(a, shifted.cast("f64").exp())
 
 
 def softmax(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """exp(x - max) / sum."""
-    _, e = _shifted(a, as_row(a, x))
-    return _like(e / rounded(a, e.cast("f64").reduce("Sum", [1], keep=True)), x)
+    y = as_row(a, x)
+    if b.net and y.dtype == "f32":
+        return _like(b.op("Softmax", y, axis=-1), x)
+    _, e = _shifted(a, y)
+    return _like(e / rounded(a, e.cast("f64").reduce("Sum", [-1], keep=True)), x)
 
 
 def log_softmax(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """x - max - log(sum(exp(x - max)))."""
-    shifted, e = _shifted(a, as_row(a, x))
-    total = rounded(a, e.cast("f64").reduce("Sum", [1], keep=True))
+    y = as_row(a, x)
+    if b.net and y.dtype == "f32":
+        return _like(b.op("LogSoftmax", y, axis=-1), x)
+    shifted, e = _shifted(a, y)
+    total = rounded(a, e.cast("f64").reduce("Sum", [-1], keep=True))
     return _like(shifted - rounded(a, total.cast("f64").log()), x)
 
 
@@ -78,9 +84,9 @@ def normalize(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """Rows divided by their l1, l2 or max norm; an all-zero row is unchanged."""
     y = as_row(a, x)
     if a["norm"] == "l1":
-        norm = y.abs().cast("f64").reduce("Sum", [1], keep=True)
+        norm = y.abs().cast("f64").reduce("Sum", [-1], keep=True)
     elif a["norm"] == "l2":
-        norm = (y * y).cast("f64").reduce("Sum", [1], keep=True).sqrt()
+        norm = (y * y).cast("f64").reduce("Sum", [-1], keep=True).sqrt()
     else:
         norm = _extreme(replace(y.abs(), nan_free=y.nan_free), "Max")
     norm = rounded(a, norm)
@@ -132,7 +138,8 @@ REDUCTIONS: dict[str, Callable[[Value], Value]] = {
 def reduce(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     """One number per row."""
     fn, y = a["fn"], as_row(a, x)
-    y = replace(y, shape=(x.shape or (1,)))
+    if "axes" in a or (x.free and x.shape):
+        return _over_axes(a, rounded(a, x), out)
     if fn in ("min", "max"):
         result = _extreme(y, fn.capitalize())
     elif fn in ("argmin", "argmax"):
@@ -141,6 +148,33 @@ def reduce(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
     else:
         result = rounded(a, REDUCTIONS[fn](replace(y.cast("f64"), shape=y.shape, nan_free=y.nan_free)))
     return result if a["keep"] else replace(result.squeeze(1), bounds=result.bounds)
+
+
+#: elements over which a net's f32 is summed in f32
+SINGLE_SUM = 256
+
+
+def _over_axes(a: Attributes, y: Value, out: ValueType) -> Value:
+    """One number per position of the axes that stay."""
+    fn, gone = a["fn"], [int(axis) + 1 for axis in a.get("axes", (0,))]
+    assert y.shape is not None
+    if fn in ("argmin", "argmax"):
+        result = _position(y, "ArgMin" if fn == "argmin" else "ArgMax", gone[0])
+    elif fn in ("min", "max"):
+        result = _extreme(y, fn.capitalize(), gone)
+    else:
+        width = math.prod(y.shape[axis - 1] for axis in gone)
+        single = y.builder.net and y.dtype == "f32" and not y.free and width <= SINGLE_SUM
+        z = y if single else y.cast("f64")
+        if fn == "l2":
+            z = (z * z).reduce("Sum", gone, keep=True).sqrt()
+        elif fn == "logsumexp":
+            m = _extreme(z, "Max", gone)
+            z = m.abs().equals(math.inf).where(m, m + (z - m).exp().reduce("Sum", gone, keep=True).log())
+        else:
+            z = z.reduce(fn.capitalize(), gone, keep=True)
+        result = rounded(a, z)
+    return result if a["keep"] else result.squeeze(*gone)
 
 
 def two_class(b: Builder, a: Attributes, out: ValueType, x: Value) -> Value:
@@ -213,7 +247,7 @@ def _coupling(b: Builder, d: Value, a: Attributes, classes: int) -> Value:
         return [active.cast("i64").reduce("Max", None).cast("bool"), following]
 
     start = b.filled(classes, 1.0 / classes)
-    graph = b.body([("round", "i64", []), ("going", "bool", []), ("p", "f64", [BATCH, classes])], body)
+    graph = b.body([("round", "i64", []), ("going", "bool", []), ("p", "f64", [b.batch, classes])], body)
     return b.op("Loop", b.constant(np.array(rounds)), b.constant(np.array(True)), start, dtype="f64", body=graph)
 
 

@@ -59,6 +59,13 @@ class Target:
         return self.release >= (1, 21)
 
     @property
+    def exact_norms(self) -> bool:
+        """Up to 1.24, LayerNormalization takes the mean of squares less the square of the mean in float32: where the mean is
+        large, what is left of that is wrong, or NaN. 1.31 does not.
+        """
+        return self.release >= (1, 31)
+
+    @property
     def fused_tanh(self) -> bool:
         """1.17 fuses a matrix product with the Tanh behind it into an operator that it has no kernel of doubles for."""
         return self.release < (1, 18)

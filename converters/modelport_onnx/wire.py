@@ -148,11 +148,11 @@ def node(
     return b"".join(parts)
 
 
-def value_info(name: str, dtype: str, shape: Sequence[int | str] | None) -> bytes:
-    """A ValueInfoProto of a tensor; a string dimension is symbolic, shape None is unknown."""
+def value_info(name: str, dtype: str, shape: Sequence[int | str | None] | None) -> bytes:
+    """A ValueInfoProto of a tensor; a string dimension is symbolic; None, for one or for all, is unknown."""
     kind = integer(1, ELEMENT_TYPES[dtype])
     if shape is not None:
-        dims = [record(1, integer(1, d) if isinstance(d, int) else text(2, d)) for d in shape]
+        dims = [record(1, integer(1, d) if isinstance(d, int) else b"" if d is None else text(2, d)) for d in shape]
         kind += record(2, b"".join(dims))
     return text(1, name) + record(2, record(1, kind))
 

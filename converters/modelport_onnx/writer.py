@@ -10,11 +10,30 @@ import numpy as np
 
 from modelport.document import Document
 from modelport.errors import Unsupported
-from modelport.graph import DTYPES, FLOATS, Graph, Input, ValueType
+from modelport.graph import DTYPES, FLOATS, Graph, Input
 from modelport.version import __version__
 
-from . import arithmetic, coding, columns, distances, factors, metadata, scores, targets, trees, wire
-from .builder import BATCH, NULL, Builder, Value
+from . import (
+    activations,
+    arithmetic,
+    attending,
+    coding,
+    columns,
+    convolving,
+    distances,
+    factors,
+    metadata,
+    normalizing,
+    recurring,
+    resizing,
+    scores,
+    shaping,
+    targets,
+    trees,
+    wire,
+)
+from .builder import NULL, Builder, Value
+from .lengths import declared, names_of
 
 __all__ = ["RULES", "write"]
 
@@ -28,16 +47,36 @@ RULES: Mapping[str, Rule] = {
     **factors.RULES,
     **coding.RULES,
     "tree_ensemble": trees.tree_ensemble,
+    **shaping.RULES,
+    **convolving.RULES,
+    **resizing.RULES,
+    **normalizing.RULES,
+    **activations.RULES,
+    **recurring.RULES,
+    **attending.RULES,
 }
+#: ops of which a graph is a neural net
+NET = {
+    *shaping.RULES,
+    *convolving.RULES,
+    *resizing.RULES,
+    *normalizing.RULES,
+    *activations.RULES,
+    *recurring.RULES,
+    *attending.RULES,
+}
+#: ops whose translations take what is the same for every row as it is: see Builder.row
+TAKES_ROWS = {"binary", "where", "matmul", "attention", "gather"}
 #: why ops have no translation
 REASONS = {
     "count_terms": "ONNX has no operator that splits text and folds its case by the model's own tables of characters",
+    "term_ids": "ONNX has no operator that splits text and folds its case by the model's own tables of characters",
     "hash_terms": "ONNX has no operator that hashes strings",
 }
 LARGEST = (1 << 31) - 1
 DOC = (
-    "Written by modelport. Inputs and outputs are plain tensors, rows first; f64 throughout. Running fails, naming the reason, "
-    "where the original model refuses a row (missing values it does not accept, unknown categories). "
+    "Written by modelport. Inputs and outputs are plain tensors, rows first. Running fails, naming the reason, where the "
+    "original model refuses a row (missing values it does not accept, unknown categories). "
     "metadata_props['modelport.document'] declares inputs and outputs and carries rows with the original model's answers. "
     "Several threads may change the last bits of tree ensembles; one (intra_op_num_threads=1) does not."
 )
@@ -83,8 +122,10 @@ def output_names(graph: Graph) -> dict[str, str]:
 
 def _graph(graph: Graph, target: targets.Target, names: Mapping[str, str]) -> tuple[wire.Graph, int]:
     """The encoded graph, and the number of elements its widest value has per row."""
-    b = Builder(target, [*(value.name for value in graph.inputs), *names.values()])
+    reserved = [*(value.name for value in graph.inputs), *names.values()]
+    b = Builder(target, reserved, _is_net(graph), graph.lengths)
     values = _inputs(b, graph)
+    free = names_of(graph)
     for step in graph.steps:
         b.scope = step.output
         out = graph.types[step.output]
@@ -92,30 +133,36 @@ def _graph(graph: Graph, target: targets.Target, names: Mapping[str, str]) -> tu
         if out.width == 0:
             result = b.repeat_row(np.zeros(out.shape, dtype=DTYPES[out.dtype]))
         else:
-            result = RULES[step.op](b, step.attributes, out, *(values[name] for name in step.inputs))
+            given = [values[name] for name in step.inputs]
+            given = given if step.op in TAKES_ROWS else [b.whole(value) for value in given]
+            result = RULES[step.op](b, step.attributes, out, *given)
         assert result.dtype == out.dtype, f"{step}: {result.dtype} instead of {out.dtype}"
-        values[step.output] = replace(result, shape=out.shape)
+        values[step.output] = replace(result, shape=out.shape, free=step.output in free)
     b.scope = ""
     for output in graph.outputs:
-        b.rename(values[output.source], names[output.name])
-    inputs = [wire.value_info(v.name, v.dtype, _shape(v.type)) for v in graph.inputs]
-    outputs = [wire.value_info(names[o.name], o.dtype, _shape(graph.types[o.source])) for o in graph.outputs]
+        b.rename(b.whole(values[output.source]), names[output.name])
+    shapes = declared(graph, [output.source for output in graph.outputs])
+    inputs = [wire.value_info(v.name, v.dtype, [b.batch, *v.shape]) for v in graph.inputs]
+    outputs = [wire.value_info(names[o.name], o.dtype, [b.batch, *shapes[o.source]]) for o in graph.outputs]
     return b.finish(graph.name or "modelport", inputs, outputs), b.widest
 
 
-def _shape(value: ValueType) -> list[int | str]:
-    return [BATCH, *value.shape]
+def _is_net(graph: Graph) -> bool:
+    """Whether the graph is a neural net: it has an op of theirs, or dense layers of f32 one after the other."""
+    dense = [step for step in graph.steps if step.op == "linear" and step.attributes["dtype"] == "f32"]
+    return len(dense) > 1 or any(step.op in NET for step in graph.steps)
 
 
 def _inputs(b: Builder, graph: Graph) -> dict[str, Value]:
     """The graph's inputs; one check for all of a dtype refuses NaN where it is not accepted."""
-    values = {
-        v.name: Value(b, v.name, v.dtype, v.shape, nan_free=v.missing == "error" and v.dtype in FLOATS) for v in graph.inputs
-    }
+    values = {}
+    for v in graph.inputs:
+        nan_free, free = v.missing == "error" and v.dtype in FLOATS, bool(v.lengths)
+        values[v.name] = Value(b, v.name, v.dtype, graph.types[v.name].shape, nan_free=nan_free, free=free)
     b.anchor(values[graph.inputs[0].name])
     read = {name for step in graph.steps for name in step.inputs} | {output.source for output in graph.outputs}
     for dtype in FLOATS:
-        strict = [v for v in graph.inputs if v.dtype == dtype and v.missing == "error" and v.shape != (0,) and v.name in read]
+        strict = [v for v in graph.inputs if v.dtype == dtype and v.missing == "error" and 0 not in v.shape and v.name in read]
         if strict:
             values[strict[0].name] = _without_nan(b, strict, values)
     return values
@@ -123,10 +170,14 @@ def _inputs(b: Builder, graph: Graph) -> dict[str, Value]:
 
 def _without_nan(b: Builder, strict: list[Input], values: Mapping[str, Value]) -> Value:
     """The first of the inputs, which running refuses to give when any of them holds NaN."""
-    together = b.concat([values[v.name].matrix() for v in strict])
+    rows = [values[v.name].matrix() for v in strict]
+    if all(len(v.shape or ()) == 1 for v in rows):
+        bad = b.concat(rows).is_nan()
+    else:
+        bad = b.concat([v.is_nan().reshape(-1) for v in rows], axis=0)
     first = values[strict[0].name]
     names = f"input {strict[0].name!r}" if len(strict) == 1 else f"one of the {len(strict)} {strict[0].dtype} inputs"
-    return b.refuse(together.is_nan(), first, f"{names} holds NaN, which this model does not accept")
+    return b.refuse(bad, first, f"{names} holds NaN, which this model does not accept")
 
 
 def _refuse_reserved(graph: Graph) -> None:

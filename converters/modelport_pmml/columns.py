@@ -204,12 +204,22 @@ def _logistic_kin(c: Compiler, fn: str, x: Expression) -> Expression:
     make = c.make
     if fn == "sigmoid":
         return sigmoid(c, x)
-    tail = make.apply("ln1p", make.apply("exp", make.apply("*", make.apply("abs", x), make.constant(-1.0))))
-    positive = make.compare("greaterThan", x, make.constant(0.0))
-    part = make.choose(positive, x, make.constant(0.0))
     if fn == "softplus":
-        return make.apply("+", part, tail)
-    return make.apply("-", make.choose(positive, make.constant(0.0), x), tail)
+        return softplus(c, x)
+    positive = make.compare("greaterThan", x, make.constant(0.0))
+    return make.apply("-", make.choose(positive, make.constant(0.0), x), _tail(c, x))
+
+
+def softplus(c: Compiler, x: Expression) -> Expression:
+    """max(x, 0) + log1p(exp(-|x|))."""
+    part = c.make.choose(c.make.compare("greaterThan", x, c.make.constant(0.0)), x, c.make.constant(0.0))
+    return c.make.apply("+", part, _tail(c, x))
+
+
+def _tail(c: Compiler, x: Expression) -> Expression:
+    """log1p(exp(-|x|))."""
+    make = c.make
+    return make.apply("ln1p", make.apply("exp", make.apply("*", make.apply("abs", x), make.constant(-1.0))))
 
 
 COMPARISONS = {

@@ -20,6 +20,8 @@ COLUMNS: dict[str, Column] = {}
 #: integers of the data are read as doubles, which hold those below 2^53
 TYPES = {"f64": "double", "f32": "float", "i64": "integer", "bool": "boolean", "str": "string"}
 MAX_EXPRESSIONS = 500_000
+#: ops of nets that keep columns where they are
+ROWWISE = ("activation", "batch_norm", "layer_norm", "prelu", "reshape")
 
 
 def columns(*ops: str) -> Callable[[Column], Column]:
@@ -33,10 +35,14 @@ def columns(*ops: str) -> Callable[[Column], Column]:
 
 
 class Compiler:
-    """Gives the columns of a graph's values as expressions, and collects the model segments they need."""
+    """Gives the columns of a graph's values as expressions, and collects the model segments they need.
 
-    def __init__(self, graph: Graph) -> None:
+    loose: f32 is computed in double, and not rounded step by step.
+    """
+
+    def __init__(self, graph: Graph, loose: bool = False) -> None:
         self.graph = graph
+        self.loose = loose
         self.make = Expressions()
         self.blocks: list[Block] = []
         self.producers: dict[str, Step] = {step.output: step for step in graph.steps}
@@ -110,7 +116,7 @@ class Compiler:
                     j -= self.type(name).width
             elif step.op == "select":
                 value, j = step.inputs[0], int(step.attributes["index"][j])
-            elif step.op in ("scale", "clip", "cast", "impute", "is_missing", "unary", "bucketize", "interp", "lookup"):
+            elif step.op in ("scale", "clip", "cast", "impute", "is_missing", "unary", "bucketize", "interp", "lookup", *ROWWISE):
                 value = step.inputs[0]
             else:
                 return str(number)
@@ -125,7 +131,7 @@ class Compiler:
 
     def in_dtype(self, step: Step, x: Expression) -> Expression:
         """x rounded to the step's dtype: f32 results are fields of dataType float."""
-        return self.make.rounded(x) if step.attributes.get("dtype") == "f32" else x
+        return self.make.rounded(x) if not self.loose and step.attributes.get("dtype") == "f32" else x
 
     def broadcast(self, step: Step, which: int, j: int) -> Expression:
         """Column j of an input that may have one element for all."""

@@ -155,7 +155,8 @@ class ClusterHead(Head):
 def find_head(c: Compiler) -> Head:
     """The head of a graph."""
     outputs = c.graph.outputs
-    spread = [o for o in outputs if o.role == "probability" and c.type(o.source).width > 1 and o.dtype == "f64"]
+    floats = ("f64", "f32") if c.loose else ("f64",)
+    spread = [o for o in outputs if o.role == "probability" and c.type(o.source).width > 1 and o.dtype in floats]
     labels = [o for o in outputs if o.role in ("prediction", "anomaly") and c.type(o.source).shape == () and _decision(c, o)]
     if len(spread) == 1:
         return _classifier(c, spread[0], labels[0] if labels else None)
@@ -167,7 +168,7 @@ def find_head(c: Compiler) -> Head:
         found = _clusters(c, outputs[0])
         if found is not None:
             return found
-    numbers = [o for o in outputs if o.role == "prediction" and o.dtype == "f64" and c.type(o.source).width == 1]
+    numbers = [o for o in outputs if o.role == "prediction" and o.dtype in floats and c.type(o.source).width == 1]
     if len(numbers) == 1:
         return _regression(c, numbers[0])
     return ConstantHead()

@@ -35,6 +35,9 @@ def row_of(c: Compiler, step: Step) -> list[Expression]:
 def reduce(c: Compiler, step: Step, j: int) -> Expression:
     """One number per row."""
     row, fn, make = row_of(c, step), step.attributes["fn"], c.make
+    axes = step.attributes.get("axes")
+    if axes is not None and len(c.type(step.inputs[0]).shape) - 1 not in axes.tolist():
+        row = [row[j]]  # over axes of length 1
     if fn in ("argmax", "argmin"):
         return position(c, step, row, "max" if fn == "argmax" else "min")
     if len(row) == 1 and fn in ("sum", "prod", "mean", "min", "max"):
@@ -193,7 +196,18 @@ def _pair(c: Compiler, step: Step, decision: Expression, k: int) -> Expression:
 
 # --- what becomes a model segment ---------------------------------------------------------------------------------------------
 
-ACTIVATIONS = {"relu": "rectifier", "tanh": "tanh", "sigmoid": "logistic"}
+#: activations of NeuralNetwork, by op and function
+ACTIVATIONS = {
+    ("unary", "relu"): "rectifier",
+    ("unary", "tanh"): "tanh",
+    ("unary", "sigmoid"): "logistic",
+    ("unary", "exp"): "exponential",
+    ("unary", "reciprocal"): "reciprocal",
+    ("unary", "square"): "square",
+    ("unary", "sin"): "sine",
+    ("unary", "cos"): "cosine",
+    ("activation", "softsign"): "Elliott",
+}
 KERNELS = ("rbf", "poly", "sigmoid", "dot")
 
 
@@ -238,12 +252,13 @@ def network_layers(c: Compiler, step: Step) -> list[tuple[Step, str]]:
     layers = [(step, "identity")]
     while True:
         activation = c.producers.get(layers[0][0].inputs[0])
-        if activation is None or activation.op != "unary" or activation.attributes["fn"] not in ACTIVATIONS:
+        name = None if activation is None else ACTIVATIONS.get((activation.op, activation.attributes.get("fn")))
+        if activation is None or name is None:
             break
         before = c.producers.get(activation.inputs[0])
         if before is None or before.op != "linear":
             break
-        layers.insert(0, (before, ACTIVATIONS[activation.attributes["fn"]]))
+        layers.insert(0, (before, name))
     return layers if len(layers) > 1 else []
 
 

@@ -9,7 +9,7 @@ from modelport.document import Document
 from modelport.errors import Unsupported
 from modelport.graph import Input, Output
 
-from . import categories, columns, distances, rows  # noqa: F401  (importing registers the ops)
+from . import categories, columns, dense, distances, rows  # noqa: F401  (importing registers the ops)
 from .blocks import Block, Model, assemble, schema, segmentation
 from .compiler import COLUMNS, Compiler, no_form, unique
 from .declaration import Declared, declaration, seal
@@ -28,6 +28,7 @@ TEXTS = "PMML's TextIndex splits text by other rules, and no function of PMML ha
 REASONS = {
     **dict.fromkeys(("lda_topics", "nmf", "sparse_code"), ITERATES),
     **dict.fromkeys(("count_terms", "hash_terms"), TEXTS),
+    **dense.REASONS,
 }
 OUTPUT_TYPES = {"f64": "double", "f32": "double", "str": "string", "bool": "boolean"}
 
@@ -46,8 +47,9 @@ class _Writer:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.graph = document.graph
-        self.compiler = Compiler(self.graph)
         self._refuse_unknown()
+        dense.check_shapes(self.graph)
+        self.compiler = Compiler(self.graph, dense.is_net(self.graph))
         self.head = find_head(self.compiler)
         answered = (self.head.predicts, self.head.spreads, self.head.decides)
         self.sources = {o.name: [] if o.name in answered else self._exportable(o) for o in self.graph.outputs}

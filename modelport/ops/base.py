@@ -105,7 +105,7 @@ def _check(step: Step, types: Sequence[ValueType]) -> tuple[dict[str, Any], Valu
         raise Unsupported(f"{step}: the op {step.op!r} is not known; a newer modelport may know it.")
     low, high = op.inputs
     if len(types) < low or (high is not None and len(types) > high):
-        raise GraphError(f"{step} reads {len(types)} values; {step.op} takes {low if low == high else f'{low} or more'}.")
+        raise GraphError(f"{step} reads {len(types)} values; {step.op} takes {_range(low, high)}.")
     given = {k: v for k, v in step.attributes.items() if v is not None and not k.startswith("x-")}
     unknown = sorted(given.keys() - op.attributes.keys())
     if unknown:
@@ -124,6 +124,10 @@ def _check(step: Step, types: Sequence[ValueType]) -> tuple[dict[str, Any], Valu
     except GraphError as error:
         raise GraphError(f"{step}: {error}") from None
     return attributes, result
+
+
+def _range(low: int, high: int | None) -> str:
+    return f"{low} or more" if high is None else str(low) if low == high else f"{low} to {high}"
 
 
 def _dtype_of(spec: Attribute, attributes: Attributes, types: Sequence[ValueType]) -> str | None:

@@ -88,18 +88,34 @@ def attention(a: Attributes, q: Array, k: Array, v: Array, bias: Array | None = 
     aligned = align(*given)
     leading = np.broadcast_shapes(*(value.shape[1:-2] for value in aligned[:3]))
     result = np.empty((len(q), *leading, q.shape[-2], v.shape[-1]), dtype=DTYPES[a["dtype"]])
+    scores = math.prod(leading) * q.shape[-2] * k.shape[-2]
     with np.errstate(all="ignore"):
-        for part in parts(len(q), math.prod(leading) * q.shape[-2] * k.shape[-2], SCORES):
-            result[part] = round_to(a, _attend(a, *(wide(value[part]) for value in aligned)))
+        for part in parts(len(q), scores, SCORES):
+            some = [wide(value[part]) for value in aligned]
+            if scores <= SCORES:
+                result[part] = round_to(a, _attend(a, 0, *some))
+                continue
+            spread = [np.broadcast_to(value, (*value.shape[:1], *leading, *value.shape[-2:])) for value in some]
+            for place in np.ndindex(leading):
+                here = (slice(None), *place)
+                _in_parts(a, result[part][here], *(value[here] for value in spread))
     return result
 
 
-def _attend(a: Attributes, q: Array, k: Array, v: Array, bias: Array | None = None) -> Array:
+def _in_parts(a: Attributes, result: Array, q: Array, k: Array, v: Array, bias: Array | None = None) -> None:
+    """One head of large scores, some queries at a time."""
+    for some in parts(q.shape[1], k.shape[1], SCORES):
+        beside = [] if bias is None else [bias[:, some] if bias.shape[1] > 1 else bias]
+        result[:, some] = round_to(a, _attend(a, some.start, q[:, some], k, v, *beside))
+
+
+def _attend(a: Attributes, first: int, q: Array, k: Array, v: Array, bias: Array | None = None) -> Array:
+    """The answers to queries, of which the first one is number `first`."""
     scores = a.get("scale", 1.0 / math.sqrt(q.shape[-1])) * np.matmul(q, k.swapaxes(-1, -2))
     if bias is not None:
         scores = scores + bias
     if a["causal"]:
-        later = np.triu(np.ones(scores.shape[-2:], dtype=bool), 1)
+        later = np.arange(scores.shape[-1]) > np.arange(first, first + scores.shape[-2])[:, None]
         scores = np.where(later, -np.inf, scores)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     if a["causal"]:
@@ -108,7 +124,8 @@ def _attend(a: Attributes, q: Array, k: Array, v: Array, bias: Array | None = No
     if not a["causal"] or np.isfinite(v).all():
         return np.asarray(np.matmul(weights, v))
     # a value that is not finite must not reach the queries before it, not even times 0
-    seen = [np.matmul(weights[..., i : i + 1, : i + 1], v[..., : i + 1, :]) for i in range(weights.shape[-2])]
+    ends = range(first + 1, first + weights.shape[-2] + 1)
+    seen = [np.matmul(weights[..., i : i + 1, :end], v[..., :end, :]) for i, end in enumerate(ends)]
     return np.concatenate(seen, axis=-2)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -69,25 +69,33 @@ Turn = Callable[[Array, list[Array]], list[Array]]
 def _walk(a: Attributes, turn: Turn, states: int, x: Array, more: tuple[Array, ...]) -> Array:
     """The result for rows x [n, t, i]: turn(z, states) advances the states, z being weight x + bias at one time."""
     masked = bool(more) and more[-1].dtype == np.bool_
-    weight, units = wide(a["weight"]).T, a["recurrent"].shape[1]
+    units = a["recurrent"].shape[1]
     blocks = []
     with np.errstate(all="ignore"):
         for part in parts(len(x), x.shape[1] * len(a["weight"]), GATES):
             y = wide(round_to(a, x[part]))
-            z = y @ weight
-            if "bias" in a:
-                z += wide(a["bias"])
             first = [wide(round_to(a, state[part])) for state in more[: len(more) - masked]]
             first = first or [np.zeros((len(y), units)) for _ in range(states)]
-            blocks.append(_steps(a, turn, z, first, more[-1][part] if masked else None))
+            blocks.append(_steps(a, turn, y, first, more[-1][part] if masked else None))
     return round_to(a, np.concatenate(blocks))
 
 
-def _steps(a: Attributes, turn: Turn, z: Array, states: list[Array], mask: Array | None) -> Array:
-    n, time = z.shape[:2]
+def _gates(a: Attributes, y: Array) -> Iterator[tuple[int, Array]]:
+    """(t, weight x_t + bias) in the order in which time is walked, computed for some of it at once."""
+    weight, bias = wide(a["weight"]).T, wide(a["bias"]) if "bias" in a else 0.0
+    spans = list(parts(y.shape[1], len(y) * weight.shape[1], GATES))
+    for span in reversed(spans) if a["reverse"] else spans:
+        z = y[:, span] @ weight + bias
+        times = range(span.start, span.stop)
+        for t in reversed(times) if a["reverse"] else times:
+            yield t, z[:, t - span.start]
+
+
+def _steps(a: Attributes, turn: Turn, y: Array, states: list[Array], mask: Array | None) -> Array:
+    n, time = y.shape[:2]
     sequence = np.zeros((n, time, states[0].shape[1])) if a["result"] == "sequence" else None
-    for t in reversed(range(time)) if a["reverse"] else range(time):
-        after = [wide(round_to(a, state)) for state in turn(z[:, t], states)]
+    for t, z in _gates(a, y):
+        after = [wide(round_to(a, state)) for state in turn(z, states)]
         if mask is not None:
             here = mask[:, t, None]
             after = [np.where(here, new, old) for new, old in zip(after, states, strict=True)]

@@ -110,16 +110,30 @@ PPF_F = (
 )
 
 
+#: elements that are looked at together, few enough for the caches
+ELEMENTS = 1 << 14
+
+
 def erf(x: Array) -> Array:
     """The error function of an f64 array; NaN passes.
 
     >>> erf(np.array([0.0, 0.5, -3.0])).round(12).tolist()
     [0.0, 0.520499877813, -0.999977909503]
     """
-    y = np.abs(x)
+    result = np.array(x, dtype=np.float64).reshape(-1)
     with np.errstate(all="ignore"):
-        result = np.where(y <= 0.46875, _erf_small(x, y), np.where(x < 0, -1.0, 1.0) * (1.0 - _erfc(y)))
-    return np.where(np.isnan(x), x, result)
+        for start in range(0, result.size, ELEMENTS):
+            part = result[start : start + ELEMENTS]
+            y = np.abs(part)
+            for chosen, function in (
+                (y <= 0.46875, _erf_small),
+                ((y > 0.46875) & (y <= 4.0), _erf_middle),
+                (y > 4.0, _erf_far),
+            ):
+                some = np.flatnonzero(chosen)
+                if some.size:
+                    part[some] = function(part[some], y[some])
+    return result.reshape(np.shape(x))
 
 
 def _erf_small(x: Array, y: Array) -> Array:
@@ -130,20 +144,33 @@ def _erf_small(x: Array, y: Array) -> Array:
     return np.asarray(x * (top + ERF_A[3]) / (bottom + ERF_B[3]))
 
 
-def _erfc(y: Array) -> Array:
-    """1 - erf for y > 0.46875."""
+def _erf_middle(x: Array, y: Array) -> Array:
+    """For y of 0.46875 to 4."""
     top, bottom = ERF_C[8] * y, y
     for c, d in zip(ERF_C[:7], ERF_D[:7], strict=True):
         top, bottom = (top + c) * y, (bottom + d) * y
-    middle = (top + ERF_C[7]) / (bottom + ERF_D[7])
+    return _signed(x, _scale(y) * ((top + ERF_C[7]) / (bottom + ERF_D[7])))
+
+
+def _erf_far(x: Array, y: Array) -> Array:
+    """For y above 4."""
     z = 1.0 / (y * y)
     top, bottom = ERF_P[5] * z, z
     for p, q in zip(ERF_P[:4], ERF_Q[:4], strict=True):
         top, bottom = (top + p) * z, (bottom + q) * z
     far = (SQRPI - z * (top + ERF_P[4]) / (bottom + ERF_Q[4])) / y
+    return _signed(x, np.where(y > 26.6, 0.0, _scale(y) * far))
+
+
+def _scale(y: Array) -> Array:
+    """exp(-y^2) in two parts."""
     whole = np.trunc(y * 16.0) / 16.0
-    scale = np.exp(-whole * whole) * np.exp(-(y - whole) * (y + whole))
-    return np.where(y > 26.6, 0.0, scale * np.where(y <= 4.0, middle, far))
+    return np.asarray(np.exp(-whole * whole) * np.exp(-(y - whole) * (y + whole)))
+
+
+def _signed(x: Array, complement: Array) -> Array:
+    """1 - complement with the sign of x."""
+    return np.asarray(np.where(x < 0, -1.0, 1.0) * (1.0 - complement))
 
 
 def norm_ppf(p: Array) -> Array:

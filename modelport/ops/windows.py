@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..graph import DTYPES, ValueType
+from ..graph import DTYPES, LIMITS, ValueType
 from .base import Array, Attribute, Attributes, floating, length, lengths, parts, register, require, round_to, wide
 
 #: numbers in patches, or in f64 values, that are held at once
 PATCHES = 1 << 22
+#: the most that a size, stride, dilation or pad may be
+REACH = 1 << 20
 #: kernels of fewer channels a group are applied to patches, not tap by tap
 FEW_CHANNELS = 16
 
@@ -47,6 +49,12 @@ class Axis:
         """Elements from the first tap to the last, both counted."""
         return (self.size - 1) * self.dilation + 1
 
+    @property
+    def near(self) -> range:
+        """The taps between the first and the last that lie inside in any window."""
+        last = (self.m - 1) * self.stride - self.before
+        return range(max(0, -(last // self.dilation)), min(self.size, (self.n - 1 + self.before) // self.dilation + 1))
+
     def tap(self, k: int) -> tuple[slice, slice]:
         """The windows whose tap k lies inside, and the elements it lies on."""
         offset = k * self.dilation - self.before
@@ -59,11 +67,15 @@ class Axis:
 
 
 def taps(axes: list[Axis]) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...], tuple[Any, ...]]]:
-    """(tap, windows, elements) for every tap of a kernel; the two index [n, channels, ..]."""
+    """(tap, windows, elements) for every tap of a kernel that lies inside anywhere; the two index [n, channels, ..]."""
     everything = (slice(None), slice(None))
-    for tap in itertools.product(*(range(axis.size) for axis in axes)):
-        pairs = [axis.tap(k) for axis, k in zip(axes, tap, strict=True)]
-        yield tap, everything + tuple(w for w, _ in pairs), everything + tuple(e for _, e in pairs)
+    inside = [[(k, *pair) for k in axis.near if (pair := axis.tap(k))[0] != slice(0, 0)] for axis in axes]
+    for chosen in itertools.product(*inside):
+        yield (
+            tuple(k for k, _, _ in chosen),
+            everything + tuple(w for _, w, _ in chosen),
+            everything + tuple(e for _, _, e in chosen),
+        )
 
 
 def _kernel(weight: Array, tap: tuple[int, ...]) -> Array:
@@ -77,6 +89,7 @@ def _each(a: Attributes, name: str, k: int, default: int, lowest: int) -> list[i
     values: list[int] = a[name].tolist() if name in a else [default] * k
     require(len(values) == k, f"attribute {name!r} has {len(values)} elements, but {k} are needed.")
     require(all(v >= lowest for v in values), f"attribute {name!r} holds a number below {lowest}.")
+    require(all(v <= REACH for v in values), f"attribute {name!r} holds a number above {REACH}.")
     return values
 
 
@@ -154,9 +167,11 @@ def conv(a: Attributes, x: Array) -> Array:
     m = tuple(axis.m for axis in axes)
     result = np.empty((len(x), len(weight), *m), dtype=DTYPES[a["dtype"]])
     patch = math.prod(m) * weight[0].size
-    few = a["groups"] == 1 and weight.shape[1] < FEW_CHANNELS and patch <= 4 * PATCHES and np.isfinite(weight).all()
+    padded = x.shape[1] * math.prod((axis.m - 1) * axis.stride + axis.reach + axis.n for axis in axes)
+    few = a["groups"] == 1 and weight.shape[1] < FEW_CHANNELS and max(patch, padded) <= 4 * PATCHES
+    few = few and bool(np.isfinite(weight).all())
     with np.errstate(all="ignore"):
-        for part in parts(len(x), patch if few else result[0].size, PATCHES):
+        for part in parts(len(x), patch if few else len(weight) * math.prod(m), PATCHES):
             y = wide(round_to(a, x[part]))
             result[part] = _biased(a, _by_patches(y, weight, axes) if few else _by_taps(y, weight, axes, a["groups"]))
     return result
@@ -279,14 +294,17 @@ def infer_pool(a: Attributes, x: ValueType) -> ValueType:
         require(
             most < axis.reach, f"axis {i + 1} is padded by {most} elements for windows that reach over {axis.reach} elements."
         )
-        require(bool(_count(axis, 0, axis.n).all()), f"a window of axis {i + 1} holds no element of {x}.")
+        require(axis.m <= LIMITS.value_width, f"axis {i + 1} of the result has {axis.m} elements, more than a row may have.")
+        require(bool((_count(axis, 0, axis.n) > 0).all()), f"a window of axis {i + 1} holds no element of {x}.")
     return ValueType(a["dtype"], (x.shape[0], *(axis.m for axis in axes)))
 
 
 def _count(axis: Axis, low: int, high: int) -> Array:
     """How many elements of each window [m] lie in low..high-1."""
-    places = np.arange(axis.m)[:, None] * axis.stride + np.arange(axis.size) * axis.dilation - axis.before
-    return np.asarray(((places >= low) & (places < high)).sum(axis=1))
+    starts = np.arange(axis.m) * axis.stride - axis.before
+    first = np.maximum(0, -((starts - low) // axis.dilation))
+    last = np.minimum(axis.size, (high - 1 - starts) // axis.dilation + 1)
+    return np.asarray(np.maximum(0, last - first))
 
 
 def _counts(axes: list[Axis], padded: bool) -> Array:

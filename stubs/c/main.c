@@ -83,18 +83,22 @@ static void print_strings(const mp_string *strings, size_t n) {
     }
 }
 
-/* {"name", "dtype", "shape" */
-static void print_head(mp_string name, mp_dtype dtype, int rank, size_t width) {
+/* {"name", "dtype", "shape"; a length that has a name is that name */
+static void print_head(mp_string name, mp_dtype dtype, int rank, const size_t *shape, const mp_string *lengths) {
     printf("{\"name\": ");
     print_string(name);
     printf(", \"dtype\": \"%s\", \"shape\": [", mp_dtype_name(dtype));
-    if (rank) printf("%zu", width);
+    for (int k = 0; k < rank; k++) {
+        if (k) printf(", ");
+        if (lengths && lengths[k].data) print_string(lengths[k]);
+        else printf("%zu", shape[k]);
+    }
     printf("]");
 }
 
 static void print_input(const mp_input *in) {
     static const char *const missing[] = {"error", "nan", "null"};
-    print_head(in->name, in->dtype, in->rank, in->width);
+    print_head(in->name, in->dtype, in->rank, in->shape, in->lengths);
     printf(", \"missing\": \"%s\"", missing[in->missing]);
     if (in->features) {
         printf(", \"features\": [");
@@ -105,7 +109,7 @@ static void print_input(const mp_input *in) {
 }
 
 static void print_output(const mp_output *out) {
-    print_head(out->name, out->dtype, out->rank, out->width);
+    print_head(out->name, out->dtype, out->rank, out->shape, NULL);
     printf(", \"role\": ");
     print_string(out->role);
     if (out->n_classes) {

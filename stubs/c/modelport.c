@@ -1,7 +1,8 @@
 /* modelport.c - runs modelport JSON artifacts (docs/format.md, format 1, profile tabular). See modelport.h.
- * With -DMODELPORT_MORE it includes modelport_more.c: the profiles kernel, text and solver.
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
  *
+ * With -DMODELPORT_MORE it includes modelport_more.c: rarer ops of tabular, and the profiles kernel, text and solver; with
+ * -DMODELPORT_NN modelport_nn.c: profile nn.
  * Sections: 1 Errors and memory, 2 JSON, 3 Tensors, 4 Special functions, 5 Ops, 6 Trees, 7 Model.
  * Answers must not depend on the compiler: build with -ffp-contract=off (or -std=c11) and never with -ffast-math.
  */
@@ -14,7 +15,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#ifndef MODELPORT_NO_HEAP
 #include <stdlib.h>
+#endif
 #include <string.h>
 
 #ifdef __FAST_MATH__
@@ -52,11 +55,9 @@ static _Noreturn void fail(context *c, mp_code code, const char *format, ...) {
         while (used > 0 && (message[used - 1] & 0x80)) message[--used] = '\0';
     c->error->code = code; longjmp(c->escape, 1);
 }
-
 #define refuse(c, ...) fail((c), MP_REFUSED, __VA_ARGS__)
 /* Says what is being read, for the sentences of fail(). */
 #define locate(c, ...) snprintf((c)->where, sizeof (c)->where, __VA_ARGS__)
-
 /* Runs body; the code is MP_OK unless it ended in fail(). */
 static mp_code attempt(context *c, mp_error *error, void (*body)(context *, void *), void *argument) {
     c->error = error; c->where[0] = error->message[0] = '\0'; error->code = MP_OK;
@@ -80,19 +81,28 @@ static quoted quote(mp_string s) {
 /* -- arenas: blocks that are freed together -- */
 enum { FIRST_BLOCK = 8 << 10, LARGEST_BLOCK = 1 << 20, CACHE_LINE = 64 };
 typedef struct block { struct block *next; size_t size, used; max_align_t bytes[]; } block; /* size, used: of the bytes */
-typedef struct arena { mp_allocator allocator; size_t left; block *top; } arena;            /* left: what it may still ask for */
-
+/* A caller's memory in place of a heap: what lasts grows from its beginning, at low, what passes from its end, at high. */
+typedef struct pool { char *memory; size_t size, low, high, peak; } pool;
+/* left: what it may still ask for; place: where it grows in the pool, if it has one; first: where it began. */
+typedef struct arena { mp_allocator allocator; size_t left; block *top; pool *pool; size_t *place, first; } arena;
 typedef struct mark { block *top; size_t used; } mark;
+#ifdef MODELPORT_NO_HEAP
+static void *default_allocate(void *unused, size_t size) { (void)unused; (void)size; return NULL; }
+static void default_release(void *unused, void *memory) { (void)unused; (void)memory; }
+#else
 static void *default_allocate(void *unused, size_t size) { (void)unused; return malloc(size); }
 static void default_release(void *unused, void *memory) { (void)unused; free(memory); }
+#endif
 static arena new_arena(const mp_allocator *allocator, size_t limit) {
-    arena a = {{default_allocate, default_release, NULL}, limit, NULL};
+    arena a = {{default_allocate, default_release, NULL}, limit, NULL, NULL, NULL, 0};
     if (allocator->allocate && allocator->release) a.allocator = *allocator;
     return a;
 }
-static mark mark_arena(const arena *a) { return (mark){a->top, a->top ? a->top->used : 0}; }
+static arena pool_arena(pool *p, size_t *place) { return (arena){.pool = p, .place = place, .first = *place, .left = SIZE_MAX}; }
+static mark mark_arena(const arena *a) { return (mark){a->top, a->pool ? *a->place : a->top ? a->top->used : 0}; }
 /* Frees what was taken since the mark. */
 static void reset_arena(arena *a, mark m) {
+    if (a->pool) { *a->place = m.used; return; }
     while (a->top != m.top) {
         block *b = a->top;
         a->top = b->next; a->left += b->size;
@@ -100,12 +110,13 @@ static void reset_arena(arena *a, mark m) {
     }
     if (a->top) a->top->used = m.used;
 }
-
-static void free_arena(arena *a) { reset_arena(a, (mark){NULL, 0}); }
+static void free_arena(arena *a) { reset_arena(a, (mark){NULL, a->first}); }
 static size_t padding(const block *b, size_t align) { uintptr_t at = (uintptr_t)b->bytes + b->used; return (align - at % align) % align; }
+static void *take_from_pool(context *c, pool *p, bool lasting, size_t bytes, size_t align); /* of modelport_nn.c */
 static void *take_aligned(context *c, arena *a, size_t count, size_t size, size_t align) {
     if (count > (SIZE_MAX / 2) / size) fail(c, MP_NO_MEMORY, "%zu elements of %zu bytes do not fit into memory.", count, size);
     size_t bytes = count * size; block *b = a->top;
+    if (a->pool) return take_from_pool(c, a->pool, a->place == &a->pool->low, bytes, align);
     if (!b || b->size - b->used < align || b->size - b->used - align < bytes) {
         size_t grown = b ? 2 * b->size : FIRST_BLOCK, want = bytes + align;
         if (grown > LARGEST_BLOCK) grown = LARGEST_BLOCK;
@@ -119,7 +130,6 @@ static void *take_aligned(context *c, arena *a, size_t count, size_t size, size_
     void *memory = (char *)b->bytes + b->used;
     b->used += bytes; return memory;
 }
-
 static void *take(context *c, arena *a, size_t count, size_t size) { return take_aligned(c, a, count, size, _Alignof(max_align_t)); }
 static void *take_zeroed(context *c, arena *a, size_t count, size_t size) { return memset(take(c, a, count, size), 0, count * size); }
 /* A copy that ends with a NUL. */
@@ -160,7 +170,6 @@ static int leading_zeros(uint64_t x) {
         if (!(x >> (64 - step))) { n += step; x <<= step; }
     return n;
 }
-
 /* The upper 64 bits of a * b, normalised (one bit may have to be shifted in); *exponent follows. */
 static uint64_t multiply(uint64_t a, uint64_t b, int *exponent) {
     uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
@@ -201,7 +210,6 @@ static int compare_decimal(const char *at, const char *end, int64_t power, uint6
     for (int i = a.n - 1; i >= 0; i--) if (a.limb[i] != b.limb[i]) return a.limb[i] < b.limb[i] ? -1 : 1;
     return 0;
 }
-
 /* w * 10^power, rounded to the nearest double, ties to even; if `more`, digits in [at, end) times 10^shift, of which w holds the
  * first 19. 64-bit arithmetic leaves an error below 6 units in the last place (32 with more digits); when that leaves the
  * rounding open, the digits are compared with the halfway point. */
@@ -221,7 +229,6 @@ static double round_decimal(uint64_t w, int power, bool more, const char *at, co
     kept += side > 0 || (side == 0 && (kept & 1));
     return double_of(top < -1022 ? kept : kept + ((uint64_t)(top + 1022) << 52)); /* a carry moves into the exponent */
 }
-
 /* A number of well-formed JSON that begins at `at`; *stop is what follows it. Correctly rounded; infinite if it overflows. */
 static double read_number(const char *at, const char *end, const char **stop) {
     const uint64_t full = UINT64_C(1000000000000000000); bool negative = *at == '-', more = false, point = false;
@@ -247,7 +254,6 @@ static double read_number(const char *at, const char *end, const char **stop) {
     else x = round_decimal(w, (int)power, more, first, digits_end, exponent);
     return negative ? -x : x;
 }
-
 /* A JSON integer at `at`; false if it has a fraction or an exponent, or leaves int64. */
 static bool read_integer(const char *at, const char *end, const char **stop, int64_t *value) {
     bool negative = at < end && *at == '-'; uint64_t x = 0, most = negative ? UINT64_C(1) << 63 : INT64_MAX;
@@ -260,7 +266,6 @@ static bool read_integer(const char *at, const char *end, const char **stop, int
     if (at == first || (at < end && (*at == '.' || *at == 'e' || *at == 'E'))) return false;
     *stop = at; *value = negative ? (int64_t)(0 - x) : (int64_t)x; return true;
 }
-
 enum { NUMBER_TEXT = 40 };
 /* A decimal of a finite x that reads back as x, as short as 15 to 17 (f32: 6 to 9) digits allow. Returns its length. */
 static size_t format_number(char text[NUMBER_TEXT], double x, bool f32) {
@@ -290,9 +295,9 @@ typedef struct json {
     bool         ragged, used;             /* the arrays in an array differ in length; a member has been read */
     mp_string    key;
     struct json *child, *next;             /* members are sorted by key */
+    const struct tensor *memo;             /* it, read */
 } json;
 typedef struct parser { context *c; arena *a; const char *begin, *at, *end; size_t depth; } parser; /* depth: the limit */
-
 static _Noreturn void malformed(parser *p, const char *what) {
     refuse(p->c, "It is not JSON as RFC 8259 has it: %s at byte %zu.", what, (size_t)(p->at - p->begin));
 }
@@ -309,7 +314,6 @@ static long read_hex(const char *at, const char *end) {
     }
     return code;
 }
-
 static void scan_escape(parser *p) {
     char c = p->end - p->at > 1 ? p->at[1] : '\0';
     if (c != 'u') {
@@ -327,7 +331,6 @@ static void scan_escape(parser *p) {
         p->at += 6;
     }
 }
-
 static void scan_utf8(parser *p) {
     const unsigned char *s = (const unsigned char *)p->at;
     size_t left = (size_t)(p->end - p->at), n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
@@ -338,7 +341,6 @@ static void scan_utf8(parser *p) {
     if (!good) malformed(p, "bytes that are not UTF-8 stand");
     p->at += n;
 }
-
 /* Whether one of eight bytes is a quote, a backslash, a control character or not ASCII. */
 static bool is_special(const char *at) {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7; uint64_t w, quote, slash;
@@ -358,14 +360,12 @@ static void scan_string(parser *p) {
     }
     p->at++;
 }
-
 static size_t scan_digits(parser *p) {
     const char *first = p->at;
     while (p->at < p->end && is_digit(*p->at)) p->at++;
     if (p->at == first) malformed(p, "a digit is missing");
     return (size_t)(p->at - first);
 }
-
 static void scan_number(parser *p) {
     const char *first = p->at, *stop;
     p->at += *p->at == '-';
@@ -380,7 +380,6 @@ static void scan_number(parser *p) {
     }
     if (large && isinf(read_number(first, p->at, &stop))) malformed(p, "a number that overflows f64 stands");
 }
-
 /* The bytes of a well-formed string between its quotes; a view of the text itself if it has no escapes. */
 static mp_string unescape(context *c, arena *a, const char *at, const char *end) {
     static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
@@ -405,7 +404,6 @@ static mp_string unescape(context *c, arena *a, const char *at, const char *end)
     }
     return (mp_string){out, n};
 }
-
 /* The string of an array that begins at `text`; *stop is what follows it. */
 static mp_string read_string(context *c, arena *a, const char *text, const char **stop) {
     const char *end = text + 1;
@@ -421,7 +419,6 @@ static int key_order(mp_string a, mp_string b) {
     }
     return (a.size > b.size) - (a.size < b.size);
 }
-
 /* Sorts the first n of a list of members by key; *rest is what followed them. */
 static json *sort_members(json *first, size_t n, json **rest) {
     if (n == 1) { *rest = first->next; first->next = NULL; return first; }
@@ -433,7 +430,6 @@ static json *sort_members(json *first, size_t n, json **rest) {
     }
     *tail = a ? a : b; return sorted;
 }
-
 static void parse_value(parser *p, size_t depth, json *value);
 static void parse_object(parser *p, size_t depth, json *object) {
     json **tail = &object->child, *rest;
@@ -455,7 +451,6 @@ static void parse_object(parser *p, size_t depth, json *object) {
             refuse(p->c, "The keys %s and %s of one object are the same (upper and lower case are not told apart).",
                    quote(m->key).text, quote(m->next->key).text);
 }
-
 static void parse_array(parser *p, size_t depth, json *array) {
     json **tail = &array->child; size_t length = 0;
     for (p->at++, skip_space(p); p->at == p->end || *p->at != ']' || array->count > 0; p->at++, skip_space(p)) {
@@ -477,7 +472,6 @@ static void parse_array(parser *p, size_t depth, json *array) {
     }
     p->at++;
 }
-
 static bool scan_word(parser *p, const char *word) {
     size_t n = strlen(word);
     if ((size_t)(p->end - p->at) < n || memcmp(p->at, word, n) != 0) return false;
@@ -499,7 +493,6 @@ static void parse_value(parser *p, size_t depth, json *value) {
     if (!value->kind) malformed(p, "something that is no value (NaN and infinities are written as strings) stands");
     value->end = p->at; skip_space(p);
 }
-
 /* The document as a tree that points into `data`; objects and unescaped keys live on the arena. */
 static json *parse_document(context *c, arena *a, const char *data, size_t size, const mp_limits *limits) {
     if (size > limits->bytes) refuse(c, "It has %zu bytes, more than the limit of %zu.", size, limits->bytes);
@@ -509,11 +502,13 @@ static json *parse_document(context *c, arena *a, const char *data, size_t size,
     if (root->kind != J_OBJECT) refuse(c, "It is a JSON value, but not an object.");
     return root;
 }
-
 /* The member of an object, marked as read; NULL if there is none. */
 static const json *member(const json *object, const char *key) {
     for (json *m = object->child; m; m = m->next)
-        if (same_string(m->key, literal(key))) { m->used = true; return m; }
+        if (same_string(m->key, literal(key))) {
+            if (!m->used) m->used = true; /* written while loading only: later, threads may share it */
+            return m;
+        }
     return NULL;
 }
 static bool is_comment(mp_string key) {
@@ -531,8 +526,11 @@ static void refuse_unread(context *c, const json *object) {
 /* How elements are held: f64 and f32 as double, integers and bool as int64_t, str as mp_string. */
 typedef union column { void *any; double *f; int64_t *i; mp_string *s; } column;
 enum { MAX_RANK = 6, ANY_DTYPE = -1 /* by the elements of a bare array: str or f64 */ };
-typedef struct tensor { mp_dtype dtype; int rank; size_t dims[MAX_RANK], count; column data; } tensor; /* row-major */
-
+/* Row-major. If it was asked for as it is and is quantized, its data are NULL, and element i is quanta[i] times the scale of its row. */
+typedef struct tensor {
+    mp_dtype dtype; int rank; size_t dims[MAX_RANK], count; column data;
+    const int8_t *quanta; const double *scale; size_t scales;
+} tensor;
 static const struct { const char *name; size_t bytes; int64_t least, most; } DTYPES[] = {
     [MP_F64] = {"f64", 8, 0, 0}, [MP_F32] = {"f32", 4, 0, 0}, [MP_BOOL] = {"bool", 1, 0, 1}, [MP_STR] = {"str", 0, 0, 0},
     [MP_I64] = {"i64", 8, INT64_MIN, INT64_MAX}, [MP_I32] = {"i32", 4, INT32_MIN, INT32_MAX}, [MP_I16] = {"i16", 2, INT16_MIN, INT16_MAX},
@@ -569,7 +567,6 @@ static directory new_directory(context *c, arena *a, mp_dtype dtype, column keys
     }
     return (directory){dtype, keys, n, from};
 }
-
 /* The position of the key that equals element i of x, or NOT_FOUND. */
 static ptrdiff_t find(const directory *d, column x, size_t i) {
     size_t low = 0, high = d->n;
@@ -581,7 +578,6 @@ static ptrdiff_t find(const directory *d, column x, size_t i) {
     }
     return NOT_FOUND;
 }
-
 static ptrdiff_t find_name(const directory *d, mp_string name) { return find(d, (column){.s = &name}, 0); }
 /* The position of a key that occurs twice, or NOT_FOUND. */
 static ptrdiff_t find_twice(const directory *d) {
@@ -596,8 +592,11 @@ typedef struct loader {
     const char  *end, *what;     /* of the text; the attribute or member being read, for sentences */
     const mp_limits *limits;
     mp_model    *model;
+    struct plan *plan;           /* what is being made */
     struct step *step;           /* the step being checked */
     const json  *json;
+    arena       *memos;          /* NULL: tensors that have been read need not be remembered */
+    bool        as_it_is, *named; /* a quantized tensor stays so; which lengths stand in a shape */
 } loader;
 static const json *need(loader *l, const json *object, const char *key) {
     const json *value = member(object, key);
@@ -619,7 +618,6 @@ static int need_word(loader *l, const json *object, const char *key, const char 
         if (same_string(word, (mp_string){at, (size_t)((end = at + strcspn(at, " ")) - at)})) return i;
     refuse(l->c, "The key \"%s\" is %s; it is one of: %s.", key, quote(word).text, words);
 }
-
 static mp_dtype dtype_named(loader *l, mp_string name) {
     for (size_t t = 0; t < LENGTH(DTYPES); t++)
         if (same_string(name, literal(DTYPES[t].name))) return (mp_dtype)t;
@@ -651,7 +649,6 @@ static double read_float(loader *l, mp_dtype t, const char *at, const char **sto
     if (t == MP_F32 && isinf(x = to_f32(x))) refuse(l->c, "%s: a number overflows f32.", l->what);
     return x;
 }
-
 static int64_t read_whole(loader *l, mp_dtype t, const char *at, const char **stop) {
     enum { SAFE_BITS = 53 };
     int64_t x = 0; bool good;
@@ -667,7 +664,6 @@ static int64_t read_whole(loader *l, mp_dtype t, const char *at, const char **st
         refuse(l->c, "%s: something stands where an integer of dtype %s is expected.", l->what, DTYPES[t].name);
     return x;
 }
-
 /* The single element at `at` to to[i]. */
 static void read_element(loader *l, mp_dtype t, const char *at, const char **stop, column to, size_t i) {
     if (is_float(t)) to.f[i] = read_float(l, t, at, stop);
@@ -677,10 +673,10 @@ static void read_element(loader *l, mp_dtype t, const char *at, const char **sto
     else if (t == MP_BOOL && (*at == 't' || *at == 'f')) { to.i[i] = *at == 't'; *stop = at + (*at == 't' ? 4 : 5); }
     else refuse(l->c, "%s: something stands where %s is expected.", l->what, t == MP_STR ? "a string" : "true or false");
 }
-
 /* The elements of an array of scalars, or of all arrays in it, one after the other. */
 static void read_elements(loader *l, const json *array, tensor *t) {
     const char *at = array->text;
+    l->end = array->end;
     for (size_t i = 0; i < t->count; i++) {
         while (*at == '[' || *at == ']' || *at == ',' || *at == ' ' || *at == '\n' || *at == '\r' || *at == '\t') at++;
         read_element(l, t->dtype, at, &at, t->data, i);
@@ -708,7 +704,6 @@ static uint8_t *decode_base64(loader *l, mp_string text, size_t *size) {
     if (!good) refuse(l->c, "%s: its data is not standard base64 with padding.", l->what);
     *size = n; return bytes;
 }
-
 /* One little-endian element. */
 static void unpack(loader *l, mp_dtype t, const uint8_t *bytes, column to, size_t i) {
     uint64_t bits = 0; size_t size = DTYPES[t].bytes;
@@ -725,7 +720,6 @@ static void unpack(loader *l, mp_dtype t, const uint8_t *bytes, column to, size_
         if (t == MP_BOOL && bits > 1) refuse(l->c, "%s: a bool is neither 0 nor 1.", l->what);
     }
 }
-
 static void read_base64(loader *l, const json *data, tensor *t) {
     if (t->count > (size_t)(data->end - data->text)) refuse(l->c, "%s: its shape has more elements than its data.", l->what);
     t->data.any = take(l->c, l->keep, t->count, 8); /* first, as keep may be scratch */
@@ -741,10 +735,12 @@ static void check_elements(loader *l, size_t count) {
     if (count > l->limits->elements) refuse(l->c, "%s: it has %zu elements, more than the limit of %zu.", l->what, count, l->limits->elements);
 }
 static tensor read_tensor(loader *l, const json *value, int bare, const char *what);
-/* {"dtype", "shape", "data", "enc"?} */
+/* Of modelport_nn.c: with enc "i8", or with a mask. */
+static void read_encoded(loader *l, const json *data, const json *scale, const json *mask, bool quantized, tensor *t);
+/* {"dtype", "shape", "data", "enc"?, "scale"?, "mask"?} */
 static void read_object_tensor(loader *l, const json *object, tensor *t) {
     t->dtype = dtype_named(l, need_string(l, object, "dtype"));
-    const json *data = need(l, object, "data"), *enc = member(object, "enc");
+    const json *data = need(l, object, "data"), *enc = member(object, "enc"), *scale = member(object, "scale"), *mask = member(object, "mask");
     tensor shape = read_tensor(l, need_kind(l, object, "shape", J_ARRAY, "an array"), MP_I64, l->what);
     bool empty = false;
     if (shape.rank != 1 || shape.count > MAX_RANK) refuse(l->c, "%s: its rank is above %d.", l->what, MAX_RANK);
@@ -758,31 +754,37 @@ static void read_object_tensor(loader *l, const json *object, tensor *t) {
     }
     if (empty) t->count = 0;
     check_elements(l, t->count); refuse_unread(l->c, object);
-    if (enc) {
-        bool b64 = enc->kind == J_STRING && same_string(string_of(l->c, l->scratch, enc), literal("b64"));
-        if (!b64 || data->kind != J_STRING || t->dtype == MP_STR)
-            refuse(l->c, "%s: its key \"enc\" is \"b64\", with data a string and any dtype but str, or absent.", l->what);
-        read_base64(l, data, t); return;
-    }
+    mp_string how = enc && enc->kind == J_STRING ? string_of(l->c, l->scratch, enc) : literal("");
+    bool quantized = same_string(how, literal("i8")), b64 = same_string(how, literal("b64"));
+    if (!quantized && scale) refuse(l->c, "%s: it has a \"scale\" without the enc \"i8\".", l->what);
+    if ((enc || mask) && (!(b64 || quantized) || data->kind != J_STRING || t->dtype == MP_STR))
+        refuse(l->c, "%s: its key \"enc\" is \"b64\" or \"i8\", with data a string and any dtype but str, or absent (and then so is \"mask\").", l->what);
+    if (quantized || mask) { read_encoded(l, data, scale, mask, quantized, t); return; }
+    if (enc) { read_base64(l, data, t); return; }
     if (data->kind != J_ARRAY || (data->kinds & (J_ARRAY | J_OBJECT))) refuse(l->c, "%s: its data is not a flat array.", l->what);
     if (data->count != t->count) refuse(l->c, "%s: its shape has %zu elements, its data %zu.", l->what, t->count, data->count);
     t->data.any = take(l->c, l->keep, t->count, element_size(t->dtype)); read_elements(l, data, t);
 }
-
-/* A tensor in any form; a bare array has dtype `bare`. */
-static tensor read_tensor(loader *l, const json *value, int bare, const char *what) {
-    tensor t = {0};
-    l->what = what;
-    if (value->kind == J_OBJECT) { read_object_tensor(l, value, &t); return t; }
-    bool matrix = value->kinds == J_ARRAY;
-    if (value->kind != J_ARRAY) refuse(l->c, "%s: it is no tensor (an array, or an object with dtype, shape and data).", what);
+static tensor read_bare_tensor(loader *l, const json *value, int bare) {
+    tensor t = {0}; bool matrix = value->kinds == J_ARRAY;
+    if (value->kind != J_ARRAY) refuse(l->c, "%s: it is no tensor (an array, or an object with dtype, shape and data).", l->what);
     if ((!matrix && (value->kinds & (J_ARRAY | J_OBJECT))) || (matrix && (value->ragged || (value->inner_kinds & (J_ARRAY | J_OBJECT)))))
-        refuse(l->c, "%s: it is ragged, or an array of rank above 2.", what);
+        refuse(l->c, "%s: it is ragged, or an array of rank above 2.", l->what);
     unsigned kinds = matrix ? value->inner_kinds : value->kinds;
     if (bare == ANY_DTYPE) bare = (kinds & J_STRING) && !(kinds & ~(unsigned)(J_STRING | J_NULL)) ? MP_STR : MP_F64;
     t.dtype = (mp_dtype)bare; t.rank = matrix ? 2 : 1; t.dims[0] = value->count; t.dims[1] = matrix ? value->inner / value->count : 0;
     t.count = matrix ? value->inner : value->count; check_elements(l, t.count);
     t.data.any = take(l->c, l->keep, t.count, element_size(t.dtype)); read_elements(l, value, &t); return t;
+}
+/* A tensor in any form; a bare array has dtype `bare`. */
+static tensor read_tensor(loader *l, const json *value, int bare, const char *what) {
+    tensor t = {0};
+    l->what = what;
+    if (value->memo) return *value->memo;
+    if (value->kind == J_OBJECT) read_object_tensor(l, value, &t);
+    else t = read_bare_tensor(l, value, bare);
+    if (l->memos) ((json *)value)->memo = memcpy(take(l->c, l->memos, 1, sizeof t), &t, sizeof t);
+    return t;
 }
 
 /* -- writing -- */
@@ -803,7 +805,6 @@ static void put_format(sink *k, const char *format, ...) {
     int n = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments); put(k, text, (size_t)n);
 }
-
 static void put_string(sink *k, mp_string s) {
     put(k, "\"", 1);
     for (size_t i = 0; i < s.size; i++) {
@@ -814,7 +815,6 @@ static void put_string(sink *k, mp_string s) {
     }
     put(k, "\"", 1);
 }
-
 static void put_element(sink *k, mp_dtype t, column x, size_t i) {
     char text[NUMBER_TEXT];
     if (is_float(t) && isfinite(x.f[i])) put(k, text, format_number(text, x.f[i], t == MP_F32));
@@ -825,7 +825,6 @@ static void put_element(sink *k, mp_dtype t, column x, size_t i) {
     else if (x.i[i] < INT64_C(1) << 53 && x.i[i] > -(INT64_C(1) << 53)) put_format(k, "%" PRId64, x.i[i]);
     else put_format(k, "\"%" PRId64 "\"", x.i[i]);
 }
-
 /* key, then n elements as an array */
 static void put_list(sink *k, const char *key, mp_dtype dtype, column x, size_t n) {
     put_format(k, "%s[", key);
@@ -835,7 +834,6 @@ static void put_list(sink *k, const char *key, mp_dtype dtype, column x, size_t 
     }
     put(k, "]", 1);
 }
-
 /* One element, short enough for a sentence. */
 static quoted element_text(mp_dtype dtype, column x, size_t i) {
     if (dtype == MP_STR && x.s[i].data) return quote(x.s[i]);
@@ -859,7 +857,6 @@ static const double ERF_P[] = {3.05326634961232344e-1, 3.60344899949804439e-1, 1
                                6.58749161529837803e-4, 1.63153871373020978e-2};
 static const double ERF_Q[] = {2.56852019228982242e00, 1.87295284992346725e00, 5.27905102951428412e-1, 6.05183413124413191e-2,
                                2.33520497626869185e-3};
-
 /* ((last z + a[0]) z + a[1]) z ... + a[n-1] */
 static double chain(double last, const double *a, int n, double z) {
     double sum = last * z;
@@ -877,7 +874,6 @@ static double f_erf(double x) {
     double whole = trunc(y * 16.0) / 16.0; /* exp(-y^2) in two exact parts */
     r = 1.0 - exp(-whole * whole) * exp(-(y - whole) * (y + whole)) * r; return x < 0 ? -r : r;
 }
-
 /* M. J. Wichura, Algorithm AS 241, Applied Statistics 37 (1988): PPND16. Numerators, then denominators, of three ranges. */
 static const double PPF[6][8] = {
     {3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
@@ -892,7 +888,6 @@ static const double PPF[6][8] = {
      2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7},
     {1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
      7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15}};
-
 static double ppf_ratio(int range, double r) {
     double top = PPF[2 * range][7], bottom = PPF[2 * range + 1][7];
     for (int i = 6; i >= 0; i--) { top = top * r + PPF[2 * range][i]; bottom = bottom * r + PPF[2 * range + 1][i]; }
@@ -909,7 +904,8 @@ static double f_norm_ppf(double p) {
 
 /* ==== 5 Ops ======================================================================================================= */
 
-typedef struct value { mp_string name; mp_dtype dtype; int rank; size_t width; } value; /* an input, or what a step defines */
+/* An input, or what a step defines: its row shape, and how many elements a row has. */
+typedef struct value { mp_string name; mp_dtype dtype; int rank; size_t dims[MAX_RANK], width; } value;
 typedef struct step step; typedef struct runner runner;
 /* One row on its way through an op that maps a row of floats to a row: x [n], rounded to the step's dtype, to y [out]. */
 typedef struct row { runner *r; const step *s; bool f32; const double *x; size_t n; column y; size_t out; } row;
@@ -918,6 +914,7 @@ typedef struct row { runner *r; const step *s; bool f32; const double *x; size_t
 typedef struct op {
     const char *name;
     void (*check)(loader *), (*run)(runner *, const step *), (*map)(const row *);
+    bool in_place; /* run may write element i of its output where it has read element i of its input, the only one */
 } op;
 struct step {
     const op *op;
@@ -928,28 +925,48 @@ struct step {
     column    per[4];               /* and what is given per column as an array that long, or NULL */
     double    number[4], *table;
     size_t    size;
+    uint64_t  work;                 /* multiplications per row, of ops of profile nn */
     directory keys;
     const struct forest *forest;
-    const void *plan;               /* what an op of modelport_more.c keeps */
+    const void *plan;               /* what other ops keep */
 };
 typedef struct tolerance { enum { EXACT, BOUND, ULPS } kind; double atol, rtol; uint64_t ulps; } tolerance;
-typedef struct vectors { size_t rows; tensor *inputs, *expected; tolerance *tolerances; } vectors;
-struct mp_model {
-    arena      arena;
-    mp_limits  limits;
-    mp_input  *inputs;
-    mp_output *outputs;
+/* Sets of rows; the first has the number of sets, and the tolerances of all. lengths: as of a plan. */
+typedef struct vectors { size_t rows, sets, total, *lengths; tensor *inputs, *expected; tolerance *tolerances; } vectors;
+/* A model for given lengths, as checked. A step that gets what it got for the example lengths is a copy of that one. */
+typedef struct plan {
+    size_t    *lengths;                         /* of the names */
     value     *values;                          /* the inputs, then one per step */
     step      *steps;
-    size_t     n_inputs, n_outputs, n_values, n_steps, block_rows, *sources; /* sources: the value of each output */
-    directory  by_name, by_output;
+    mp_output *outputs;
+    uint64_t  total, work;                      /* elements, and multiplications, of a row in all values */
+    size_t    *places, alive, block_rows;       /* where values are in a block, and how large it is, in eights of bytes per row */
+} plan;
+struct mp_model {
+    arena      arena;
+    pool      *pool;                            /* NULL: it has a heap */
+    mp_limits  limits;
+    mp_input  *inputs;
+    plan       plan;                            /* for the example lengths */
+    mp_string *names;                           /* of lengths */
+    ptrdiff_t  (*axes)[MAX_RANK];               /* the name of the length of an input's axis, or NOT_FOUND */
+    size_t     n_inputs, n_outputs, n_values, n_steps, n_names, *sources; /* sources: the value of each output */
+    directory  by_name, by_output, by_length;
+    json      *attributes;                      /* of the steps, if there are named lengths */
     vectors   *vectors;                         /* NULL: none are carried */
 };
 /* One block of rows on its way through the steps: values[i] is [rows, width]; the first row has the number `first`. */
-struct runner { context *c; arena *a; const mp_model *m; column *values; size_t rows, first; };
+struct runner { context *c; arena *a; const mp_model *m; const plan *p; column *values; size_t rows, first; };
 
 /* -- what checks use -- */
-static const value *in_value(const loader *l, size_t k) { return &l->model->values[l->step->in[k]]; }
+static const value *in_value(const loader *l, size_t k) { return &l->plan->values[l->step->in[k]]; }
+/* How many elements the last axis has, and how often the axes before it repeat it. */
+static size_t last_axis(const value *v) { return v->rank ? v->dims[v->rank - 1] : 1; }
+static size_t before_last(const value *v) {
+    size_t n = 1;
+    for (int k = 0; k + 1 < v->rank; k++) n *= v->dims[k];
+    return n;
+}
 static void arity(loader *l, size_t least, size_t most) {
     if (l->step->n_in < least || l->step->n_in > most) refuse(l->c, "It has %zu inputs, which its op does not take.", l->step->n_in);
 }
@@ -959,16 +976,30 @@ static void need_dtype(loader *l, size_t k, bool fits, const char *wanted) {
 }
 /* The dtype of the one input. */
 static mp_dtype only_input(loader *l) { arity(l, 1, 1); return in_value(l, 0)->dtype; }
-static void define(loader *l, mp_dtype dtype, int rank, size_t width) {
-    value *v = &l->model->values[l->step->out];
-    if (width > l->limits->row) refuse(l->c, "Its rows have %zu elements, more than the limit of %zu.", width, l->limits->row);
-    *v = (value){v->name, dtype, rank, width};
+static void need_row(loader *l, size_t k) {
+    if (in_value(l, k)->rank > 1) refuse(l->c, "Its input %zu has rows of rank %d; its op takes rank 0 or 1.", k, in_value(l, k)->rank);
 }
-/* For elementwise ops: the row shape of the first input. */
-static void define_alike(loader *l, mp_dtype dtype) { define(l, dtype, in_value(l, 0)->rank, in_value(l, 0)->width); }
+static mp_dtype only_row(loader *l) { only_input(l); need_row(l, 0); return in_value(l, 0)->dtype; }
 static size_t product(loader *l, size_t a, size_t b) {
     if (b && a > SIZE_MAX / b) refuse(l->c, "Its rows have more elements than the limit of %zu.", l->limits->row);
     return a * b;
+}
+static void define_value(loader *l, size_t index, mp_dtype dtype, int rank, const size_t *dims) {
+    value *v = &l->plan->values[index], to = {.name = v->name, .dtype = dtype, .rank = rank, .width = 1}; bool empty = false;
+    if (rank > MAX_RANK) refuse(l->c, "What it defines has rank %d, more than the limit of %d.", rank, MAX_RANK);
+    for (int k = 0; k < rank; k++) { to.dims[k] = dims[k]; empty |= dims[k] == 0; }
+    for (int k = 0; k < rank; k++) to.width = empty ? 0 : product(l, to.width, dims[k]);
+    if (to.width > l->limits->row) refuse(l->c, "Its rows have %zu elements, more than the limit of %zu.", to.width, l->limits->row);
+    *v = to;
+}
+static void define_shape(loader *l, mp_dtype dtype, int rank, const size_t *dims) { define_value(l, l->step->out, dtype, rank, dims); }
+static void define(loader *l, mp_dtype dtype, int rank, size_t width) { define_shape(l, dtype, rank, &width); }
+/* For elementwise ops: the row shape of the first input. */
+static void define_alike(loader *l, mp_dtype dtype) { define_shape(l, dtype, in_value(l, 0)->rank, in_value(l, 0)->dims); }
+/* The row shape of the first input with another last axis. */
+static void define_last(loader *l, mp_dtype dtype, size_t width) {
+    size_t dims[MAX_RANK]; int rank = in_value(l, 0)->rank ? in_value(l, 0)->rank : 1;
+    memcpy(dims, in_value(l, 0)->dims, sizeof dims); dims[rank - 1] = width; define_shape(l, dtype, rank, dims);
 }
 /* An attribute; NULL if it is absent. */
 static const json *attribute(loader *l, const char *name) { return member(l->json, name); }
@@ -983,16 +1014,23 @@ static int64_t whole(loader *l, const char *name, int64_t least, int64_t most) {
         refuse(l->c, "Its attribute \"%s\" is not an integer from %" PRId64 " to %" PRId64 ".", name, least, most);
     return x;
 }
-
 static double number(loader *l, const char *name, mp_dtype dtype, double otherwise) {
     const json *given = attribute(l, name); const char *stop;
-    l->what = name; return given ? read_float(l, dtype, given->text, &stop) : otherwise;
+    l->what = name;
+    if (given) l->end = given->end;
+    return given ? read_float(l, dtype, given->text, &stop) : otherwise;
 }
 /* Reads `dtype` of an op that has it, and returns it. */
 static mp_dtype step_dtype(loader *l) { return (l->step->f32 = choice(l, "dtype", "f64 f32", 0)) ? MP_F32 : MP_F64; }
 static void need_float(loader *l, size_t k) { need_dtype(l, k, is_float(in_value(l, k)->dtype), "floats: put a cast before it"); }
-/* For most ops: one float input, `dtype`. Returns dtype. */
+/* For most ops: one float input (a row), `dtype`. Returns dtype. */
 static mp_dtype one_float(loader *l) { only_input(l); need_float(l, 0); return step_dtype(l); }
+static mp_dtype one_float_row(loader *l) { need_row(l, 0); return one_float(l); }
+static bool flag(loader *l, const char *name, bool otherwise) {
+    const json *given = attribute(l, name);
+    if (given && !(given->kind & J_BOOL)) refuse(l->c, "Its attribute \"%s\" is not true or false.", name);
+    return given ? given->kind == J_TRUE : otherwise;
+}
 /* A tensor attribute of a dtype (or ANY_DTYPE) and a rank; false if it is absent and may be. */
 static bool tensor_attribute(loader *l, const char *name, int dtype, int rank, bool required, tensor *t) {
     if (!required && !attribute(l, name)) return false;
@@ -1001,7 +1039,6 @@ static bool tensor_attribute(loader *l, const char *name, int dtype, int rank, b
     if (t->rank != rank) refuse(l->c, "Its attribute \"%s\" has rank %d; %d is needed.", name, t->rank, rank);
     return true;
 }
-
 /* A tensor of any integer dtype with elements from least to most. */
 static tensor integers_attribute(loader *l, const char *name, int rank, int64_t least, int64_t most) {
     tensor t = read_tensor(l, need(l, l->json, name), MP_I64, name);
@@ -1011,7 +1048,6 @@ static tensor integers_attribute(loader *l, const char *name, int rank, int64_t 
             refuse(l->c, "Its attribute \"%s\" holds %" PRId64 ", outside %" PRId64 "..%" PRId64 ".", name, t.data.i[i], least, most);
     return t;
 }
-
 static void need_count(loader *l, const char *name, const tensor *t, size_t count) {
     if (t->count != count) refuse(l->c, "Its attribute \"%s\" has %zu elements; %zu are needed.", name, t->count, count);
 }
@@ -1024,14 +1060,14 @@ static tensor counted_integers(loader *l, const char *name, int64_t least, int64
     tensor t = integers_attribute(l, name, 1, least, most);
     need_count(l, name, &t, count); return t;
 }
-/* Refuses a matrix that has not one column per element of the first input's rows. */
+/* Refuses a matrix that has not one column per element of the first input's last axis. */
 static void need_columns(loader *l, const char *name, const tensor *t) {
-    size_t width = in_value(l, 0)->width;
+    size_t width = last_axis(in_value(l, 0));
     if (t->dims[1] != width) refuse(l->c, "Its attribute \"%s\" has %zu columns, its input %zu.", name, t->dims[1], width);
 }
-/* A tensor with one element per column of the first input, or one for all; spread to one per column. NULL if it is absent. */
+/* A tensor with one element per column of the first input's last axis, or one for all; spread to one per column. NULL if it is absent. */
 static column per_column(loader *l, const char *name, mp_dtype dtype, bool required) {
-    tensor t; size_t width = in_value(l, 0)->width;
+    tensor t; size_t width = last_axis(in_value(l, 0));
     if (!tensor_attribute(l, name, (int)dtype, 1, required, &t)) return (column){NULL};
     if (t.count == width) return t.data;
     need_count(l, name, &t, 1);
@@ -1039,70 +1075,90 @@ static column per_column(loader *l, const char *name, mp_dtype dtype, bool requi
     for (size_t j = 0; j < width; j++) copy_elements(dtype, spread, j, t.data, 0, 1);
     return spread;
 }
-
+/* Joins a shape with another, aligned at their last axes, to the one that both broadcast to. */
+static void broadcast(loader *l, int *rank, size_t dims[MAX_RANK], int other, const size_t *with) {
+    for (; *rank < other; ++*rank) {
+        memmove(dims + 1, dims, (size_t)*rank * sizeof *dims); dims[0] = 1;
+    }
+    for (int k = 0; k < other; k++) {
+        size_t *d = &dims[*rank - other + k];
+        if (*d != 1 && with[k] != 1 && *d != with[k]) refuse(l->c, "Its inputs do not broadcast: axes of %zu and of %zu elements.", *d, with[k]);
+        if (with[k] != 1) *d = with[k];
+    }
+}
 /* Defines a value with the row shape of inputs that broadcast. */
 static void define_broadcast(loader *l, mp_dtype dtype) {
-    int rank = 0; size_t width = 1;
-    for (size_t k = 0; k < l->step->n_in; k++) {
-        const value *v = in_value(l, k);
-        if (v->width != 1 && width != 1 && v->width != width)
-            refuse(l->c, "Its inputs do not broadcast: rows of %zu and of %zu elements.", width, v->width);
-        if (v->width != 1) width = v->width;
-        if (v->rank > rank) rank = v->rank;
-    }
-    define(l, dtype, rank, width);
+    int rank = 0; size_t dims[MAX_RANK];
+    for (size_t k = 0; k < l->step->n_in; k++) broadcast(l, &rank, dims, in_value(l, k)->rank, in_value(l, k)->dims);
+    define_shape(l, dtype, rank, dims);
 }
 
 /* -- what runs use -- */
 static double rounded(bool f32, double x) { return f32 ? to_f32(x) : x; }
 static column in_column(const runner *r, const step *s, size_t k) { return r->values[s->in[k]]; }
-static size_t in_width(const runner *r, const step *s, size_t k) { return r->m->values[s->in[k]].width; }
-static quoted step_name(const runner *r, const step *s) { return quote(r->m->values[s->out].name); }
+static const value *input_of(const runner *r, const step *s, size_t k) { return &r->p->values[s->in[k]]; }
+static const value *output_of(const runner *r, const step *s) { return &r->p->values[s->out]; }
+static size_t in_width(const runner *r, const step *s, size_t k) { return input_of(r, s, k)->width; }
+static quoted step_name(const runner *r, const step *s) { return quote(output_of(r, s)->name); }
 /* The first input x and the output y of a block: dtypes, widths, and how many elements y has. */
 typedef struct io { column x, y; mp_dtype from, to; size_t in, out, n; } io;
 static io io_of(const runner *r, const step *s) {
-    const value *x = &r->m->values[s->n_in ? s->in[0] : s->out], *y = &r->m->values[s->out];
+    const value *y = output_of(r, s), *x = s->n_in ? input_of(r, s, 0) : y;
     return (io){s->n_in ? in_column(r, s, 0) : (column){NULL}, r->values[s->out], x->dtype, y->dtype, x->width, y->width, r->rows * y->width};
 }
-
 #define refuse_row(r, s, row, format, ...) \
     refuse((r)->c, "Row %zu, at the step that defines %s: " format, (r)->first + (row), step_name(r, s).text, __VA_ARGS__)
-
 /* A row of the first input, rounded to the step's dtype: the row itself, or a copy in `buffer`. */
 static const double *rounded_row(const runner *r, const step *s, size_t i, double *buffer) {
-    size_t width = in_width(r, s, 0); const double *x = in_column(r, s, 0).f + i * width;
-    for (size_t j = 0; s->f32 && j < width; j++) buffer[j] = to_f32(x[j]);
-    return s->f32 ? buffer : x;
+    size_t width = last_axis(input_of(r, s, 0)); const double *x = in_column(r, s, 0).f + i * width;
+    bool changes = s->f32 && input_of(r, s, 0)->dtype == MP_F64;
+    for (size_t j = 0; changes && j < width; j++) buffer[j] = to_f32(x[j]);
+    return changes ? buffer : x;
 }
-/* Runs an op that maps rows. */
+/* Runs an op that maps rows: those of the last axis. */
 static void map_rows(runner *r, const step *s) {
-    io b = io_of(r, s); double *buffer = take(r->c, r->a, b.in, sizeof *buffer); mark before = mark_arena(r->a);
-    for (size_t i = 0; i < r->rows; i++, b.y.f += b.out) {
-        s->op->map(&(row){r, s, s->f32, rounded_row(r, s, i, buffer), b.in, b.y, b.out});
-        for (size_t j = 0; s->f32 && is_float(b.to) && j < b.out; j++) b.y.f[j] = to_f32(b.y.f[j]);
+    io b = io_of(r, s); size_t n = before_last(input_of(r, s, 0)), in = last_axis(input_of(r, s, 0)), out = n ? b.out / n : 0;
+    double *buffer = take(r->c, r->a, in, sizeof *buffer); mark before = mark_arena(r->a);
+    for (size_t i = 0; i < r->rows * n; i++, b.y.f += out) {
+        s->op->map(&(row){r, s, s->f32, rounded_row(r, s, i, buffer), in, b.y, out});
+        for (size_t j = 0; s->f32 && is_float(b.to) && j < out; j++) b.y.f[j] = to_f32(b.y.f[j]);
         reset_arena(r->a, before);
     }
 }
+static column spread_operand(runner *r, const step *s, size_t k); /* of modelport_nn.c */
+/* An input as an operand of the output's elements: *one if its rows have one element, else spread to the output's row shape. */
+static column operand(runner *r, const step *s, size_t k, bool *one) {
+    *one = in_width(r, s, k) == 1; return *one || in_width(r, s, k) == output_of(r, s)->width ? in_column(r, s, k) : spread_operand(r, s, k);
+}
 
 /* -- concat, select -- */
-static void concat_check(loader *l) {
-    size_t width = 0;
+static void concat_check(loader *l) { /* size: how often the parts follow each other in a row */
     arity(l, 1, SIZE_MAX);
-    for (size_t k = 0; k < l->step->n_in && width <= l->limits->row; width += in_value(l, k)->width, k++)
-        need_dtype(l, k, in_value(l, k)->dtype == in_value(l, 0)->dtype, "the dtype of the first");
-    define(l, in_value(l, 0)->dtype, 1, width);
+    const value *first = in_value(l, 0); bool joined = attribute(l, "axis") != NULL; int rank = joined ? first->rank : 1;
+    int axis = joined ? (int)whole(l, "axis", 0, rank - 1) : 0; size_t dims[MAX_RANK] = {0};
+    if (joined) memcpy(dims, first->dims, sizeof dims);
+    l->step->size = 1; dims[axis] = 0;
+    for (int k = 0; k < axis; k++) l->step->size *= dims[k];
+    for (size_t k = 0; k < l->step->n_in; k++) {
+        const value *v = in_value(l, k); bool fits = v->rank == rank;
+        need_dtype(l, k, v->dtype == first->dtype, "the dtype of the first");
+        if (!joined) need_row(l, k);
+        for (int j = 0; joined && fits && j < rank; j++) fits = j == axis || v->dims[j] == dims[j];
+        if (joined && !fits) refuse(l->c, "Its input %zu has another row shape than the first.", k);
+        dims[axis] += joined ? v->dims[axis] : v->width;
+        if (dims[axis] > l->limits->row) break; /* which define_shape refuses */
+    }
+    define_shape(l, first->dtype, rank, dims);
 }
-
 static void concat_run(runner *r, const step *s) {
-    io b = io_of(r, s);
-    for (size_t k = 0, at = 0, part; k < s->n_in; k++, at += part) {
-        part = in_width(r, s, k);
-        for (size_t i = 0; i < r->rows; i++) copy_elements(b.to, b.y, i * b.out + at, in_column(r, s, k), i * part, part);
+    io b = io_of(r, s); size_t turns = r->rows * s->size, out = s->size ? b.out / s->size : 0;
+    for (size_t k = 0, at = 0, part; k < s->n_in && out; k++, at += part) {
+        part = in_width(r, s, k) / s->size;
+        for (size_t i = 0; i < turns; i++) copy_elements(b.to, b.y, i * out + at, in_column(r, s, k), i * part, part);
     }
 }
-
 static void select_check(loader *l) { /* t[0] index */
-    mp_dtype dtype = only_input(l);
+    mp_dtype dtype = only_row(l);
     l->step->t[0] = integers_attribute(l, "index", 1, 0, (int64_t)in_value(l, 0)->width - 1);
     define(l, dtype, 1, l->step->t[0].count);
 }
@@ -1130,21 +1186,18 @@ static void cast_run(runner *r, const step *s) {
         }
     }
 }
-
 static void constant_check(loader *l) { /* t[0] value */
     arity(l, 0, 0);
     tensor t = read_tensor(l, need_kind(l, l->json, "value", J_OBJECT, "a tensor in the object form"), ANY_DTYPE, "value");
-    if (t.rank > 1) refuse(l->c, "Its value has rank %d; 0 or 1 is needed.", t.rank);
-    l->step->t[0] = t; define(l, t.dtype, t.rank, t.count);
+    l->step->t[0] = t; define_shape(l, t.dtype, t.rank, t.dims);
 }
-
 static void constant_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < r->rows; i++) copy_elements(b.to, b.y, i * b.out, s->t[0].data, 0, b.out);
 }
 /* -- impute, is_missing -- */
 static void is_missing_check(loader *l) { /* number[0] match, or per[1] the string (missing by default) */
-    mp_dtype dtype = only_input(l);
+    mp_dtype dtype = only_row(l);
     bool text = dtype == MP_STR && attribute(l, "match");
     need_dtype(l, 0, is_float(dtype) || dtype == MP_STR, "f64, f32 or str");
     l->step->number[0] = text ? NAN : number(l, "match", dtype, NAN);
@@ -1152,7 +1205,6 @@ static void is_missing_check(loader *l) { /* number[0] match, or per[1] the stri
     if (text) *l->step->per[1].s = keep_string(l->c, l->keep, need_string(l, l->json, "match"));
     define_alike(l, MP_F64);
 }
-
 static bool matches(const step *s, const io *b, size_t i) {
     if (b->from == MP_STR) return same_string(b->x.s[i], *s->per[1].s);
     return is_nan(s->number[0]) ? is_nan(b->x.f[i]) : b->x.f[i] == s->number[0];
@@ -1176,6 +1228,7 @@ static void impute_run(runner *r, const step *s) {
 /* -- lookup -- */
 static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] default */
     step *s = l->step; mp_dtype dtype = only_input(l);
+    if (s->keys.order) { define_alike(l, s->t[1].dtype); return; } /* with other lengths */
     need_dtype(l, 0, is_float(dtype) || dtype == MP_I64 || dtype == MP_BOOL || dtype == MP_STR, "f64, f32, i64, bool or str");
     tensor_attribute(l, "keys", (int)dtype, 1, true, &s->t[0]);
     tensor_attribute(l, "values", ANY_DTYPE, 1, true, &s->t[1]);
@@ -1184,14 +1237,13 @@ static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] de
     if (find_twice(&s->keys) != NOT_FOUND) refuse(l->c, "Its attribute \"keys\" holds the same key twice.");
     const json *otherwise = attribute(l, "default"); const char *stop;
     if (otherwise) {
-        l->what = "default";
+        l->what = "default"; l->end = otherwise->end;
         if (otherwise->kind == J_NULL) refuse(l->c, "Its attribute \"default\" is null.");
         s->per[0].any = take(l->c, l->keep, 1, element_size(s->t[1].dtype));
         read_element(l, s->t[1].dtype, otherwise->text, &stop, s->per[0], 0);
     }
     define_alike(l, s->t[1].dtype);
 }
-
 static void lookup_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < b.n; i++) {
@@ -1202,7 +1254,7 @@ static void lookup_run(runner *r, const step *s) {
 }
 /* -- onehot -- */
 static void onehot_check(loader *l) {
-    need_dtype(l, 0, is_integer(only_input(l)), "integers"); l->step->size = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
+    need_dtype(l, 0, is_integer(only_row(l)), "integers"); l->step->size = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
     define(l, MP_F64, 1, product(l, in_value(l, 0)->width, l->step->size));
 }
 static void onehot_run(runner *r, const step *s) {
@@ -1214,40 +1266,6 @@ static void onehot_run(runner *r, const step *s) {
         if (code >= 0) b.y.f[i * s->size + (size_t)code] = 1.0;
     }
 }
-/* -- bucketize -- */
-static void bucketize_check(loader *l) { /* t[0] edges, t[1] sizes; word: right */
-    tensor *edges = &l->step->t[0], *sizes = &l->step->t[1];
-    mp_dtype dtype = only_input(l);
-    need_float(l, 0);
-    tensor_attribute(l, "edges", (int)dtype, 1, true, edges);
-    *sizes = counted_integers(l, "sizes", 0, (int64_t)edges->count, in_value(l, 0)->width);
-    l->step->word = choice(l, "side", "left right", REQUIRED);
-    size_t at = 0;
-    for (size_t j = 0, end; j < sizes->count; j++, at = end) {
-        if ((end = at + (size_t)sizes->data.i[j]) > edges->count) refuse(l->c, "Its attribute \"sizes\" adds up to more than the edges.");
-        for (size_t k = at; k < end; k++)
-            if (!(edges->data.f[k > at ? k - 1 : k] <= edges->data.f[k])) refuse(l->c, "Its edges of column %zu do not ascend.", j);
-    }
-    need_count(l, "edges", edges, at);
-    define_alike(l, MP_I64);
-}
-
-/* How many of n ascending edges lie below x (right: not above x). NaN lies above all. */
-static size_t count_edges(const double *edges, size_t n, double x, bool right) {
-    size_t low = 0;
-    for (size_t high = n; low < high;) {
-        size_t middle = low + (high - low) / 2;
-        if (right ? x < edges[middle] : x <= edges[middle]) high = middle;
-        else low = middle + 1;
-    }
-    return low;
-}
-
-static void bucketize_run(runner *r, const step *s) {
-    io b = io_of(r, s); const double *edges = s->t[0].data.f; const int64_t *sizes = s->t[1].data.i;
-    for (size_t j = 0; j < b.out; edges += sizes[j], j++)
-        for (size_t i = j; i < b.n; i += b.out) b.y.i[i] = (int64_t)count_edges(edges, (size_t)sizes[j], b.x.f[i], s->word);
-}
 /* -- scale, clip -- */
 static void scale_check(loader *l) { /* per: sub, div, mul, add */
     static const char *const names[] = {"sub", "div", "mul", "add"};
@@ -1255,7 +1273,6 @@ static void scale_check(loader *l) { /* per: sub, div, mul, add */
     for (size_t k = 0; k < 4; k++) l->step->per[k] = per_column(l, names[k], dtype, false);
     define_alike(l, dtype);
 }
-
 static void scale_map(const row *w) {
     const double *sub = w->s->per[0].f, *div = w->s->per[1].f, *mul = w->s->per[2].f, *add = w->s->per[3].f; double *y = w->y.f;
     for (size_t j = 0; j < w->n; j++) y[j] = w->x[j];
@@ -1264,7 +1281,6 @@ static void scale_map(const row *w) {
     for (size_t j = 0; mul && j < w->n; j++) y[j] = rounded(w->f32, y[j] * mul[j]);
     for (size_t j = 0; add && j < w->n; j++) y[j] = rounded(w->f32, y[j] + add[j]);
 }
-
 static void clip_check(loader *l) { /* per: min, max */
     mp_dtype dtype = one_float(l);
     l->step->per[0] = per_column(l, "min", dtype, false); l->step->per[1] = per_column(l, "max", dtype, false);
@@ -1296,7 +1312,6 @@ static void unary_check(loader *l) { /* word: fn */
     need_dtype(l, 0, not ? x == MP_BOOL : is_float(x), not ? "bool" : "floats: put a cast before it");
     define_alike(l, not ? MP_BOOL : dtype);
 }
-
 static void unary_run(runner *r, const step *s) {
     io b = io_of(r, s); function *fn = UNARY[s->word];
     for (size_t i = 0; fn && i < b.n; i++) b.y.f[i] = rounded(s->f32, fn(rounded(s->f32, b.x.f[i])));
@@ -1314,7 +1329,6 @@ static void binary_check(loader *l) { /* word: fn */
     if (!fits) refuse(l->c, "Its fn does not take %s and %s.", DTYPES[x].name, DTYPES[z].name);
     define_broadcast(l, fn < EQ ? dtype : MP_BOOL);
 }
-
 static double arithmetic(int fn, double a, double b) {
     switch (fn) {
     case ADD: return a + b;
@@ -1326,83 +1340,67 @@ static double arithmetic(int fn, double a, double b) {
     default: return pow(a, b);
     }
 }
-
 static bool compare(int fn, bool less, bool equal, bool greater) {
     if (fn == EQ || fn == NE) return equal == (fn == EQ);
     return (fn == LT || fn == LE ? less : greater) || (equal && (fn == LE || fn == GE));
 }
 static bool logic(int fn, bool a, bool b) { return fn == AND ? a && b : fn == OR ? a || b : a != b; }
 static void binary_run(runner *r, const step *s) {
-    io b = io_of(r, s); column z = in_column(r, s, 1); bool wide_x = b.in == b.out, wide_z = in_width(r, s, 1) == b.out;
+    io b = io_of(r, s); bool one_x, one_z; column x = operand(r, s, 0, &one_x), z = operand(r, s, 1, &one_z);
     for (size_t i = 0; i < b.n; i++) {
-        size_t p = wide_x ? i : i / b.out, q = wide_z ? i : i / b.out;
+        size_t p = one_x ? i / b.out : i, q = one_z ? i / b.out : i;
         if (is_float(b.from)) {
-            double u = rounded(s->f32, b.x.f[p]), v = rounded(s->f32, z.f[q]);
+            double u = rounded(s->f32, x.f[p]), v = rounded(s->f32, z.f[q]);
             if (s->word < EQ) b.y.f[i] = rounded(s->f32, arithmetic(s->word, u, v));
             else b.y.i[i] = compare(s->word, u < v, u == v, u > v);
         } else {
-            int order = compare_elements(b.from, b.x, p, z, q);
-            b.y.i[i] = s->word >= AND ? logic(s->word, b.x.i[p], z.i[q]) : compare(s->word, order < 0, order == 0, order > 0);
+            int order = compare_elements(b.from, x, p, z, q);
+            b.y.i[i] = s->word >= AND ? logic(s->word, x.i[p], z.i[q]) : compare(s->word, order < 0, order == 0, order > 0);
         }
     }
 }
-
 static void where_check(loader *l) {
     arity(l, 3, 3); need_dtype(l, 0, in_value(l, 0)->dtype == MP_BOOL, "bool");
     need_dtype(l, 2, in_value(l, 1)->dtype == in_value(l, 2)->dtype, "the dtype of input 1");
     define_broadcast(l, in_value(l, 1)->dtype);
 }
 static void where_run(runner *r, const step *s) {
-    io b = io_of(r, s);
+    io b = io_of(r, s); bool one[3]; column x[3];
+    for (size_t k = 0; k < 3; k++) x[k] = operand(r, s, k, &one[k]);
     for (size_t i = 0; i < b.n; i++) {
-        size_t k = b.x.i[b.in == b.out ? i : i / b.out] ? 1 : 2;
-        copy_elements(b.to, b.y, i, in_column(r, s, k), in_width(r, s, k) == b.out ? i : i / b.out, 1);
+        size_t k = x[0].i[one[0] ? i / b.out : i] ? 1 : 2;
+        copy_elements(b.to, b.y, i, x[k], one[k] ? i / b.out : i, 1);
     }
 }
 /* -- linear -- */
-enum { PANEL = 8 };
-
-/* Eight sums over the columns in ascending order, from 0.0, each in f64; written out so that compilers keep them in registers.
- * ADD(k) adds what column j of the row x, v, makes with column j of eight vectors, panel[k], to s0 .. s7. */
+enum { LANES = 8 };
 #define EIGHT(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
-#define ZERO(k) double s##k = 0;
-#define STORE(k) sums[k] = s##k;
-#define SUM_COLUMNS(ADD) \
-    { \
-        EIGHT(ZERO) \
-        for (size_t j = 0; j < width; j++, panel += PANEL) { double v = x[j]; EIGHT(ADD) } \
-        EIGHT(STORE) \
-    }
-#define ADD_PRODUCT(k) s##k += v * panel[k];
-static void sum_products(const double *x, size_t width, const double *panel, double sums[PANEL]) SUM_COLUMNS(ADD_PRODUCT)
-
-/* A matrix attribute [n, width of the input], for an output [n]. Its rows stay in `table`, in panels of 8: element (k, j) at
- * [k / 8][j][k % 8], so that eight sums run side by side. */
-static tensor packed_matrix(loader *l, const char *name, mp_dtype dtype) {
-    tensor t; arena *keep = l->keep;
-    l->keep = l->scratch; tensor_attribute(l, name, (int)dtype, 2, true, &t); l->keep = keep; need_columns(l, name, &t);
-    define(l, dtype, 1, t.dims[0]);
-    size_t width = t.dims[1];
-    double *packed = l->step->table = take_zeroed(l->c, keep, product(l, (t.dims[0] + PANEL - 1) / PANEL, width), PANEL * sizeof *packed);
-    for (size_t k = 0; k < t.dims[0]; k++)
-        for (size_t j = 0; j < width; j++) packed[(k / PANEL * width + j) * PANEL + k % PANEL] = t.data.f[k * width + j];
-    return t;
+/* Input k of a block rounded to the step's dtype: itself, or a copy. */
+static const double *floats(runner *r, const step *s, size_t k) {
+    const double *x = in_column(r, s, k).f; size_t n = r->rows * in_width(r, s, k);
+    if (!s->f32 || input_of(r, s, k)->dtype == MP_F32) return x;
+    double *copy = take(r->c, r->a, n, sizeof *copy);
+    for (size_t i = 0; i < n; i++) copy[i] = to_f32(x[i]);
+    return copy;
 }
-
-static void linear_check(loader *l) { /* t[0] bias; table: weight */
-    mp_dtype dtype = one_float(l);
-    size_t out = packed_matrix(l, "weight", dtype).dims[0];
-    if (tensor_attribute(l, "bias", (int)dtype, 1, false, &l->step->t[0])) need_count(l, "bias", &l->step->t[0], out);
+#ifndef MODELPORT_NN /* which has its own, for quantized weights too */
+static void linear_check(loader *l) { /* t[0] bias, t[1] weight */
+    mp_dtype dtype = one_float(l); tensor *weight = &l->step->t[1];
+    tensor_attribute(l, "weight", (int)dtype, 2, true, weight); need_columns(l, "weight", weight);
+    if (tensor_attribute(l, "bias", (int)dtype, 1, false, &l->step->t[0])) need_count(l, "bias", &l->step->t[0], weight->dims[0]);
+    define_last(l, dtype, weight->dims[0]);
 }
 static void linear_run(runner *r, const step *s) {
-    io b = io_of(r, s); const double *bias = s->t[0].data.f; double *buffer = take(r->c, r->a, b.in, sizeof *buffer), sums[PANEL];
-    for (size_t first = 0; first < b.out; first += PANEL)
-        for (size_t i = 0; i < r->rows; i++) { /* a panel stays in the cache */
-            sum_products(rounded_row(r, s, i, buffer), b.in, s->table + first * b.in, sums);
-            for (size_t k = 0; k < PANEL && first + k < b.out; k++)
-                b.y.f[i * b.out + first + k] = rounded(s->f32, bias ? sums[k] + bias[first + k] : sums[k]);
+    const double *x = floats(r, s, 0), *bias = s->t[0].data.f, *weight; double *y = io_of(r, s).y.f;
+    size_t n = r->rows * before_last(input_of(r, s, 0)), out = s->t[1].dims[0], in = s->t[1].dims[1], k;
+    for (size_t i = 0; i < n; i++, x += in)
+        for (k = 0, weight = s->t[1].data.f; k < out; k += LANES) {
+            double sums[LANES] = {0}; size_t most = out - k < LANES ? out - k : LANES; /* side by side */
+            for (size_t j = 0; j < in; j++) for (size_t q = 0; q < most; q++) sums[q] += x[j] * weight[q * in + j];
+            for (size_t q = 0; q < most; q++, weight += in) *y++ = rounded(s->f32, sums[q] + (bias ? bias[k + q] : 0));
         }
 }
+#endif
 /* -- softmax, log_softmax, normalize -- */
 static void softmax_check(loader *l) { define_alike(l, one_float(l)); }
 static void log_softmax_check(loader *l) { define_alike(l, one_float(l)); }
@@ -1413,7 +1411,6 @@ static size_t find_extreme(const double *x, size_t n, bool least) {
         if (is_nan(x[j]) || (least ? x[j] < x[best] : x[j] > x[best])) best = j;
     return best;
 }
-
 /* y_j = x_j - max; returns the sum of exp(y_j). */
 static double shift_row(const row *w) {
     double sum = 0, most = w->n ? w->x[find_extreme(w->x, w->n, false)] : 0;
@@ -1440,22 +1437,24 @@ static double norm_of(int norm, const double *x, size_t n) {
     }
     return norm == L2 ? sqrt(sum) : sum;
 }
-
 static void normalize_map(const row *w) {
     double norm = rounded(w->f32, norm_of(w->s->word, w->x, w->n));
     for (size_t j = 0; j < w->n; j++) w->y.f[j] = norm == 0 ? w->x[j] : w->x[j] / norm;
 }
 /* -- reduce, two_class -- */
 enum { R_SUM, R_PROD, R_MEAN, R_MIN, R_MAX, R_L2, R_LOGSUMEXP, R_ARGMAX, R_ARGMIN };
+static void reduce_axes_check(loader *l, mp_dtype dtype, bool keep); /* of modelport_nn.c */
+static void reduce_axes(runner *r, const step *s);
 static void reduce_check(loader *l) { /* word: fn */
-    mp_dtype dtype = one_float(l);
+    mp_dtype dtype = one_float(l); bool keep = flag(l, "keep", false);
     int fn = l->step->word = choice(l, "fn", "sum prod mean min max l2 logsumexp argmax argmin", REQUIRED);
-    const json *keep = attribute(l, "keep");
-    if (keep && !(keep->kind & J_BOOL)) refuse(l->c, "Its attribute \"keep\" is not true or false.");
     if (in_value(l, 0)->width == 0) refuse(l->c, "It reduces rows without elements.");
-    define(l, fn >= R_ARGMAX ? MP_I64 : dtype, keep && keep->kind == J_TRUE, 1);
+    if (!attribute(l, "axes")) {
+        need_row(l, 0); define(l, fn >= R_ARGMAX ? MP_I64 : dtype, keep, 1);
+    } else {
+        reduce_axes_check(l, fn >= R_ARGMAX ? MP_I64 : dtype, keep);
+    }
 }
-
 static void reduce_map(const row *w) {
     int fn = w->s->word; size_t best = find_extreme(w->x, w->n, fn == R_MIN || fn == R_ARGMIN);
     double sum = fn == R_PROD, m = w->x[best];
@@ -1468,9 +1467,9 @@ static void reduce_map(const row *w) {
     else if (fn == R_MIN || fn == R_MAX || (fn == R_LOGSUMEXP && isinf(m))) *w->y.f = m;
     else *w->y.f = fn == R_MEAN ? sum / (double)w->n : fn == R_L2 ? sqrt(sum) : fn == R_LOGSUMEXP ? m + log(sum) : sum;
 }
-
+static void reduce_run(runner *r, const step *s) { (s->plan ? reduce_axes : map_rows)(r, s); }
 static void two_class_check(loader *l) {
-    mp_dtype dtype = one_float(l);
+    mp_dtype dtype = one_float_row(l);
     if (in_value(l, 0)->width != 1) refuse(l->c, "Its input has rows of %zu elements; 1 is needed.", in_value(l, 0)->width);
     define(l, dtype, 1, 2);
 }
@@ -1485,7 +1484,6 @@ static void take_check(loader *l) { /* t[0] table; size: elements per index */
     if (t.rank == 1) define_alike(l, t.dtype);
     else define(l, t.dtype, 1, t.dims[1]);
 }
-
 static void take_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < r->rows * b.in; i++) {
@@ -1494,80 +1492,6 @@ static void take_run(runner *r, const step *s) {
         copy_elements(b.to, b.y, i * s->size, s->t[0].data, (size_t)k * s->size, s->size);
     }
 }
-/* -- poly -- */
-static void poly_check(loader *l) { /* t[0] powers */
-    mp_dtype dtype = one_float(l);
-    l->step->t[0] = integers_attribute(l, "powers", 2, 0, 255);
-    need_columns(l, "powers", &l->step->t[0]);
-    define(l, dtype, 1, l->step->t[0].dims[0]);
-}
-
-static void poly_map(const row *w) {
-    const int64_t *power = w->s->t[0].data.i;
-    for (size_t k = 0; k < w->out; k++, power += w->n) {
-        double y = 1.0; /* times the last factor is that factor */
-        for (size_t j = w->n; j-- > 0;) for (int64_t n = power[j]; n > 0; n--) y = rounded(w->f32, w->x[j] * y);
-        w->y.f[k] = y;
-    }
-}
-/* -- interp -- */
-enum { OUTSIDE_CLIP, OUTSIDE_NAN, OUTSIDE_EXTEND };
-static void interp_check(loader *l) { /* t[0] x, t[1] y; word: outside */
-    mp_dtype dtype = one_float(l);
-    tensor *x = &l->step->t[0], *y = &l->step->t[1];
-    tensor_attribute(l, "x", (int)dtype, 1, true, x);
-    *y = counted(l, "y", dtype, x->count);
-    l->step->word = choice(l, "outside", "clip nan extend", REQUIRED);
-    if (x->count < (l->step->word == OUTSIDE_EXTEND ? 2 : 1)) refuse(l->c, "It has %zu knots, too few.", x->count);
-    for (size_t k = 0; k < x->count; k++) {
-        if (!isfinite(x->data.f[k]) || !isfinite(y->data.f[k])) refuse(l->c, "Its knot %zu is not finite.", k);
-        if (k && !(x->data.f[k - 1] < x->data.f[k])) refuse(l->c, "Its knots do not ascend strictly at %zu.", k);
-    }
-    define_alike(l, dtype);
-}
-
-static double interpolate(const step *s, double v) {
-    const double *x = s->t[0].data.f, *y = s->t[1].data.f; size_t last = s->t[0].count - 1;
-    bool f32 = s->f32, outside = v < x[0] || v > x[last];
-    if (is_nan(v)) return v;
-    if (v == x[last]) return y[last];
-    if (outside && s->word == OUTSIDE_NAN) return NAN;
-    if (outside && s->word == OUTSIDE_CLIP) return v < x[0] ? y[0] : y[last];
-    size_t i = v < x[0] ? 0 : v > x[last] ? last - 1 : count_edges(x, last, v, true) - 1;
-    double slope = rounded(f32, rounded(f32, y[i + 1] - y[i]) / rounded(f32, x[i + 1] - x[i]));
-    return rounded(f32, slope * rounded(f32, v - x[i])) + y[i];
-}
-
-static void interp_map(const row *w) { for (size_t j = 0; j < w->n; j++) w->y.f[j] = interpolate(w->s, w->x[j]); }
-/* -- gaussian_ll -- */
-static void gaussian_ll_check(loader *l) { /* t[0] mean, t[1] var; table: log_prior - sum log(2 pi var) / 2 */
-    tensor *mean = &l->step->t[0], *var = &l->step->t[1], prior;
-    mp_dtype dtype = one_float(l);
-    tensor_attribute(l, "mean", (int)dtype, 2, true, mean);
-    tensor_attribute(l, "var", (int)dtype, 2, true, var);
-    need_columns(l, "mean", mean); need_columns(l, "var", var);
-    size_t k = mean->dims[0], n = mean->dims[1];
-    if (var->dims[0] != k) refuse(l->c, "Its mean has %zu rows, its var %zu.", k, var->dims[0]);
-    bool has_prior = tensor_attribute(l, "log_prior", (int)dtype, 1, false, &prior);
-    if (has_prior) need_count(l, "log_prior", &prior, k);
-    define(l, dtype, 1, k);
-    l->step->table = take(l->c, l->keep, k, sizeof(double));
-    for (size_t i = 0; i < k; i++) {
-        double sum = 0;
-        for (size_t j = 0; j < n; j++) sum += log(2.0 * 3.14159265358979323846 * var->data.f[i * n + j]);
-        l->step->table[i] = (has_prior ? prior.data.f[i] : 0.0) - 0.5 * sum;
-    }
-}
-
-static void gaussian_ll_map(const row *w) {
-    const double *mean = w->s->t[0].data.f, *var = w->s->t[1].data.f;
-    for (size_t k = 0; k < w->out; k++, mean += w->n, var += w->n) {
-        double sum = 0;
-        for (size_t j = 0; j < w->n; j++) sum += (w->x[j] - mean[j]) * (w->x[j] - mean[j]) / var[j];
-        w->y.f[k] = w->s->table[k] - 0.5 * sum;
-    }
-}
-
 /* ==== 6 Trees ===================================================================================================== */
 
 /* Nodes are packed so that a step needs no branch: children stand side by side, `delta` places behind their parent, and a
@@ -1577,7 +1501,7 @@ static void gaussian_ll_map(const row *w) {
  * goes left. Places are chosen so that a pair shares a cache line with the pairs below it. */
 typedef struct small_node { float threshold; uint32_t link; } small_node; /* link: delta << 10 | column */
 typedef struct large_node { double threshold; uint32_t column, delta; } large_node;
-enum { LANES = 8, COLUMN_BITS = 10, SMALL_COLUMNS = 1 << COLUMN_BITS, SMALL_PLACES = 1 << (32 - COLUMN_BITS) };
+enum { COLUMN_BITS = 10, SMALL_COLUMNS = 1 << COLUMN_BITS, SMALL_PLACES = 1 << (32 - COLUMN_BITS) };
 enum { NAN_ERROR, NAN_LEFT, NAN_RIGHT, NAN_NODE };
 #define CATEGORICAL UINT32_C(0x80000000) /* a flag of large_node.column; the threshold is the number of a set */
 typedef struct forest {
@@ -1620,7 +1544,6 @@ static uint32_t check_tree(planting *p, size_t t) {
     }
     return least;
 }
-
 /* Chooses the places of a tree's nodes: the root at 0, and pairs of children behind it, as many generations in one line of
  * `line` pairs as fit. Returns the number of places. */
 static size_t lay_out(planting *p, size_t t, size_t line) {
@@ -1641,7 +1564,6 @@ static size_t lay_out(planting *p, size_t t, size_t line) {
     }
     return next;
 }
-
 /* The column an inner node reads, which says where NaN goes, and its threshold for `x <= threshold`. */
 static large_node inner_node(planting *p, size_t node) {
     forest *f = p->f; size_t k = p->number[node], column = (size_t)p->feature.data.i[node];
@@ -1655,7 +1577,6 @@ static large_node inner_node(planting *p, size_t node) {
     }
     return packed;
 }
-
 /* Writes the nodes of a tree to one of two arrays. */
 static void pack_tree(planting *p, size_t t, small_node *small, large_node *large) {
     size_t first = tree_start(p, t), end = tree_start(p, t + 1);
@@ -1669,7 +1590,6 @@ static void pack_tree(planting *p, size_t t, small_node *small, large_node *larg
         if (is_leaf(p, i)) memcpy(&small[place].threshold, &leaf, sizeof leaf); /* the bits of a tiny number */
     }
 }
-
 static void pack_forest(planting *p) {
     context *c = p->l->c; forest *f = p->f; bool small = f->f32 && f->columns <= SMALL_COLUMNS && !p->category.data.i;
     uint32_t *root = take(c, p->l->keep, f->trees, sizeof *root); size_t places = 0, largest = SIZE_MAX, node = 0;
@@ -1693,7 +1613,6 @@ static void pack_forest(planting *p) {
     }
     f->small = small ? nodes : NULL; f->large = small ? NULL : nodes; f->root = root;
 }
-
 static void read_nodes(planting *p, mp_dtype dtype) {
     loader *l = p->l; forest *f = p->f;
     p->feature = integers_attribute(l, "feature", 1, -1, (int64_t)f->d - 1); p->nodes = p->feature.count;
@@ -1710,14 +1629,14 @@ static void read_nodes(planting *p, mp_dtype dtype) {
     p->right = counted_integers(l, "right", 0, (int64_t)p->nodes, p->inner);
     if (f->missing == NAN_NODE) p->missing_left = counted_integers(l, "missing_left", 0, 1, p->inner);
 }
-
 /* Ascending sets of categories. set_start gets the end of the last set behind it. */
 static void read_sets(planting *p, arena *keep) {
     loader *l = p->l;
     if (!attribute(l, "category")) return;
+    arena *passing = l->keep;
     l->keep = keep;
     tensor set = integers_attribute(l, "set", 1, 0, INT64_MAX);
-    l->keep = l->scratch;
+    l->keep = passing;
     tensor start = integers_attribute(l, "set_start", 1, 0, (int64_t)set.count);
     p->category = counted_integers(l, "category", -1, (int64_t)start.count - 1, p->inner);
     int64_t *starts = take(l->c, keep, start.count + 1, sizeof *starts);
@@ -1730,14 +1649,13 @@ static void read_sets(planting *p, arena *keep) {
     }
     p->f->set = set.data.i; p->f->set_start = starts;
 }
-
 static void read_leaves(planting *p, arena *keep) {
-    loader *l = p->l; forest *f = p->f; mp_dtype acc = f->acc32 ? MP_F32 : MP_F64; tensor table;
+    loader *l = p->l; forest *f = p->f; mp_dtype acc = f->acc32 ? MP_F32 : MP_F64; tensor table; arena *passing = l->keep;
     f->width = f->leaf_width = attribute(l, "leaf_width") ? (size_t)whole(l, "leaf_width", 1, (int64_t)l->limits->row) : 1;
     l->keep = keep;
     bool by_row = tensor_attribute(l, "leaf_table", (int)acc, 1, false, &table);
     if (!by_row) tensor_attribute(l, "leaf", (int)acc, 1, true, &table);
-    l->keep = l->scratch; f->table = table.data.f;
+    l->keep = passing; f->table = table.data.f;
     if (by_row) {
         size_t rows = table.count / f->leaf_width;
         if (rows * f->leaf_width != table.count || rows > UINT32_MAX / 4) refuse(l->c, "Its leaf_table is not made of rows of %zu.", f->leaf_width);
@@ -1753,18 +1671,17 @@ static void read_leaves(planting *p, arena *keep) {
     tensor target = counted_integers(l, "class", 0, (int64_t)f->width - 1, f->trees);
     for (size_t t = 0; t < f->trees; t++) targets[t] = (uint32_t)target.data.i[t];
 }
-
 static void tree_ensemble_check(loader *l) {
     arena *keep = l->keep; mark before = mark_arena(l->scratch); forest *f = take_zeroed(l->c, keep, 1, sizeof *f);
     planting p = {.l = l, .f = f};
-    arity(l, 1, 2); need_float(l, 0);
+    arity(l, 1, 2); need_row(l, 0); need_float(l, 0);
     mp_dtype dtype = step_dtype(l);
     l->step->forest = f; f->f32 = dtype == MP_F32; f->lt = choice(l, "cmp", "le lt", 0);
     f->missing = choice(l, "missing", "error left right node", NAN_ERROR); f->acc32 = choice(l, "acc", "f64 f32", 0);
     f->mean = choice(l, "aggregate", "sum mean", 0); f->d = in_value(l, 0)->width;
     f->columns = f->missing == NAN_LEFT || f->missing == NAN_NODE ? 2 * f->d + 1 : f->d + 1;
     mp_dtype acc = f->acc32 ? MP_F32 : MP_F64;
-    l->keep = l->scratch; /* the arrays only pass through */
+    if (!l->memos) l->keep = l->scratch; /* the arrays only pass through */
     read_nodes(&p, dtype); read_sets(&p, keep); read_leaves(&p, keep); l->keep = keep;
     tensor init = {.count = 0};
     if (tensor_attribute(l, "init", (int)acc, 1, false, &init)) need_count(l, "init", &init, f->width);
@@ -1779,7 +1696,8 @@ static void tree_ensemble_check(loader *l) {
     p.place = take(l->c, l->scratch, largest, sizeof *p.place); p.stack = take(l->c, l->scratch, 2 * largest + 4, sizeof *p.stack);
     uint32_t *depth = take(l->c, keep, f->trees, sizeof *depth);
     for (size_t t = 0; t < f->trees; t++) depth[t] = check_tree(&p, t);
-    f->depth = depth; pack_forest(&p); reset_arena(l->scratch, before);
+    f->depth = depth; pack_forest(&p);
+    if (keep != l->scratch) reset_arena(l->scratch, before);
 }
 
 /* -- walking -- */
@@ -1788,7 +1706,6 @@ static void tree_ensemble_check(loader *l) {
 #define BEGIN(k) uint32_t i##k = node[k];
 #define FINISH(k) node[k] = i##k;
 #define GO(k, NODE, COLUMN, DELTA) { const NODE *q = nodes + i##k; i##k += DELTA + !(x[(size_t)(COLUMN) * LANES + k] <= q->threshold); }
-
 #define SMALL(k) GO(k, small_node, q->link & (SMALL_COLUMNS - 1), (q->link >> COLUMN_BITS))
 #define SMALL_WATCHED(k) going |= nodes[i##k].link; SMALL(k)
 static void walk_small(const small_node *nodes, const float *x, uint32_t sure, uint32_t node[LANES]) {
@@ -1798,7 +1715,6 @@ static void walk_small(const small_node *nodes, const float *x, uint32_t sure, u
     do { going = 0; EIGHT(SMALL_WATCHED) } while (going >> COLUMN_BITS);
     EIGHT(FINISH)
 }
-
 #define LARGE(k) GO(k, large_node, q->column, q->delta)
 #define LARGE_WATCHED(k) going |= nodes[i##k].delta; LARGE(k)
 static void walk_large(const large_node *nodes, const double *x, uint32_t sure, uint32_t node[LANES]) {
@@ -1808,7 +1724,6 @@ static void walk_large(const large_node *nodes, const double *x, uint32_t sure, 
     do { going = 0; EIGHT(LARGE_WATCHED) } while (going);
     EIGHT(FINISH)
 }
-
 static void walk(const forest *f, const void *group, uint32_t sure, uint32_t node[LANES]) {
     if (f->small) walk_small(f->small, group, sure, node);
     else walk_large(f->large, group, sure, node);
@@ -1827,7 +1742,6 @@ static bool in_set(const forest *f, size_t s, double x) {
     }
     return low < end && f->set[low] == wanted;
 }
-
 /* One walk that looks at every value: for categories, and to find a NaN that a tree does not accept. */
 static uint32_t walk_by_value(runner *r, const step *s, uint32_t i, const double *x, size_t row) {
     const forest *f = s->forest;
@@ -1839,7 +1753,6 @@ static uint32_t walk_by_value(runner *r, const step *s, uint32_t i, const double
     }
     return i;
 }
-
 static void add_leaf(const forest *f, size_t tree, uint32_t node, double *sum) {
     uint32_t number;
     if (f->small) memcpy(&number, &f->small[node].threshold, sizeof number);
@@ -1848,7 +1761,6 @@ static void add_leaf(const forest *f, size_t tree, uint32_t node, double *sum) {
     if (f->leaf_width == 1) sum += f->target[tree];
     for (size_t k = 0; k < f->leaf_width; k++) sum[k] = rounded(f->acc32, sum[k] + leaf[k]);
 }
-
 /* A group of eight lanes: [columns][8] of float or double. Lane k gets the row x[k]. */
 static void fill_lanes(const forest *f, void *group, const double *const x[LANES]) {
     float *small = group; double *large = group;
@@ -1860,7 +1772,6 @@ static void fill_lanes(const forest *f, void *group, const double *const x[LANES
             else large[j * LANES + k] = rounded(f->f32, v);
         }
 }
-
 /* One row, eight trees at once. */
 static void run_row(const forest *f, const double *x, double *y, void *group) {
     const double *const lanes[LANES] = {x, x, x, x, x, x, x, x};
@@ -1876,7 +1787,6 @@ static void run_row(const forest *f, const double *x, double *y, void *group) {
         for (size_t k = 0; k < LANES && t + k < f->trees; k++) add_leaf(f, t + k, node[k], y);
     }
 }
-
 static void tree_ensemble_run(runner *r, const step *s) {
     const forest *f = s->forest; io b = io_of(r, s); const double *x = b.x.f; double *y = b.y.f;
     size_t d = f->d, stride = f->columns * LANES * (f->small ? sizeof(float) : sizeof(double)), groups = f->by_value ? 0 : r->rows / LANES;
@@ -1908,22 +1818,40 @@ static void tree_ensemble_run(runner *r, const step *s) {
 
 /* ==== 7 Model ===================================================================================================== */
 
-#define RUN(op) {#op, op##_check, op##_run, NULL}
-#define MAP(op) {#op, op##_check, map_rows, op##_map}
-
+#define RUN(op) {#op, op##_check, op##_run, NULL, false}
+#define RUN_IN_PLACE(op) {#op, op##_check, op##_run, NULL, true}
+#define MAP(op) {#op, op##_check, map_rows, op##_map, false}
+#define BOTH(op) {#op, op##_check, op##_run, op##_map, false}
 #ifdef MODELPORT_MORE /* ops of the profiles kernel, text and solver */
 #include "modelport_more.c"
 #else
 #define MORE_OPS
 #endif
-
+#ifdef MODELPORT_NN /* ops of profile nn, and what its rows need: named lengths, rank 2 and more, quantized and sparse tensors */
+#include "modelport_nn.c"
+#else
+#define NN_OPS
+/* Stands for a function of modelport_nn.c. */
+#define LACKS(type, name, arguments, c) \
+    static type name arguments { fail(c, MP_UNSUPPORTED, "It needs modelport_nn.c, for a length, rows or a tensor that only profile nn has."); }
+LACKS(void *, take_from_pool, (context *c, pool *p, bool lasting, size_t bytes, size_t align), ((void)p, (void)lasting, (void)bytes, (void)align, c))
+LACKS(void, read_encoded, (loader *l, const json *data, const json *scale, const json *mask, bool quantized, tensor *t),
+      ((void)data, (void)scale, (void)mask, (void)quantized, (void)t, l->c))
+LACKS(column, spread_operand, (runner *r, const step *s, size_t k), ((void)s, (void)k, r->c))
+LACKS(void, reduce_axes_check, (loader *l, mp_dtype dtype, bool keep), ((void)dtype, (void)keep, l->c))
+LACKS(void, reduce_axes, (runner *r, const step *s), ((void)s, r->c))
+LACKS(void, read_lengths, (loader *l, const json *lengths), ((void)lengths, l->c))
+LACKS(void, keep_attributes, (loader *l, const json *object, size_t index), ((void)object, (void)index, l->c))
+LACKS(const plan *, specialise, (context *c, arena *a, const mp_model *m, size_t *lengths), ((void)a, (void)m, (void)lengths, c))
+#endif
 static const op OPS[] = {
-    RUN(concat), RUN(select), RUN(cast), RUN(constant), RUN(impute), RUN(is_missing), RUN(lookup), RUN(onehot), RUN(bucketize),
-    MAP(scale), MAP(clip), RUN(unary), RUN(binary), RUN(where), RUN(linear), MAP(softmax), MAP(log_softmax), MAP(normalize),
-    MAP(reduce), MAP(two_class), RUN(take), MAP(poly), MAP(interp), RUN(tree_ensemble), MAP(gaussian_ll),
+    RUN(concat), RUN(select), RUN(cast), RUN(constant), RUN(impute), RUN(is_missing), RUN(lookup), RUN(onehot),
+    MAP(scale), MAP(clip), RUN_IN_PLACE(unary), RUN(binary), RUN(where), RUN(linear), MAP(softmax), MAP(log_softmax), MAP(normalize),
+    BOTH(reduce), MAP(two_class), RUN(take), RUN(tree_ensemble),
     MORE_OPS
+    NN_OPS
 };
-enum { BLOCK_ELEMENTS = 1 << 22, LARGEST_BLOCK_ROWS = 2048, DEEPEST = 512 };
+enum { BLOCK_ELEMENTS = 1 << 20, LARGEST_BLOCK_ROWS = 2048, DEEPEST = 512 };
 static const op *find_op(mp_string name) {
     for (size_t i = 0; i < LENGTH(OPS); i++) if (same_string(name, literal(OPS[i].name))) return &OPS[i];
     return NULL;
@@ -1945,7 +1873,6 @@ static void check_header(loader *l, const json *root) {
     if (!well_formed) refuse(l->c, "Its version %s is not \"1.\" and a number.", quote(version).text);
     if (major != 1 || version.data[0] != '1') fail(l->c, MP_UNSUPPORTED, "Its version is %s; this reader knows version 1.", quote(version).text);
 }
-
 /* Fills listed[] with what `requires` names; names all that are not implemented. */
 static void check_requires(loader *l, const json *root, bool listed[LENGTH(OPS)]) {
     size_t n, used = 0; const mp_string *names = read_strings(l, l->scratch, need(l, root, "requires"), &n); char unknown[320] = "";
@@ -1958,69 +1885,118 @@ static void check_requires(loader *l, const json *root, bool listed[LENGTH(OPS)]
         *entry = true;
     }
 }
-
 static void load_features(loader *l, const json *features, mp_input *in) {
     size_t n;
     in->features = read_strings(l, l->keep, features, &n);
-    if (in->rank != 1 || n != in->width) refuse(l->c, "It has %zu features for rows of %zu elements.", n, in->width);
+    if (in->rank != 1 || in->lengths || n != in->width) refuse(l->c, "It has %zu features for rows of %zu elements.", n, in->width);
     directory d = new_directory(l->c, l->scratch, MP_STR, (column){(void *)in->features}, n);
     if (find_twice(&d) != NOT_FOUND) refuse(l->c, "Two of its features are %s.", quote(in->features[find_twice(&d)]).text);
 }
-
+/* The row shape of an input; the place of a name among the lengths, or NOT_FOUND, stands in the model's axes. */
+static void load_shape(loader *l, const json *shape, mp_input *in) {
+    mp_model *m = l->model; const char *at = shape->text + 1; size_t n = shape->count, *dims = take_zeroed(l->c, l->keep, MAX_RANK, sizeof *dims);
+    if (n > MAX_RANK || (shape->kinds & ~(unsigned)(J_NUMBER | J_STRING))) refuse(l->c, "Its shape is not made of up to %d lengths and names.", MAX_RANK);
+    mp_string *names = shape->kinds & J_STRING ? take_zeroed(l->c, l->keep, n, sizeof *names) : NULL; size_t width = 1; bool empty = false;
+    in->rank = (int)n; in->shape = dims; in->lengths = names;
+    for (size_t k = 0; k < n; k++) {
+        int64_t length = -1; ptrdiff_t name = NOT_FOUND; const char *stop;
+        while (*at != '"' && *at != '-' && !is_digit(*at)) at++;
+        if (*at == '"') {
+            names[k] = keep_string(l->c, l->keep, read_string(l->c, l->scratch, at, &stop)); name = find_name(&m->by_length, names[k]);
+            if (name == NOT_FOUND || names[k].size == 0) refuse(l->c, "The length %s of its shape is not among \"lengths\".", quote(names[k]).text);
+            length = (int64_t)m->plan.lengths[name]; l->named[name] = true;
+        } else if (!read_integer(at, shape->end, &stop, &length) || length < 0 || (uint64_t)length > SIZE_MAX / 2) {
+            refuse(l->c, "Its shape is not made of non-negative integers and names.");
+        }
+        at = stop; dims[k] = (size_t)length; empty |= length == 0; m->axes[in - m->inputs][k] = name;
+    }
+    for (size_t k = 0; k < n; k++) width = empty ? 0 : product(l, width, dims[k]);
+    in->width = width;
+}
 static void load_input(loader *l, const json *object, mp_input *in) {
     in->name = keep_string(l->c, l->keep, need_string(l, object, "name")); locate(l->c, "input %s", quote(in->name).text);
     if (in->name.size == 0) refuse(l->c, "Its name is empty.");
     in->dtype = dtype_named(l, need_string(l, object, "dtype"));
     if (is_integer(in->dtype) && in->dtype != MP_I64) refuse(l->c, "Its dtype is %s; f64, f32, i64, bool or str is needed.", DTYPES[in->dtype].name);
-    tensor shape = read_tensor(l, need_kind(l, object, "shape", J_ARRAY, "an array"), MP_I64, "shape");
+    load_shape(l, need_kind(l, object, "shape", J_ARRAY, "an array"), in);
     const json *features = member(object, "features");
-    in->rank = (int)shape.count; in->width = 1;
-    if (shape.rank != 1 || shape.count > 1 || (shape.count == 1 && shape.data.i[0] < 0)) refuse(l->c, "Its shape is not [] or [w].");
-    if (in->rank) in->width = (size_t)shape.data.i[0];
-    if (in->width > l->limits->row) refuse(l->c, "Its rows have %zu elements, more than the limit of %zu.", in->width, l->limits->row);
     in->missing = member(object, "missing") ? (mp_missing)need_word(l, object, "missing", "error nan null") : MP_MISSING_ERROR;
     if ((in->missing == MP_MISSING_NAN && !is_float(in->dtype)) || (in->missing == MP_MISSING_NULL && in->dtype != MP_STR))
         refuse(l->c, "Its dtype %s cannot be missing as \"%s\".", DTYPES[in->dtype].name, in->missing == MP_MISSING_NAN ? "nan" : "null");
     if (features) load_features(l, features, in);
     refuse_unread(l->c, object);
 }
-
+/* Adds a value to the sums over all of them, which have limits. */
+static void count_value(loader *l, size_t index) {
+    plan *p = l->plan; size_t inputs = l->model->n_inputs;
+    p->total += p->values[index].width;
+    if (index >= inputs) p->work += p->steps[index - inputs].work;
+    if (p->total > l->limits->total) refuse(l->c, "The values of one row have more than %zu elements together.", l->limits->total);
+    if (p->work > l->limits->multiplications) refuse(l->c, "One row takes more than %zu multiplications.", l->limits->multiplications);
+}
 /* Inputs, and the names of all values. */
 static void load_names(loader *l, const json *inputs, const json *steps) {
     mp_model *m = l->model;
     m->n_inputs = inputs->count; m->n_steps = steps->count; m->n_values = m->n_inputs + m->n_steps;
     if (m->n_inputs == 0) refuse(l->c, "It has no input.");
     if (m->n_steps > l->limits->steps) refuse(l->c, "It has %zu steps, more than the limit of %zu.", m->n_steps, l->limits->steps);
-    m->inputs = take_zeroed(l->c, l->keep, m->n_inputs, sizeof *m->inputs);
-    m->steps = take_zeroed(l->c, l->keep, m->n_steps, sizeof *m->steps);
-    m->values = take_zeroed(l->c, l->keep, m->n_values, sizeof *m->values);
+    m->inputs = take_zeroed(l->c, l->keep, m->n_inputs, sizeof *m->inputs); m->axes = take_zeroed(l->c, l->keep, m->n_inputs, sizeof *m->axes);
+    m->plan.steps = take_zeroed(l->c, l->keep, m->n_steps, sizeof *m->plan.steps);
+    m->plan.values = take_zeroed(l->c, l->keep, m->n_values, sizeof *m->plan.values);
     mp_string *names = take(l->c, l->keep, m->n_values, sizeof *names); const json *object = inputs->child;
     for (size_t i = 0; i < m->n_inputs; i++, object = object->next) {
-        mp_input *in = &m->inputs[i];
-        load_input(l, object, in); m->values[i] = (value){in->name, in->dtype, in->rank, in->width};
+        load_input(l, object, &m->inputs[i]); m->plan.values[i].name = m->inputs[i].name;
+        define_value(l, i, m->inputs[i].dtype, m->inputs[i].rank, m->inputs[i].shape); count_value(l, i);
     }
+    locate(l->c, "%s", "");
+    for (size_t k = 0; k < m->n_names; k++)
+        if (!l->named[k]) refuse(l->c, "The length %s stands in the shape of no input.", quote(m->names[k]).text);
     object = steps->child;
     for (size_t i = 0; i < m->n_steps; i++, object = object->next) {
         locate(l->c, "step %zu", i);
-        value *v = &m->values[m->n_inputs + i];
+        value *v = &m->plan.values[m->n_inputs + i];
         v->name = keep_string(l->c, l->keep, need_string(l, object, "out"));
         if (v->name.size == 0) refuse(l->c, "The name it defines is empty.");
     }
     locate(l->c, "%s", "");
-    for (size_t i = 0; i < m->n_values; i++) names[i] = m->values[i].name;
+    for (size_t i = 0; i < m->n_values; i++) names[i] = m->plan.values[i].name;
     m->by_name = new_directory(l->c, l->keep, MP_STR, (column){names}, m->n_values);
     if (find_twice(&m->by_name) != NOT_FOUND) refuse(l->c, "The name %s is defined twice.", quote(names[find_twice(&m->by_name)]).text);
 }
-
-static void add_to_total(loader *l, size_t *total, size_t width) {
-    *total += width;
-    if (*total > l->limits->total) refuse(l->c, "The values of one row have more than %zu elements together.", l->limits->total);
+/* Places of values in a block of rows, none above one that is needed at the same time. */
+static void lay_out_values(loader *l) {
+    typedef struct span { size_t first, end, until; } span; /* a value that is alive until a step has run */
+    mp_model *m = l->model; plan *p = l->plan; size_t live = 0, *last; span *spans;
+    p->places = take_zeroed(l->c, l->keep, m->n_values, sizeof *p->places);
+    mark before = mark_arena(l->scratch);
+    spans = take(l->c, l->scratch, m->n_values, sizeof *spans); last = take_zeroed(l->c, l->scratch, m->n_values, sizeof *last);
+    for (size_t i = 0; i < m->n_steps; i++) for (size_t k = 0; k < p->steps[i].n_in; k++) last[p->steps[i].in[k]] = m->n_inputs + i;
+    for (size_t k = 0; k < m->n_outputs; k++) last[m->sources[k]] = SIZE_MAX;
+    for (size_t i = 0; i < m->n_values; i++) {
+        const value *v = &p->values[i]; size_t n = v->width * element_size(v->dtype) / 8, at = 0, kept = 0, place = 0, same = SIZE_MAX;
+        const step *s = i < m->n_inputs ? NULL : &p->steps[i - m->n_inputs];
+        if (s && s->op->in_place && last[s->in[0]] == i) same = p->places[s->in[0]];
+        for (size_t j = 0; j < live; j++)
+            if (i < m->n_inputs || spans[j].until >= i) spans[kept++] = spans[j];
+        live = kept;
+        while (place < live && spans[place].first != same) place++;
+        if (place < live && n && spans[place].end == same + n) { spans[place].until = last[i]; p->places[i] = same; continue; }
+        place = 0;
+        while (place < live && spans[place].first - at < n) at = spans[place++].end; /* the first gap that is wide enough */
+        memmove(spans + place + 1, spans + place, (live++ - place) * sizeof *spans);
+        spans[place] = (span){at, at + n, last[i]}; p->places[i] = at;
+        if (at + n > p->alive) p->alive = at + n;
+    }
+    if (l->keep != l->scratch) reset_arena(l->scratch, before);
+    p->block_rows = m->pool ? 1 : BLOCK_ELEMENTS / (p->alive ? p->alive : 1);
+    if (p->block_rows > LARGEST_BLOCK_ROWS) p->block_rows = LARGEST_BLOCK_ROWS;
+    if (p->block_rows == 0) p->block_rows = 1;
 }
 static void load_step(loader *l, const json *object, size_t index, bool used[LENGTH(OPS)]) {
-    mp_model *m = l->model; step *s = &m->steps[index];
+    mp_model *m = l->model; step *s = &m->plan.steps[index];
     l->step = s; l->json = object; s->out = m->n_inputs + index;
     mp_string name = need_string(l, object, "op");
-    locate(l->c, "step %s (%s)", quote(m->values[s->out].name).text, quote(name).text); s->op = find_op(name);
+    locate(l->c, "step %s (%s)", quote(m->plan.values[s->out].name).text, quote(name).text); s->op = find_op(name);
     if (!s->op) refuse(l->c, "Its op is not listed in \"requires\".");
     used[s->op - OPS] = true;
     const mp_string *names = read_strings(l, l->scratch, need(l, object, "in"), &s->n_in);
@@ -2030,78 +2006,96 @@ static void load_step(loader *l, const json *object, size_t index, bool used[LEN
         if (found == NOT_FOUND || (size_t)found >= s->out) refuse(l->c, "It reads %s, which nothing before it defines.", quote(names[k]).text);
         s->in[k] = (size_t)found;
     }
+    if (m->n_names) l->memos = l->keep;
     s->op->check(l);
-    refuse_unread(l->c, object);
+    refuse_unread(l->c, object); l->memos = NULL;
+    if (m->n_names) keep_attributes(l, object, index);
 }
-
 static void load_steps(loader *l, const json *steps, const bool listed[LENGTH(OPS)]) {
-    mp_model *m = l->model; bool used[LENGTH(OPS)] = {false}; size_t total = 0;
-    for (size_t i = 0; i < m->n_inputs; i++) add_to_total(l, &total, m->inputs[i].width);
-    const json *object = steps->child;
+    mp_model *m = l->model; bool used[LENGTH(OPS)] = {false}; const json *object = steps->child;
     for (size_t i = 0; i < m->n_steps; i++, object = object->next) {
-        load_step(l, object, i, used); add_to_total(l, &total, m->values[m->n_inputs + i].width);
+        load_step(l, object, i, used); count_value(l, m->n_inputs + i);
     }
     locate(l->c, "%s", "");
     for (size_t i = 0; i < LENGTH(OPS); i++)
         if (used[i] != listed[i])
             refuse(l->c, listed[i] ? "\"requires\" lists \"%s\", which no step uses." : "\"requires\" lacks \"%s\", which a step uses.", OPS[i].name);
-    m->block_rows = BLOCK_ELEMENTS / (total ? total : 1);
-    if (m->block_rows > LARGEST_BLOCK_ROWS) m->block_rows = LARGEST_BLOCK_ROWS;
-    if (m->block_rows == 0) m->block_rows = 1;
 }
-
+/* Gives an output the row shape of its value. */
+static void shape_output(context *c, const mp_model *m, plan *p, size_t index) {
+    mp_output *out = &p->outputs[index]; const value *v = &p->values[m->sources[index]];
+    out->rank = v->rank; out->width = v->width; out->shape = v->dims;
+    if (out->n_classes && out->rank && out->n_classes != last_axis(v))
+        refuse(c, "Output %s: it has %zu classes for %zu elements.", quote(out->name).text, out->n_classes, last_axis(v));
+}
 static void load_classes(loader *l, const json *classes, mp_output *out) {
     if (classes->kind != J_ARRAY) refuse(l->c, "Its classes are not an array.");
     bool strings = !(classes->kinds & ~(unsigned)J_STRING), numbers = classes->kinds == J_NUMBER;
     bool booleans = classes->kinds && !(classes->kinds & ~(unsigned)J_BOOL);
     if (!strings && !numbers && !booleans) refuse(l->c, "Its classes are not all strings, all integers or all booleans.");
-    if (out->rank == 1 && classes->count != out->width) refuse(l->c, "It has %zu classes for rows of %zu elements.", classes->count, out->width);
     tensor t = read_tensor(l, classes, strings ? MP_STR : numbers ? MP_I64 : MP_BOOL, "classes");
     out->n_classes = t.count; out->class_booleans = booleans;
     if (strings) out->class_strings = t.data.s;
     else out->class_integers = t.data.i;
 }
-
 static void load_output(loader *l, const json *object, size_t index) {
-    mp_model *m = l->model; mp_output *out = &m->outputs[index];
+    mp_model *m = l->model; mp_output *out = &m->plan.outputs[index];
     out->name = keep_string(l->c, l->keep, need_string(l, object, "name")); locate(l->c, "output %s", quote(out->name).text);
     if (out->name.size == 0) refuse(l->c, "Its name is empty.");
     mp_string from = need_string(l, object, "from"); ptrdiff_t found = find_name(&m->by_name, from);
     if (found == NOT_FOUND) refuse(l->c, "It comes from %s, which nothing defines.", quote(from).text);
-    const value *v = &m->values[found];
-    m->sources[index] = (size_t)found; out->dtype = dtype_named(l, need_string(l, object, "dtype")); out->rank = v->rank;
-    out->width = v->width;
+    const value *v = &m->plan.values[found];
+    m->sources[index] = (size_t)found; out->dtype = dtype_named(l, need_string(l, object, "dtype"));
     if (v->dtype != out->dtype) refuse(l->c, "It is declared %s, but %s is %s.", DTYPES[out->dtype].name, quote(from).text, DTYPES[v->dtype].name);
     need_word(l, object, "role", "prediction probability score transform cluster anomaly");
     out->role = keep_string(l->c, l->keep, need_string(l, object, "role"));
     const json *classes = member(object, "classes");
     if (classes) load_classes(l, classes, out);
-    refuse_unread(l->c, object);
+    shape_output(l->c, m, &m->plan, index); refuse_unread(l->c, object);
 }
-
 static void load_outputs(loader *l, const json *outputs) {
     mp_model *m = l->model;
     m->n_outputs = outputs->count;
     if (m->n_outputs == 0) refuse(l->c, "It has no output.");
-    m->outputs = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *m->outputs);
+    m->plan.outputs = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *m->plan.outputs);
     m->sources = take(l->c, l->keep, m->n_outputs, sizeof *m->sources);
     mp_string *names = take(l->c, l->keep, m->n_outputs, sizeof *names); const json *object = outputs->child;
-    for (size_t i = 0; i < m->n_outputs; i++, object = object->next) { load_output(l, object, i); names[i] = m->outputs[i].name; }
+    for (size_t i = 0; i < m->n_outputs; i++, object = object->next) { load_output(l, object, i); names[i] = m->plan.outputs[i].name; }
     locate(l->c, "%s", ""); m->by_output = new_directory(l->c, l->keep, MP_STR, (column){names}, m->n_outputs);
     if (find_twice(&m->by_output) != NOT_FOUND) refuse(l->c, "Two outputs are named %s.", quote(names[find_twice(&m->by_output)]).text);
 }
 
 /* -- vectors -- */
-/* The rows of an input or output of a declared dtype and row shape; all have the same number (*rows, SIZE_MAX before the first). */
-static tensor read_rows(loader *l, const json *given, mp_dtype dtype, int rank, size_t width, size_t *rows) {
+/* The rows of an input or output of a declared dtype and rank; all have the same number (*rows, SIZE_MAX before the first). */
+static tensor read_rows(loader *l, const json *given, mp_dtype dtype, int rank, size_t *rows) {
     locate(l->c, "the vectors of %s", quote(given->key).text);
     tensor t = read_tensor(l, given, (int)dtype, "its tensor");
     if (t.dtype != dtype) refuse(l->c, "They are %s; %s is needed.", DTYPES[t.dtype].name, DTYPES[dtype].name);
-    if (t.rank != 1 + rank || (rank && t.dims[1] != width)) refuse(l->c, "They have not one row shape of %zu elements per row.", width);
+    if (t.rank != 1 + rank) refuse(l->c, "They have rank %d; %d is needed.", t.rank, 1 + rank);
     if (*rows != SIZE_MAX && t.dims[0] != *rows) refuse(l->c, "There are %zu rows, elsewhere %zu.", t.dims[0], *rows);
-    *rows = t.dims[0]; locate(l->c, "verification"); return t;
+    *rows = t.dims[0]; return t;
 }
-
+/* Holds the row shape of an input's rows against its declaration; lengths [names] are SIZE_MAX until they are known. */
+static void bind_shape(context *c, const mp_model *m, size_t input, const size_t *dims, size_t *lengths) {
+    const mp_input *in = &m->inputs[input];
+    for (int k = 0; k < in->rank; k++) {
+        ptrdiff_t name = m->axes[input][k]; size_t *wanted = &lengths[name == NOT_FOUND ? 0 : name];
+        if (name == NOT_FOUND && dims[k] != in->shape[k]) refuse(c, "Input %s: axis %d of its rows has %zu elements; %zu are needed.", quote(in->name).text, k, dims[k], in->shape[k]);
+        if (name == NOT_FOUND) continue;
+        if (*wanted == SIZE_MAX) *wanted = dims[k];
+        if (dims[k] == 0) refuse(c, "Input %s: the length %s is 0; 1 is the least.", quote(in->name).text, quote(m->names[name]).text);
+        if (dims[k] != *wanted)
+            refuse(c, "Input %s: the length %s is %zu, elsewhere %zu.", quote(in->name).text, quote(m->names[name]).text, dims[k], *wanted);
+    }
+}
+/* The plan for lengths: the model's own for those of its examples. */
+static const plan *plan_for(context *c, arena *a, const mp_model *m, size_t *lengths) {
+    bool same = !m->n_names || memcmp(lengths, m->plan.lengths, m->n_names * sizeof *lengths) == 0;
+    return same ? &m->plan : specialise(c, a, m, lengths);
+}
+static size_t *unknown_lengths(context *c, arena *a, const mp_model *m) {
+    return memset(take(c, a, m->n_names + 1, sizeof(size_t)), 0xff, (m->n_names + 1) * sizeof(size_t)); /* SIZE_MAX each */
+}
 static void read_tolerance(loader *l, const json *given, tolerance *t) {
     const char *stop;
     l->what = "tolerance";
@@ -2115,40 +2109,58 @@ static void read_tolerance(loader *l, const json *given, tolerance *t) {
         refuse(l->c, "A tolerance is not \"exact\", {\"atol\", \"rtol\"} or {\"ulp\"} with numbers from 0.");
     refuse_unread(l->c, given);
 }
-
-/* A `verification` object. limit is that of carried rows. */
-static vectors *read_vectors(loader *l, const json *object, size_t limit) {
-    const mp_model *m = l->model; vectors *v = take_zeroed(l->c, l->keep, 1, sizeof *v);
-    locate(l->c, "verification");
-    if (object->kind != J_OBJECT) refuse(l->c, "It is not an object.");
-    need_word(l, object, "source", "synthetic sample");
-    const json *inputs = need_kind(l, object, "inputs", J_OBJECT, "an object");
+/* The inputs and outputs of one set of rows. */
+static void read_set(loader *l, const json *object, vectors *v) {
+    const mp_model *m = l->model;
+    const json *inputs = need_kind(l, object, "inputs", J_OBJECT, "an object"), *reasons = member(object, "rows");
     const json *outputs = need_kind(l, object, "outputs", J_OBJECT, "an object");
-    const json *tolerances = need_kind(l, object, "tolerance", J_OBJECT, "an object"), *reasons = member(object, "rows");
     v->rows = SIZE_MAX; v->inputs = take_zeroed(l->c, l->keep, m->n_inputs, sizeof *v->inputs);
-    v->expected = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *v->expected);
-    v->tolerances = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *v->tolerances);
+    v->expected = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *v->expected); v->lengths = unknown_lengths(l->c, l->keep, m);
     for (const json *t = inputs->child; t; t = t->next) {
         ptrdiff_t i = find_name(&m->by_name, t->key);
         if (i == NOT_FOUND || (size_t)i >= m->n_inputs) refuse(l->c, "%s is not one of the inputs.", quote(t->key).text);
-        v->inputs[i] = read_rows(l, t, m->inputs[i].dtype, m->inputs[i].rank, m->inputs[i].width, &v->rows);
+        v->inputs[i] = read_rows(l, t, m->inputs[i].dtype, m->inputs[i].rank, &v->rows);
+        bind_shape(l->c, m, (size_t)i, v->inputs[i].dims + 1, v->lengths);
     }
+    if (inputs->count != m->n_inputs || outputs->count != m->n_outputs) refuse(l->c, "It lacks an input or an output.");
+    mark before = mark_arena(l->scratch); const plan *p = plan_for(l->c, l->scratch, m, v->lengths);
     for (const json *t = outputs->child; t; t = t->next) {
         ptrdiff_t i = find_name(&m->by_output, t->key);
         if (i == NOT_FOUND) refuse(l->c, "%s is not one of the outputs.", quote(t->key).text);
-        v->expected[i] = read_rows(l, t, m->outputs[i].dtype, m->outputs[i].rank, m->outputs[i].width, &v->rows);
+        const mp_output *o = &p->outputs[i]; tensor x = v->expected[i] = read_rows(l, t, o->dtype, o->rank, &v->rows);
+        for (int k = 0; k < o->rank; k++)
+            if (x.dims[1 + k] != o->shape[k]) refuse(l->c, "Axis %d of its rows has %zu elements; %zu are needed.", k, x.dims[1 + k], o->shape[k]);
     }
+    locate(l->c, "verification");
+    if (l->keep != l->scratch) reset_arena(l->scratch, before);
+    if (reasons && (reasons->kind != J_ARRAY || (reasons->kinds & ~(unsigned)J_STRING) || reasons->count != v->rows))
+        refuse(l->c, "Its key \"rows\" is not one string per row.");
+}
+/* A `verification` object. limit is that of carried rows. */
+static vectors *read_vectors(loader *l, const json *object, size_t limit) {
+    const mp_model *m = l->model;
+    locate(l->c, "verification");
+    if (object->kind != J_OBJECT) refuse(l->c, "It is not an object.");
+    const json *more = member(object, "more") ? need_objects(l, object, "more") : NULL; size_t sets = 1 + (more ? more->count : 0), rows = 0;
+    if (sets == 1 && more) refuse(l->c, "Its key \"more\" is empty.");
+    vectors *v = take_zeroed(l->c, l->keep, sets, sizeof *v);
+    need_word(l, object, "source", "synthetic sample");
+    const json *tolerances = need_kind(l, object, "tolerance", J_OBJECT, "an object"), *next = more ? more->child : NULL;
+    v->sets = sets; v->tolerances = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *v->tolerances);
     for (const json *t = tolerances->child; t; t = t->next) {
         ptrdiff_t i = find_name(&m->by_output, t->key);
         if (i == NOT_FOUND) refuse(l->c, "There is a tolerance for %s, which is not one of the outputs.", quote(t->key).text);
         read_tolerance(l, t, &v->tolerances[i]);
     }
-    if (inputs->count != m->n_inputs || outputs->count != m->n_outputs || tolerances->count != m->n_outputs)
-        refuse(l->c, "It lacks an input, an output or a tolerance.");
-    if (v->rows == 0 || v->rows > limit) refuse(l->c, "It has %zu rows; 1 to %zu are needed.", v->rows, limit);
-    if (reasons && (reasons->kind != J_ARRAY || (reasons->kinds & ~(unsigned)J_STRING) || reasons->count != v->rows))
-        refuse(l->c, "Its key \"rows\" is not one string per row.");
-    refuse_unread(l->c, object); locate(l->c, "%s", ""); return v;
+    if (tolerances->count != m->n_outputs) refuse(l->c, "It lacks a tolerance.");
+    for (size_t k = 0; k < sets; k++) {
+        const json *set = k ? next : object;
+        read_set(l, set, &v[k]); refuse_unread(l->c, set);
+        if (v[k].rows == 0 || v[k].rows > limit - rows) refuse(l->c, "It has %zu rows; 1 to %zu are needed in all sets.", v[k].rows + rows, limit);
+        rows += v[k].rows;
+        if (k) next = next->next;
+    }
+    v->total = rows; locate(l->c, "%s", ""); return v;
 }
 
 /* -- predicting -- */
@@ -2157,13 +2169,13 @@ typedef struct source { const mp_feed *all, **columns; } source;
 static mp_string feed_name(const mp_feed *f) { return f->name_size || !f->name ? (mp_string){f->name, f->name_size} : literal(f->name); }
 /* Rows of tensors as a feed. */
 static mp_feed feed_of(mp_string name, const tensor *t) {
-    mp_feed f = {.name = name.size ? name.data : "", .name_size = name.size, .rows = t->dims[0], .width = t->rank == 2 ? t->dims[1] : 1};
+    mp_feed f = {.name = name.size ? name.data : "", .name_size = name.size, .rows = t->dims[0], .width = 1, .rank = t->rank - 1, .shape = t->dims + 1};
+    for (int k = 1; k < t->rank; k++) f.width *= t->dims[k]; /* its elements have been counted, but for a 0 */
     if (t->dtype == MP_STR) f.strings = t->data.s;
     else if (is_float(t->dtype)) f.numbers = t->data.f;
     else f.integers = t->data.i;
     return f;
 }
-
 /* Elements first..first + n of a feed, to every stride-th place of `to`. */
 static void load_elements(context *c, const mp_input *in, const mp_feed *f, size_t first, size_t n, column to, size_t stride) {
     for (size_t i = 0; i < n; i++) {
@@ -2180,54 +2192,67 @@ static void load_elements(context *c, const mp_input *in, const mp_feed *f, size
         }
     }
 }
-
 /* The rows of an input for this block: a view of the caller's own, or a copy. */
 static void load_rows(runner *r, size_t input, const source *from) {
-    const mp_input *in = &r->m->inputs[input]; column *x = &r->values[input]; size_t n = r->rows * in->width;
+    const mp_input *in = &r->m->inputs[input]; column *x = &r->values[input]; size_t width = r->p->values[input].width, n = r->rows * width;
     if (from->all && from->all->numbers && in->dtype == MP_F64) {
-        x->f = (double *)(from->all->numbers + r->first * in->width); /* steps write to what they define alone */
+        x->f = (double *)(from->all->numbers + r->first * width); /* steps write to what they define alone */
+    } else if (from->all) {
+        load_elements(r->c, in, from->all, r->first * width, n, *x, 1);
     } else {
-        x->any = take(r->c, r->a, n, element_size(in->dtype));
-        if (from->all) load_elements(r->c, in, from->all, r->first * in->width, n, *x, 1);
-        for (size_t j = 0; !from->all && j < in->width; j++)
-            load_elements(r->c, in, from->columns[j], r->first, r->rows, (column){(char *)x->any + j * element_size(in->dtype)}, in->width);
+        for (size_t j = 0; j < width; j++)
+            load_elements(r->c, in, from->columns[j], r->first, r->rows, (column){(char *)x->any + j * element_size(in->dtype)}, width);
     }
     bool checked = in->missing == MP_MISSING_ERROR && (is_float(in->dtype) || in->dtype == MP_STR);
     for (size_t i = 0; checked && i < n; i++)
         if (in->dtype == MP_STR ? !x->s[i].data : is_nan(x->f[i]))
-            refuse(r->c, "Input %s, row %zu: a value is missing, which this model does not accept.", quote(in->name).text, r->first + i / in->width);
+            refuse(r->c, "Input %s, row %zu: a value is missing, which this model does not accept.", quote(in->name).text, r->first + i / width);
 }
-
 /* Computes the rows of every output: column k is [rows, width of output k]. */
-static column *run_model(context *c, arena *a, const mp_model *m, const source *sources, size_t rows) {
-    runner r = {c, a, m, take(c, a, m->n_values, sizeof(column)), 0, 0}; column *out = take(c, a, m->n_outputs, sizeof *out);
+static column *run_model(context *c, arena *a, const mp_model *m, const plan *p, const source *sources, size_t rows) {
+    runner r = {c, a, m, p, take(c, a, m->n_values, sizeof(column)), 0, 0}; column *out = take(c, a, m->n_outputs, sizeof *out);
     for (size_t k = 0; k < m->n_outputs; k++) {
-        size_t width = m->outputs[k].width;
+        size_t width = p->outputs[k].width;
         if (width && rows > SIZE_MAX / width) fail(c, MP_NO_MEMORY, "The outputs do not fit into memory.");
-        out[k].any = take(c, a, rows * width, element_size(m->outputs[k].dtype));
+        out[k].any = take(c, a, rows * width, element_size(p->outputs[k].dtype));
     }
-    mark before = mark_arena(a);
+    size_t most = rows < p->block_rows ? rows : p->block_rows; mark before = mark_arena(a);
+    char *block = take_aligned(c, a, p->alive, 8 * (most ? most : 1), CACHE_LINE); mark inner = mark_arena(a);
     for (; r.first < rows; r.first += r.rows) {
-        r.rows = rows - r.first < m->block_rows ? rows - r.first : m->block_rows;
+        r.rows = rows - r.first < most ? rows - r.first : most;
+        for (size_t i = 0; i < m->n_values; i++) r.values[i].any = block + p->places[i] * r.rows * 8;
         for (size_t i = 0; i < m->n_inputs; i++) load_rows(&r, i, &sources[i]);
         for (size_t i = 0; i < m->n_steps; i++) {
-            const step *s = &m->steps[i]; const value *v = &m->values[s->out];
-            r.values[s->out].any = take_aligned(c, a, r.rows * v->width, element_size(v->dtype), CACHE_LINE);
-            mark inner = mark_arena(a);
-            s->op->run(&r, s);
+            p->steps[i].op->run(&r, &p->steps[i]);
             reset_arena(a, inner);
         }
         for (size_t k = 0; k < m->n_outputs; k++) {
-            const mp_output *o = &m->outputs[k];
+            const mp_output *o = &p->outputs[k];
             copy_elements(o->dtype, out[k], r.first * o->width, r.values[m->sources[k]], 0, r.rows * o->width);
         }
-        reset_arena(a, before);
     }
-    return out;
+    reset_arena(a, before); return out;
 }
-
+/* The row shape of a feed: as it says itself or, if it does not, as declared, with at most one named length by its width. */
+static void feed_shape(context *c, const mp_model *m, size_t input, const mp_feed *f, size_t *lengths) {
+    const mp_input *in = &m->inputs[input]; size_t dims[MAX_RANK] = {0}, known = 1, width = 1, named = 0, *open = NULL;
+    if (f->rank && f->rank != in->rank) refuse(c, "The input %s has rows of rank %d; %d is needed.", quote(in->name).text, f->rank, in->rank);
+    for (int k = 0; k < in->rank; k++) {
+        dims[k] = f->rank ? f->shape[k] : in->shape[k];
+        if (f->rank || m->axes[input][k] == NOT_FOUND) known *= in->shape[k] ? in->shape[k] : 1; /* within the limit of a row */
+        else { open = &dims[k]; named++; }
+    }
+    if (named > 1) refuse(c, "The input %s needs a shape: more than one of its lengths is not known.", quote(in->name).text);
+    if (open) *open = known ? f->width / known : 0;
+    bind_shape(c, m, input, dims, lengths);
+    for (int k = 0; k < in->rank; k++) { /* a length may be anything yet */
+        if (width && dims[k] > m->limits.row / width) refuse(c, "The input %s has rows of more than %zu elements.", quote(in->name).text, m->limits.row);
+        width *= dims[k];
+    }
+    if (f->width != width && (f->width || !f->rank)) refuse(c, "The input %s has rows of %zu elements; %zu are needed.", quote(in->name).text, f->width, width);
+}
 /* Finds the feed, or the feeds of the columns, for every input; each feed is used. Returns the number of rows. */
-static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, source *sources) {
+static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, source *sources, size_t *lengths) {
     mp_string *names = take(c, a, n, sizeof *names); bool *used = take_zeroed(c, a, n, sizeof *used);
     for (size_t i = 0; i < n; i++) names[i] = feed_name(&feeds[i]);
     directory d = new_directory(c, a, MP_STR, (column){names}, n);
@@ -2235,7 +2260,7 @@ static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed
     for (size_t i = 0; i < m->n_inputs; i++) {
         const mp_input *in = &m->inputs[i]; ptrdiff_t at = find_name(&d, in->name);
         bool by_column = at == NOT_FOUND && in->features && in->width;
-        size_t parts = by_column ? in->width : 1, width = by_column ? 1 : in->width;
+        size_t parts = by_column ? in->width : 1;
         sources[i].columns = take(c, a, parts, sizeof *sources[i].columns);
         for (size_t j = 0; j < parts; j++) {
             const mp_string *name = by_column ? &in->features[j] : &in->name; ptrdiff_t k = find_name(&d, *name);
@@ -2243,8 +2268,9 @@ static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed
             if (k == NOT_FOUND) refuse(c, "The input %s is missing.", quote(in->name).text);
             const mp_feed *f = sources[i].columns[j] = &feeds[k];
             bool fits = in->dtype == MP_STR ? f->strings != NULL : f->numbers || (f->integers && !is_float(in->dtype));
-            if (f->width != width) refuse(c, "The input %s has rows of %zu elements; %zu are needed.", quote(*name).text, f->width, width);
-            if (!fits && f->rows && width) refuse(c, "The input %s is not given as %s.", quote(*name).text, DTYPES[in->dtype].name);
+            if (by_column && f->width != 1) refuse(c, "The input %s has rows of %zu elements; %d are needed.", quote(*name).text, f->width, 1);
+            if (!by_column) feed_shape(c, m, i, f, lengths);
+            if (!fits && f->rows && (in->width || in->lengths)) refuse(c, "The input %s is not given as %s.", quote(*name).text, DTYPES[in->dtype].name);
             used[k] = true;
         }
         sources[i].all = by_column ? NULL : sources[i].columns[0];
@@ -2258,41 +2284,36 @@ static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed
     }
     return n ? feeds[0].rows : 0;
 }
-
-static column *answer(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, size_t *rows) {
-    source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources);
-    *rows = match_feeds(c, a, m, feeds, n, sources); return run_model(c, a, m, sources, *rows);
+static column *answer(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, size_t *rows, const plan **p) {
+    source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources); size_t *lengths = unknown_lengths(c, a, m);
+    *rows = match_feeds(c, a, m, feeds, n, sources, lengths); *p = plan_for(c, a, m, lengths);
+    return run_model(c, a, m, *p, sources, *rows);
 }
 struct mp_result { arena arena; size_t n; mp_values *values; };
-
-typedef struct prediction { const mp_model *model; const mp_feed *feeds; size_t n_feeds; mp_result *result; } prediction;
+typedef struct prediction { const mp_model *model; const mp_feed *feeds; size_t n_feeds; arena a; mp_result *result; } prediction;
 static void predict(context *c, void *argument) {
-    prediction *p = argument; const mp_model *m = p->model; mp_result *result = p->result; size_t rows;
-    column *out = answer(c, &result->arena, m, p->feeds, p->n_feeds, &rows);
-    result->n = m->n_outputs; result->values = take_zeroed(c, &result->arena, m->n_outputs, sizeof *result->values);
+    prediction *p = argument; const mp_model *m = p->model; size_t rows; const plan *made;
+    mp_result *result = take_zeroed(c, &p->a, 1, sizeof *result);
+    column *out = answer(c, &p->a, m, p->feeds, p->n_feeds, &rows, &made);
+    result->n = m->n_outputs; result->values = take_zeroed(c, &p->a, m->n_outputs, sizeof *result->values);
     for (size_t k = 0; k < m->n_outputs; k++) {
-        const mp_output *o = &m->outputs[k]; mp_values *v = &result->values[k];
+        const mp_output *o = &made->outputs[k]; mp_values *v = &result->values[k];
         *v = (mp_values){.output = o, .rows = rows};
         if (is_float(o->dtype)) v->numbers = out[k].f;
         else if (o->dtype != MP_STR) v->integers = out[k].i;
         else v->strings = out[k].s;
-        for (size_t i = 0; v->strings && i < rows * o->width; i++) out[k].s[i] = keep_string(c, &result->arena, out[k].s[i]);
+        for (size_t i = 0; v->strings && i < rows * o->width; i++) out[k].s[i] = keep_string(c, &p->a, out[k].s[i]);
     }
+    result->arena = p->a; p->result = result;
 }
-
+/* An arena for one call. */
+static arena call_arena(const mp_model *m) { return m->pool ? pool_arena(m->pool, &m->pool->high) : new_arena(&m->arena.allocator, SIZE_MAX); }
 mp_code mp_predict(const mp_model *model, const mp_feed *feeds, size_t n_feeds, mp_result **result, mp_error *error) {
-    context c; mp_error unseen;
-    if (!error) error = &unseen;
-    arena a = new_arena(&model->arena.allocator, SIZE_MAX);
-    prediction p = {model, feeds, n_feeds, a.allocator.allocate(a.allocator.context, sizeof **result)};
-    *result = NULL; *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a result."};
-    if (!p.result) return error->code;
-    *p.result = (mp_result){a, 0, NULL};
-    if (attempt(&c, error, predict, &p) == MP_OK) *result = p.result;
-    else mp_result_free(p.result);
-    return error->code;
+    context c; mp_error unseen; prediction p = {model, feeds, n_feeds, call_arena(model), NULL};
+    mp_code code = attempt(&c, error ? error : &unseen, predict, &p);
+    if (code != MP_OK) free_arena(&p.a);
+    *result = code == MP_OK ? p.result : NULL; return code;
 }
-
 size_t mp_result_count(const mp_result *result) { return result->n; }
 const mp_values *mp_result_at(const mp_result *result, size_t index) { return &result->values[index]; }
 const mp_values *mp_result_find(const mp_result *result, const char *output_name) {
@@ -2301,52 +2322,50 @@ const mp_values *mp_result_find(const mp_result *result, const char *output_name
     return NULL;
 }
 void mp_result_free(mp_result *result) {
-    if (!result) return;
-    mp_allocator allocator = result->arena.allocator;
-    free_arena(&result->arena);
-    allocator.release(allocator.context, result);
+    arena a = result ? result->arena : (arena){.pool = NULL}; /* the result lies in it */
+    free_arena(&a);
 }
 
 /* -- rows and vectors as JSON -- */
 /* A call that reads a text and writes what it finds. */
 typedef struct reading { const mp_model *model; arena a; const char *text; size_t size; sink sink; } reading;
 static mp_code attempt_reading(void (*body)(context *, void *), const mp_model *m, const char *text, size_t size, sink to, mp_error *error) {
-    context c; mp_error unseen; reading p = {m, new_arena(&m->arena.allocator, SIZE_MAX), text, size, to};
+    context c; mp_error unseen; reading p = {m, call_arena(m), text, size, to};
     mp_code code = attempt(&c, error ? error : &unseen, body, &p);
     free_arena(&p.a); return code;
 }
 static void predict_json(context *c, void *argument) {
     reading *p = argument; const mp_model *m = p->model;
-    loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .end = p->text + p->size, .limits = &m->limits};
+    loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .limits = &m->limits};
     locate(c, "the rows");
     json *root = parse_document(c, &p->a, p->text, p->size, &m->limits);
     const json *inputs = need_kind(&l, root, "inputs", J_OBJECT, "an object");
     refuse_unread(c, root);
-    mp_feed *feeds = take_zeroed(c, &p->a, inputs->count, sizeof *feeds); size_t n = 0, rows;
+    mp_feed *feeds = take_zeroed(c, &p->a, inputs->count, sizeof *feeds); size_t n = 0, rows; const plan *made;
+    tensor *t = take(c, &p->a, inputs->count, sizeof *t);
     for (const json *given = inputs->child; given; given = given->next) {
         ptrdiff_t i = find_name(&m->by_name, given->key);
         locate(c, "the input %s", quote(given->key).text);
         if (i == NOT_FOUND || (size_t)i >= m->n_inputs) refuse(c, "It is not one of the model's.");
-        const mp_input *in = &m->inputs[i]; tensor t = read_tensor(&l, given, (int)in->dtype, "its rows");
-        if (t.dtype != in->dtype) refuse(c, "It is %s; %s is needed.", DTYPES[t.dtype].name, DTYPES[in->dtype].name);
-        if (t.rank != 1 + in->rank) refuse(c, "It has rank %d; %d is needed.", t.rank, 1 + in->rank);
-        feeds[n++] = feed_of(given->key, &t);
+        const mp_input *in = &m->inputs[i]; t[n] = read_tensor(&l, given, (int)in->dtype, "its rows");
+        if (t[n].dtype != in->dtype) refuse(c, "It is %s; %s is needed.", DTYPES[t[n].dtype].name, DTYPES[in->dtype].name);
+        if (t[n].rank != 1 + in->rank) refuse(c, "It has rank %d; %d is needed.", t[n].rank, 1 + in->rank);
+        feeds[n] = feed_of(given->key, &t[n]); n++;
     }
     locate(c, "%s", "");
-    column *out = answer(c, &p->a, m, feeds, n, &rows);
+    column *out = answer(c, &p->a, m, feeds, n, &rows, &made);
     for (size_t k = 0; k < m->n_outputs; k++) {
-        const mp_output *o = &m->outputs[k];
+        const mp_output *o = &made->outputs[k];
         put_format(&p->sink, k ? ", " : "{\"outputs\": {");
         put_string(&p->sink, o->name);
         put_format(&p->sink, ": {\"dtype\": \"%s\", \"shape\": [%zu", DTYPES[o->dtype].name, rows);
-        if (o->rank) put_format(&p->sink, ", %zu", o->width);
+        for (int axis = 0; axis < o->rank; axis++) put_format(&p->sink, ", %zu", o->shape[axis]);
         put_list(&p->sink, "], \"data\": ", o->dtype, out[k], rows * o->width);
         put_format(&p->sink, "}");
     }
     put_format(&p->sink, "}}\n");
     flush(&p->sink);
 }
-
 mp_code mp_predict_json(const mp_model *model, const char *text, size_t size, mp_writer write, void *context, mp_error *error) {
     return attempt_reading(predict_json, model, text, size, (sink){.write = write, .context = context}, error);
 }
@@ -2357,7 +2376,6 @@ static int64_t position(double x, bool f32) {
     int64_t magnitude = f32 ? (int64_t)(bits & INT32_MAX) : (int64_t)(bits_of(x) & INT64_MAX);
     return x < 0 ? -magnitude : magnitude;
 }
-
 /* Written so that an unexpected NaN or infinity fails. */
 static bool agrees(mp_dtype dtype, const tolerance *t, column got, column expected, size_t i) {
     if (compare_elements(dtype, got, i, expected, i) == 0) return true;
@@ -2366,98 +2384,106 @@ static bool agrees(mp_dtype dtype, const tolerance *t, column got, column expect
     if (t->kind == ULPS) return apart <= t->ulps || 0 - apart <= t->ulps;
     return t->kind == BOUND && fabs(got.f[i] - expected.f[i]) <= t->atol + t->rtol * fabs(expected.f[i]);
 }
-
-/* Replays vectors: a line per output, then MP_MISMATCH for the first element that does not agree. */
+/* Replays sets of vectors: a line per output, then MP_MISMATCH for the first element that does not agree. */
 static void replay(context *c, arena *a, const mp_model *m, const vectors *v, sink *lines) {
+    typedef struct score { size_t n, bad; } score;
     source *sources = take_zeroed(c, a, m->n_inputs, sizeof *sources); mp_feed *feeds = take(c, a, m->n_inputs, sizeof *feeds);
-    for (size_t i = 0; i < m->n_inputs; i++) { feeds[i] = feed_of(m->inputs[i].name, &v->inputs[i]); sources[i].all = &feeds[i]; }
-    column *out = run_model(c, a, m, sources, v->rows); size_t bad_output = SIZE_MAX, bad_element = 0;
-    for (size_t k = 0; k < m->n_outputs; k++) {
-        const mp_output *o = &m->outputs[k]; size_t n = v->rows * o->width, bad = 0;
-        for (size_t i = 0; i < n; i++) {
-            if (agrees(o->dtype, &v->tolerances[k], out[k], v->expected[k].data, i)) continue;
-            if (bad++ == 0 && bad_output == SIZE_MAX) { bad_output = k; bad_element = i; }
+    score *scores = take_zeroed(c, a, m->n_outputs, sizeof *scores); char sentence[400] = ""; mark before = mark_arena(a);
+    for (size_t set = 0; set < v->sets; set++) {
+        const plan *p = plan_for(c, a, m, v[set].lengths);
+        for (size_t i = 0; i < m->n_inputs; i++) { feeds[i] = feed_of(m->inputs[i].name, &v[set].inputs[i]); sources[i].all = &feeds[i]; }
+        column *out = run_model(c, a, m, p, sources, v[set].rows);
+        for (size_t k = 0; k < m->n_outputs; k++) {
+            const mp_output *o = &p->outputs[k]; size_t n = v[set].rows * o->width; column expected = v[set].expected[k].data;
+            scores[k].n += n;
+            for (size_t i = 0; i < n; i++) {
+                if (agrees(o->dtype, &v->tolerances[k], out[k], expected, i)) continue;
+                scores[k].bad++;
+                if (sentence[0]) continue;
+                snprintf(sentence, sizeof sentence, "Output %s, row %zu%s, element %zu is %s, but the original model answered %s.", quote(o->name).text,
+                         i / o->width, set ? " of a further set" : "", i % o->width, element_text(o->dtype, out[k], i).text, element_text(o->dtype, expected, i).text);
+            }
         }
-        put_string(lines, o->name);
-        if (bad) put_format(lines, ": mismatch in %zu of %zu elements\n", bad, n);
-        else put_format(lines, ": ok, %zu rows\n", v->rows);
+        reset_arena(a, before);
+    }
+    for (size_t k = 0; k < m->n_outputs; k++) {
+        put_string(lines, m->plan.outputs[k].name);
+        if (scores[k].bad) put_format(lines, ": mismatch in %zu of %zu elements\n", scores[k].bad, scores[k].n);
+        else put_format(lines, ": ok, %zu rows\n", v->total);
     }
     flush(lines);
-    if (bad_output == SIZE_MAX) return;
-    const mp_output *o = &m->outputs[bad_output]; quoted got = element_text(o->dtype, out[bad_output], bad_element);
-    quoted expected = element_text(o->dtype, v->expected[bad_output].data, bad_element);
-    fail(c, MP_MISMATCH, "Output %s, row %zu, element %zu is %s, but the original model answered %s.", quote(o->name).text,
-         bad_element / o->width, bad_element % o->width, got.text, expected.text);
+    if (sentence[0]) fail(c, MP_MISMATCH, "%s", sentence);
 }
-
 static void verify(context *c, void *argument) {
     reading *p = argument; const mp_model *m = p->model; const vectors *v = m->vectors;
-    loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .end = p->text + p->size, .limits = &m->limits, .model = (mp_model *)m};
+    loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .limits = &m->limits, .model = (mp_model *)m};
     locate(c, "the vectors");
     if (p->text) v = read_vectors(&l, parse_document(c, &p->a, p->text, p->size, &m->limits), SIZE_MAX);
-    if (!v) refuse(c, "The artifact carries none, so nothing proves it.");
+    if (!v) refuse(c, "The artifact carries none, or they were not kept, so nothing proves it.");
     locate(c, "%s", ""); replay(c, &p->a, m, v, &p->sink);
 }
-
 mp_code mp_verify(const mp_model *model, const char *vectors, size_t size, mp_writer write, void *context, mp_error *error) {
     return attempt_reading(verify, model, vectors, vectors ? size : 0, (sink){.write = write, .context = context}, error);
 }
 
 /* -- mp_load, mp_free, what a model says of itself -- */
-typedef struct loading { const char *data; size_t size; const mp_options *options; mp_model *model; arena scratch; } loading;
+typedef struct loading {
+    const char *data; size_t size; const mp_options *options; mp_limits limits; pool *pool; arena keep, scratch; mp_model *model;
+} loading;
 static void load(context *c, void *argument) {
-    loading *p = argument; mp_model *m = p->model;
-    loader l = {.c = c, .keep = &m->arena, .scratch = &p->scratch, .end = p->data + p->size, .limits = &m->limits, .model = m};
+    loading *p = argument; mp_model *m = take(c, &p->keep, 1, sizeof *m);
+    *m = (mp_model){.arena = p->keep, .pool = p->pool, .limits = p->limits}; p->model = m;
+    loader l = {.c = c, .keep = &m->arena, .scratch = &p->scratch, .limits = &m->limits, .model = m};
     bool listed[LENGTH(OPS)] = {false}; const json *root = parse_document(c, &p->scratch, p->data, p->size, &m->limits);
     check_header(&l, root); check_requires(&l, root, listed);
     const json *inputs = need_objects(&l, root, "inputs"), *steps = need_objects(&l, root, "steps");
-    const json *outputs = need_objects(&l, root, "outputs"), *verification = member(root, "verification");
-    refuse_unread(c, root); load_names(&l, inputs, steps); load_steps(&l, steps, listed); load_outputs(&l, outputs);
-    if (verification) m->vectors = read_vectors(&l, verification, m->limits.rows);
+    const json *outputs = need_objects(&l, root, "outputs"), *verification = member(root, "verification"), *lengths = member(root, "lengths");
+    l.plan = &m->plan; refuse_unread(c, root);
+    if (lengths) read_lengths(&l, lengths);
+    load_names(&l, inputs, steps); load_steps(&l, steps, listed); load_outputs(&l, outputs); lay_out_values(&l);
+    if (p->options->forget_vectors) l.keep = l.scratch;
+    vectors *v = verification ? read_vectors(&l, verification, m->limits.rows) : NULL;
+    if (!p->options->forget_vectors) m->vectors = v;
     if (p->options->no_verify) return;
     if (!verification) refuse(c, "It carries no vectors (\"verification\"), so nothing proves it: load it without verifying if you trust it.");
-    replay(c, &p->scratch, m, m->vectors, &(sink){.write = NULL});
+    replay(c, &p->scratch, m, v, &(sink){.write = NULL});
 }
-
 static mp_limits with_defaults(mp_limits given) {
     size_t memory = (size_t)(SIZE_MAX < UINT64_C(1) << 32 ? SIZE_MAX / 2 : UINT64_C(1) << 32);
-    size_t limits[] = {(size_t)512 << 20, 16, 10000, (size_t)1 << 28, (size_t)1 << 20, 4096, (size_t)1 << 22, memory}, chosen[LENGTH(limits)];
+    size_t limits[] = {(size_t)512 << 20, 16, 10000, (size_t)1 << 28, (size_t)1 << 22, 4096, (size_t)1 << 25, memory,
+                       (size_t)(SIZE_MAX < UINT64_C(1) << 34 ? SIZE_MAX : UINT64_C(1) << 34)}, chosen[LENGTH(limits)];
     _Static_assert(sizeof limits == sizeof given, "a default for every limit, in their order"); memcpy(chosen, &given, sizeof given);
     for (size_t k = 0; k < LENGTH(limits); k++) if (chosen[k]) limits[k] = chosen[k];
     memcpy(&given, limits, sizeof given);
     if (given.depth > DEEPEST) given.depth = DEEPEST;
     return given;
 }
-
-mp_code mp_load(const char *data, size_t size, const mp_options *options, mp_model **model, mp_error *error) {
+/* On a heap (p NULL), or in a caller's memory. */
+static mp_code load_model(pool *p, const char *data, size_t size, const mp_options *options, mp_model **model, mp_error *error) {
     static const mp_options defaults = {.no_verify = false};
     context c; mp_error unseen;
-    if (!error) error = &unseen;
     if (!options) options = &defaults;
     mp_limits limits = with_defaults(options->limits); arena a = new_arena(&options->allocator, limits.memory);
-    loading p = {data, size, options, a.allocator.allocate(a.allocator.context, sizeof **model), a};
-    *model = NULL; *error = (mp_error){MP_NO_MEMORY, "The allocator has no memory for a model."};
-    if (!p.model) return error->code;
-    *p.model = (mp_model){.arena = a, .limits = limits};
-    if (attempt(&c, error, load, &p) == MP_OK) *model = p.model;
-    else mp_free(p.model);
-    free_arena(&p.scratch); return error->code;
+    loading l = {data, size, options, limits, p, p ? pool_arena(p, &p->low) : a, p ? pool_arena(p, &p->high) : a, NULL};
+    mp_code code = attempt(&c, error ? error : &unseen, load, &l);
+    free_arena(&l.scratch);
+    if (code != MP_OK && l.model) mp_free(l.model);
+    *model = code == MP_OK ? l.model : NULL; return code;
 }
-
+mp_code mp_load(const char *data, size_t size, const mp_options *options, mp_model **model, mp_error *error) {
+    return load_model(NULL, data, size, options, model, error);
+}
 void mp_free(mp_model *model) {
-    if (!model) return;
-    mp_allocator allocator = model->arena.allocator;
-    free_arena(&model->arena);
-    allocator.release(allocator.context, model);
+    arena a = model ? model->arena : (arena){.pool = NULL}; /* the model lies in it */
+    free_arena(&a);
 }
-
 size_t mp_input_count(const mp_model *model) { return model->n_inputs; }
 size_t mp_output_count(const mp_model *model) { return model->n_outputs; }
 const mp_input *mp_input_at(const mp_model *model, size_t index) { return &model->inputs[index]; }
-const mp_output *mp_output_at(const mp_model *model, size_t index) { return &model->outputs[index]; }
-size_t mp_carried_rows(const mp_model *model) { return model->vectors ? model->vectors->rows : 0; }
+const mp_output *mp_output_at(const mp_model *model, size_t index) { return &model->plan.outputs[index]; }
+size_t mp_carried_rows(const mp_model *model) { return model->vectors ? model->vectors->total : 0; }
 bool mp_uses_op(const mp_model *model, size_t index) {
-    for (size_t s = 0; s < model->n_steps; s++) if (model->steps[s].op == &OPS[index]) return true;
+    for (size_t s = 0; s < model->n_steps; s++) if (model->plan.steps[s].op == &OPS[index]) return true;
     return false;
 }
 const char *mp_dtype_name(mp_dtype dtype) { return DTYPES[dtype].name; }

@@ -1,6 +1,8 @@
-/* modelport.h - runs modelport JSON artifacts (docs/format.md, format 1). C11, libc and libm only. modelport.c has the ops of
- * profile tabular; compiled with -DMODELPORT_MORE, and modelport_more.c beside it, those of kernel, text and solver too.
+/* modelport.h - runs modelport JSON artifacts (docs/format.md, format 1). C11, libc and libm only.
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
+ *
+ * modelport.c has the ops of profile tabular but a few; compiled with -DMODELPORT_MORE, and modelport_more.c beside it, those and
+ * kernel, text and solver too; with -DMODELPORT_NN, and modelport_nn.c, profile nn and mp_load_arena.
  *
  *     mp_model *model;
  *     mp_result *result;
@@ -61,10 +63,12 @@ typedef enum mp_missing { MP_MISSING_ERROR, MP_MISSING_NAN, MP_MISSING_NULL } mp
 typedef struct mp_input {
     mp_string        name;
     mp_dtype         dtype;
-    int              rank;     /* 0: one element per row, 1: `width` elements */
+    int              rank;     /* 0: one element per row, 1: `width` elements, 2 to 6: as many as the product of shape */
     size_t           width;
     mp_missing       missing;  /* what a row may lack */
     const mp_string *features; /* [width] names of the columns, or NULL */
+    const size_t    *shape;    /* [rank]; of named lengths it has the document's examples */
+    const mp_string *lengths;  /* [rank] names of lengths that rows choose (data NULL: a fixed length), or NULL */
 } mp_input;
 
 typedef struct mp_output {
@@ -77,6 +81,7 @@ typedef struct mp_output {
     const mp_string *class_strings;
     const int64_t   *class_integers;
     bool             class_booleans; /* class_integers are 0 or 1 and mean false or true */
+    const size_t    *shape;          /* [rank], of a model for the example lengths, of a result for those of its rows */
 } mp_output;
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
@@ -92,14 +97,16 @@ typedef struct mp_limits { /* 0 means the default of docs/format.md, section 5 *
     size_t depth;    /* of nesting: 16 (at most 512) */
     size_t steps;    /* 10,000 */
     size_t elements; /* of a tensor: 2^28 */
-    size_t row;      /* elements per row of a value: 2^20 */
+    size_t row;      /* elements per row of a value: 2^22 */
     size_t rows;     /* carried rows: 4,096 */
-    size_t total;    /* elements per row of all values together: 2^22 */
+    size_t total;    /* elements per row of all values together: 2^25 */
     size_t memory;   /* bytes that loading may hold: 4 GB */
+    size_t multiplications; /* per row, in all steps of profile nn: 2^34 */
 } mp_limits;
 
 typedef struct mp_options { /* {0} or NULL are the defaults */
     bool         no_verify; /* do not replay the carried rows; accept an artifact that carries none */
+    bool         forget_vectors; /* do not keep the carried rows once they are replayed: mp_verify then needs others */
     mp_allocator allocator;
     mp_limits    limits;
 } mp_options;
@@ -113,11 +120,20 @@ typedef struct mp_model mp_model;
 mp_code mp_load(const char *data, size_t size, const mp_options *options, mp_model **model, mp_error *error);
 void    mp_free(mp_model *model); /* NULL is fine */
 
+/* As mp_load, but without a heap (with -DMODELPORT_NN): the model, what predicting needs and the results all lie in `memory`, which
+ * has to last as long as they do. One call at a time; results are freed in the reverse order. When the memory does not suffice, the
+ * code is MP_NO_MEMORY, and the sentence says how many bytes are needed up to there. Compiled with -DMODELPORT_NO_HEAP too, the
+ * library calls neither malloc nor free. options.allocator and limits.memory do not count. mp_free frees nothing. */
+mp_code mp_load_arena(void *memory, size_t memory_size, const char *data, size_t size, const mp_options *options, mp_model **model,
+                      mp_error *error);
+/* The most bytes of its arena that were in use at once since it was loaded, or since the last call with `restart`. */
+size_t mp_arena_peak(mp_model *model, bool restart);
+
 size_t           mp_input_count(const mp_model *model);
 const mp_input  *mp_input_at(const mp_model *model, size_t index);
 size_t           mp_output_count(const mp_model *model);
 const mp_output *mp_output_at(const mp_model *model, size_t index);
-size_t           mp_carried_rows(const mp_model *model); /* 0: the artifact carries no vectors */
+size_t           mp_carried_rows(const mp_model *model); /* 0: the artifact carries none, or they are not kept */
 
 /* The ops that this reader implements, in the order of docs/format.md, those of modelport_more.c last; NULL beyond the last. */
 const char *mp_op_name(size_t index);
@@ -127,7 +143,7 @@ const char *mp_dtype_name(mp_dtype dtype); /* "f64", "f32", "i64", ... */
 /* ---- prediction -------------------------------------------------------------------------------------------------- */
 
 /* Rows for one input, or for one column of a matrix input that has features (then width is 1). Elements are row-major,
- * rows x width. Numbers feed f64, f32 (rounded to it), i64 (integral) and bool (0 or 1); integers feed i64 and bool. */
+ * rows x width. An input with named lengths needs a shape, unless it has only one, which then follows from the width. Numbers feed f64, f32 (rounded to it), i64 (integral) and bool (0 or 1); integers feed i64 and bool. */
 typedef struct mp_feed {
     const char      *name;
     size_t           name_size; /* 0: the name ends with a NUL */
@@ -135,9 +151,11 @@ typedef struct mp_feed {
     const double    *numbers;   /* exactly one of the three is given, but for 0 elements */
     const int64_t   *integers;
     const mp_string *strings;
+    int              rank;      /* 0: the declared shape */
+    const size_t    *shape;     /* [rank] of a row; width may then be 0 */
 } mp_feed;
 
-typedef struct mp_values { /* one output: rows x output->width elements, row-major; one pointer is not NULL */
+typedef struct mp_values { /* one output: rows x output->width elements (output->shape), row-major; one pointer is not NULL */
     const mp_output *output;
     size_t           rows;
     const double    *numbers;  /* f64, f32 */

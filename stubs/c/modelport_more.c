@@ -1,17 +1,155 @@
-/* modelport_more.c - ops of the profiles kernel, text and solver (docs/format.md, section 6) for modelport.c, which includes
- * this file when it is compiled with -DMODELPORT_MORE. Compiled by itself it is empty.
+/* modelport_more.c - rarer ops of profile tabular, and those of kernel, text and solver (docs/format.md, section 6).
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
  *
- * Sections: 1 Kernel, 2 Text, 3 Solver. As in modelport.c, the check of an op reads its attributes and says what it defines, and
- * its run computes a block of rows, or its map a single one. A new op is added to MORE_OPS, at the end.
+ * modelport.c includes this file when it is compiled with -DMODELPORT_MORE. Compiled by itself it is empty.
+ * Sections: 1 Tabular, 2 Kernel, 3 Text, 4 Solver. As in modelport.c, the check of an op reads its attributes and says what it
+ * defines, and its run computes a block of rows, or its map a single one. A new op is added to MORE_OPS, at the end.
  */
 #ifndef MODELPORT_C
 typedef int modelport_more_is_included_by_modelport_c;
 #else
 
-/* ==== 1 Kernel ==================================================================================================== */
+/* ==== 1 Tabular =================================================================================================== */
+
+/* -- bucketize -- */
+static void bucketize_check(loader *l) { /* t[0] edges, t[1] sizes; word: right */
+    tensor *edges = &l->step->t[0], *sizes = &l->step->t[1];
+    mp_dtype dtype = only_row(l);
+    need_float(l, 0);
+    tensor_attribute(l, "edges", (int)dtype, 1, true, edges);
+    *sizes = counted_integers(l, "sizes", 0, (int64_t)edges->count, in_value(l, 0)->width);
+    l->step->word = choice(l, "side", "left right", REQUIRED);
+    size_t at = 0;
+    for (size_t j = 0, end; j < sizes->count; j++, at = end) {
+        if ((end = at + (size_t)sizes->data.i[j]) > edges->count) refuse(l->c, "Its attribute \"sizes\" adds up to more than the edges.");
+        for (size_t k = at; k < end; k++)
+            if (!(edges->data.f[k > at ? k - 1 : k] <= edges->data.f[k])) refuse(l->c, "Its edges of column %zu do not ascend.", j);
+    }
+    need_count(l, "edges", edges, at);
+    define_alike(l, MP_I64);
+}
+/* How many of n ascending edges lie below x (right: not above x). NaN lies above all. */
+static size_t count_edges(const double *edges, size_t n, double x, bool right) {
+    size_t low = 0;
+    for (size_t high = n; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        if (right ? x < edges[middle] : x <= edges[middle]) high = middle;
+        else low = middle + 1;
+    }
+    return low;
+}
+static void bucketize_run(runner *r, const step *s) {
+    io b = io_of(r, s); const double *edges = s->t[0].data.f; const int64_t *sizes = s->t[1].data.i;
+    for (size_t j = 0; j < b.out; edges += sizes[j], j++)
+        for (size_t i = j; i < b.n; i += b.out) b.y.i[i] = (int64_t)count_edges(edges, (size_t)sizes[j], b.x.f[i], s->word);
+}
+/* -- poly -- */
+static void poly_check(loader *l) { /* t[0] powers */
+    mp_dtype dtype = one_float_row(l);
+    l->step->t[0] = integers_attribute(l, "powers", 2, 0, 255);
+    need_columns(l, "powers", &l->step->t[0]);
+    define(l, dtype, 1, l->step->t[0].dims[0]);
+}
+
+static void poly_map(const row *w) {
+    const int64_t *power = w->s->t[0].data.i;
+    for (size_t k = 0; k < w->out; k++, power += w->n) {
+        double y = 1.0; /* times the last factor is that factor */
+        for (size_t j = w->n; j-- > 0;) for (int64_t n = power[j]; n > 0; n--) y = rounded(w->f32, w->x[j] * y);
+        w->y.f[k] = y;
+    }
+}
+/* -- interp -- */
+enum { OUTSIDE_CLIP, OUTSIDE_NAN, OUTSIDE_EXTEND };
+static void interp_check(loader *l) { /* t[0] x, t[1] y; word: outside */
+    mp_dtype dtype = one_float(l);
+    tensor *x = &l->step->t[0], *y = &l->step->t[1];
+    tensor_attribute(l, "x", (int)dtype, 1, true, x);
+    *y = counted(l, "y", dtype, x->count);
+    l->step->word = choice(l, "outside", "clip nan extend", REQUIRED);
+    if (x->count < (l->step->word == OUTSIDE_EXTEND ? 2 : 1)) refuse(l->c, "It has %zu knots, too few.", x->count);
+    for (size_t k = 0; k < x->count; k++) {
+        if (!isfinite(x->data.f[k]) || !isfinite(y->data.f[k])) refuse(l->c, "Its knot %zu is not finite.", k);
+        if (k && !(x->data.f[k - 1] < x->data.f[k])) refuse(l->c, "Its knots do not ascend strictly at %zu.", k);
+    }
+    define_alike(l, dtype);
+}
+
+static double interpolate(const step *s, double v) {
+    const double *x = s->t[0].data.f, *y = s->t[1].data.f; size_t last = s->t[0].count - 1;
+    bool f32 = s->f32, outside = v < x[0] || v > x[last];
+    if (is_nan(v)) return v;
+    if (v == x[last]) return y[last];
+    if (outside && s->word == OUTSIDE_NAN) return NAN;
+    if (outside && s->word == OUTSIDE_CLIP) return v < x[0] ? y[0] : y[last];
+    size_t i = v < x[0] ? 0 : v > x[last] ? last - 1 : count_edges(x, last, v, true) - 1;
+    double slope = rounded(f32, rounded(f32, y[i + 1] - y[i]) / rounded(f32, x[i + 1] - x[i]));
+    return rounded(f32, slope * rounded(f32, v - x[i])) + y[i];
+}
+
+static void interp_map(const row *w) { for (size_t j = 0; j < w->n; j++) w->y.f[j] = interpolate(w->s, w->x[j]); }
+/* -- gaussian_ll -- */
+static void gaussian_ll_check(loader *l) { /* t[0] mean, t[1] var; table: log_prior - sum log(2 pi var) / 2 */
+    tensor *mean = &l->step->t[0], *var = &l->step->t[1], prior;
+    mp_dtype dtype = one_float_row(l);
+    tensor_attribute(l, "mean", (int)dtype, 2, true, mean);
+    tensor_attribute(l, "var", (int)dtype, 2, true, var);
+    need_columns(l, "mean", mean); need_columns(l, "var", var);
+    size_t k = mean->dims[0], n = mean->dims[1];
+    if (var->dims[0] != k) refuse(l->c, "Its mean has %zu rows, its var %zu.", k, var->dims[0]);
+    bool has_prior = tensor_attribute(l, "log_prior", (int)dtype, 1, false, &prior);
+    if (has_prior) need_count(l, "log_prior", &prior, k);
+    define(l, dtype, 1, k);
+    l->step->table = take(l->c, l->keep, k, sizeof(double));
+    for (size_t i = 0; i < k; i++) {
+        double sum = 0;
+        for (size_t j = 0; j < n; j++) sum += log(2.0 * 3.14159265358979323846 * var->data.f[i * n + j]);
+        l->step->table[i] = (has_prior ? prior.data.f[i] : 0.0) - 0.5 * sum;
+    }
+}
+
+static void gaussian_ll_map(const row *w) {
+    const double *mean = w->s->t[0].data.f, *var = w->s->t[1].data.f;
+    for (size_t k = 0; k < w->out; k++, mean += w->n, var += w->n) {
+        double sum = 0;
+        for (size_t j = 0; j < w->n; j++) sum += (w->x[j] - mean[j]) * (w->x[j] - mean[j]) / var[j];
+        w->y.f[k] = w->s->table[k] - 0.5 * sum;
+    }
+}
+
+/* ==== 2 Kernel ==================================================================================================== */
 
 /* -- pairwise -- */
+/* Eight sums over the columns in ascending order, from 0.0, each in f64; written out so that compilers keep them in registers.
+ * ADD(k) adds what column j of the row x, v, makes with column j of eight vectors, panel[k], to s0 .. s7. */
+#define ZERO(k) double s##k = 0;
+#define STORE(k) sums[k] = s##k;
+#define SUM_COLUMNS(ADD) \
+    { \
+        EIGHT(ZERO) \
+        for (size_t j = 0; j < width; j++, panel += LANES) { double v = x[j]; EIGHT(ADD) } \
+        EIGHT(STORE) \
+    }
+#define ADD_PRODUCT(k) s##k += v * panel[k];
+static void sum_products(const double *x, size_t width, const double *panel, double sums[LANES]) SUM_COLUMNS(ADD_PRODUCT)
+
+/* A matrix attribute [n, width of the input], for an output [n]. Its rows stay in `table`, in panels of 8: element (k, j) at
+ * [k / 8][j][k % 8], so that eight sums run side by side. */
+static tensor packed_matrix(loader *l, const char *name, mp_dtype dtype) {
+    tensor t;
+    arena *keep = l->keep;
+    l->keep = l->memos ? keep : l->scratch;
+    tensor_attribute(l, name, (int)dtype, 2, true, &t);
+    l->keep = keep;
+    need_columns(l, name, &t);
+    define(l, dtype, 1, t.dims[0]);
+    size_t width = t.dims[1];
+    double *packed = l->step->table = take_zeroed(l->c, keep, product(l, (t.dims[0] + LANES - 1) / LANES, width), LANES * sizeof *packed);
+    for (size_t k = 0; k < t.dims[0]; k++)
+        for (size_t j = 0; j < width; j++) packed[(k / LANES * width + j) * LANES + k % LANES] = t.data.f[k * width + j];
+    return t;
+}
+
 /* What is summed over the columns of a row x and a point p, and what those sums need beside them. */
 enum { PRODUCTS, SQUARES, ABSOLUTES, LARGEST, POWERS_OF, RATIOS, SUMS, DIFFERENT, KNOWN_SQUARES, KNOWN, CHI2, NOTHING };
 
@@ -27,7 +165,7 @@ enum { PRODUCTS, SQUARES, ABSOLUTES, LARGEST, POWERS_OF, RATIOS, SUMS, DIFFERENT
 #define ADD_CHI2(k) s##k += v + panel[k] == 0 ? 0.0 : (v - panel[k]) * (v - panel[k]) / (v + panel[k]);
 
 /* A sum for each of the eight points of a panel. */
-static void sum_panel(int kind, double exponent, const double *x, size_t width, const double *panel, double sums[PANEL]) {
+static void sum_panel(int kind, double exponent, const double *x, size_t width, const double *panel, double sums[LANES]) {
     switch (kind) {
     case PRODUCTS: sum_products(x, width, panel, sums); break;
     case SQUARES: SUM_COLUMNS(ADD_SQUARE) break;
@@ -65,7 +203,7 @@ static void pairwise_check(loader *l) { /* table: points; per[0] their norms; wo
     static const char *const names[] = {"gamma", "coef0", "degree", "p"};
     static const double defaults[] = {1, 0, 3, 2};
     step *s = l->step;
-    mp_dtype dtype = one_float(l);
+    mp_dtype dtype = one_float_row(l);
     tensor points = packed_matrix(l, "points", dtype);
     s->word = choice(l, "metric", METRIC_WORDS, REQUIRED);
     for (size_t k = 0; k < 4; k++) s->number[k] = number(l, names[k], dtype, defaults[k]);
@@ -102,15 +240,15 @@ static void pairwise_run(runner *r, const step *s) {
     io b = io_of(r, s);
     bool cosine = s->word == M_COSINE;
     double *buffer = take(r->c, r->a, b.in, sizeof *buffer), *norms = take(r->c, r->a, r->rows, sizeof *norms);
-    double sums[PANEL], others[PANEL] = {0};
+    double sums[LANES], others[LANES] = {0};
     for (size_t i = 0; cosine && i < r->rows; i++) norms[i] = norm_of(L2, rounded_row(r, s, i, buffer), b.in);
-    for (size_t first = 0; first < b.out; first += PANEL) {
+    for (size_t first = 0; first < b.out; first += LANES) {
         const double *panel = s->table + first * b.in; /* which stays in the cache */
         for (size_t i = 0; i < r->rows; i++) {
             const double *x = rounded_row(r, s, i, buffer);
             sum_panel(METRICS[s->word].sum, s->number[EXPONENT], x, b.in, panel, sums);
             sum_panel(METRICS[s->word].other, 0, x, b.in, panel, others);
-            for (size_t k = 0; k < PANEL && first + k < b.out; k++) {
+            for (size_t k = 0; k < LANES && first + k < b.out; k++) {
                 double other = cosine ? norms[i] * s->per[0].f[first + k] : others[k];
                 b.y.f[i * b.out + first + k] = rounded(s->f32, finish_pair(s, sums[k], other, b.in));
             }
@@ -161,7 +299,7 @@ static void sort_heap(const double *x, size_t *heap, size_t k) {
 
 /* -- smallest -- */
 static void smallest_check(loader *l) { /* size: k */
-    only_input(l);
+    only_row(l);
     need_float(l, 0);
     l->step->size = (size_t)whole(l, "k", 1, (int64_t)in_value(l, 0)->width);
     define(l, MP_F64, 1, in_value(l, 0)->width);
@@ -177,7 +315,7 @@ static void smallest_map(const row *w) {
 /* -- knn -- */
 static void knn_check(loader *l) { /* t[0] targets, of rank 1: classes; size: k; word: by distance */
     step *s = l->step;
-    need_dtype(l, 0, only_input(l) == MP_F64, "f64");
+    need_dtype(l, 0, only_row(l) == MP_F64, "f64");
     size_t points = in_value(l, 0)->width, width = 0;
     s->size = (size_t)whole(l, "k", 1, (int64_t)points);
     s->word = choice(l, "weights", "uniform distance", REQUIRED);
@@ -220,7 +358,7 @@ enum { VOTES, OVR, COUPLING };
 
 static void ovo_vote_check(loader *l) { /* word: mode; t[0] prob_a, t[1] prob_b */
     static const char *const names[] = {"prob_a", "prob_b"};
-    mp_dtype dtype = one_float(l);
+    mp_dtype dtype = one_float_row(l);
     size_t classes = (size_t)whole(l, "classes", 2, 1 << 15), pairs = classes * (classes - 1) / 2, width = in_value(l, 0)->width;
     if (width != pairs) refuse(l->c, "Its input has rows of %zu elements; %zu classes need %zu.", width, classes, pairs);
     l->step->word = choice(l, "mode", "votes ovr coupling", REQUIRED);
@@ -294,7 +432,7 @@ static void ovo_vote_map(const row *w) {
     else memcpy(w->y.f, r + 1, 2 * sizeof *r); /* r_01, r_10 */
 }
 
-/* ==== 2 Text ====================================================================================================== */
+/* ==== 3 Text ====================================================================================================== */
 
 enum { LAST_POINT = 0x10ffff, ASCII = 128, SPACE = 0x20, SIGMA = 0x3a3, SMALL_SIGMA = 0x3c3, FINAL_SIGMA = 0x3c2 };
 enum { HANGUL = 0xac00, LAST_HANGUL = 0xd7a3, LEADS = 0x1100, VOWELS = 0x1161, TRAILS = 0x11a7, VOWEL_COUNT = 21, TRAIL_COUNT = 28 };
@@ -438,12 +576,16 @@ typedef struct folding {
     ranges         cased, ignorable;
 } folding;
 
-/* How terms are counted: in the columns of a vocabulary, or in those of their hashes. */
+/* How terms are counted: in the columns of a vocabulary, or in those of their hashes; or, in_order, how they become numbers. */
 typedef struct counting {
-    bool       by_hash, alternate, binary;
+    bool       by_hash, alternate, binary, in_order;
     size_t     size;
     dictionary vocabulary;
+    int64_t    first, unknown, fill;
 } counting;
+
+/* Where the terms of a row go: counts, or numbers, of which there are `used`. */
+typedef struct terms { const counting *k; double *counts; int64_t *numbers; size_t used; } terms;
 
 typedef struct text_plan {
     int        analyzer;
@@ -454,12 +596,6 @@ typedef struct text_plan {
     dictionary stop;
     bool       stops;
 } text_plan;
-
-static bool flag(loader *l, const char *name, bool otherwise) {
-    const json *given = attribute(l, name);
-    if (given && !(given->kind & J_BOOL)) refuse(l->c, "Its attribute \"%s\" is not true or false.", name);
-    return given ? given->kind == J_TRUE : otherwise;
-}
 
 /* Refuses one of two attributes without the other; true if both are there. */
 static bool both(loader *l, const char *one, const char *other) {
@@ -509,11 +645,12 @@ static void read_hashing(loader *l, counting *k) {
     define(l, MP_F64, 1, k->size);
 }
 
-static void count_terms_check(loader *l) { /* plan: a text_plan */
+/* What count_terms and term_ids have in common. */
+static text_plan *read_text_plan(loader *l) {
     text_plan *p = take_zeroed(l->c, l->keep, 1, sizeof *p);
     tensor t;
     l->step->plan = p;
-    need_dtype(l, 0, only_input(l) == MP_STR && in_value(l, 0)->width == 1, "one string per row");
+    need_dtype(l, 0, only_row(l) == MP_STR && in_value(l, 0)->width == 1, "one string per row");
     p->analyzer = choice(l, "analyzer", "word char char_wb", REQUIRED);
     p->least = (size_t)whole(l, "min_n", 1, MOST_UNITS);
     p->most = (size_t)whole(l, "max_n", (int64_t)p->least, MOST_UNITS);
@@ -526,14 +663,32 @@ static void count_terms_check(loader *l) { /* plan: a text_plan */
     } else {
         read_ranges(l, "space", &p->space);
     }
-    p->count.binary = flag(l, "binary", false);
-    if (!attribute(l, "vocabulary")) {
-        read_hashing(l, &p->count);
-        return;
-    }
+    return p;
+}
+
+static size_t read_vocabulary(loader *l, counting *k) {
+    tensor t;
     tensor_attribute(l, "vocabulary", MP_STR, 1, true, &t);
-    p->count.vocabulary = new_dictionary(l, "vocabulary", &t, true);
-    define(l, MP_F64, 1, t.count);
+    k->vocabulary = new_dictionary(l, "vocabulary", &t, true);
+    return t.count;
+}
+
+static void count_terms_check(loader *l) { /* plan: a text_plan */
+    text_plan *p = read_text_plan(l);
+    p->count.binary = flag(l, "binary", false);
+    if (attribute(l, "vocabulary")) define(l, MP_F64, 1, read_vocabulary(l, &p->count));
+    else read_hashing(l, &p->count);
+}
+
+static void term_ids_check(loader *l) { /* plan: a text_plan */
+    counting *k = &read_text_plan(l)->count;
+    k->in_order = true;
+    int64_t words = (int64_t)read_vocabulary(l, k);
+    k->first = whole(l, "first", 0, INT64_MAX - words);
+    k->unknown = whole(l, "unknown", 0, INT64_MAX);
+    k->fill = whole(l, "fill", 0, INT64_MAX);
+    k->size = (size_t)whole(l, "length", 1, (int64_t)l->limits->row);
+    define(l, MP_I64, 1, k->size);
 }
 
 /* -- count_terms: folding -- */
@@ -657,35 +812,38 @@ static void add_word(const text_plan *p, units *u, const uint32_t *points, size_
     else u->n++;
 }
 
-/* Counts the term of n units from unit i on in y. */
-static void count_term(const counting *k, const units *u, size_t i, size_t n, double *y) {
+/* Counts the term of n units from unit i on. */
+static void count_term(const units *u, size_t i, size_t n, terms *y) {
+    const counting *k = y->k;
+    if (k->in_order && y->used == k->size) return;
     mp_string term = {u->bytes + u->begin[i], u->end[i + n - 1] - u->begin[i]};
     bool negative = false;
     ptrdiff_t column = k->by_hash ? (ptrdiff_t)hashed_column(murmur(term), k->size, &negative) : find_string(&k->vocabulary, term);
-    if (column == NOT_FOUND) return;
-    if (k->binary) y[column] = 1.0;
-    else y[column] += negative && k->alternate ? -1.0 : 1.0;
+    if (k->in_order) y->numbers[y->used++] = column == NOT_FOUND ? k->unknown : k->first + column;
+    else if (column == NOT_FOUND) return;
+    else if (k->binary) y->counts[column] = 1.0;
+    else y->counts[column] += negative && k->alternate ? -1.0 : 1.0;
 }
 
 /* All terms of the units from `first` on. */
-static void count_runs(const text_plan *p, const units *u, size_t first, double *y) {
+static void count_runs(const text_plan *p, const units *u, size_t first, terms *y) {
     for (size_t n = p->least; n <= p->most && n <= u->n - first; n++)
-        for (size_t i = first; i + n <= u->n; i++) count_term(&p->count, u, i, n, y);
+        for (size_t i = first; i + n <= u->n; i++) count_term(u, i, n, y);
 }
 
 /* The terms of a word between spaces; if it is shorter than n, it is a term itself, once. */
-static void count_within_word(const text_plan *p, const units *u, size_t first, double *y) {
+static void count_within_word(const text_plan *p, const units *u, size_t first, terms *y) {
     size_t length = u->n - first;
     for (size_t n = p->least; n <= p->most; n++) {
         if (n >= length) {
-            count_term(&p->count, u, first, length, y);
+            count_term(u, first, length, y);
             return;
         }
-        for (size_t i = first; i + n <= u->n; i++) count_term(&p->count, u, i, n, y);
+        for (size_t i = first; i + n <= u->n; i++) count_term(u, i, n, y);
     }
 }
 
-static void count_words(const text_plan *p, const text *t, double *y) {
+static void count_words(const text_plan *p, const text *t, terms *y) {
     units u = new_units(t, t->n + 1); /* a space for every word: no more than code points, but for the first */
     for (size_t i = 0, end; i < t->n; i = end + 1) {
         for (end = i; end < t->n && in_ranges(&p->word, t->points[end]); end++) {}
@@ -694,13 +852,13 @@ static void count_words(const text_plan *p, const text *t, double *y) {
     count_runs(p, &u, 0, y);
 }
 
-static void count_characters(const text_plan *p, const text *t, double *y) {
+static void count_characters(const text_plan *p, const text *t, terms *y) {
     units u = new_units(t, t->n);
     for (size_t i = 0; i < t->n; i++) add_point(&u, t->points[i]);
     count_runs(p, &u, 0, y);
 }
 
-static void count_characters_of_words(const text_plan *p, const text *t, double *y) {
+static void count_characters_of_words(const text_plan *p, const text *t, terms *y) {
     units u = new_units(t, t->n + 2);
     for (size_t i = 0, end; i < t->n; i = end + 1) {
         for (end = i; end < t->n && !in_ranges(&p->space, t->points[end]); end++) {}
@@ -714,7 +872,7 @@ static void count_characters_of_words(const text_plan *p, const text *t, double 
     }
 }
 
-static void count_text(text *t, mp_string given, double *y) {
+static void count_text(text *t, mp_string given, terms *y) {
     const text_plan *p = t->s->plan;
     if (!given.data) refuse_row(t->r, t->s, t->row, "%s", "a text is missing.");
     t->points = take(t->r->c, t->r->a, given.size, sizeof *t->points);
@@ -736,7 +894,20 @@ static void count_terms_run(runner *r, const step *s) {
     for (size_t i = 0; i < r->rows; i++) {
         mark before = mark_arena(r->a);
         text t = {r, s, i, 0, NULL, NULL};
-        count_text(&t, b.x.s[i], b.y.f + i * b.out);
+        count_text(&t, b.x.s[i], &(terms){.k = &((const text_plan *)s->plan)->count, .counts = b.y.f + i * b.out});
+        reset_arena(r->a, before);
+    }
+}
+
+static void term_ids_run(runner *r, const step *s) {
+    io b = io_of(r, s);
+    const counting *k = &((const text_plan *)s->plan)->count;
+    for (size_t i = 0; i < r->rows; i++) {
+        mark before = mark_arena(r->a);
+        text t = {r, s, i, 0, NULL, NULL};
+        terms y = {.k = k, .numbers = b.y.i + i * b.out};
+        count_text(&t, b.x.s[i], &y);
+        while (y.used < k->size) y.numbers[y.used++] = k->fill;
         reset_arena(r->a, before);
     }
 }
@@ -747,6 +918,7 @@ static void hash_terms_check(loader *l) { /* per[0] prefix; plan: a counting */
     l->step->plan = k;
     arity(l, 1, 2);
     size_t width = in_value(l, 0)->width;
+    need_row(l, 0);
     need_dtype(l, 0, in_value(l, 0)->dtype == MP_STR, "str");
     if (l->step->n_in == 2)
         need_dtype(l, 1, in_value(l, 1)->dtype == MP_F64 && in_value(l, 1)->width == width, "f64, as wide as the first");
@@ -781,7 +953,7 @@ static void hash_terms_run(runner *r, const step *s) {
     }
 }
 
-/* ==== 3 Solver ==================================================================================================== */
+/* ==== 4 Solver ==================================================================================================== */
 
 enum { MOST_ROUNDS = 100000, MOST_PAIRED = 4096, ROUNDS_PER_ERROR = 10 };
 #define MOST_WORK (UINT64_C(1) << 30)
@@ -827,7 +999,7 @@ static void need_work(loader *l, size_t a, size_t b, size_t c) {
 /* The table of an op on an f64 row; defines its output. */
 static solver *new_solver(loader *l, const char *table, bool negative) {
     solver *p = take_zeroed(l->c, l->keep, 1, sizeof *p);
-    need_dtype(l, 0, only_input(l) == MP_F64, "f64");
+    need_dtype(l, 0, only_row(l) == MP_F64, "f64");
     tensor t = packed_matrix(l, table, MP_F64);
     p->k = t.dims[0];
     p->d = t.dims[1];
@@ -845,10 +1017,10 @@ static solver *new_solver(loader *l, const char *table, bool negative) {
 
 /* y_t = sum_j x_j table_tj for the panels from `first` on. */
 static void multiply_table(const solver *p, const double *x, size_t first, double *y) {
-    double sums[PANEL];
-    for (size_t t = first / PANEL * PANEL; t < p->k; t += PANEL) {
+    double sums[LANES];
+    for (size_t t = first / LANES * LANES; t < p->k; t += LANES) {
         sum_products(x, p->d, p->panels + t * p->d, sums);
-        memcpy(y + t, sums, (p->k - t < PANEL ? p->k - t : PANEL) * sizeof *y);
+        memcpy(y + t, sums, (p->k - t < LANES ? p->k - t : LANES) * sizeof *y);
     }
 }
 
@@ -1310,8 +1482,8 @@ static void sparse_code_run(runner *r, const step *s) {
 }
 
 #define MORE_OPS \
-    RUN(pairwise), MAP(smallest), MAP(knn), MAP(ovo_vote), \
-    RUN(count_terms), RUN(hash_terms), \
+    RUN(bucketize), MAP(poly), MAP(interp), MAP(gaussian_ll), RUN(pairwise), MAP(smallest), MAP(knn), MAP(ovo_vote), \
+    RUN(count_terms), RUN(term_ids), RUN(hash_terms), \
     RUN(nmf), RUN(lda_topics), RUN(sparse_code),
 
 #endif

@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 
 public final class Main {
+    private static final Modelport.Ops[] MORE = {ModelportMore.OPS, ModelportNn.OPS};
     private static final int DONE = 0;
     private static final int MISMATCH = 1;
     private static final int REFUSED = 2;
@@ -94,7 +95,7 @@ public final class Main {
     }
 
     private static int ops(Writer out) throws IOException {
-        for (String op : Modelport.ops(ModelportMore.OPS)) {
+        for (String op : Modelport.ops(MORE)) {
             out.write(op + "\n");
         }
         return DONE;
@@ -116,7 +117,7 @@ public final class Main {
     }
 
     private static int predict(String artifact, boolean verified, InputStream in, Writer out) throws IOException {
-        Modelport.Model model = verified ? Modelport.load(read(artifact), ModelportMore.OPS) : unverified(artifact);
+        Modelport.Model model = verified ? Modelport.load(read(artifact), MORE) : unverified(artifact);
         Map<String, Modelport.Tensor> outputs = model.predictJson(read(in, 1 << 16, "The request"));
         Modelport.writeOutputs(outputs, out);
         out.write("\n");
@@ -124,7 +125,7 @@ public final class Main {
     }
 
     private static Modelport.Model unverified(String artifact) throws IOException {
-        return Modelport.load(read(artifact), false, new Modelport.Limits(), ModelportMore.OPS);
+        return Modelport.load(read(artifact), false, new Modelport.Limits(), MORE);
     }
 
     private static byte[] read(String path) throws IOException {

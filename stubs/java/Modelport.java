@@ -20,6 +20,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 
 /** Loads modelport JSON artifacts and evaluates them. A loaded {@link Model} is immutable and may be shared by threads. */
 @SuppressWarnings("serial")
@@ -47,7 +49,7 @@ public final class Modelport {
 
     /** What a document may cost at most (docs/format.md, section 5). Raise a field before loading, and leave it then. */
     public static final class Limits {
-        public long documentBytes = 512L << 20, tensorElements = 1L << 28, rowElements = 1L << 20, totalRowElements = 1L << 22;
+        public long documentBytes = 512L << 20, tensorElements = 1L << 28, rowElements = 1L << 22, totalRowElements = 1L << 25, multiplications = 1L << 34;
         public int depth = 16, steps = 10_000, rank = 6, carriedRows = 4096;
         /** Bytes that one load or one prediction may allocate; half of the heap by default. */
         public long memory = Runtime.getRuntime().maxMemory() / 2;
@@ -57,7 +59,10 @@ public final class Modelport {
     static final class Guard {
         final Limits limits;
         private long left;
-        Guard(Limits limits) { this.limits = limits; this.left = limits.memory; }
+        Guard(Limits limits) { this(limits, limits.memory); }
+        private Guard(Limits limits, long left) { this.limits = limits; this.left = left; }
+        /** A guard over what is left, for an attempt of which nothing is kept. */
+        Guard attempt() { return new Guard(limits, left); }
         void take(long bytes) {
             if (bytes > left)
                 throw new Refused("More than the " + (limits.memory >> 20) + " MB of memory that this reader may use would be needed; "
@@ -492,7 +497,6 @@ public final class Modelport {
         DType(String spelled, int bytes, long min, long max) { this.spelled = spelled; this.bytes = bytes; this.min = min; this.max = max; }
         public boolean isFloat() { return this == F64 || this == F32; }
         public boolean isInteger() { return bytes > 0 && !isFloat() && this != BOOL; }
-
         /** Room for n elements: double[], long[] or String[]. */
         Object allocate(int n) { return isFloat() ? new double[n] : this == STR ? new String[n] : (Object) new long[n]; }
         static DType named(String name, String where) {
@@ -502,19 +506,62 @@ public final class Modelport {
         @Override public String toString() { return spelled; }
     }
 
-    /** dtype and row shape of a value: rank 0, or rank 1 with a width. */
+    /** dtype and row shape of a value; width is the number of elements of a row: `lanes` times the length of the last axis (1 for rank 0). */
     static final class Type {
         final DType dtype;
-        final int rank, width;
-        Type(DType dtype, int rank, int width) { this.dtype = dtype; this.rank = rank; this.width = width; }
-        static Type row(DType dtype, long width) { return new Type(dtype, 1, (int) Math.min(width, Integer.MAX_VALUE)); }
+        final int rank, width, last, lanes;
+        final int[] dims;
+        Type(DType dtype, int... dims) {
+            this.dtype = dtype; this.dims = dims; this.rank = dims.length; this.last = rank == 0 ? 1 : dims[rank - 1];
+            this.lanes = size(0, rank - 1); this.width = size(0, rank);
+        }
+        static Type row(DType dtype, long width) { return new Type(dtype, (int) Math.min(width, Integer.MAX_VALUE)); }
         /** The same row shape with another dtype. */
-        Type with(DType changed) { return new Type(changed, rank, width); }
+        Type with(DType changed) { return new Type(changed, dims); }
+        /** The same row shape with another length of one axis. */
+        Type resized(int axis, int length) { int[] changed = dims.clone(); changed[axis] = length; return new Type(dtype, changed); }
+        /** The product of the lengths of some axes. */
+        int size(int from, int to) {
+            long size = 1;
+            for (int k = from; k < to; k++) size = Math.min(size * dims[k], Integer.MAX_VALUE);
+            return (int) size;
+        }
+        /** The offsets of the positions along an axis: all of them, or as many zeros where the axis has length 1. */
+        int[] along(int axis, int length) {
+            int[] offsets = new int[length];
+            for (int k = 0; axis >= 0 && dims[axis] > 1 && k < length; k++) offsets[k] = k * size(axis + 1, rank);
+            return offsets;
+        }
+        /** Where the elements of a row of shape `wide` are found in a row of this one, which broadcasts to it; null where at the same place. */
+        int[] spread(Type wide, Guard guard) {
+            int[][] offsets = new int[wide.rank][];
+            for (int k = 0; k < wide.rank; k++) offsets[k] = along(k - wide.rank + rank, wide.dims[k]);
+            return width == wide.width ? null : places(guard, offsets);
+        }
         /** The shape of n rows. */
-        int[] shape(int n) { return rank == 0 ? new int[] {n} : new int[] {n, width}; }
-        /** The shape of one row: [] or [width]. */
-        List<Integer> shape() { return rank == 0 ? Collections.<Integer>emptyList() : Collections.singletonList(width); }
-        @Override public String toString() { return dtype + "" + shape(); }
+        int[] shape(int n) {
+            int[] shape = new int[rank + 1];
+            System.arraycopy(dims, 0, shape, 1, rank);
+            shape[0] = n;
+            return shape;
+        }
+        boolean same(Type other) { return dtype == other.dtype && Arrays.equals(dims, other.dims); }
+        @Override public String toString() { return dtype + Arrays.toString(dims); }
+    }
+
+    /** The sums of one offset for each axis, in row-major order; -1 where one of them is negative. */
+    static int[] places(Guard guard, int[]... offsets) {
+        long size = 1;
+        for (int[] axis : offsets) size *= axis.length;
+        guard.take(4 * size);
+        int[] places = new int[(int) size];
+        int n = 1;
+        for (int[] axis : size == 0 ? new int[0][] : offsets) {
+            for (int k = n - 1; k >= 0; k--)
+                for (int j = axis.length - 1; j >= 0; j--) places[k * axis.length + j] = places[k] < 0 || axis[j] < 0 ? -1 : places[k] + axis[j];
+            n *= axis.length;
+        }
+        return places;
     }
 
     /** An array with its dtype and shape, row-major; for rows, the first axis counts them. The arrays handed in and out are not copied. */
@@ -536,7 +583,12 @@ public final class Modelport {
             for (int k = 0; k < data.length; k++) data[k] = values[k];
             return new Tensor(DType.F32, data, data.length);
         }
-
+        /** The same elements in another shape, batch axis first: {@code Tensor.of(pixels).shaped(2, 3, 32, 32)}. */
+        public Tensor shaped(int... shape) {
+            if (product(shape, Integer.MAX_VALUE) != size())
+                throw new Refused("A tensor of " + size() + " elements cannot have the shape " + Arrays.toString(shape) + "; they must agree.");
+            return new Tensor(dtype, data, shape.clone());
+        }
         /** Rows of equal length. */
         public static Tensor of(double[][] rows) { return stack(rows, DType.F64, "The matrix"); }
         private static Tensor stack(Object[] rows, DType wanted, String where) {
@@ -545,12 +597,11 @@ public final class Modelport {
             Object data = first.dtype.allocate(elements(rows.length, width));
             for (int r = 0; r < rows.length; r++) {
                 Tensor row = from(rows[r], wanted, where);
-                if (row.shape.length != 1 || row.size() != width) throw new Refused(where + " is ragged in row " + r + "; rows are equally long.");
+                if (!Arrays.equals(row.shape, first.shape)) throw new Refused(where + " is ragged in row " + r + "; rows are equally long.");
                 System.arraycopy(row.as(first.dtype, where), 0, data, r * width, width);
             }
-            return new Tensor(first.dtype, data, rows.length, width);
+            return new Tensor(first.dtype, data, new Type(first.dtype, first.shape).shape(rows.length));
         }
-
         /** What callers naturally hold: a Tensor, an array, a matrix, or a list of boxed values, of which null is missing. */
         static Tensor from(Object value, DType wanted, String where) {
             if (value instanceof Tensor) return (Tensor) value;
@@ -588,7 +639,6 @@ public final class Modelport {
                 throw new Refused(where + " holds " + (cell == null ? "null" : quote(cell.toString())) + " in row " + k + "; " + wanted + " is needed.");
             }
         }
-
         /** The data as another dtype: floats from floats, integers and booleans; anything else only as it is. */
         Object as(DType wanted, String where) {
             if (dtype == wanted || dtype == DType.F32 && wanted == DType.F64) return data;
@@ -601,12 +651,10 @@ public final class Modelport {
             return result;
         }
         public int[] shape() { return shape.clone(); }
-
         /** The length of the first axis. */
         public int rows() { return shape.length == 0 ? 1 : shape[0]; }
-
         /** Elements of one row. */
-        public int width() { return shape.length < 2 ? 1 : shape[1]; }
+        public int width() { return new Type(dtype, shape).size(1, shape.length); }
         int size() {
             return data instanceof double[] ? ((double[]) data).length : data instanceof long[] ? ((long[]) data).length : ((String[]) data).length;
         }
@@ -614,29 +662,23 @@ public final class Modelport {
             if (!good) throw new IllegalStateException("This tensor holds " + dtype + ", not " + what + ".");
             return data;
         }
-
         /** All elements of a float tensor. */
         public double[] doubles() { return (double[]) held(data instanceof double[], "floats"); }
-
         /** All elements of an integer tensor, or of booleans as 0 and 1. */
         public long[] longs() { return (long[]) held(data instanceof long[], "integers or booleans"); }
-
         /** All elements of a str tensor; null is missing. */
         public String[] strings() { return (String[]) held(data instanceof String[], "strings"); }
-
         /** The rows of a float tensor. */
         public double[][] matrix() {
             double[][] rows = new double[rows()][];
             for (int r = 0; r < rows.length; r++) rows[r] = Arrays.copyOfRange(doubles(), r * width(), (r + 1) * width());
             return rows;
         }
-
         /** One element: Double, Long, Boolean, String or null. */
         public Object get(int k) {
             return data instanceof double[] ? (Object) ((double[]) data)[k] : data instanceof String[] ? ((String[]) data)[k]
                 : dtype == DType.BOOL ? (Object) (((long[]) data)[k] != 0) : (Object) ((long[]) data)[k];
         }
-
         /** One element as the format spells it: a float as a decimal that reads back as the same number. */
         private Object spelled(int k) {
             Object element = get(k);
@@ -646,7 +688,6 @@ public final class Modelport {
             if (Double.isNaN(v) || Double.isInfinite(v)) return element.toString();
             return dtype == DType.F32 && (float) Double.parseDouble(Float.toString((float) v)) == v ? (Object) (float) v : element;
         }
-
         /** The object form of the format. */
         void write(Appendable out) throws IOException {
             out.append("{\"dtype\": \"" + dtype + "\", \"shape\": " + Arrays.toString(shape) + ", \"data\": [");
@@ -656,7 +697,6 @@ public final class Modelport {
             }
             out.append("]}");
         }
-
         /** A tensor in any of its three forms. `bare` is the dtype of a bare array; null lets its elements decide (f64 or str). */
         static Tensor read(Json json, DType bare, String where, Guard guard) {
             if (json.kind == '{') return readObject(json, where, guard);
@@ -677,17 +717,17 @@ public final class Modelport {
             return new Tensor(dtype, data, width < 0 ? new int[] {json.count} : new int[] {json.count, width});
         }
         private static Tensor readObject(Json json, String where, Guard guard) {
-            json.only(where, "dtype", "shape", "enc", "data");
+            json.only(where, "dtype", "shape", "enc", "scale", "mask", "data");
             DType dtype = DType.named(json.need("dtype", where).string(where + " dtype"), where);
             int[] shape = readShape(json.need("shape", where), where, guard);
-            long size = 1;
-            for (int n : shape) size = n == 0 || size == 0 ? 0 : size > guard.limits.tensorElements / n ? Long.MAX_VALUE : size * n;
-            Json data = json.need("data", where), encoding = json.get("enc");
-            if (encoding != null) {
-                if (!encoding.string(where + " enc").equals("b64") || dtype == DType.STR)
-                    throw new Refused(where + " has an encoding that " + dtype + " does not have; \"b64\" is the only one, and not for str.");
-                return new Tensor(dtype, base64(data, dtype, size, where, guard), shape);
-            }
+            long size = product(shape, guard.limits.tensorElements);
+            Json data = json.need("data", where), encoding = json.get("enc"), scale = json.get("scale"), mask = json.get("mask");
+            String enc = encoding == null ? "" : encoding.string(where + " enc");
+            if (encoding != null && (dtype == DType.STR || !enc.equals("b64") && !(enc.equals("i8") && dtype.isFloat())))
+                throw new Refused(where + " has an encoding that " + dtype + " does not have; \"b64\" is one, not for str, and \"i8\" for floats.");
+            if ((scale != null) != enc.equals("i8") || mask != null && (encoding == null || dtype == DType.BOOL))
+                throw new Refused(where + " has \"scale\" without \"enc\" \"i8\", or without it, or a \"mask\" without \"enc\" or of bool.");
+            if (encoding != null) return new Tensor(dtype, encoded(json, dtype, shape, size, where, guard), shape);
             Cursor elements = data.elements(where + " data");
             if (data.count != size)
                 throw new Refused(where + " holds " + data.count + " elements for the shape " + Arrays.toString(shape) + "; they must agree.");
@@ -712,7 +752,6 @@ public final class Modelport {
             guard.take(8 * size);
             return dtype.allocate((int) size);
         }
-
         /** Decodes the rest of an array into data[k..to); returns the position reached, or to + 1 when there is more. */
         private static int fill(Cursor c, DType dtype, Object data, int k, int to, Guard guard) {
             for (; c.next(); k++) {
@@ -729,19 +768,26 @@ public final class Modelport {
             }
             return k;
         }
-
-        /** The elements in standard base64: little-endian, padded. The length is checked before anything is allocated. */
-        private static Object base64(Json json, DType dtype, long size, String where, Guard guard) {
-            guard.take(2L * (json.end - json.start));
-            byte[] text = json.bytes(where + " data");
-            int n = text.length, padding = n == 0 || text[n - 1] != '=' ? 0 : n > 1 && text[n - 2] == '=' ? 2 : 1;
-            int length = (int) (n / 4 * 3L - padding);
-            if (n % 4 != 0 || length % dtype.bytes != 0 || length / dtype.bytes != size)
-                throw new Refused(where + " holds " + n + " characters of base64 with padding; its shape and dtype " + dtype + " need another number.");
+        /** The product of a shape; Long.MAX_VALUE beyond a limit. */
+        private static long product(int[] shape, long limit) {
+            long size = 1;
+            for (int n : shape) size = n == 0 || size == 0 ? 0 : n < 0 || size > limit / n ? Long.MAX_VALUE : size * n;
+            return size;
+        }
+        /** Elements in base64: little-endian or, with a scale, signed bytes to be multiplied by it; with a mask, only those that it has. */
+        private static Object encoded(Json json, DType dtype, int[] shape, long size, String where, Guard guard) {
+            if (size > guard.limits.tensorElements) allocate(dtype, size, where, guard); // refuses
+            double[] scale = json.get("scale") == null ? null : scales(json.get("scale"), dtype, shape, where + " scale", guard);
+            byte[] mask = json.get("mask") == null ? null : base64(json.get("mask"), (size + 7) / 8, where + " mask", guard);
+            long written = mask == null ? size : 0, per = scale == null || scale.length == 1 ? Long.MAX_VALUE : size / shape[0];
+            for (int k = 0; mask != null && k < mask.length; k++) written += Integer.bitCount(mask[k] & 255);
+            boolean beyond = mask != null && size % 8 != 0 && (mask[mask.length - 1] & 255) >> size % 8 != 0;
+            if (beyond) throw new Refused(where + " mask goes beyond the last element; the bits behind it are 0.");
+            byte[] bytes = base64(json.get("data"), scale == null ? written * dtype.bytes : written, where + " data", guard);
             Object data = allocate(dtype, size, where, guard);
-            byte[] bytes = decode(text, n - padding, length);
-            if (bytes == null) throw new Refused(where + " is not standard base64 with padding.");
             for (int k = 0, i = 0; k < size; k++) {
+                if (mask != null && (mask[k >> 3] >> (k & 7) & 1) == 0) continue;
+                if (scale != null) { ((double[]) data)[k] = rounded(bytes[i++] * scale[(int) (k / per)], dtype); continue; }
                 long bits = 0;
                 for (int shift = 0; shift < 8 * dtype.bytes; shift += 8) bits |= (bytes[i++] & 255L) << shift;
                 int unused = dtype.min < 0 ? 64 - 8 * dtype.bytes : 0; // of a signed integer: filled with the sign
@@ -752,7 +798,27 @@ public final class Modelport {
             }
             return data;
         }
-
+        private static double[] scales(Json json, DType dtype, int[] shape, String where, Guard guard) {
+            Cursor c = json.elements(where);
+            if (json.count != 1 && (shape.length == 0 || json.count != shape[0]))
+                throw new Refused(where + " has " + json.count + " numbers; one is needed, or one for each index of the first axis.");
+            double[] scale = (double[]) allocate(dtype, json.count, where, guard);
+            fill(c, dtype, scale, 0, scale.length, guard);
+            for (double v : scale) if (!(v > 0 && v <= Double.MAX_VALUE)) throw new Refused(where + " holds " + v + "; it is positive and finite.");
+            return scale;
+        }
+        /** So many bytes in standard base64, padded. The length is checked before anything is allocated. */
+        private static byte[] base64(Json json, long needed, String where, Guard guard) {
+            guard.take(2L * (json.end - json.start));
+            byte[] text = json.bytes(where);
+            int n = text.length, padding = n == 0 || text[n - 1] != '=' ? 0 : n > 1 && text[n - 2] == '=' ? 2 : 1;
+            int length = (int) (n / 4 * 3L - padding);
+            if (n % 4 != 0 || length != needed)
+                throw new Refused(where + " holds " + n + " characters of base64 with padding; its shape and dtype need another number.");
+            byte[] bytes = decode(text, n - padding, length);
+            if (bytes == null) throw new Refused(where + " is not standard base64 with padding.");
+            return bytes;
+        }
         /** Standard base64 (java.util.Base64 is lenient about padding, and absent from older Android): the bytes of text[0..end), its padding
          *  left out; null when a character is foreign, or bits that stand for nothing are set. */
         private static byte[] decode(byte[] text, int end, int length) {
@@ -769,6 +835,8 @@ public final class Modelport {
             return wrong < 0 || (bits & ((1 << held) - 1)) != 0 ? null : out;
         }
     }
+
+    static double rounded(double v, DType to) { return to == DType.F32 ? (float) v : v; }
 
     /** n x width as an array length. */
     private static int elements(long n, long width) {
@@ -796,14 +864,14 @@ public final class Modelport {
         // M. J. Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied Statistics 37 (1988); PPND16.
         private static final double[] PPF_A = {3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
             4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3};
-        private static final double[] PPF_B = {1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
-            2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3};
-        private static final double[] PPF_C = {1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0,
-            3.64784832476320460504e0, 1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4};
+        private static final double[] PPF_B = {1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3, 2.1213794301586595867e4,
+            3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3};
+        private static final double[] PPF_C = {1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
+            1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4};
         private static final double[] PPF_D = {1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1,
             1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4, 1.05075007164441684324e-9};
-        private static final double[] PPF_E = {6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0,
-            2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7};
+        private static final double[] PPF_E = {6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
+            2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7};
         private static final double[] PPF_F = {1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
             7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15};
         private Special() { }
@@ -857,37 +925,21 @@ public final class Modelport {
         @Override List<String> names() { return names; }
         @Override Step step(Args a) {
             switch (a.op) {
-                case "concat": return concat(a);
-                case "select": return select(a);
-                case "cast": return cast(a);
-                case "constant": return constant(a);
-                case "impute": return impute(a);
-                case "is_missing": return isMissing(a);
-                case "lookup": return lookup(a);
-                case "onehot": return onehot(a);
-                case "bucketize": return bucketize(a);
-                case "scale": return scale(a);
-                case "clip": return clip(a);
-                case "unary": return unary(a);
-                case "binary": return binary(a);
-                case "where": return where(a);
-                case "linear": return linear(a);
-                case "softmax": return softmax(a, false);
-                case "log_softmax": return softmax(a, true);
-                case "normalize": return normalize(a);
-                case "reduce": return reduce(a);
-                case "two_class": return twoClass(a);
-                case "take": return take(a);
-                case "poly": return poly(a);
-                case "interp": return interp(a);
-                case "tree_ensemble": return new Trees(a).step();
-                case "gaussian_ll": return gaussianLl(a);
+                case "concat": return concat(a.deep()); case "select": return select(a); case "cast": return cast(a.deep());
+                case "constant": return constant(a.deep()); case "impute": return impute(a); case "is_missing": return isMissing(a);
+                case "lookup": return lookup(a.deep()); case "onehot": return onehot(a); case "bucketize": return bucketize(a);
+                case "scale": return scale(a.deep()); case "clip": return clip(a.deep()); case "unary": return unary(a.deep());
+                case "binary": return binary(a.deep()); case "where": return where(a.deep()); case "linear": return linear(a.deep());
+                case "softmax": return softmax(a.deep(), false); case "log_softmax": return softmax(a.deep(), true);
+                case "normalize": return normalize(a.deep()); case "reduce": return reduce(a.deep()); case "two_class": return twoClass(a);
+                case "take": return take(a.deep()); case "poly": return poly(a); case "interp": return interp(a.deep());
+                case "tree_ensemble": return new Trees(a).step(); case "gaussian_ll": return gaussianLl(a);
                 default: throw new IllegalStateException(a.op);
             }
         }
     };
 
-    /** A further table of ops: {@link #load} takes ModelportMore.OPS, which knows those of the profiles kernel, text and solver. */
+    /** A further table of ops: {@link #load} takes ModelportMore.OPS (profiles kernel, text, solver) and ModelportNn.OPS (profile nn). */
     public abstract static class Ops {
         Ops() { }
         /** Their names, in the order of docs/format.md. */
@@ -896,25 +948,23 @@ public final class Modelport {
         abstract Step step(Args a);
     }
 
-    /** The table that knows an op, or null; the first is this file's own. */
+    /** The table that knows an op, or null. A further table comes first: it may do an op of this file faster. */
     private static Ops tableOf(String op, Ops[] more) {
-        if (TABULAR.names().contains(op)) return TABULAR;
         for (Ops table : more) if (table.names().contains(op)) return table;
-        return null;
+        return TABULAR.names().contains(op) ? TABULAR : null;
     }
 
     /** The names of the ops that this reader implements, alone or with further ones, sorted. */
     public static List<String> ops(Ops... more) {
-        List<String> sorted = new ArrayList<>(TABULAR.names());
+        Set<String> sorted = new TreeSet<>(TABULAR.names());
         for (Ops table : more) sorted.addAll(table.names());
-        Collections.sort(sorted);
-        return sorted;
+        return new ArrayList<>(sorted);
     }
 
-    private static final DType[] ANY = DType.values();
+    static final DType[] ANY = DType.values();
     static final DType[] FLOATS = {DType.F64, DType.F32};
     private static final DType[] CAN_BE_MISSING = {DType.F64, DType.F32, DType.STR};
-    private static final DType[] INTEGERS = {DType.I64, DType.I32, DType.I16, DType.I8, DType.U32, DType.U16, DType.U8};
+    static final DType[] INTEGERS = {DType.I64, DType.I32, DType.I16, DType.I8, DType.U32, DType.U16, DType.U8};
 
     /** A step while it is being checked: its attributes, read one by one, and the types of what it reads. */
     static final class Args {
@@ -923,11 +973,16 @@ public final class Modelport {
         final Type[] types;
         final Guard guard;
         DType dtype = DType.F64; // of ops marked d
+        long work; // multiplications per row, of the profile nn
         private final Json json;
+        private final Map<Object, Object> memo; // what attributes have become, when steps are checked more than once; or null
         private final Set<String> read = new HashSet<>(Arrays.asList("op", "in", "out"));
-        Args(String op, String where, Json json, int[] in, Type[] types, Guard guard) {
-            this.op = op; this.where = where; this.json = json; this.in = in; this.types = types; this.guard = guard;
+        private boolean deep;
+        Args(String op, String where, Json json, int[] in, Type[] types, Map<Object, Object> memo, Guard guard) {
+            this.op = op; this.where = where; this.json = json; this.in = in; this.types = types; this.memo = memo; this.guard = guard;
         }
+        /** Accepts values of any rank; without it, only rows. */
+        Args deep() { deep = true; return this; }
         Refused refuse(String sentence) { return new Refused(where + " " + sentence); }
         /** Refuses attributes that the op has not read. */
         void finish() {
@@ -939,6 +994,7 @@ public final class Modelport {
                 throw refuse("reads " + types.length + " values; " + (low == high ? "exactly " : "at least ") + low + " are needed.");
         }
         Type input(int k, DType... allowed) {
+            if (types[k].rank > 1 && !deep) throw refuse("reads " + types[k] + "; a row of rank 0 or 1 is needed.");
             if (!Arrays.asList(allowed).contains(types[k].dtype))
                 throw refuse("reads " + types[k] + "; one of " + Arrays.toString(allowed) + " is needed, a cast step may help.");
             return types[k];
@@ -987,9 +1043,26 @@ public final class Modelport {
                 : dtype == DType.STR ? new Tensor(dtype, new String[] {c.string(missing)}, 1)
                 : new Tensor(dtype, new long[] {dtype != DType.BOOL ? c.integer(dtype) : c.bool() ? 1 : 0}, 1);
         }
+        /** The tensor of an attribute; decoded once. */
+        private Tensor decoded(String key, DType bare) {
+            Json value = attribute(key);
+            Tensor t = memo == null ? null : (Tensor) memo.get(value);
+            if (t == null) t = Tensor.read(value, bare, at(key), guard);
+            if (memo != null) memo.put(value, t);
+            return t;
+        }
+        /** A row shape, held against the limits before anything is allocated by it. */
+        Type shaped(DType dtype, long... lengths) {
+            int[] dims = new int[lengths.length];
+            for (int k = 0; k < dims.length; k++) dims[k] = (int) Math.min(lengths[k], Integer.MAX_VALUE);
+            Type type = new Type(dtype, dims);
+            if (type.width > guard.limits.rowElements || dims.length > guard.limits.rank)
+                throw refuse("gives " + type + ", more than the limit of " + guard.limits.rowElements + " elements, or of rank " + guard.limits.rank + ".");
+            return type;
+        }
         /** A tensor of the dtype (null: any) and of one of the lowest..highest ranks. */
         Tensor tensor(String key, DType dtype, int lowest, int highest) {
-            Tensor t = Tensor.read(attribute(key), dtype, at(key), guard);
+            Tensor t = decoded(key, dtype);
             if (dtype != null && t.dtype != dtype || t.shape.length < lowest || t.shape.length > highest)
                 throw refuse("has " + quote(key) + " of dtype " + t.dtype + " and rank " + t.shape.length + "; "
                     + (dtype == null ? "" : dtype + " and ") + "rank " + highest + " is needed.");
@@ -1007,7 +1080,7 @@ public final class Modelport {
         /** One element for each column, or one for all; null when absent. */
         double[] perColumn(String key, Type x) {
             double[] values = optional(key, x.dtype, -1);
-            if (values != null && values.length != 1) expect(key, values.length, x.width);
+            if (values != null && values.length != 1) expect(key, values.length, x.last);
             return values;
         }
         void expect(String key, int found, int needed) {
@@ -1016,14 +1089,14 @@ public final class Modelport {
         /** A float matrix with a column for each of the row's. */
         Tensor matrix(String key, Type x) { return fitting(key, tensor(key, x.dtype, 2, 2), x); }
         private Tensor fitting(String key, Tensor t, Type x) {
-            if (t.shape[1] != x.width || t.shape[0] > guard.limits.rowElements)
-                throw refuse("has " + quote(key) + " of shape " + Arrays.toString(t.shape) + "; " + x.width + " columns and at most "
+            if (t.shape[1] != x.last || t.shape[0] > guard.limits.rowElements)
+                throw refuse("has " + quote(key) + " of shape " + Arrays.toString(t.shape) + "; " + x.last + " columns and at most "
                     + guard.limits.rowElements + " rows are needed.");
             return t;
         }
         /** A tensor of any integer dtype. */
         Tensor integers(String key, int rank) {
-            Tensor t = Tensor.read(attribute(key), DType.I64, at(key), guard);
+            Tensor t = decoded(key, DType.I64);
             if (!t.dtype.isInteger() || t.shape.length != rank)
                 throw refuse("has " + quote(key) + " of dtype " + t.dtype + " and rank " + t.shape.length + "; integers of rank " + rank + " are needed.");
             return t;
@@ -1047,14 +1120,19 @@ public final class Modelport {
             }
             return narrow;
         }
-        /** The type of rows that are joined element by element: their shapes are equal, or they have one element. */
-        Type broadcast() {
-            Type widest = types[0];
-            for (Type t : types) widest = widest.width == 1 && (t.width != 1 || t.rank > widest.rank) ? t : widest;
+        /** The row shape to which those of all inputs broadcast. */
+        Type broadcast(DType dtype) {
+            int rank = 0;
+            for (Type t : types) rank = Math.max(rank, t.rank);
+            long[] dims = new long[rank];
+            Arrays.fill(dims, 1);
             for (Type t : types)
-                if (t.width != 1 && t.width != widest.width)
-                    throw refuse("joins " + Arrays.toString(types) + "; the row shapes must be equal, or have one element.");
-            return widest;
+                for (int k = rank - t.rank, j = 0; k < rank; k++, j++) {
+                    if (t.dims[j] != dims[k] && t.dims[j] != 1 && dims[k] != 1)
+                        throw refuse("joins " + Arrays.toString(types) + "; the lengths of every axis must be equal, or 1.");
+                    dims[k] = dims[k] == 1 ? t.dims[j] : dims[k];
+                }
+            return shaped(dtype, dims);
         }
     }
 
@@ -1072,7 +1150,8 @@ public final class Modelport {
         final Type[] from;
         final Type type;
         final DType dtype;
-        Step(Args a, Type type) { this.where = a.where; this.in = a.in; this.from = a.types; this.type = type; this.dtype = a.dtype; }
+        final long work;
+        Step(Args a, Type type) { this.where = a.where; this.in = a.in; this.from = a.types; this.type = type; this.dtype = a.dtype; this.work = a.work; }
         abstract Object run(Frame f);
         /** Rounds to the step's dtype. */
         final double round(double v) { return dtype == DType.F32 ? (float) v : v; }
@@ -1085,19 +1164,17 @@ public final class Modelport {
             for (int k = 0; to == DType.F32 && k < x.length; k++) x[k] = (float) x[k];
             return x;
         }
-        /** Where element k of the value is found in the j-th input, which may have one element for all columns. */
-        final int place(int j, int k) { return from[j].width == type.width ? k : k / type.width; }
         final Refused refuse(Frame f, int row, String sentence) { return new Refused(where + " refuses row " + (f.first + row) + ": " + sentence); }
     }
 
-    /** A step that computes floats row by row; results are rounded to the dtype of the value. */
+    /** A step that computes floats row by row, along the last axis; results are rounded to the dtype of the value. */
     abstract static class Rows extends Step {
         Rows(Args a, Type type) { super(a, type); }
         /** The row x[i..] of the input gives the row y[o..] of the value, which holds zeros. */
         abstract void row(double[] x, int i, double[] y, int o);
         @Override Object run(Frame f) {
             double[] x = floats(f, 0), y = new double[f.rows * type.width];
-            for (int r = 0; r < f.rows; r++) row(x, r * from[0].width, y, r * type.width);
+            for (int r = 0, i = from[0].last, o = type.last; r < f.rows * from[0].lanes; r++) row(x, r * i, y, r * o);
             return rounded(y, type.dtype);
         }
     }
@@ -1124,16 +1201,27 @@ public final class Modelport {
     /** The parameter of column j: one element stands for all columns. */
     private static double at(double[] p, int j) { return p.length == 1 ? p[0] : p[j]; }
 
-    /** concat: joins along the last axis. */
+    /** concat: joins rows, or values of one rank along an axis. */
     private static Step concat(Args a) {
         a.arity(1, Integer.MAX_VALUE);
+        final Type x = a.input(0, ANY);
+        final int axis = a.has("axis") ? a.integer("axis", 0, x.rank - 1) : -1;
         long width = 0;
-        for (int k = 0; k < a.types.length; k++) width += a.input(k, a.types[0].dtype).width;
-        return new Step(a, Type.row(a.types[0].dtype, width)) {
+        for (int k = 0; k < a.types.length; k++) {
+            Type t = a.input(k, x.dtype);
+            if (axis < 0 ? t.rank > 1 : t.rank != x.rank || !t.resized(axis, 1).same(x.resized(axis, 1)))
+                throw a.refuse("joins " + Arrays.toString(a.types) + "; rows are needed or, with \"axis\", shapes that are equal but for that axis.");
+            width += axis < 0 ? t.width : t.dims[axis];
+        }
+        width = Math.min(width, Integer.MAX_VALUE);
+        return new Step(a, axis < 0 ? Type.row(x.dtype, width) : x.resized(axis, (int) width)) {
             @Override Object run(Frame f) {
                 Object out = type.dtype.allocate(f.rows * type.width);
-                for (int k = 0, offset = 0; k < from.length; offset += from[k++].width)
-                    for (int r = 0; r < f.rows; r++) System.arraycopy(f.values[in[k]], r * from[k].width, out, r * type.width + offset, from[k].width);
+                int lanes = axis < 0 ? 1 : type.size(0, axis), length = type.width / Math.max(1, lanes);
+                for (int k = 0, offset = 0, n; k < from.length; offset += n, k++) {
+                    n = from[k].width / Math.max(1, lanes);
+                    for (int r = 0; r < f.rows * lanes; r++) System.arraycopy(f.values[in[k]], r * n, out, r * length + offset, n);
+                }
                 return out;
             }
         };
@@ -1182,8 +1270,8 @@ public final class Modelport {
     private static Step constant(Args a) {
         a.arity(0, 0);
         if (a.attribute("value").kind != '{') throw a.refuse("has a bare \"value\"; write it in the object form, which states its dtype.");
-        final Tensor value = a.tensor("value", null, 0, 1);
-        return new Step(a, new Type(value.dtype, value.shape.length, value.size())) {
+        final Tensor value = a.tensor("value", null, 0, a.guard.limits.rank);
+        return new Step(a, new Type(value.dtype, value.shape)) {
             @Override Object run(Frame f) {
                 Object out = type.dtype.allocate(f.rows * type.width);
                 for (int r = 0; r < f.rows; r++) System.arraycopy(value.data, 0, out, r * type.width, type.width);
@@ -1297,7 +1385,7 @@ public final class Modelport {
     }
 
     /** The first of the ascending values[low..high) that is above v (or at v, unless `orEqual`); high for NaN. */
-    private static int count(double[] values, int low, int high, double v, boolean orEqual) {
+    static int count(double[] values, int low, int high, double v, boolean orEqual) {
         while (low < high) {
             int middle = (low + high) >>> 1;
             if (orEqual ? v < values[middle] : v <= values[middle]) high = middle;
@@ -1312,7 +1400,7 @@ public final class Modelport {
         final double[] sub = a.perColumn("sub", x), div = a.perColumn("div", x), mul = a.perColumn("mul", x), add = a.perColumn("add", x);
         return new Rows(a, x) {
             @Override void row(double[] x, int i, double[] y, int o) {
-                for (int j = 0; j < type.width; j++) {
+                for (int j = 0; j < type.last; j++) {
                     double v = x[i + j];
                     if (sub != null) v = round(v - at(sub, j));
                     if (div != null) v = round(v / at(div, j));
@@ -1329,7 +1417,7 @@ public final class Modelport {
         final double[] min = a.perColumn("min", x), max = a.perColumn("max", x);
         return new Rows(a, x) {
             @Override void row(double[] x, int i, double[] y, int o) {
-                for (int j = 0; j < type.width; j++) {
+                for (int j = 0; j < type.last; j++) {
                     double v = x[i + j];
                     y[o + j] = min != null && v < at(min, j) ? at(min, j) : max != null && v > at(max, j) ? at(max, j) : v;
                 }
@@ -1372,7 +1460,7 @@ public final class Modelport {
         if (fn != Unary.not)
             return new Rows(a, a.rounded()) {
                 @Override void row(double[] x, int i, double[] y, int o) {
-                    for (int j = 0; j < type.width; j++) y[o + j] = fn.of(x[i + j]);
+                    for (int j = 0; j < type.last; j++) y[o + j] = fn.of(x[i + j]);
                 }
             };
         return new Step(a, a.one(DType.BOOL)) {
@@ -1418,20 +1506,19 @@ public final class Modelport {
         boolean compared = fn.compares() && x == y && (x == DType.I64 || equality && (x == DType.BOOL || x == DType.STR));
         if (!(logic ? x == DType.BOOL && y == x : compared || x.isFloat() && y.isFloat()))
             throw a.refuse("cannot compute " + fn + " of " + a.types[0] + " and " + a.types[1] + "; a cast step may help.");
-        if (!logic && !fn.compares())
-            return new Step(a, a.broadcast().with(a.dtype)) {
-                @Override Object run(Frame f) {
-                    double[] x = floats(f, 0), y = floats(f, 1), out = new double[f.rows * type.width];
-                    for (int k = 0; k < out.length; k++) out[k] = fn.of(x[place(0, k)], y[place(1, k)]);
-                    return rounded(out, dtype);
-                }
-            };
-        return new Step(a, a.broadcast().with(DType.BOOL)) {
+        final Type wide = a.broadcast(logic || fn.compares() ? DType.BOOL : a.dtype);
+        final int[] i = a.types[0].spread(wide, a.guard), j = a.types[1].spread(wide, a.guard);
+        return new Step(a, wide) {
             @Override Object run(Frame f) {
                 boolean floats = from[0].dtype.isFloat();
                 Object x = floats ? floats(f, 0) : f.values[in[0]], y = floats ? floats(f, 1) : f.values[in[1]];
-                long[] out = new long[f.rows * type.width];
-                for (int k = 0; k < out.length; k++) out[k] = holds(x, place(0, k), y, place(1, k)) ? 1 : 0;
+                Object out = type.dtype.allocate(f.rows * type.width);
+                for (int r = 0, k = 0; r < f.rows; r++)
+                    for (int e = 0, p = r * from[0].width, q = r * from[1].width; e < type.width; e++, k++) {
+                        int v = i == null ? p + e : p + i[e], w = j == null ? q + e : q + j[e];
+                        if (out instanceof long[]) ((long[]) out)[k] = holds(x, v, y, w) ? 1 : 0;
+                        else ((double[]) out)[k] = round(fn.of(((double[]) x)[v], ((double[]) y)[w]));
+                    }
                 return out;
             }
             private boolean holds(Object x, int i, Object y, int j) {
@@ -1450,7 +1537,10 @@ public final class Modelport {
     private static Step where(Args a) {
         a.arity(3, 3);
         a.input(0, DType.BOOL);
-        return new Moves(a, a.broadcast().with(a.input(2, a.types[1].dtype).dtype)) {
+        final Type wide = a.broadcast(a.input(2, a.types[1].dtype).dtype);
+        final int[][] places = {a.types[0].spread(wide, a.guard), a.types[1].spread(wide, a.guard), a.types[2].spread(wide, a.guard)};
+        return new Moves(a, wide) {
+            private int place(int j, int k) { return places[j] == null ? k : k / type.width * from[j].width + places[j][k % type.width]; }
             @Override int source(Frame f, int k) { return ((long[]) f.values[in[0]])[place(0, k)] != 0 ? place(1, k) : -1 - place(2, k); }
             @Override Object run(Frame f) { return move(f, f.values[in[1]], f.values[in[2]]); }
         };
@@ -1463,8 +1553,8 @@ public final class Modelport {
         final int n = matrix.shape[0];
         a.guard.take(8L * matrix.size());
         final double[] bias = a.optional("bias", a.dtype, n), turned = new double[matrix.size()]; // [j, k]: the inner loop has no chain of sums
-        for (int k = 0; k < n; k++) for (int j = 0; j < x.width; j++) turned[j * n + k] = matrix.doubles()[k * x.width + j];
-        return new Rows(a, Type.row(a.dtype, n)) {
+        for (int k = 0; k < n; k++) for (int j = 0; j < x.last; j++) turned[j * n + k] = matrix.doubles()[k * x.last + j];
+        return new Rows(a, x.rank == 0 ? Type.row(a.dtype, n) : x.resized(x.rank - 1, n)) {
             @Override void row(double[] x, int i, double[] y, int o) {
                 for (int w = 0; w < turned.length; w += n, i++) for (int k = 0; k < n; k++) y[o + k] += x[i] * turned[w + k];
                 for (int k = 0; bias != null && k < n; k++) y[o + k] += bias[k];
@@ -1476,7 +1566,7 @@ public final class Modelport {
     private static Step softmax(Args a, final boolean log) {
         return new Rows(a, a.rounded()) {
             @Override void row(double[] x, int i, double[] y, int o) {
-                int w = type.width;
+                int w = type.last;
                 double max = w == 0 ? 0.0 : x[i + extreme(x, i, w, true)], sum = 0.0;
                 for (int j = 0; j < w; j++) {
                     double shifted = round(x[i + j] - max), e = round(Math.exp(shifted));
@@ -1512,12 +1602,12 @@ public final class Modelport {
         return new Rows(a, x) {
             @Override void row(double[] x, int i, double[] y, int o) {
                 double sum = 0.0, max = 0.0;
-                for (int j = i; j < i + type.width; j++) {
+                for (int j = i; j < i + type.last; j++) {
                     sum += norm.equals("l2") ? x[j] * x[j] : Math.abs(x[j]);
                     max = Math.max(max, Math.abs(x[j]));
                 }
                 double by = norm.equals("max") ? max : round(norm.equals("l2") ? Math.sqrt(sum) : sum);
-                for (int j = 0; j < type.width; j++) y[o + j] = by == 0 ? x[i + j] : x[i + j] / by;
+                for (int j = 0; j < type.last; j++) y[o + j] = by == 0 ? x[i + j] : x[i + j] / by;
             }
         };
     }
@@ -1525,34 +1615,47 @@ public final class Modelport {
     /** The functions of reduce, spelled as in the format. */
     private enum Reduction { sum, prod, mean, min, max, l2, logsumexp, argmax, argmin }
 
-    /** reduce: one number per row; f32 is computed in f64 and rounded. */
+    /** reduce: one number per row, or over some axes; f32 is computed in f64 and rounded. */
     private static Step reduce(Args a) {
         final Type t = a.rounded();
         final Reduction fn = a.choice("fn", Reduction.values());
-        final int w = t.width;
-        final boolean max = fn != Reduction.min && fn != Reduction.argmin;
-        Type one = new Type(a.dtype, a.flag("keep", false) ? 1 : 0, 1);
-        if (w == 0) throw a.refuse("reduces a row without columns.");
-        if (fn == Reduction.argmax || fn == Reduction.argmin)
-            return new Step(a, one.with(DType.I64)) {
-                @Override Object run(Frame f) {
-                    double[] x = floats(f, 0);
-                    long[] out = new long[f.rows];
-                    for (int r = 0; r < f.rows; r++) out[r] = extreme(x, r * w, w, max);
-                    return out;
-                }
-            };
-        return new Rows(a, one) {
-            @Override void row(double[] x, int i, double[] y, int o) {
+        final boolean max = fn != Reduction.min && fn != Reduction.argmin, position = fn.compareTo(Reduction.argmax) >= 0;
+        boolean keep = a.flag("keep", false), given = a.has("axes"), good = given || t.rank < 2;
+        int[] axes = given ? a.ints("axes", -1, 0, t.rank - 1) : t.rank == 1 ? new int[] {0} : new int[0];
+        for (int k = given ? 0 : 1; k < Math.max(axes.length, 1); k++) good &= k < axes.length && (k == 0 || axes[k] > axes[k - 1] && !position);
+        if (!good || t.width == 0)
+            throw a.refuse("reduces " + t + (given ? " over " + Arrays.toString(axes) : "") + "; ascending axes (one for argmax, argmin) are needed.");
+        int[][] offsets = new int[t.rank][]; // of the axes that stay, then of those that are reduced
+        int[] dims = new int[keep ? Math.max(t.rank, 1) : t.rank - axes.length];
+        Arrays.fill(dims, 1);
+        for (int axis = 0, k = 0; axis < t.rank; axis++) {
+            boolean reduced = k < axes.length && axes[k] == axis;
+            offsets[reduced ? t.rank - axes.length + k : axis - k] = t.along(axis, t.dims[axis]);
+            if (!reduced) dims[keep ? axis : axis - k] = t.dims[axis];
+            k += reduced ? 1 : 0;
+        }
+        final int[] places = axes.length == 0 || axes[0] == t.rank - axes.length ? null : places(a.guard, offsets);
+        return new Step(a, new Type(position ? DType.I64 : a.dtype, dims)) {
+            private final int w = t.width / type.width;
+            @Override Object run(Frame f) {
+                double[] given = floats(f, 0), x = places == null ? given : new double[given.length];
+                for (int r = 0; places != null && r < x.length; r += t.width) for (int k = 0; k < t.width; k++) x[r + k] = given[r + places[k]];
+                Object out = type.dtype.allocate(f.rows * type.width);
+                for (int k = 0; k < f.rows * type.width; k++)
+                    if (position) ((long[]) out)[k] = extreme(x, k * w, w, max);
+                    else ((double[]) out)[k] = round(reduced(x, k * w));
+                return out;
+            }
+            private double reduced(double[] x, int i) {
                 double m = x[i + extreme(x, i, w, max)], sum = fn == Reduction.prod ? 1.0 : 0.0;
                 for (int j = i; j < i + w; j++)
                     sum = fn == Reduction.prod ? sum * x[j] : sum + (fn == Reduction.l2 ? x[j] * x[j] : fn == Reduction.logsumexp ? Math.exp(x[j] - m) : x[j]);
                 switch (fn) {
-                    case min: case max: y[o] = m; break;
-                    case mean: y[o] = sum / w; break;
-                    case l2: y[o] = Math.sqrt(sum); break;
-                    case logsumexp: y[o] = Double.isInfinite(m) ? m : m + Math.log(sum); break;
-                    default: y[o] = sum;
+                    case min: case max: return m;
+                    case mean: return sum / w;
+                    case l2: return Math.sqrt(sum);
+                    case logsumexp: return Double.isInfinite(m) ? m : m + Math.log(sum);
+                    default: return sum;
                 }
             }
         };
@@ -1620,7 +1723,7 @@ public final class Modelport {
                 throw a.refuse("has a knot at position " + k + " that is not finite, or not above the one before it.");
         return new Rows(a, type) {
             @Override void row(double[] v, int i, double[] out, int o) {
-                for (int j = 0; j < type.width; j++) out[o + j] = at(v[i + j]);
+                for (int j = 0; j < type.last; j++) out[o + j] = at(v[i + j]);
             }
             private double at(double v) {
                 if (v != v || v == x[last]) return v != v ? v : y[last];
@@ -1658,7 +1761,7 @@ public final class Modelport {
     // ==== 6 Trees ====================================================================================================
 
     /** tree_ensemble: the sum (or mean) of the leaves that a row reaches, tree by tree in order. Nodes are in preorder: left is i + 1. */
-    private static final class Trees {
+    static class Trees {
         final int columns, leafWidth;
         final boolean strict, mean;
         final String missing;
@@ -1676,8 +1779,6 @@ public final class Modelport {
         private Args a; // while checking; it holds on to the document
         private int[] setStart;
         private long[] set;
-        private volatile PackedTrees packed;
-        private volatile boolean unpackable;
         Trees(Args a) {
             this.a = a;
             a.arity(1, 2);
@@ -1706,7 +1807,7 @@ public final class Modelport {
             if (a.types.length == 2 && (a.input(1, acc).width != type.width || init != null))
                 throw a.refuse("reads " + a.types[1] + " as the start of its sum; " + type + " is needed, and no \"init\".");
         }
-        private int end(int tree) { return tree + 1 < root.length ? root[tree + 1] : feature.length; }
+        final int end(int tree) { return tree + 1 < root.length ? root[tree + 1] : feature.length; }
         /** Checks that the nodes form one tree in preorder for each start, so that every walk ends. */
         private int[] children(int[] right) {
             int[] next = new int[feature.length], open = new int[64];
@@ -1768,18 +1869,16 @@ public final class Modelport {
             for (int i = 0; i < next.length; i++) if (feature[i] < 0) next[i] = place[next[i]];
             return table;
         }
-        Step step() {
+        final Step step() {
             Args args = a;
             a = null;
             return new Step(args, type) {
                 @Override Object run(Frame f) {
                     double[] x = floats(f, 0), start = from.length == 2 ? (double[]) f.values[in[1]] : null, out = new double[f.rows * type.width];
                     for (int r = 0; r < f.rows; r++) begin(out, r, start);
-                    PackedTrees fast = packed(f.rows);
-                    boolean[] slow = fast == null ? null : fast.add(x, f.rows, out);
-                    for (int r = 0; slow != null && r < f.rows; r++) if (slow[r]) begin(out, r, start);
-                    for (int t = 0; t < root.length && (fast == null || slow != null); t++)
-                        for (int r = 0; r < f.rows; r++) if (slow == null || slow[r]) add(out, r, t, leafOf(t, x, r, f));
+                    int[] rest = addAll(x, f.rows, out);
+                    for (int r : rest) begin(out, r, start);
+                    for (int t = 0; t < root.length; t++) for (int r : rest) add(out, r, t, leafOf(t, x, r, f));
                     for (int k = 0; mean && k < out.length; k++) out[k] /= root.length;
                     return rounded(out, acc);
                 }
@@ -1805,137 +1904,16 @@ public final class Modelport {
             for (int o = 0, k = r * type.width; o < type.width; o++, k++) out[k] = start != null ? start[k] : init != null ? init[o] : 0.0;
         }
         /** Adds a leaf of a tree to row r; every addition is rounded to acc. */
-        void add(double[] out, int r, int tree, int leafRow) {
+        final void add(double[] out, int r, int tree, int leafRow) {
             int k = r * type.width + (classOf == null ? 0 : classOf[tree]);
             for (int o = leafRow * leafWidth; o < (leafRow + 1) * leafWidth; o++, k++)
                 out[k] = acc == DType.F32 ? (float) (out[k] + leaf[o]) : out[k] + leaf[o];
         }
-        /** The packed form, built when a batch is large enough to be worth it; null for the walk. */
-        private PackedTrees packed(int rows) {
-            if (packed == null && !unpackable && 4L * rows * root.length >= feature.length) {
-                packed = PackedTrees.of(this);
-                unpackable = packed == null;
-            }
-            return packed;
-        }
-    }
-
-    /**
-     * Trees packed for speed: a node is one long, key << 32 | step << bits | column. The children of a node stand side by side, `step`
-     * places after it. A row's number and a threshold are compared as integer keys of the same order, without a branch: right when the
-     * row's key is greater. A leaf has step 0, its leaf row as key, and reads an extra column whose key is the smallest of all: the walk
-     * stays on it, so that four rows can walk together until the last has arrived.
-     */
-    private static final class PackedTrees {
-        private final Trees trees;
-        private final long[] node;
-        private final int bits;
-        private final double[][] edges; // [columns] sorted thresholds, for f64; f32 needs none
-        private PackedTrees(Trees trees) {
-            this.trees = trees;
-            this.bits = 32 - Integer.numberOfLeadingZeros(trees.columns);
-            this.node = new long[trees.feature.length];
-            this.edges = trees.dtype == DType.F64 ? edges(trees) : null;
-        }
-        /** null when a category has to be looked up, or when column and step do not fit 32 bits together. */
-        static PackedTrees of(Trees trees) {
-            if (trees.category != null) return null;
-            PackedTrees p = new PackedTrees(trees);
-            int[] place = new int[p.node.length];
-            for (int t = 0; t < trees.root.length; t++) {
-                int free = trees.root[t];
-                place[free] = free++;
-                for (int i = trees.root[t]; i < trees.end(t); i++) {
-                    long low = trees.columns, key = trees.next[i];
-                    if (trees.feature[i] >= 0) {
-                        long step = free - place[i];
-                        if (step >> (32 - p.bits) != 0) return null;
-                        place[i + 1] = free++;
-                        place[trees.next[i]] = free++;
-                        low = step << p.bits | trees.feature[i];
-                        key = p.limit(trees.feature[i], trees.threshold[i]);
-                    }
-                    p.node[place[i]] = key << 32 | low;
-                }
-            }
-            return p;
-        }
-        private static double[][] edges(Trees trees) {
-            int[] count = new int[trees.columns];
-            for (int column : trees.feature) if (column >= 0) count[column]++;
-            double[][] edges = new double[trees.columns][];
-            for (int j = 0; j < edges.length; j++) edges[j] = new double[count[j]];
-            for (int i = 0; i < trees.feature.length; i++) {
-                int j = trees.feature[i];
-                if (j >= 0) edges[j][--count[j]] = trees.threshold[i];
-            }
-            for (double[] column : edges) Arrays.sort(column);
-            return edges;
-        }
-        /** The greatest key that goes left at a threshold. For f64 it is the number of the column's thresholds that are below. */
-        private int limit(int column, double threshold) {
-            return edges == null ? sortable((float) threshold) - (trees.strict ? 1 : 0) : count(edges[column], 0, edges[column].length, threshold, false);
-        }
-        /** The key of a row's number; for f64 the number of edges that it is above (or at, under "lt"). */
-        private int key(int column, double v) {
-            return edges == null ? sortable((float) v) : count(edges[column], 0, edges[column].length, v, trees.strict);
-        }
-        /** A float as an integer of the same order; -0.0 is 0.0. The smallest integer stays free for the extra column. */
-        private static int sortable(float v) {
-            int raw = Float.floatToRawIntBits(v);
-            return raw < 0 ? Integer.MIN_VALUE - raw : raw;
-        }
-        /** Adds the leaves of all trees to out; returns the rows whose NaN needs the slow walk (they are to be redone), or null. */
-        boolean[] add(double[] x, int rows, double[] out) {
-            int stride = trees.columns + 1, block = Math.max(4, Math.min(rows, (1 << 16) / stride));
-            int[] keys = new int[block * stride];
-            boolean[] slow = null;
-            for (int first = 0; first < rows; first += block) {
-                int n = Math.min(block, rows - first);
-                for (int r = 0; r < n; r++)
-                    if (!keys(x, first + r, keys, r * stride)) (slow = slow == null ? new boolean[rows] : slow)[first + r] = true;
-                for (int t = 0; t < trees.root.length; t++) addTree(t, keys, stride, n, out, first);
-            }
-            return slow;
-        }
-        /** The keys of one row; false when NaN does not simply go left or right. */
-        private boolean keys(double[] x, int row, int[] keys, int at) {
-            boolean left = trees.missing.equals("left"), clean = left || trees.missing.equals("right");
-            boolean fits = true;
-            for (int j = 0; j < trees.columns; j++) {
-                double v = x[row * trees.columns + j];
-                keys[at + j] = v == v ? key(j, v) : left ? Integer.MIN_VALUE : Integer.MAX_VALUE;
-                fits &= clean || v == v;
-            }
-            keys[at + trees.columns] = Integer.MIN_VALUE;
-            return fits;
-        }
-        private void addTree(int t, int[] x, int stride, int n, double[] out, int first) {
-            int root = trees.root[t], r = 0;
-            for (; r + 4 <= n; r += 4) {
-                int a = r * stride, b = a + stride, c = b + stride, d = c + stride, i = root, j = root, k = root, l = root;
-                long p, q, s, u;
-                do {
-                    i += step(p = node[i], x, a);
-                    j += step(q = node[j], x, b);
-                    k += step(s = node[k], x, c);
-                    l += step(u = node[l], x, d);
-                } while ((int) (p | q | s | u) >>> bits != 0);
-                trees.add(out, first + r, t, (int) (p >> 32));
-                trees.add(out, first + r + 1, t, (int) (q >> 32));
-                trees.add(out, first + r + 2, t, (int) (s >> 32));
-                trees.add(out, first + r + 3, t, (int) (u >> 32));
-            }
-            for (; r < n; r++) {
-                int i = root;
-                while ((int) node[i] >>> bits != 0) i += step(node[i], x, r * stride);
-                trees.add(out, first + r, t, (int) (node[i] >> 32));
-            }
-        }
-        /** To the left child, or one further to the right one; 0 at a leaf. */
-        private int step(long p, int[] x, int at) {
-            int low = (int) p;
-            return (low >>> bits) + (int) (((p >> 32) - x[at + (low & ~(-1 << bits))]) >>> 63);
+        /** A faster way to add the leaves of all trees, where there is one (ModelportMore.java); the rows that are left to the walk. */
+        int[] addAll(double[] x, int rows, double[] out) {
+            int[] rest = new int[rows];
+            for (int r = 0; r < rows; r++) rest[r] = r;
+            return rest;
         }
     }
 
@@ -1949,13 +1927,29 @@ public final class Modelport {
         public final String missing;
         /** The names of a matrix's columns, or null. */
         public final List<String> features;
-        private final Type type;
-        private Input(String name, Type type, String missing, List<String> features) {
-            this.name = name; this.dtype = type.dtype; this.type = type; this.missing = missing; this.features = features;
+        private final List<Object> axes;
+        private Input(String name, DType dtype, List<Object> axes, String missing, List<String> features) {
+            this.name = name; this.dtype = dtype; this.axes = axes; this.missing = missing; this.features = features;
         }
-
-        /** The shape of one row: [] or [width]. */
-        public List<Integer> shape() { return type.shape(); }
+        /** The shape of one row: lengths (Integer), and names (String) of lengths that are known when rows come. */
+        public List<Object> shape() { return Collections.unmodifiableList(axes); }
+        private Type type(Map<String, Integer> lengths) {
+            int[] dims = new int[axes.size()];
+            for (int k = 0; k < dims.length; k++) dims[k] = axes.get(k) instanceof Integer ? (Integer) axes.get(k) : lengths.get(axes.get(k));
+            return new Type(dtype, dims);
+        }
+        /** Refuses rows of another shape; learns the named lengths that are not known yet. */
+        private void fit(String where, DType given, int[] shape, Map<String, Integer> lengths) {
+            boolean fits = given == dtype && shape.length == axes.size() + 1;
+            for (int k = 1; fits && k < shape.length; k++) {
+                boolean named = axes.get(k - 1) instanceof String;
+                if (named && shape[k] > 0 && !lengths.containsKey(axes.get(k - 1))) lengths.put((String) axes.get(k - 1), shape[k]);
+                fits = ((Integer) shape[k]).equals(named ? lengths.get(axes.get(k - 1)) : axes.get(k - 1));
+            }
+            if (!fits)
+                throw new Refused(where + " is " + given + Arrays.toString(shape) + "; rows of " + dtype + axes + " are needed"
+                    + (lengths.isEmpty() ? "." : ", where " + lengths + "."));
+        }
     }
 
     /** One output of a model. */
@@ -1966,14 +1960,13 @@ public final class Modelport {
         public final String role;
         /** The names of the last axis (String, Long or Boolean), or null. */
         public final List<Object> classes;
-        private final Type type;
+        private final List<Object> axes;
         private final int slot;
-        private Output(String name, Type type, int slot, String role, List<Object> classes) {
-            this.name = name; this.dtype = type.dtype; this.type = type; this.slot = slot; this.role = role; this.classes = classes;
+        private Output(String name, DType dtype, List<Object> axes, int slot, String role, List<Object> classes) {
+            this.name = name; this.dtype = dtype; this.axes = axes; this.slot = slot; this.role = role; this.classes = classes;
         }
-
-        /** The shape of one row: [] or [width]. */
-        public List<Integer> shape() { return type.shape(); }
+        /** The shape of one row, for the example lengths; where a length is that of an input, its name. */
+        public List<Object> shape() { return Collections.unmodifiableList(axes); }
     }
 
     /** How one output compared with the vectors; the sentence says what differs first, or how far the worst element is off. */
@@ -1985,37 +1978,164 @@ public final class Modelport {
         }
     }
 
+    /** The steps, checked for given lengths, and how long each value is needed. */
+    private static final class Plan {
+        final List<Type> types = new ArrayList<>(); // of every value: the inputs, then the steps
+        final List<Step> steps = new ArrayList<>();
+        final Map<String, Integer> slots = new HashMap<>();
+        final List<List<Integer>> free = new ArrayList<>(); // the values that no step after this one needs
+        long peak; // the most elements of a row that are held at a time
+        private final Limits limits;
+        private long rowElements, work;
+        Plan(Model model, Map<String, Integer> lengths, List<Json> list, Guard guard) {
+            limits = guard.limits;
+            for (Input input : model.inputs) define(input.name, input.type(lengths), "Input " + quote(input.name));
+            Set<String> unused = new HashSet<>(model.requires);
+            if (list.size() > limits.steps) throw new Refused("The document has " + list.size() + " steps, more than the limit of " + limits.steps + ".");
+            for (Json json : list) {
+                String number = "Step " + steps.size(), op = json.need("op", number).string(number + " op");
+                String out = json.need("out", number).string(number + " out"), where = "Step " + quote(out) + " (" + op + ")";
+                if (out.isEmpty()) throw new Refused(number + " has an empty \"out\"; name its value.");
+                if (!model.requires.contains(op)) throw new Refused(number + " has the op " + quote(op) + ", which \"requires\" does not list.");
+                unused.remove(op);
+                Step step = step(model, op, where, json, guard);
+                work = step.work > Long.MAX_VALUE - work ? Long.MAX_VALUE : work + step.work;
+                if (work > limits.multiplications) throw new Refused(where + " brings a row beyond the limit of " + limits.multiplications + " multiplications.");
+                define(out, step.type, where);
+                steps.add(step);
+            }
+            for (String op : unused) throw new Refused("The document requires " + quote(op) + " and uses it in no step; list the ops that are used.");
+        }
+        /** Checks a step; what attributes have become is kept for other lengths, and so is a step that reads what it read before. */
+        private Step step(Model model, String op, String where, Json json, Guard guard) {
+            List<String> names = json.need("in", where).strings(where + " in", guard);
+            int[] in = new int[names.size()];
+            Type[] from = new Type[in.length];
+            for (int k = 0; k < in.length; k++) {
+                Integer slot = slots.get(names.get(k));
+                if (slot == null) throw new Refused(where + " reads " + quote(names.get(k)) + ", which no input and no earlier step defines.");
+                in[k] = slot;
+                from[k] = types.get(slot);
+            }
+            Step known = model.memo == null ? null : (Step) model.memo.get(json);
+            boolean same = known != null;
+            for (int k = 0; same && k < in.length; k++) same = known.from[k].same(from[k]);
+            if (same) return known;
+            Args a = new Args(op, where, json, in, from, model.memo, guard);
+            Step step = tableOf(op, model.more).step(a);
+            a.finish();
+            if (model.memo != null) model.memo.put(json, step);
+            return step;
+        }
+        /** Gives a value its name, and holds it against the limits on row elements. */
+        private void define(String value, Type type, String where) {
+            rowElements += type.width;
+            if (type.width > limits.rowElements || type.rank > limits.rank || rowElements > limits.totalRowElements)
+                throw new Refused(where + " brings a row to more elements than the limit: " + limits.rowElements + " in one value, "
+                    + limits.totalRowElements + " in all, or has a rank above " + limits.rank + ".");
+            if (slots.put(value, types.size()) != null) throw new Refused(where + " defines a name a second time; every name is defined once.");
+            types.add(type);
+        }
+        /** Finds out when values are no longer needed: those that no output gives, after the last step that reads them. */
+        void release(List<Output> outputs) {
+            int[] last = new int[types.size()];
+            int inputs = types.size() - steps.size();
+            for (int k = 0; k < steps.size(); k++) {
+                last[inputs + k] = k;
+                for (int slot : steps.get(k).in) last[slot] = k;
+                free.add(new ArrayList<Integer>());
+            }
+            for (Output o : outputs) last[o.slot] = steps.size();
+            for (int slot = 0; slot < last.length; slot++) if (last[slot] < steps.size()) free.get(last[slot]).add(slot);
+            long held = 0;
+            for (int slot = 0; slot < last.length; slot++) {
+                peak = Math.max(peak, held += types.get(slot).width);
+                if (slot >= inputs) for (int gone : free.get(slot - inputs)) held -= types.get(gone).width;
+            }
+        }
+    }
+
     /** A loaded model. Immutable; may be shared by threads. */
     public static final class Model {
-        private static final int BLOCK_ELEMENTS = 1 << 22, BLOCK_ROWS = 1 << 14;
+        private static final int BLOCK_ELEMENTS = 1 << 22, BLOCK_ROWS = 1 << 14, PLANS = 16;
+        private static final List<Integer> ONE = Collections.singletonList(1);
         private static final List<String> ROLES = Arrays.asList("prediction", "probability", "score", "transform", "cluster", "anomaly");
         private final List<Input> inputs = new ArrayList<>();
         private final List<Output> outputs = new ArrayList<>();
-        private final List<Step> steps = new ArrayList<>();
-        private final List<Type> types = new ArrayList<>(); // of every value: the inputs, then the steps
-        private final Map<String, Integer> slots = new HashMap<>();
+        private final Map<String, Integer> lengths = new TreeMap<>(); // the examples of the named ones
         private final Map<String, Input> owners = new HashMap<>(); // of a feature's name, and of an input's own
         private final List<String> requires;
         private final String name;
         private final Limits limits;
         private final Vectors carried;
-        private long rowElements;
-
+        private final Plan plan; // for the examples
+        private final Ops[] more;
+        private final List<Json> source; // the steps, and what they have become, where lengths are named; or null
+        private final Map<Object, Object> memo;
+        private final Map<Map<String, Integer>, Plan> plans = new LinkedHashMap<Map<String, Integer>, Plan>(PLANS, 0.75f, true) {
+            @Override protected boolean removeEldestEntry(Map.Entry<Map<String, Integer>, Plan> eldest) { return size() > PLANS; }
+        };
         /** Checks a parsed document: header, inputs, steps, outputs, vectors. */
         private Model(Json root, Guard guard, Ops[] more) {
             limits = guard.limits;
+            this.more = more;
             requires = header(root, guard, more);
             name = root.get("name") != null && root.get("name").kind == '"' ? root.get("name").string("") : null;
-            for (Json json : list(root, "inputs")) inputs.add(input(json, guard));
+            if (root.get("lengths") != null) readLengths(root.get("lengths"));
+            Set<String> named = new HashSet<>();
+            for (Json json : list(root, "inputs")) inputs.add(input(json, named, guard));
+            if (!named.equals(lengths.keySet()) || root.get("lengths") != null && named.isEmpty())
+                throw new Refused("The document has lengths for " + lengths.keySet() + "; its inputs name " + named + ".");
             for (Input input : inputs) if (input.features != null) for (String feature : input.features) owners.put(feature, input);
             for (Input input : inputs) owners.put(input.name, input);
-            readSteps(list(root, "steps"), guard, more);
-            guard.take(16 * rowElements);
+            List<Json> steps = list(root, "steps");
+            source = named.isEmpty() ? null : steps;
+            memo = named.isEmpty() ? null : new HashMap<>();
+            plan = new Plan(this, lengths, steps, guard);
             Set<String> names = new HashSet<>();
             for (Json json : list(root, "outputs")) outputs.add(output(json, names, guard));
+            plan.release(outputs);
+            guard.take(16 * plan.peak);
+            for (String length : lengths.keySet()) nameAxes(length, guard.attempt());
             carried = root.get("verification") == null ? null : new Vectors(root.get("verification"), this, limits.carriedRows, guard);
         }
-
+        private void readLengths(Json json) {
+            for (Map.Entry<String, Json> entry : json.object("The document's lengths").members.entrySet()) {
+                long length = entry.getValue().scalar("The length " + quote(entry.getKey())).integer(DType.I64);
+                if (length < 1 || length > 1 << 20) throw new Refused("The length " + quote(entry.getKey()) + " is " + length + "; it is 1 to 2^20.");
+                lengths.put(entry.getKey(), (int) length);
+            }
+        }
+        /** Gives the axes of outputs that are as long as a named length, and grow with it, its name. */
+        private void nameAxes(String length, Guard guard) {
+            Map<String, Integer> longer = new TreeMap<>(lengths);
+            longer.put(length, lengths.get(length) + 1);
+            try {
+                Plan other = new Plan(this, longer, source, guard);
+                for (Output o : outputs) {
+                    int[] dims = other.types.get(o.slot).dims;
+                    for (int k = 0; k < Math.min(dims.length, o.axes.size()); k++)
+                        if (lengths.get(length).equals(o.axes.get(k)) && dims[k] == lengths.get(length) + 1) o.axes.set(k, length);
+                }
+            } catch (Refused none) { // no other length fits
+                return;
+            }
+        }
+        /** The plan for given lengths. */
+        private synchronized Plan plan(Map<String, Integer> given, Guard guard) {
+            if (given.equals(lengths)) return plan;
+            Plan found = plans.get(given);
+            long before = guard.left;
+            if (found != null) return found;
+            try {
+                found = new Plan(this, given, source, guard);
+            } catch (Refused e) {
+                throw new Refused("Rows with the lengths " + given + " do not fit: " + e.getMessage());
+            }
+            found.release(outputs);
+            if (before - guard.left <= limits.memory / PLANS / 8) plans.put(given, found);
+            return found;
+        }
         /** Format, version and ops; returns the ops. */
         private static List<String> header(Json root, Guard guard, Ops[] more) {
             String the = "The document", format = root.need("format", the).string("The document's format");
@@ -2029,7 +2149,7 @@ public final class Modelport {
                 if (tableOf(op, more) == null && unknown.length() < 1000) unknown.append(unknown.length() == 0 ? "" : ", ").append(quote(op));
             }
             if (unknown.length() > 0) throw new Unsupported("The document requires ops that this reader does not have: " + unknown + ".");
-            root.only("The document", "format", "version", "requires", "inputs", "steps", "outputs", "verification");
+            root.only("The document", "format", "version", "requires", "lengths", "inputs", "steps", "outputs", "verification");
             return requires;
         }
         private static void version(String version) {
@@ -2044,77 +2164,45 @@ public final class Modelport {
             if (items.isEmpty() && !key.equals("steps")) throw new Refused("The document has no " + key + "; at least one is needed.");
             return items;
         }
-        private Input input(Json json, Guard guard) {
+        private Input input(Json json, Set<String> named, Guard guard) {
             String number = "Input " + inputs.size(), inputName = json.need("name", number).string(number + " name"), where = "Input " + quote(inputName);
             json.only(where, "dtype", "shape", "missing", "features");
             DType dtype = DType.named(json.need("dtype", where).string(where + " dtype"), where);
-            int[] shape = Tensor.readShape(json.need("shape", where), where, guard);
+            List<Object> axes = new ArrayList<>();
+            Json shape = json.need("shape", where);
+            for (Cursor c = shape.elements(where + " shape"); c.next() && shape.count <= limits.rank; ) {
+                boolean text = c.kind() == '"';
+                axes.add(text ? (Object) c.string(false) : (Object) (int) Math.min(Math.max(c.integer(DType.I64), -1), Integer.MAX_VALUE));
+                if (text) named.add((String) axes.get(axes.size() - 1));
+            }
             boolean accepted = dtype.isFloat() || dtype == DType.I64 || dtype == DType.BOOL || dtype == DType.STR;
-            if (inputName.isEmpty() || shape.length > 1 || !accepted)
-                throw new Refused(where + " is " + dtype + Arrays.toString(shape) + "; a name, f64, f32, i64, bool or str, and [] or [w] are needed.");
+            if (inputName.isEmpty() || shape.count > limits.rank || axes.contains(-1) || axes.contains("") || !accepted)
+                throw new Refused(where + " is " + dtype + axes + "; a name, f64, f32, i64, bool or str, and a shape of lengths and names are needed.");
             String missing = json.get("missing") == null ? "error" : json.get("missing").string(where + " missing");
             if (!(missing.equals("error") || missing.equals("nan") && dtype.isFloat() || missing.equals("null") && dtype == DType.STR))
                 throw new Refused(where + " has missing " + quote(missing) + "; it is \"error\", or \"nan\" for floats, or \"null\" for str.");
-            Type type = new Type(dtype, shape.length, shape.length == 0 ? 1 : shape[0]);
-            define(inputName, type, where);
             List<String> features = json.get("features") == null ? null : json.get("features").strings(where + " features", guard);
-            if (features != null && (type.rank != 1 || features.size() != type.width || new HashSet<>(features).size() != type.width))
-                throw new Refused(where + " has " + features.size() + " features for " + type + "; a matrix has one for each column, all different.");
-            return new Input(inputName, type, missing, features);
-        }
-
-        /** Gives a value its name, and holds it against the limits on row elements. */
-        private void define(String value, Type type, String where) {
-            rowElements += type.width;
-            if (type.width > limits.rowElements || rowElements > limits.totalRowElements)
-                throw new Refused(where + " brings a row to more elements than the limit: " + limits.rowElements + " in one value, "
-                    + limits.totalRowElements + " in all.");
-            if (slots.put(value, types.size()) != null) throw new Refused(where + " defines a name a second time; every name is defined once.");
-            types.add(type);
-        }
-        private void readSteps(List<Json> list, Guard guard, Ops[] more) {
-            if (list.size() > limits.steps) throw new Refused("The document has " + list.size() + " steps, more than the limit of " + limits.steps + ".");
-            Set<String> unused = new HashSet<>(requires);
-            for (Json json : list) {
-                String number = "Step " + steps.size(), op = json.need("op", number).string(number + " op");
-                String out = json.need("out", number).string(number + " out");
-                if (out.isEmpty()) throw new Refused(number + " has an empty \"out\"; name its value.");
-                if (!requires.contains(op)) throw new Refused(number + " has the op " + quote(op) + ", which \"requires\" does not list.");
-                unused.remove(op);
-                Args a = arguments(op, "Step " + quote(out) + " (" + op + ")", json, guard);
-                Step step = tableOf(op, more).step(a);
-                a.finish();
-                define(out, step.type, a.where);
-                steps.add(step);
-            }
-            for (String op : unused) throw new Refused("The document requires " + quote(op) + " and uses it in no step; list the ops that are used.");
-        }
-        private Args arguments(String op, String where, Json json, Guard guard) {
-            List<String> names = json.need("in", where).strings(where + " in", guard);
-            int[] in = new int[names.size()];
-            Type[] from = new Type[in.length];
-            for (int k = 0; k < in.length; k++) {
-                Integer slot = slots.get(names.get(k));
-                if (slot == null) throw new Refused(where + " reads " + quote(names.get(k)) + ", which no input and no earlier step defines.");
-                in[k] = slot;
-                from[k] = types.get(slot);
-            }
-            return new Args(op, where, json, in, from, guard);
+            if (features != null && (!axes.equals(Collections.singletonList(features.size())) || new HashSet<>(features).size() != features.size()))
+                throw new Refused(where + " has " + features.size() + " features for " + dtype + axes + "; a matrix has one for each column, all different.");
+            return new Input(inputName, dtype, axes, missing, features);
         }
         private Output output(Json json, Set<String> names, Guard guard) {
             String number = "Output " + outputs.size(), outputName = json.need("name", number).string(number + " name"), where = "Output " + quote(outputName);
             json.only(where, "from", "dtype", "role", "classes");
             String source = json.need("from", where).string(where + " from"), role = json.need("role", where).string(where + " role");
             DType dtype = DType.named(json.need("dtype", where).string(where + " dtype"), where);
-            Integer slot = slots.get(source);
-            if (slot == null || types.get(slot).dtype != dtype)
-                throw new Refused(where + " comes from " + quote(source) + ", which is " + (slot == null ? "not defined." : types.get(slot) + "."));
+            Integer slot = plan.slots.get(source);
+            if (slot == null || plan.types.get(slot).dtype != dtype)
+                throw new Refused(where + " comes from " + quote(source) + ", which is " + (slot == null ? "not defined." : plan.types.get(slot) + "."));
+            Type type = plan.types.get(slot);
             if (outputName.isEmpty() || !names.add(outputName) || !ROLES.contains(role))
                 throw new Refused(where + " has an empty name, that of another output, or the unknown role " + quote(role) + "; roles are " + ROLES + ".");
             List<Object> classes = json.get("classes") == null ? null : classes(json.get("classes"), where, guard);
-            if (classes != null && types.get(slot).rank == 1 && classes.size() != types.get(slot).width)
-                throw new Refused(where + " has " + classes.size() + " classes for " + types.get(slot) + "; they name its columns.");
-            return new Output(outputName, types.get(slot), slot, role, classes);
+            if (classes != null && type.rank > 0 && classes.size() != type.last)
+                throw new Refused(where + " has " + classes.size() + " classes for " + type + "; they name its last axis.");
+            List<Object> axes = new ArrayList<>();
+            for (int length : type.dims) axes.add(length);
+            return new Output(outputName, dtype, axes, slot, role, classes);
         }
         private static List<Object> classes(Json json, String where, Guard guard) {
             List<Object> classes = new ArrayList<>();
@@ -2129,16 +2217,18 @@ public final class Modelport {
         }
         public List<Input> inputs() { return Collections.unmodifiableList(inputs); }
         public List<Output> outputs() { return Collections.unmodifiableList(outputs); }
-
         /** The ops that the model uses. */
         public List<String> requires() { return requires; }
-
         /** Predicts rows of a model that has one matrix: predict(row), predict(row, row) or predict(rows). */
         public Map<String, Tensor> predict(double[]... rows) {
             if (inputs.size() != 1) throw new Refused("The model has " + inputs.size() + " inputs; give them by name.");
             return predict(Collections.singletonMap(inputs.get(0).name, rows));
         }
-
+        /** Predicts rows of a model that has one input, of any shape: predict(Tensor.of(pixels).shaped(2, 3, 32, 32)). */
+        public Map<String, Tensor> predict(Tensor rows) {
+            if (inputs.size() != 1) throw new Refused("The model has " + inputs.size() + " inputs; give them by name.");
+            return predict(Collections.singletonMap(inputs.get(0).name, rows));
+        }
         /**
          * Predicts columns by name: for each input a Tensor, a primitive array, a matrix, String[] or a List. A matrix with features may be
          * given as one column for each feature instead. Integers and booleans (true = 1) are accepted where floats are expected.
@@ -2146,26 +2236,29 @@ public final class Modelport {
         public Map<String, Tensor> predict(Map<String, ?> columns) {
             Set<String> unused = new HashSet<>(columns.keySet());
             Object[] bound = new Object[inputs.size()];
+            Map<String, Integer> given = new TreeMap<>();
             int rows = -1;
             for (int k = 0; k < bound.length; k++) {
                 Input input = inputs.get(k);
-                Tensor t = !columns.containsKey(input.name) && input.features != null ? gather(input, columns, unused) : bind(input, columns.get(input.name));
+                boolean apart = !columns.containsKey(input.name) && input.features != null;
+                Tensor t = apart ? gather(input, columns, unused) : bind(input, columns.get(input.name), given);
                 unused.remove(input.name);
                 if (rows >= 0 && t.rows() != rows)
                     throw new Refused("Input " + quote(input.name) + " has " + t.rows() + " rows, those before it have " + rows + "; give equally many.");
                 rows = t.rows();
                 bound[k] = t.data;
-                if (input.missing.equals("error")) refuseMissing(input, t.data);
+                if (input.missing.equals("error")) refuseMissing(input, t);
             }
             for (String key : unused) throw new Refused("The input " + quote(key) + " is not one of the model's; remove it.");
-            return evaluate(bound, rows);
+            for (String length : lengths.keySet()) if (!given.containsKey(length)) given.put(length, lengths.get(length)); // there are no rows
+            Guard guard = new Guard(limits);
+            return evaluate(plan(given, guard), bound, rows, guard);
         }
-
         /** Predicts records: one map for each row, from the name of an input of one column, or of a feature, to its value or null. */
         public Map<String, Tensor> predictRecords(List<? extends Map<String, ?>> records) {
             Map<String, Object> columns = new LinkedHashMap<>();
             for (Input input : inputs) {
-                if (input.features == null && input.type.width != 1)
+                if (input.features == null && !input.axes.isEmpty() && !input.axes.equals(ONE))
                     throw new Refused("Input " + quote(input.name) + " is a matrix without features; records cannot name its columns.");
                 for (String key : input.features != null ? input.features : Collections.singletonList(input.name)) columns.put(key, new ArrayList<Object>());
             }
@@ -2180,10 +2273,9 @@ public final class Modelport {
             }
             return predict(columns);
         }
-
         /** A matrix from one column per feature. */
         private static Tensor gather(Input input, Map<String, ?> columns, Set<String> unused) {
-            int w = input.type.width, rows = 0;
+            int w = input.features.size(), rows = 0;
             Object[] data = new Object[w];
             for (int j = 0; j < w; j++) {
                 String key = input.features.get(j), where = "Column " + quote(key);
@@ -2199,36 +2291,40 @@ public final class Modelport {
             for (int j = 0; j < w; j++) for (int r = 0; r < rows; r++) System.arraycopy(data[j], r, matrix, r * w + j, 1);
             return new Tensor(input.dtype, matrix, rows, w);
         }
-        private static Tensor bind(Input input, Object given) {
+        private static Tensor bind(Input input, Object given, Map<String, Integer> lengths) {
             String where = "Input " + quote(input.name);
             if (given == null) throw new Refused(where + " is missing; give one value per row.");
             Tensor t = Tensor.from(given, input.dtype, where);
-            boolean column = t.shape.length == 1 && input.type.width == 1;
-            boolean matrix = t.shape.length == 2 && input.type.rank == 1 && (t.shape[1] == input.type.width || t.shape[0] == 0);
-            if (!column && !matrix) throw new Refused(where + " has the shape " + Arrays.toString(t.shape) + "; rows of " + input.type + " are needed.");
-            return new Tensor(input.dtype, t.as(input.dtype, where), t.rows());
+            boolean column = t.shape.length == 1 && input.axes.equals(ONE), none = t.shape.length > 1 && t.shape[0] == 0 && !input.axes.isEmpty();
+            if (!column && !none) input.fit(where, input.dtype, t.shape, lengths);
+            return new Tensor(input.dtype, t.as(input.dtype, where), t.shape);
         }
-        private static void refuseMissing(Input input, Object data) {
-            int n = data instanceof double[] ? ((double[]) data).length : data instanceof String[] ? ((String[]) data).length : 0;
-            for (int k = 0; k < n; k++)
-                if (data instanceof double[] ? ((double[]) data)[k] != ((double[]) data)[k] : ((String[]) data)[k] == null)
-                    throw new Refused("Input " + quote(input.name) + " has a missing value in row " + k / input.type.width + "; it is not accepted.");
+        private static void refuseMissing(Input input, Tensor t) {
+            for (int k = 0, n = t.dtype.isFloat() || t.dtype == DType.STR ? t.size() : 0; k < n; k++)
+                if (t.dtype == DType.STR ? t.strings()[k] == null : t.doubles()[k] != t.doubles()[k])
+                    throw new Refused("Input " + quote(input.name) + " has a missing value in row " + k / t.width() + "; it is not accepted.");
         }
-
         /** Runs the steps block by block, so that memory stays bounded. */
-        private Map<String, Tensor> evaluate(Object[] bound, int rows) {
-            Guard guard = new Guard(limits);
+        private Map<String, Tensor> evaluate(Plan plan, Object[] bound, int rows, Guard guard) {
             Map<String, Tensor> result = new LinkedHashMap<>();
             for (Output o : outputs) {
-                guard.take(8L * rows * o.type.width);
-                result.put(o.name, new Tensor(o.dtype, o.dtype.allocate(elements(rows, o.type.width)), o.type.shape(rows)));
+                Type type = plan.types.get(o.slot);
+                guard.take(8L * rows * type.width);
+                result.put(o.name, new Tensor(o.dtype, o.dtype.allocate(elements(rows, type.width)), type.shape(rows)));
             }
-            int block = (int) Math.max(1, Math.min(BLOCK_ROWS, Math.min(BLOCK_ELEMENTS, limits.memory / 64) / Math.max(1, rowElements)));
+            int block = (int) Math.max(1, Math.min(BLOCK_ROWS, Math.min(BLOCK_ELEMENTS, limits.memory / 64) / Math.max(1, plan.peak)));
+            guard.take(16L * Math.min(block, rows) * plan.peak);
             for (int first = 0; first < rows; first += block) {
-                Frame f = new Frame(Math.min(block, rows - first), first, new Object[bound.length + steps.size()]);
-                for (int k = 0; k < bound.length; k++) f.values[k] = f.rows == rows ? bound[k] : slice(bound[k], inputs.get(k).type, f);
-                for (int k = 0; k < steps.size(); k++) f.values[bound.length + k] = steps.get(k).run(f);
-                for (Output o : outputs) System.arraycopy(f.values[o.slot], 0, result.get(o.name).data, first * o.type.width, f.rows * o.type.width);
+                Frame f = new Frame(Math.min(block, rows - first), first, new Object[plan.types.size()]);
+                for (int k = 0; k < bound.length; k++) f.values[k] = f.rows == rows ? bound[k] : slice(bound[k], plan.types.get(k), f);
+                for (int k = 0; k < plan.steps.size(); k++) {
+                    f.values[bound.length + k] = plan.steps.get(k).run(f);
+                    for (int slot : plan.free.get(k)) f.values[slot] = null;
+                }
+                for (Output o : outputs) {
+                    int width = plan.types.get(o.slot).width;
+                    System.arraycopy(f.values[o.slot], 0, result.get(o.name).data, first * width, f.rows * width);
+                }
             }
             return result;
         }
@@ -2237,38 +2333,35 @@ public final class Modelport {
             System.arraycopy(data, f.first * type.width, part, 0, f.rows * type.width);
             return part;
         }
-
         /** Reads {"inputs": {name: tensor}}, predicts, and returns the outputs (docs/format.md, section 11). */
         public Map<String, Tensor> predictJson(byte[] request) {
             Guard guard = new Guard(limits);
             Json root = Parser.parse(request, "The request", guard);
             root.only("The request", "inputs");
             Map<String, Tensor> columns = new LinkedHashMap<>();
+            Map<String, Integer> given = new TreeMap<>();
             for (Map.Entry<String, Json> entry : root.need("inputs", "The request").object("The request's inputs").members.entrySet()) {
                 String key = entry.getKey(), where = "Input " + quote(key);
                 Input owner = owners.get(key);
                 if (owner == null) throw new Refused("The input " + quote(key) + " is not one of the model's; remove it.");
                 Tensor t = Tensor.read(entry.getValue(), owner.dtype, where, guard);
-                int[] needed = owner.name.equals(key) ? owner.type.shape(t.rows()) : new int[] {t.rows()};
-                if (t.dtype != owner.dtype || !Arrays.equals(t.shape, needed))
-                    throw new Refused(where + " is " + t.dtype + Arrays.toString(t.shape) + "; " + owner.dtype + Arrays.toString(needed) + " is needed.");
+                if (owner.name.equals(key)) owner.fit(where, t.dtype, t.shape, given);
+                else if (t.dtype != owner.dtype || t.shape.length != 1)
+                    throw new Refused(where + " is " + t.dtype + Arrays.toString(t.shape) + "; one " + owner.dtype + " for each row is needed.");
                 columns.put(key, t);
             }
             return predict(columns);
         }
-
         /** Replays the vectors that the document carries. */
         public List<Check> verify() {
             if (carried == null) throw new Refused("The document carries no verification, so nothing proves its answers; add vectors, or do without a replay.");
             return carried.replay(this);
         }
-
         /** Replays the vectors of another file: a `verification` object. */
         public List<Check> verify(byte[] vectors) {
             Guard guard = new Guard(limits);
             return new Vectors(Parser.parse(vectors, "The vectors file", guard), this, Integer.MAX_VALUE, guard).replay(this);
         }
-
         /** Name, inputs, outputs and ops as JSON. */
         public String info() {
             List<Object> in = new ArrayList<>(), out = new ArrayList<>();
@@ -2289,43 +2382,66 @@ public final class Modelport {
         writeJson(Collections.singletonMap("outputs", outputs), out);
     }
 
-    /** Recorded rows and the original model's answers, with the tolerance of each output. */
+    /** Sets of recorded rows with the original model's answers, and the tolerance of each output. */
     private static final class Vectors {
-        private final Map<String, Tensor> inputs = new LinkedHashMap<>(), expected = new LinkedHashMap<>();
+        private final List<Map<String, Tensor>> inputs = new ArrayList<>(), expected = new ArrayList<>(); // of every set
         private final Map<String, Tolerance> tolerance = new HashMap<>();
-        private int rows = -1;
         Vectors(Json json, Model model, int mostRows, Guard guard) {
             String where = "The verification";
-            json.only(where, "source", "inputs", "outputs", "tolerance", "rows");
+            json.only(where, "source", "inputs", "outputs", "tolerance", "rows", "more");
             String source = json.need("source", where).string("The verification's source");
             if (!source.equals("synthetic") && !source.equals("sample"))
                 throw new Refused("The verification has the source " + quote(source) + "; it is \"synthetic\" or \"sample\".");
-            Json in = json.need("inputs", where), out = json.need("outputs", where), tolerances = json.need("tolerance", where);
-            for (Input i : model.inputs) inputs.put(i.name, tensor(in, "The verification's inputs", i.name, i.type, guard));
+            Json tolerances = json.need("tolerance", where);
             for (Output o : model.outputs) {
-                expected.put(o.name, tensor(out, "The verification's outputs", o.name, o.type, guard));
                 Tolerance t = Tolerance.read(tolerances.need(o.name, "The verification's tolerance"), "The tolerance of " + quote(o.name));
                 tolerance.put(o.name, o.dtype.isFloat() ? t : Tolerance.EXACT);
             }
-            if (in.members.size() > inputs.size() || out.members.size() > expected.size() || tolerances.members.size() > expected.size())
-                throw new Refused("The verification names an input or an output that the document does not have; remove it.");
-            if (rows < 1 || rows > mostRows) throw new Refused("The verification has " + rows + " rows; from 1 to " + mostRows + " are needed.");
-            if (json.get("rows") != null && json.get("rows").strings("The verification's rows", guard).size() != rows)
-                throw new Refused("The verification says why for another number of rows than its " + rows + "; say it for each.");
+            if (tolerances.members.size() > tolerance.size()) throw new Refused("The verification has a tolerance of an unknown output; remove it.");
+            List<Json> sets = new ArrayList<>(Collections.singletonList(json));
+            if (json.get("more") != null) sets.addAll(json.get("more").objects("The verification's more"));
+            if (json.get("more") != null && sets.size() == 1) throw new Refused("The verification's more is empty; leave it out.");
+            for (Json set : sets) {
+                if (set != json) set.only(where, "inputs", "outputs", "rows");
+                mostRows -= readSet(set, set == json ? where : where + "'s set " + inputs.size(), model, mostRows, guard);
+            }
         }
-        private Tensor tensor(Json json, String all, String key, Type type, Guard guard) {
-            String where = all + " " + quote(key);
-            Tensor t = Tensor.read(json.need(key, all), type.dtype, where, guard);
-            if (t.dtype != type.dtype || t.shape.length == 0 || !Arrays.equals(t.shape, type.shape(t.shape[0])))
-                throw new Refused(where + " is " + t.dtype + Arrays.toString(t.shape) + "; rows of " + type + " are needed.");
-            if (rows >= 0 && t.rows() != rows) throw new Refused(where + " has " + t.rows() + " rows, others have " + rows + "; all tensors agree.");
-            rows = t.rows();
-            return t;
+        /** Reads one set; returns its number of rows. */
+        private int readSet(Json json, String where, Model model, int mostRows, Guard guard) {
+            Json in = json.need("inputs", where), out = json.need("outputs", where);
+            Map<String, Tensor> given = new LinkedHashMap<>(), answers = new LinkedHashMap<>();
+            Map<String, Integer> lengths = new TreeMap<>();
+            for (Input i : model.inputs) given.put(i.name, tensor(in, where + "'s inputs", i.name, i.dtype, guard));
+            for (Input i : model.inputs) i.fit(where + "'s inputs " + quote(i.name), given.get(i.name).dtype, given.get(i.name).shape, lengths);
+            Plan plan = model.plan(lengths, guard);
+            int rows = given.get(model.inputs.get(0).name).rows();
+            for (Output o : model.outputs) {
+                Tensor t = tensor(out, where + "'s outputs", o.name, o.dtype, guard);
+                Type type = plan.types.get(o.slot);
+                if (t.dtype != o.dtype || !Arrays.equals(t.shape, type.shape(rows)))
+                    throw new Refused(where + "'s outputs " + quote(o.name) + " is " + t.dtype + Arrays.toString(t.shape) + "; " + rows + " rows of " + type
+                        + " are needed.");
+                answers.put(o.name, t);
+            }
+            for (Tensor t : given.values()) if (t.rows() != rows) throw new Refused(where + " has inputs of " + rows + " and of " + t.rows() + " rows.");
+            if (in.members.size() > given.size() || out.members.size() > answers.size())
+                throw new Refused(where + " names an input or an output that the document does not have; remove it.");
+            if (rows < 1 || rows > mostRows) throw new Refused(where + " has " + rows + " rows; from 1 to " + mostRows + " are needed, in all sets.");
+            if (json.get("rows") != null && json.get("rows").strings(where + "'s rows", guard).size() != rows)
+                throw new Refused(where + " says why for another number of rows than its " + rows + "; say it for each.");
+            inputs.add(given);
+            expected.add(answers);
+            return rows;
+        }
+        private static Tensor tensor(Json json, String all, String key, DType dtype, Guard guard) {
+            return Tensor.read(json.need(key, all), dtype, all + " " + quote(key), guard);
         }
         List<Check> replay(Model model) {
-            Map<String, Tensor> got = model.predict(inputs);
             List<Check> checks = new ArrayList<>();
-            for (Output o : model.outputs) checks.add(compare(o.name, got.get(o.name), expected.get(o.name), tolerance.get(o.name)));
+            for (int k = 0; k < inputs.size(); k++) {
+                Map<String, Tensor> got = model.predict(inputs.get(k));
+                for (Output o : model.outputs) checks.add(compare(o.name, got.get(o.name), expected.get(k).get(o.name), tolerance.get(o.name)));
+            }
             return checks;
         }
         /** Element by element; NaN never passes by accident, because only what holds passes. */

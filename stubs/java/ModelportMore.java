@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 //
-// Ops of the profiles kernel, text and solver (docs/format.md, section 6) for Modelport.java: paste it beside that file, with the same
-// package line, and hand them to it.
+// Ops of the profiles kernel, text and solver (docs/format.md, section 6) for Modelport.java, and a faster tree_ensemble: paste it beside
+// that file, with the same package line, and hand them to it.
 //
 //     Modelport.Model model = Modelport.load(bytes, ModelportMore.OPS);
 //
-// Sections: 1 Kernel, 2 Text, 3 Solver. As in Modelport.java, an op checks its attributes and the types of what it reads, and returns a step.
+// Sections: 1 Kernel, 2 Text, 3 Solver, 4 Trees. As in Modelport.java, an op checks its attributes and the types of what it reads, and returns a step.
 
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
@@ -15,10 +15,10 @@ import java.util.List;
 public final class ModelportMore {
     private ModelportMore() { }
 
-    /** The table of ops of the profiles kernel, text and solver, in the order of docs/format.md. */
+    /** The table of ops of the profiles kernel, text and solver, in the order of docs/format.md, and a faster tree_ensemble. */
     public static final Modelport.Ops OPS = new Modelport.Ops() {
-        private final List<String> names = Arrays.asList("pairwise", "smallest", "knn", "ovo_vote", "count_terms", "hash_terms", "nmf",
-            "lda_topics", "sparse_code");
+        private final List<String> names = Arrays.asList("pairwise", "smallest", "knn", "ovo_vote", "count_terms", "term_ids", "hash_terms",
+            "nmf", "lda_topics", "sparse_code", "tree_ensemble");
 
         @Override
         List<String> names() {
@@ -33,10 +33,12 @@ public final class ModelportMore {
                 case "knn": return knn(a);
                 case "ovo_vote": return ovoVote(a);
                 case "count_terms": return countTerms(a);
+                case "term_ids": return termIds(a);
                 case "hash_terms": return hashTerms(a);
                 case "nmf": return nmf(a);
                 case "lda_topics": return new LdaTopics(a, new Table(a, "components", false));
                 case "sparse_code": return sparseCode(a);
+                case "tree_ensemble": return new FastTrees(a).step();
                 default: throw new IllegalStateException(a.op);
             }
         }
@@ -789,30 +791,79 @@ public final class ModelportMore {
 
     /** count_terms: how often the terms of a text occur. */
     private static Modelport.Step countTerms(Modelport.Args a) {
+        oneText(a);
+        final Counting counting = new Counting(a, !a.has("vocabulary"));
+        final boolean binary = a.flag("binary", false);
+        final Analyzer analyzer = new Analyzer(a);
+        return new Modelport.Step(a, Modelport.Type.row(Modelport.DType.F64, counting.size)) {
+            @Override
+            Object run(Modelport.Frame f) {
+                final double[] y = new double[f.rows * type.width];
+                for (int r = 0; r < f.rows; r++) {
+                    final int o = r * type.width;
+                    Terms terms = (b, from, to) -> {
+                        counting.add(b, from, to, 1.0, binary, y, o);
+                        return true;
+                    };
+                    analyzer.analyze(this, f, r, terms);
+                }
+                return y;
+            }
+        };
+    }
+
+    /** term_ids: the terms of a text in order, as numbers. */
+    private static Modelport.Step termIds(Modelport.Args a) {
+        oneText(a);
+        final Dictionary vocabulary = new Dictionary(a, "vocabulary", true);
+        final int length = a.integer("length", 1, a.guard.limits.rowElements);
+        final long first = a.integer("first", 0, Integer.MAX_VALUE), unknown = a.integer("unknown", 0, Integer.MAX_VALUE);
+        final long fill = a.integer("fill", 0, Integer.MAX_VALUE);
+        final Analyzer analyzer = new Analyzer(a);
+        return new Modelport.Step(a, Modelport.Type.row(Modelport.DType.I64, length)) {
+            @Override
+            Object run(Modelport.Frame f) {
+                final long[] y = new long[f.rows * length];
+                Arrays.fill(y, fill);
+                for (int r = 0; r < f.rows; r++) {
+                    final int[] at = {r * length, (r + 1) * length};
+                    Terms terms = (b, from, to) -> {
+                        int place = vocabulary.find(b, from, to);
+                        y[at[0]++] = place == NOT_FOUND ? unknown : first + place;
+                        return at[0] < at[1];
+                    };
+                    analyzer.analyze(this, f, r, terms);
+                }
+                return y;
+            }
+        };
+    }
+
+    private static void oneText(Modelport.Args a) {
         Modelport.Type x = a.one(Modelport.DType.STR);
         if (x.width != 1) {
             throw a.refuse("reads " + x + "; one text per row is needed.");
         }
-        return new CountTerms(a, new Counting(a, !a.has("vocabulary")));
     }
 
-    private static final class CountTerms extends Modelport.Step {
+    /** Takes the terms of a text, one after the other: b[from..to); false when no more are wanted. */
+    private interface Terms {
+        boolean add(byte[] b, int from, int to);
+    }
+
+    /** Finds the terms of a text. */
+    private static final class Analyzer {
         private final String analyzer;
         private final int least, most, leastWord;
         private final Folding folding;
         private final Ranges word, space;
         private final Dictionary stop;
-        private final Counting counting;
-        private final boolean binary;
 
-        CountTerms(Modelport.Args a, Counting counting) {
-            super(a, Modelport.Type.row(Modelport.DType.F64, counting.size));
-            this.counting = counting;
+        Analyzer(Modelport.Args a) {
             analyzer = a.choice("analyzer", false, "word", "char", "char_wb");
             least = a.integer("min_n", 1, MOST_UNITS);
             most = a.integer("max_n", least, MOST_UNITS);
             folding = new Folding(a);
-            binary = a.flag("binary", false);
             boolean words = analyzer.equals("word");
             word = words ? new Ranges(a, "word") : null;
             space = words ? null : new Ranges(a, "space");
@@ -820,36 +871,27 @@ public final class ModelportMore {
             stop = words && a.has("stop") ? new Dictionary(a, "stop", false) : null;
         }
 
-        @Override
-        Object run(Modelport.Frame f) {
-            String[] x = (String[]) f.values[in[0]];
-            double[] y = new double[f.rows * type.width];
-            for (int r = 0; r < f.rows; r++) {
-                count(f, r, x[r], y);
-            }
-            return y;
-        }
-
-        private void count(Modelport.Frame f, int r, String given, double[] y) {
+        /** Hands over the terms of the text in row r. */
+        void analyze(Modelport.Step step, Modelport.Frame f, int r, Terms terms) {
+            String given = ((String[]) f.values[step.in[0]])[r];
             int[] text = given == null ? null : Unicode.points(given);
             if (text == null) {
-                throw refuse(f, r, given == null ? "a text is missing." : "a text holds half of a surrogate pair.");
+                throw step.refuse(f, r, given == null ? "a text is missing." : "a text holds half of a surrogate pair.");
             }
             int[] points = folding.fold(text);
             if (points == null) {
-                throw refuse(f, r, "a text has more code points than a tensor may have elements when it is folded.");
+                throw step.refuse(f, r, "a text has more code points than a tensor may have elements when it is folded.");
             }
-            int o = r * type.width;
             if (word != null) {
-                countWords(points, y, o);
+                addWords(points, terms);
             } else if (analyzer.equals("char")) {
-                countCharacters(points, joinSpaces(points), y, o);
+                addCharacters(points, joinSpaces(points), terms);
             } else {
-                countWithinWords(points, joinSpaces(points), y, o);
+                addWithinWords(points, joinSpaces(points), terms);
             }
         }
 
-        private void countWords(int[] points, double[] y, int o) {
+        private void addWords(int[] points, Terms terms) {
             Units u = new Units(points.length + 1); // a space for every word: no more than code points, but for the first
             for (int i = 0, end; i < points.length; i = end + 1) {
                 for (end = i; end < points.length && word.has(points[end]); ) {
@@ -859,20 +901,21 @@ public final class ModelportMore {
                     u.addWord(points, i, end, stop);
                 }
             }
-            countRuns(u, y, o);
+            addRuns(u, terms);
         }
 
-        private void countCharacters(int[] points, int n, double[] y, int o) {
+        private void addCharacters(int[] points, int n, Terms terms) {
             Units u = new Units(n);
             for (int i = 0; i < n; i++) {
                 u.add(points[i]);
             }
-            countRuns(u, y, o);
+            addRuns(u, terms);
         }
 
-        private void countWithinWords(int[] points, int length, double[] y, int o) {
+        private void addWithinWords(int[] points, int length, Terms terms) {
             Units u = new Units(length + 2);
-            for (int i = 0, end; i < length; i = end + 1) {
+            boolean more = true;
+            for (int i = 0, end; more && i < length; i = end + 1) {
                 for (end = i; end < length && !space.has(points[end]); ) {
                     end++;
                 }
@@ -883,7 +926,7 @@ public final class ModelportMore {
                 }
                 u.add(SPACE);
                 if (end > i) {
-                    countPadded(u, y, o);
+                    more = addPadded(u, terms);
                 }
             }
         }
@@ -902,27 +945,30 @@ public final class ModelportMore {
         }
 
         /** All terms of the units. */
-        private void countRuns(Units u, double[] y, int o) {
+        private void addRuns(Units u, Terms terms) {
+            boolean more = true;
             for (int n = least; n <= most && n <= u.n; n++) {
-                for (int i = 0; i + n <= u.n; i++) {
-                    counting.add(u.bytes, u.begin[i], u.end[i + n - 1], 1.0, binary, y, o);
+                for (int i = 0; more && i + n <= u.n; i++) {
+                    more = terms.add(u.bytes, u.begin[i], u.end[i + n - 1]);
                 }
             }
         }
 
-        /** The terms of a word between spaces; if it is shorter than n, it is a term itself, once. */
-        private void countPadded(Units u, double[] y, int o) {
-            for (int n = least; n <= most; n++) {
-                for (int i = 0; i + n <= u.n; i++) {
-                    counting.add(u.bytes, u.begin[i], u.end[i + n - 1], 1.0, binary, y, o);
+        /** The terms of a word between spaces; if it is shorter than n, it is a term itself, once. False when no more are wanted. */
+        private boolean addPadded(Units u, Terms terms) {
+            boolean more = true;
+            for (int n = least; more && n <= most; n++) {
+                for (int i = 0; more && i + n <= u.n; i++) {
+                    more = terms.add(u.bytes, u.begin[i], u.end[i + n - 1]);
                 }
-                if (n > u.n) {
-                    counting.add(u.bytes, 0, u.at, 1.0, binary, y, o);
+                if (more && n > u.n) {
+                    more = terms.add(u.bytes, 0, u.at);
                 }
                 if (n >= u.n) {
-                    return;
+                    return more;
                 }
             }
+            return more;
         }
     }
 
@@ -1650,6 +1696,177 @@ public final class ModelportMore {
                 }
                 return mostWeight == 0 || mostChange / mostWeight <= tol;
             }
+        }
+    }
+
+    // ==== 4 Trees ====================================================================================================
+
+    /** The tree_ensemble of Modelport.java with a faster walk, once a batch is large enough to be worth packing the trees. */
+    private static final class FastTrees extends Modelport.Trees {
+        private volatile PackedTrees packed;
+        private volatile boolean unpackable;
+
+        FastTrees(Modelport.Args a) {
+            super(a);
+        }
+
+        @Override
+        int[] addAll(double[] x, int rows, double[] out) {
+            if (packed == null && !unpackable && 4L * rows * root.length >= feature.length) {
+                packed = PackedTrees.of(this);
+                unpackable = packed == null;
+            }
+            return packed == null ? super.addAll(x, rows, out) : packed.add(x, rows, out);
+        }
+    }
+
+    /**
+     * Trees packed for speed: a node is one long, key << 32 | step << bits | column. The children of a node stand side by side, `step`
+     * places after it. A row's number and a threshold are compared as integer keys of the same order, without a branch: right when the
+     * row's key is greater. A leaf has step 0, its leaf row as key, and reads an extra column whose key is the smallest of all: the walk
+     * stays on it, so that four rows can walk together until the last has arrived.
+     */
+    private static final class PackedTrees {
+        private final Modelport.Trees trees;
+        private final long[] node;
+        private final int bits;
+        private final double[][] edges; // [columns] sorted thresholds, for f64; f32 needs none
+
+        private PackedTrees(Modelport.Trees trees) {
+            this.trees = trees;
+            this.bits = 32 - Integer.numberOfLeadingZeros(trees.columns);
+            this.node = new long[trees.feature.length];
+            this.edges = trees.dtype == Modelport.DType.F64 ? edges(trees) : null;
+        }
+
+        /** null when a category has to be looked up, or when column and step do not fit 32 bits together. */
+        static PackedTrees of(Modelport.Trees trees) {
+            if (trees.category != null) {
+                return null;
+            }
+            PackedTrees p = new PackedTrees(trees);
+            int[] place = new int[p.node.length];
+            for (int t = 0; t < trees.root.length; t++) {
+                int free = trees.root[t];
+                place[free] = free++;
+                for (int i = trees.root[t]; i < trees.end(t); i++) {
+                    long low = trees.columns, key = trees.next[i];
+                    if (trees.feature[i] >= 0) {
+                        long step = free - place[i];
+                        if (step >> (32 - p.bits) != 0) {
+                            return null;
+                        }
+                        place[i + 1] = free++;
+                        place[trees.next[i]] = free++;
+                        low = step << p.bits | trees.feature[i];
+                        key = p.limit(trees.feature[i], trees.threshold[i]);
+                    }
+                    p.node[place[i]] = key << 32 | low;
+                }
+            }
+            return p;
+        }
+
+        private static double[][] edges(Modelport.Trees trees) {
+            int[] count = new int[trees.columns];
+            for (int column : trees.feature) {
+                if (column >= 0) {
+                    count[column]++;
+                }
+            }
+            double[][] edges = new double[trees.columns][];
+            for (int j = 0; j < edges.length; j++) {
+                edges[j] = new double[count[j]];
+            }
+            for (int i = 0; i < trees.feature.length; i++) {
+                int j = trees.feature[i];
+                if (j >= 0) {
+                    edges[j][--count[j]] = trees.threshold[i];
+                }
+            }
+            for (double[] column : edges) {
+                Arrays.sort(column);
+            }
+            return edges;
+        }
+
+        /** The greatest key that goes left at a threshold. For f64 it is the number of the column's thresholds that are below. */
+        private int limit(int column, double threshold) {
+            return edges == null ? sortable((float) threshold) - (trees.strict ? 1 : 0)
+                : Modelport.count(edges[column], 0, edges[column].length, threshold, false);
+        }
+
+        /** The key of a row's number; for f64 the number of edges that it is above (or at, under "lt"). */
+        private int key(int column, double v) {
+            return edges == null ? sortable((float) v) : Modelport.count(edges[column], 0, edges[column].length, v, trees.strict);
+        }
+
+        /** A float as an integer of the same order; -0.0 is 0.0. The smallest integer stays free for the extra column. */
+        private static int sortable(float v) {
+            int raw = Float.floatToRawIntBits(v);
+            return raw < 0 ? Integer.MIN_VALUE - raw : raw;
+        }
+
+        /** Adds the leaves of all trees to out; returns the rows whose NaN needs the slow walk: they are to be redone. */
+        int[] add(double[] x, int rows, double[] out) {
+            int stride = trees.columns + 1, block = Math.max(4, Math.min(rows, (1 << 16) / stride)), count = 0;
+            int[] keys = new int[block * stride], slow = new int[rows];
+            for (int first = 0; first < rows; first += block) {
+                int n = Math.min(block, rows - first);
+                for (int r = 0; r < n; r++) {
+                    if (!keys(x, first + r, keys, r * stride)) {
+                        slow[count++] = first + r;
+                    }
+                }
+                for (int t = 0; t < trees.root.length; t++) {
+                    addTree(t, keys, stride, n, out, first);
+                }
+            }
+            return Arrays.copyOf(slow, count);
+        }
+
+        /** The keys of one row; false when NaN does not simply go left or right. */
+        private boolean keys(double[] x, int row, int[] keys, int at) {
+            boolean left = trees.missing.equals("left"), clean = left || trees.missing.equals("right");
+            boolean fits = true;
+            for (int j = 0; j < trees.columns; j++) {
+                double v = x[row * trees.columns + j];
+                keys[at + j] = v == v ? key(j, v) : left ? Integer.MIN_VALUE : Integer.MAX_VALUE;
+                fits &= clean || v == v;
+            }
+            keys[at + trees.columns] = Integer.MIN_VALUE;
+            return fits;
+        }
+
+        private void addTree(int t, int[] x, int stride, int n, double[] out, int first) {
+            int root = trees.root[t], r = 0;
+            for (; r + 4 <= n; r += 4) {
+                int a = r * stride, b = a + stride, c = b + stride, d = c + stride, i = root, j = root, k = root, l = root;
+                long p, q, s, u;
+                do {
+                    i += step(p = node[i], x, a);
+                    j += step(q = node[j], x, b);
+                    k += step(s = node[k], x, c);
+                    l += step(u = node[l], x, d);
+                } while ((int) (p | q | s | u) >>> bits != 0);
+                trees.add(out, first + r, t, (int) (p >> 32));
+                trees.add(out, first + r + 1, t, (int) (q >> 32));
+                trees.add(out, first + r + 2, t, (int) (s >> 32));
+                trees.add(out, first + r + 3, t, (int) (u >> 32));
+            }
+            for (; r < n; r++) {
+                int i = root;
+                while ((int) node[i] >>> bits != 0) {
+                    i += step(node[i], x, r * stride);
+                }
+                trees.add(out, first + r, t, (int) (node[i] >> 32));
+            }
+        }
+
+        /** To the left child, or one further to the right one; 0 at a leaf. */
+        private int step(long p, int[] x, int at) {
+            int low = (int) p;
+            return (low >>> bits) + (int) (((p >> 32) - x[at + (low & ~(-1 << bits))]) >>> 63);
         }
     }
 }

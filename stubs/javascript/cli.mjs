@@ -1,13 +1,15 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 //
-// The stub protocol (stubs/README.md) around modelport.js and modelport_more.js.
+// The stub protocol (stubs/README.md) around modelport.js, modelport_more.js and modelport_nn.js.
 
 import { closeSync, openSync, readSync } from "node:fs";
 
 // CommonJS, or globals when a package.json makes .js files ES modules
 const modelport = (await import("./modelport.js")).default ?? globalThis.modelport;
 const more = (await import("./modelport_more.js")).default ?? globalThis.modelportMore;
+const nn = (await import("./modelport_nn.js")).default ?? globalThis.modelportNn;
+const furtherOps = { ...more, ...nn };
 
 const USAGE = `usage: cli.mjs predict [--no-verify] ARTIFACT < inputs.json > outputs.json
        cli.mjs verify ARTIFACT [VECTORS]
@@ -49,7 +51,7 @@ async function readStandardInput(limit = modelport.DEFAULT_LIMITS.bytes) {
   return Buffer.concat(chunks);
 }
 
-function load(artifact, verify) { return modelport.load(readBytes(artifact), { verify, ops: more }); }
+function load(artifact, verify) { return modelport.load(readBytes(artifact), { verify, ops: furtherOps }); }
 
 async function predict(flags, [artifact]) {
   const model = load(artifact, !flags.has("--no-verify"));
@@ -72,7 +74,7 @@ async function info(flags, [artifact]) {
 }
 
 async function ops() {
-  console.log(modelport.ops(more).join("\n"));
+  console.log(modelport.ops(furtherOps).join("\n"));
   return 0;
 }
 

@@ -19,6 +19,7 @@ declare namespace modelport {
     rowElements: number;
     totalRowElements: number;
     carriedRows: number;
+    multiplications: number;
     jsonValues: number;
   }
 
@@ -26,7 +27,7 @@ declare namespace modelport {
     /** false leaves out the replay of the carried vectors; an artifact without vectors needs that. Default true. */
     verify?: boolean;
     limits?: Partial<Limits>;
-    /** The table of modelport_more.js, for artifacts that require its ops. */
+    /** The table of modelport_more.js or modelport_nn.js, or one of both, for artifacts that require their ops. */
     ops?: Ops;
   }
 
@@ -35,19 +36,20 @@ declare namespace modelport {
     readonly [op: string]: object;
   }
 
-  /** shape: of one row, [] or [width]. */
+  /** shape: of one row; a name stands for a length that is known when rows come. */
   interface Input {
     name: string;
     dtype: "f64" | "f32" | "i64" | "bool" | "str";
-    shape: number[];
+    shape: Array<number | string>;
     missing: "error" | "nan" | "null";
     features?: string[];
   }
 
+  /** shape: of one row; null is a length that changes with the named lengths of the inputs. */
   interface Output {
     name: string;
     dtype: DType;
-    shape: number[];
+    shape: Array<number | null>;
     role: Role;
     classes?: string[] | number[] | boolean[];
   }
@@ -56,6 +58,8 @@ declare namespace modelport {
     format: "modelport";
     version: string;
     inputs: Input[];
+    /** An example of every named length; absent where there are none. */
+    lengths?: { [name: string]: number };
     outputs: Output[];
     ops: string[];
     carriedRows: number;
@@ -65,20 +69,24 @@ declare namespace modelport {
     | Float64Array | Float32Array | BigInt64Array | Int32Array | Int16Array | Int8Array | Uint32Array | Uint16Array | Uint8Array | Uint8ClampedArray | BigUint64Array;
   type Scalar = number | bigint | boolean | string | null;
   type List = TypedArray | ReadonlyArray<Scalar>;
+  /** Lists in lists, one depth per axis. */
+  type Nested = List | ReadonlyArray<Nested>;
 
   /** The values of one input: a flat list, a list of rows, or row-major data with its shape (batch axis first). */
-  type Values = List | ReadonlyArray<List> | { shape: ReadonlyArray<number>; data: List };
+  type Values = Nested | { shape: ReadonlyArray<number>; data: List };
 
   /**
    * Named columns (an input, or a feature of a matrix, per key), records (one object per row), the rows of the only input, or what readRows
    * returned. Booleans count as 1 and 0 where floats are expected; a missing value is NaN (floats) or null (strings).
    */
-  type RowsLike = { readonly [name: string]: Values } | ReadonlyArray<{ readonly [name: string]: Scalar | List }> | List | ReadonlyArray<List> | Rows;
+  type RowsLike = { readonly [name: string]: Values } | ReadonlyArray<{ readonly [name: string]: Scalar | Nested }> | Nested | Rows;
 
   /** Checked rows of one model. */
   interface Rows {
     readonly count: number;
   }
+
+  type NestedArray = Scalar[] | NestedArray[];
 
   class Tensor {
     readonly dtype: DType;
@@ -90,8 +98,8 @@ declare namespace modelport {
      */
     readonly data: TypedArray | Array<string | null>;
     private constructor();
-    /** Elements or, with rank 2, rows of elements; bool as true and false. */
-    toArray(): Scalar[] | Scalar[][];
+    /** Nested arrays, one depth per axis; bool as true and false. */
+    toArray(): NestedArray;
   }
 
   interface OutputReport {

@@ -2,7 +2,7 @@
 //
 // modelport for JavaScript: runs modelport JSON artifacts (format 1) and nothing else.
 // One file, no dependencies. It works in Node (require or import) and in browsers (a classic <script> defines `modelport`).
-// It has the ops of profile tabular; modelport_more.js has those of kernel, text and solver.
+// It has the ops of profile tabular; modelport_more.js has those of kernel, text and solver, modelport_nn.js those of nn.
 //
 //     const model = modelport.load(bytes);                       // replays the vectors the artifact carries
 //     const { label } = model.predict({ X: [[5.1, 3.5, 1.4, 0.2]] });
@@ -68,7 +68,7 @@ class Numbers {
 
 const DEFAULT_LIMITS = Object.freeze({
   bytes: 2 ** 29, depth: 16, steps: 10000, rank: 6, tensorElements: 2 ** 28,
-  rowElements: 2 ** 20, totalRowElements: 2 ** 22, carriedRows: 4096,
+  rowElements: 2 ** 22, totalRowElements: 2 ** 25, carriedRows: 4096, multiplications: 2 ** 34,
   jsonValues: 2 ** 24, // strings, keys and scalars count 1, containers 4: bounds what a hostile text can make of the heap
 });
 
@@ -267,14 +267,11 @@ function decodeText(source, limits, what) {
   }
   if ((isText ? source.length : source.byteLength) > limits.bytes) refuse(`${what} is larger than ${limits.bytes} bytes (limit bytes).`);
   let text = source;
-  if (isText) {
-    if (!isWellFormed(text)) refuse(`${what} is not Unicode text: it holds half of a surrogate pair.`);
-  } else {
-    try {
-      text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(source);
-    } catch {
-      refuse(`${what} is not UTF-8, or too long for this JavaScript engine.`);
-    }
+  if (isText && !isWellFormed(text)) refuse(`${what} is not Unicode text: it holds half of a surrogate pair.`);
+  try {
+    if (!isText) text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(source);
+  } catch {
+    refuse(`${what} is not UTF-8, or too long for this JavaScript engine.`);
   }
   if (text.charCodeAt(0) === 0xfeff) refuse(`${what} begins with a byte-order mark; remove it.`);
   return text;
@@ -298,7 +295,6 @@ function readList(node, where) {
 }
 
 function readText(node, where) { return typeof node === "string" ? node : refuse(`${where} is not a string.`); }
-
 function readName(node, where) { return readText(node, where) !== "" ? node : refuse(`${where} is empty.`); }
 
 function readChoice(node, options, where) {
@@ -394,6 +390,36 @@ const elementCount = (shape) => shape.reduce((count, extent) => count * extent, 
 const sameShape = (a, b) => a.length === b.length && a.every((extent, i) => extent === b[i]);
 const showShape = (shape) => `[${shape.join(", ")}]`;
 
+/** How far apart the elements of a row stand along each axis; 0 along an axis of length 1. */
+function stridesOf(shape) {
+  const strides = new Array(shape.length);
+  for (let i = shape.length - 1, step = 1; i >= 0; step *= shape[i--]) strides[i] = shape[i] === 1 ? 0 : step;
+  return strides;
+}
+
+/** n rows of `shape` out of rows of `width` elements: element (i, j, ..) stands at offset + i * strides[0] + j * strides[1] + .. of its row. */
+function pick(x, n, width, shape, strides, offset = 0) {
+  const axes = []; // [length, stride], without axes of length 1, neighbours joined where that goes
+  for (let i = 0; i < shape.length; i++) {
+    const last = axes[axes.length - 1];
+    if (shape[i] === 1) continue;
+    if (last !== undefined && last[1] === strides[i] * shape[i]) axes[axes.length - 1] = [last[0] * shape[i], strides[i]];
+    else axes.push([shape[i], strides[i]]);
+  }
+  const [count, stride] = axes.pop() ?? [1, 0], size = elementCount(shape), out = emptyLike(x, n * size), at = new Array(axes.length).fill(0);
+  for (let r = 0, from = offset, to = 0; to < out.length; ) {
+    for (let i = 0, k = from; i < count; i++, k += stride) out[to++] = x[k];
+    let axis = axes.length - 1;
+    for (; axis >= 0; from -= axes[axis][0] * axes[axis--][1]) {
+      from += axes[axis][1];
+      if (++at[axis] < axes[axis][0]) break;
+      at[axis] = 0;
+    }
+    if (axis < 0) from = offset + ++r * width;
+  }
+  return out;
+}
+
 /**
  * A tensor of the document: {dtype, shape, data}.
  * bare: the dtype of a bare array, or null where only the object form is allowed; allowed: the dtypes the object form may declare.
@@ -419,29 +445,64 @@ function checkElements(count, limits, where) {
   if (!(count <= limits.tensorElements)) refuse(`${where} has ${count} elements, more than ${limits.tensorElements} (limit tensorElements).`);
 }
 
-const TENSOR_KEYS = ["dtype", "shape", "enc", "data"];
+const TENSOR_KEYS = ["dtype", "shape", "enc", "scale", "mask", "data"];
 
 function readTensorObject(node, allowed, limits, where) {
   for (const key of node.keys()) if (!TENSOR_KEYS.includes(key)) refuse(`${where} has the unknown key ${quote(key)}.`);
   for (const key of ["dtype", "shape", "data"]) if (!node.has(key)) refuse(`${where} lacks the key ${quote(key)}.`);
   const dtype = readChoice(node.get("dtype"), allowed, `the dtype of ${where}`);
-  const shape = readShape(node.get("shape"), limits, `the shape of ${where}`);
-  const count = elementCount(shape);
+  const shape = readShape(node.get("shape"), limits, `the shape of ${where}`), count = elementCount(shape);
   checkElements(count, limits, where);
+  if (node.has("enc")) return { dtype, shape, data: readEncoded(node, dtype, shape, count, where) };
+  for (const key of ["scale", "mask"]) if (node.has(key)) refuse(`${where} has ${quote(key)} without an encoding.`);
   const data = node.get("data");
-  if (node.has("enc")) {
-    if (node.get("enc") !== "b64" || dtype === "str") refuse(`${where} has an encoding that does not exist for ${dtype}; only "b64" does, and not for str.`);
-    return { dtype, shape, data: readBase64(readText(data, `the data of ${where}`), dtype, count, where) };
-  }
   if (!isArrayNode(data)) refuse(`the data of ${where} is not an array.`);
   if (data.length !== count) refuse(`${where} has ${data.length} elements, but its shape ${showShape(shape)} says ${count}.`);
   return { dtype, shape, data: readElements(dtype, [data], count, where) };
 }
 
-function readShape(node, limits, where) {
-  const shape = readList(node, where).map((extent) => readWhole(extent, 0, limits.tensorElements, `an extent in ${where}`));
+/** named: whether a name may stand for a length. */
+function readShape(node, limits, where, named = false) {
+  const shape = readList(node, where).map((extent) => {
+    if (named && typeof extent === "string") return readName(extent, `a length in ${where}`);
+    return readWhole(extent, 0, limits.tensorElements, `an extent in ${where}`);
+  });
   if (shape.length > limits.rank) refuse(`${where} has rank ${shape.length}, more than ${limits.rank} (limit rank).`);
   return shape;
+}
+
+/** The elements of a tensor in base64: all of them or those that its mask names, as they are or, in "i8", to be multiplied by a scale. */
+function readEncoded(node, dtype, shape, count, where) {
+  const quantized = node.get("enc") === "i8", { kind } = DTYPES[dtype];
+  if (quantized ? kind !== "float" : node.get("enc") !== "b64" || kind === "str") {
+    refuse(`${where} has an encoding that does not exist for ${dtype}; "b64" does for all but str, "i8" for f64 and f32.`);
+  }
+  if (node.has("scale") !== quantized) refuse(`${where} has only one of "scale" and the encoding "i8", which go together.`);
+  const scales = quantized ? readScales(node.get("scale"), dtype, shape, where) : null;
+  const mask = node.has("mask") ? readMask(node.get("mask"), kind, count, where) : null, isWritten = (i) => mask === null || (mask[i >> 3] >> (i & 7)) & 1;
+  let written = 0;
+  for (let i = 0; i < count; i++) written += isWritten(i) ? 1 : 0;
+  const data = readBase64(readText(node.get("data"), `the data of ${where}`), quantized ? "i8" : dtype, written, where);
+  if (!quantized && mask === null) return data;
+  const out = quantized ? allocate(dtype, count) : emptyLike(data, count), perScale = quantized ? count / scales.length : 0;
+  for (let i = 0, k = 0; i < count; i++) if (isWritten(i)) out[i] = quantized ? data[k++] * scales[Math.floor(i / perScale)] : data[k++];
+  return out;
+}
+
+/** One scale per index of the first axis, or one for all. */
+function readScales(node, dtype, shape, where) {
+  const count = isArrayNode(node) ? node.length : -1;
+  if (count !== 1 && !(shape.length > 0 && count === shape[0])) refuse(`${where} has a scale that is not a bare array, or not of a length that fits the shape ${showShape(shape)}.`);
+  const scales = readElements(dtype, [node], count, `the scale of ${where}`);
+  return scales.every((scale) => scale > 0 && scale < Infinity) ? scales : refuse(`${where} has a scale that is not positive and finite.`);
+}
+
+/** Bytes with one bit per element, the least significant first. */
+function readMask(node, kind, count, where) {
+  if (kind === "bool") refuse(`${where} has "mask", which does not exist for bool.`);
+  const mask = readBase64(readText(node, `the mask of ${where}`), "u8", Math.ceil(count / 8), `the mask of ${where}`);
+  if (count % 8 !== 0 && mask[mask.length - 1] >> (count % 8) !== 0) refuse(`the mask of ${where} has bits beyond the last element.`);
+  return mask;
 }
 
 /** The elements of `nodes` (Numbers or Arrays, together `count` long) as one array of `dtype`. */
@@ -527,7 +588,7 @@ function readBase64(text, dtype, count, where) {
     at += (piece.length / 4) * 3;
   }
   if (text.slice(0, -2).includes("=")) refuse(`${where} has base64 padding before the end.`);
-  if (!LITTLE_ENDIAN) swapBytes(bytes, DTYPES[dtype].bytes);
+  if (!LITTLE_ENDIAN) for (let i = 0, { bytes: size } = DTYPES[dtype]; i < length; i += size) bytes.subarray(i, i + size).reverse();
   if (dtype === "i64") return compactBig(new BigInt64Array(bytes.buffer));
   if (dtype === "bool") for (let i = 0; i < count; i++) if (bytes[i] > 1) refuse(`${where} has a bool byte that is neither 0 nor 1.`);
   return new DTYPES[dtype].array(bytes.buffer);
@@ -547,10 +608,6 @@ function decodeBase64(text, bytes, at) {
   }
   for (let i = 0; i < binary.length; i++) bytes[at + i] = binary.charCodeAt(i);
   return btoa(binary);
-}
-
-function swapBytes(bytes, size) {
-  for (let i = 0; i < bytes.length; i += size) bytes.subarray(i, i + size).reverse();
 }
 
 /** The tensor as JSON text, in pieces. */
@@ -650,13 +707,8 @@ function erf(x) {
   if (x !== x) return x;
   if (y <= 0.46875) return x * polynomial(x * x, ERF_SMALL[0]) / polynomial(x * x, ERF_SMALL[1]);
   if (y >= 6) return Math.sign(x);
-  let tail; // erfc(y) exp(y^2)
-  if (y <= 4) {
-    tail = polynomial(y, ERFC_MIDDLE[0]) / polynomial(y, ERFC_MIDDLE[1]);
-  } else {
-    const z = 1 / (y * y);
-    tail = (ONE_OVER_SQRT_PI - z * polynomial(z, ERFC_LARGE[0]) / polynomial(z, ERFC_LARGE[1])) / y;
-  }
+  const z = 1 / (y * y), far = (ONE_OVER_SQRT_PI - z * polynomial(z, ERFC_LARGE[0]) / polynomial(z, ERFC_LARGE[1])) / y;
+  const tail = y <= 4 ? polynomial(y, ERFC_MIDDLE[0]) / polynomial(y, ERFC_MIDDLE[1]) : far; // erfc(y) exp(y^2)
   const coarse = Math.trunc(y * 16) / 16;
   const erfc = exp(-coarse * coarse) * exp(-(y - coarse) * (y + coarse)) * tail;
   return Math.sign(x) * (0.5 - erfc + 0.5);
@@ -717,89 +769,68 @@ const UNARY = {
   neg: (x) => -x,
   abs: Math.abs,
   sign: (x) => Math.sign(x) + 0, // -0 becomes 0
-  sqrt: Math.sqrt,
-  square: (x) => x * x,
-  reciprocal: (x) => 1 / x,
-  floor: Math.floor,
-  ceil: Math.ceil,
+  sqrt: Math.sqrt, square: (x) => x * x, reciprocal: (x) => 1 / x,
+  floor: Math.floor, ceil: Math.ceil, trunc: Math.trunc,
   round: roundEven,
-  trunc: Math.trunc,
   relu: (x) => (x > 0 || x !== x ? x : 0),
-  exp,
-  expm1: Math.expm1,
-  log: Math.log,
-  log1p: Math.log1p,
-  log2: Math.log2,
-  log10: Math.log10,
-  sin: Math.sin,
-  cos: Math.cos,
-  tan: Math.tan,
-  arcsin: Math.asin,
-  arccos: Math.acos,
-  arctan: Math.atan,
-  sinh: Math.sinh,
-  cosh: Math.cosh,
-  tanh: Math.tanh,
+  exp, expm1: Math.expm1, log: Math.log, log1p: Math.log1p, log2: Math.log2, log10: Math.log10,
+  sin: Math.sin, cos: Math.cos, tan: Math.tan, arcsin: Math.asin, arccos: Math.acos, arctan: Math.atan, sinh: Math.sinh, cosh: Math.cosh, tanh: Math.tanh,
   sigmoid,
   log_sigmoid: (x) => (x >= 0 ? -Math.log1p(exp(-x)) : x - Math.log1p(exp(x))),
   softplus: (x) => Math.max(x, 0) + Math.log1p(exp(-Math.abs(x))),
-  erf,
-  norm_ppf: normPpf,
+  erf, norm_ppf: normPpf,
 };
 
 const ARITHMETIC = {
   __proto__: null,
-  add: (a, b) => a + b,
-  sub: (a, b) => a - b,
-  mul: (a, b) => a * b,
-  div: (a, b) => a / b,
-  min: Math.min,
-  max: Math.max,
-  pow,
+  add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, div: (a, b) => a / b, min: Math.min, max: Math.max, pow,
 };
 
 // `==` and `<` compare a number with a bigint by value; no operand is ever of another kind.
 const COMPARISONS = {
   __proto__: null,
-  eq: (a, b) => a == b,
-  ne: (a, b) => a != b,
-  lt: (a, b) => a < b,
-  le: (a, b) => a <= b,
-  gt: (a, b) => a > b,
-  ge: (a, b) => a >= b,
+  eq: (a, b) => a == b, ne: (a, b) => a != b, lt: (a, b) => a < b, le: (a, b) => a <= b, gt: (a, b) => a > b, ge: (a, b) => a >= b,
 };
 
-const LOGIC = {
-  __proto__: null,
-  and: (a, b) => a & b,
-  or: (a, b) => a | b,
-  xor: (a, b) => a ^ b,
-};
+const LOGIC = { __proto__: null, and: (a, b) => a & b, or: (a, b) => a | b, xor: (a, b) => a ^ b };
 
 // ================================================================================================================= Ops
 
-/** What a reader knows of a value when it loads. shape: of a row, [] or [width]. */
+/** What a reader knows of a value when it loads. shape: of a row. */
 function valueType(dtype, shape) { return { dtype, shape, width: elementCount(shape) }; }
 
-/** A step's JSON object while its op checks it: inputs by position, attributes by name, each read once. */
+/** A step's JSON object while its op checks it: inputs by position, attributes by name. */
 class StepReader {
-  constructor(node, inputs, where, limits, budget) {
+  constructor(node, inputs, where, limits, budget, memo) {
     this.node = node;
     this.inputs = inputs; // value types
     this.where = where;
     this.limits = limits;
-    this.budget = budget; // {left}: the elements that the steps of the document may still keep beside their attributes
+    this.budget = budget; // {kept, multiplications}: of the steps so far, the elements that they keep beside their attributes, and their work for a row
+    this.memo = memo; // Map or null: what is the same with all lengths
     this.read = new Set(["op", "in", "out"]);
   }
 
-  refuse(problem) { refuse(`${this.where} ${problem}.`); }
+  /** What `make` gives; made once for all lengths, so nobody may change it. */
+  once(key, make) {
+    if (this.memo === null) return make();
+    if (!this.memo.has(key)) this.memo.set(key, make());
+    return this.memo.get(key);
+  }
 
+  refuse(problem) { refuse(`${this.where} ${problem}.`); }
   named(key) { return `${this.where}: ${quote(key)}`; }
 
   /** Counts elements that the step is about to compute and keep. */
   keep(elements) {
-    this.budget.left -= elements;
-    if (!(this.budget.left >= 0)) this.refuse(`keeps ${elements} elements beside its attributes; with the steps before it, these are more than ${this.limits.tensorElements} (limit tensorElements)`);
+    this.budget.kept += elements;
+    if (!(this.budget.kept <= this.limits.tensorElements)) this.refuse(`keeps ${elements} elements beside its attributes; with the steps before it, these are more than ${this.limits.tensorElements} (limit tensorElements)`);
+  }
+
+  /** Counts multiplications for a row. */
+  multiply(count) {
+    this.budget.multiplications += count;
+    if (!(this.budget.multiplications <= this.limits.multiplications)) this.refuse(`takes ${count} multiplications for a row; with the steps before it, these are more than ${this.limits.multiplications} (limit multiplications)`);
   }
 
   /** The step's inputs, `least` to `most` of them. */
@@ -813,6 +844,13 @@ class StepReader {
   only(dtypes) {
     const [x] = this.take(1);
     return this.expect(x, dtypes);
+  }
+
+  /** The only input, of one of `dtypes` and of rank 0 or 1. */
+  row(dtypes) {
+    const x = this.only(dtypes);
+    if (x.shape.length > 1) this.refuse(`has an input of row shape ${showShape(x.shape)}; the op takes rank 0 or 1`);
+    return x;
   }
 
   expect(x, dtypes) {
@@ -834,14 +872,12 @@ class StepReader {
   }
 
   dtype(key = "dtype") { return this.choice(key, FLOATS, "f64"); }
-
   choice(key, options, fallback) {
     if (fallback !== undefined && !this.has(key)) return this.read.add(key), fallback;
     return readChoice(this.required(key), options, this.named(key));
   }
 
   whole(key, least, most) { return readWhole(this.required(key), least, most, this.named(key)); }
-
   flag(key, fallback = false) {
     const node = this.optional(key);
     return node === undefined ? fallback : typeof node === "boolean" ? node : this.refuse(`has ${quote(key)}, which is not true or false`);
@@ -857,7 +893,8 @@ class StepReader {
 
   /** A required tensor; see readTensor. rank: the ranks allowed. */
   tensor(key, bare, allowed, ...rank) {
-    const tensor = readTensor(this.required(key), bare, allowed, this.limits, this.named(key));
+    const node = this.required(key), tensor = this.once(`${key} as ${bare}`, () => readTensor(node, bare, allowed, this.limits, this.named(key)));
+    if (this.memo !== null && node instanceof Map) node.clear(); // the text may go
     if (rank.length > 0 && !rank.includes(tensor.shape.length)) this.refuse(`has ${quote(key)} of rank ${tensor.shape.length} instead of ${rank.join(" or ")}`);
     return tensor;
   }
@@ -920,21 +957,23 @@ class StepReader {
   }
 }
 
-/** The row shape two inputs broadcast to. */
-function broadcastShape(step, a, b) {
-  if (sameShape(a, b)) return a;
-  const [m, n] = [elementCount(a), elementCount(b)];
-  if (m === 1 && n === 1) return a.length > b.length ? a : b;
-  if (m === 1 || n === 1) return m === 1 ? b : a;
-  return step.refuse(`has inputs of row shapes ${showShape(a)} and ${showShape(b)}, which do not broadcast`);
+/** The row shape that inputs broadcast to, aligned at their last axes. */
+function broadcastShapes(step, shapes) {
+  const shape = new Array(Math.max(...shapes.map((one) => one.length))).fill(1);
+  for (const one of shapes) {
+    for (let i = one.length, k = shape.length; i-- > 0; ) {
+      if (shape[--k] === 1) shape[k] = one[i];
+      else if (one[i] !== 1 && one[i] !== shape[k]) step.refuse(`has row shapes ${shapes.map(showShape).join(", ")}, which do not broadcast`);
+    }
+  }
+  return shape;
 }
 
-/** x with `from` elements per row, each row repeated to `width` elements when from is 1. */
-function widen(x, from, width, n) {
-  if (from === width) return x;
-  const out = emptyLike(x, n * width);
-  for (let r = 0; r < n; r++) out.fill(x[r], r * width, (r + 1) * width);
-  return out;
+/** n rows of x, of row shape `from`, as rows of the shape it broadcasts to. */
+function spread(x, from, shape, n) {
+  if (sameShape(from, shape)) return x;
+  const added = new Array(shape.length - from.length).fill(0);
+  return pick(x, n, elementCount(from), shape, [...added, ...stridesOf(from)]);
 }
 
 function equalTest(match) { return match !== match ? (x) => x !== x : (x) => x === match; }
@@ -969,28 +1008,52 @@ function dot(a, i, b, j, width) {
   return sum;
 }
 
-/** out[r][k] = sum over j of x[r][j] * weight[k][j]; four sums at a time, each in ascending j. */
-function multiplyRows(x, weight, out, n, width, size) {
-  for (let r = 0, at = 0; r < n; r++) {
-    const row = r * width;
-    let k = 0;
-    for (; k + 4 <= size; k += 4, at += 4) {
-      const a = k * width, b = a + width, c = b + width, d = c + width;
-      let p = 0, q = 0, s = 0, t = 0;
-      for (let j = 0; j < width; j++) {
-        const v = x[row + j];
-        p += v * weight[a + j];
-        q += v * weight[b + j];
-        s += v * weight[c + j];
-        t += v * weight[d + j];
+const PANEL = 2 ** 14; // elements of weights that stay in the cache while the rows pass by
+
+/**
+ * out[at + r * down + k * right] = sum over j of x[from + r * width + j] * weight[start + k * width + j], then + bias[k]: n rows times `size`
+ * rows of weights, in tiles of four by four; every sum from 0.0 in ascending j.
+ */
+function multiplyRows(x, from, weight, start, bias, out, at, down, right, n, width, size) {
+  const panel = Math.max(4, Math.floor(PANEL / Math.max(1, width)) & ~3);
+  for (let first = 0; first < size; first += panel) {
+    const last = Math.min(size, first + panel);
+    for (let r = 0; r < n; r += 4) {
+      const a = from + r * width, b = r + 1 < n ? a + width : a, c = r + 2 < n ? b + width : a, d = r + 3 < n ? c + width : a;
+      for (let k = first; k < last; k += 4) {
+        const e = start + k * width, f = k + 1 < last ? e + width : e, g = k + 2 < last ? f + width : e, h = k + 3 < last ? g + width : e;
+        if (r + 3 < n) multiplyTile(x, a, b, c, d, weight, e, f, g, h, width);
+        else for (let i = r; i < n; i++) multiplyFour(x, from + i * width, weight, e, f, g, h, width, 4 * (i - r));
+        for (let i = 0; i < 4 && r + i < n; i++) {
+          for (let j = 0; j < 4 && k + j < last; j++) out[at + (r + i) * down + (k + j) * right] = bias === null ? TILE[4 * i + j] : TILE[4 * i + j] + bias[k + j];
+        }
       }
-      out[at] = p;
-      out[at + 1] = q;
-      out[at + 2] = s;
-      out[at + 3] = t;
     }
-    for (; k < size; k++, at++) out[at] = dot(x, row, weight, k * width, width);
   }
+}
+
+const TILE = new Float64Array(16); // the sums of one call of the two functions below
+
+function multiplyTile(x, a, b, c, d, weight, e, f, g, h, width) {
+  let ae = 0, af = 0, ag = 0, ah = 0, be = 0, bf = 0, bg = 0, bh = 0, ce = 0, cf = 0, cg = 0, ch = 0, de = 0, df = 0, dg = 0, dh = 0;
+  for (let j = 0; j < width; j++) {
+    const p = weight[e + j], q = weight[f + j], s = weight[g + j], t = weight[h + j], u = x[a + j], v = x[b + j], w = x[c + j], z = x[d + j];
+    ae += u * p; af += u * q; ag += u * s; ah += u * t;
+    be += v * p; bf += v * q; bg += v * s; bh += v * t;
+    ce += w * p; cf += w * q; cg += w * s; ch += w * t;
+    de += z * p; df += z * q; dg += z * s; dh += z * t;
+  }
+  TILE[0] = ae; TILE[1] = af; TILE[2] = ag; TILE[3] = ah; TILE[4] = be; TILE[5] = bf; TILE[6] = bg; TILE[7] = bh;
+  TILE[8] = ce; TILE[9] = cf; TILE[10] = cg; TILE[11] = ch; TILE[12] = de; TILE[13] = df; TILE[14] = dg; TILE[15] = dh;
+}
+
+function multiplyFour(x, a, weight, e, f, g, h, width, to) {
+  let p = 0, q = 0, s = 0, t = 0;
+  for (let j = 0; j < width; j++) {
+    const u = x[a + j];
+    p += u * weight[e + j]; q += u * weight[f + j]; s += u * weight[g + j]; t += u * weight[h + j];
+  }
+  TILE[to] = p; TILE[to + 1] = q; TILE[to + 2] = s; TILE[to + 3] = t;
 }
 
 /** The largest element of a row; the first NaN wins. */
@@ -1069,16 +1132,23 @@ const OPS = {
 
   concat: {
     check(step) {
-      const inputs = step.take(1, Infinity), { dtype } = inputs[0];
-      for (const x of inputs) step.expect(x, [dtype]);
-      const widths = inputs.map((x) => x.width);
-      return { dtype, shape: [widths.reduce((sum, width) => sum + width, 0)], widths };
+      const inputs = step.take(1, Infinity), [{ dtype, shape: first }] = inputs, joined = step.has("axis");
+      const axis = joined ? step.whole("axis", 0, first.length - 1) : 0, cut = (shape) => shape.filter((_, i) => i !== axis);
+      for (const x of inputs) {
+        step.expect(x, [dtype]);
+        if (joined ? x.shape.length !== first.length || !sameShape(cut(x.shape), cut(first)) : x.shape.length > 1) {
+          step.refuse(`has inputs of row shapes ${inputs.map((one) => showShape(one.shape)).join(", ")}, which cannot be joined`);
+        }
+      }
+      const inner = joined ? elementCount(first.slice(axis + 1)) : 1, shape = joined ? [...first] : [0];
+      shape[axis] = inputs.reduce((sum, x) => sum + (joined ? x.shape[axis] : x.width), 0);
+      return { dtype, shape, outer: joined ? elementCount(first.slice(0, axis)) : 1, width: shape[axis] * inner, widths: inputs.map((x) => (joined ? x.shape[axis] * inner : x.width)) };
     },
-    run({ shape: [width], widths }, inputs, n) {
-      const aligned = align(inputs), out = emptyLike(aligned[0], n * width);
+    run({ outer, width, widths }, inputs, n) {
+      const aligned = align(inputs), rows = n * outer, out = emptyLike(aligned[0], rows * width);
       for (let k = 0, offset = 0; k < aligned.length; offset += widths[k++]) {
         const x = aligned[k], w = widths[k];
-        for (let r = 0; r < n; r++) for (let j = 0; j < w; j++) out[r * width + offset + j] = x[r * w + j];
+        for (let r = 0; r < rows; r++) for (let j = 0; j < w; j++) out[r * width + offset + j] = x[r * w + j];
       }
       return out;
     },
@@ -1086,7 +1156,7 @@ const OPS = {
 
   select: {
     check(step) {
-      const x = step.only(Object.keys(DTYPES));
+      const x = step.row(Object.keys(DTYPES));
       const index = step.indexes("index", 0, x.width - 1);
       return { dtype: x.dtype, shape: [index.length], width: x.width, index };
     },
@@ -1117,7 +1187,7 @@ const OPS = {
   constant: {
     check(step) {
       step.take(0);
-      return step.tensor("value", null, Object.keys(DTYPES), 0, 1); // dtype, shape, data
+      return step.tensor("value", null, Object.keys(DTYPES)); // dtype, shape, data
     },
     run({ data }, inputs, n) {
       const out = emptyLike(data, n * data.length);
@@ -1128,7 +1198,7 @@ const OPS = {
 
   impute: {
     check(step) {
-      const x = step.only(["f64", "f32", "str"]);
+      const x = step.row(["f64", "f32", "str"]);
       step.required("values");
       return { ...x, isMatch: equalTest(readMatch(step, x.dtype)), values: step.columns("values", x.dtype, x.width) };
     },
@@ -1141,7 +1211,7 @@ const OPS = {
 
   is_missing: {
     check(step) {
-      const x = step.only(["f64", "f32", "str"]);
+      const x = step.row(["f64", "f32", "str"]);
       return { dtype: "f64", shape: x.shape, isMatch: equalTest(readMatch(step, x.dtype)) };
     },
     run({ isMatch }, [x]) { return Float64Array.from(x, (element) => Number(isMatch(element))); },
@@ -1157,11 +1227,8 @@ const OPS = {
         if (index.has(canonical(keys[k]))) step.refuse(`has the key ${quote(keys[k])} twice`);
         index.set(canonical(keys[k]), k);
       }
-      if (!step.has("default")) return { dtype: table.dtype, shape: x.shape, width: x.width, index, values: table.data };
-      const [data, [extra]] = align([table.data, oneElement(table.dtype, step.element("default", table.dtype))]);
-      const values = emptyLike(data, keys.length + 1).fill(extra);
-      for (let k = 0; k < keys.length; k++) values[k] = data[k];
-      return { dtype: table.dtype, shape: x.shape, width: x.width, index, values };
+      const extra = step.has("default") ? oneElement(table.dtype, step.element("default", table.dtype)) : emptyLike(table.data, 0), parts = align([table.data, extra]);
+      return { dtype: table.dtype, shape: x.shape, width: x.width, index, values: joinArrays(parts[0].constructor, parts, keys.length + extra.length) };
     },
     run({ width, index, values }, [x], n, first) {
       const out = emptyLike(values, x.length), other = values.length > index.size ? index.size : undefined;
@@ -1176,7 +1243,7 @@ const OPS = {
 
   onehot: {
     check(step) {
-      const x = step.only(INTEGERS), size = step.whole("size", 1, step.limits.rowElements);
+      const x = step.row(INTEGERS), size = step.whole("size", 1, step.limits.rowElements);
       return { dtype: "f64", shape: [x.width * size], width: x.width, size };
     },
     run({ width, size }, [x], n, first) {
@@ -1192,7 +1259,7 @@ const OPS = {
 
   bucketize: {
     check(step) {
-      const x = step.only(FLOATS);
+      const x = step.row(FLOATS);
       const edges = step.tensor("edges", x.dtype, [x.dtype], 1).data, sizes = step.indexes("sizes", 0, edges.length);
       step.length("sizes", sizes, x.width);
       const ends = Float64Array.from(sizes);
@@ -1223,9 +1290,9 @@ const OPS = {
 
   scale: {
     check(step) {
-      const x = step.only(FLOATS), dtype = step.dtype();
-      const parts = ["sub", "div", "mul", "add"].map((key) => [ARITHMETIC[key], step.columns(key, dtype, x.width)]);
-      return { dtype, shape: x.shape, width: x.width, parts: parts.filter(([, values]) => values !== null) };
+      const { dtype, shape, width } = checkLastAxis(step);
+      const parts = ["sub", "div", "mul", "add"].map((key) => [ARITHMETIC[key], step.columns(key, dtype, width)]);
+      return { dtype, shape, width, parts: parts.filter(([, values]) => values !== null) };
     },
     run({ dtype, width, parts }, [x]) {
       const out = toFloat(x, dtype).slice();
@@ -1238,8 +1305,8 @@ const OPS = {
 
   clip: {
     check(step) {
-      const x = step.only(FLOATS), dtype = step.dtype();
-      return { dtype, shape: x.shape, width: x.width, min: step.columns("min", dtype, x.width), max: step.columns("max", dtype, x.width) };
+      const { dtype, shape, width } = checkLastAxis(step);
+      return { dtype, shape, width, min: step.columns("min", dtype, width), max: step.columns("max", dtype, width) };
     },
     run({ dtype, width, min, max }, [x]) {
       const out = toFloat(x, dtype).slice();
@@ -1275,13 +1342,12 @@ const OPS = {
       else if (fn in ARITHMETIC) step.expect(a, FLOATS);
       else if (!float) step.expect(a, fn === "eq" || fn === "ne" ? ["i64", "bool", "str"] : ["i64"]);
       step.expect(b, float ? FLOATS : [a.dtype]);
-      const shape = broadcastShape(step, a.shape, b.shape);
-      const apply = ARITHMETIC[fn] ?? COMPARISONS[fn] ?? LOGIC[fn];
-      return { dtype: fn in ARITHMETIC ? dtype : "bool", shape, width: elementCount(shape), widths: [a.width, b.width], rounded: float ? dtype : null, apply };
+      const shapes = [a.shape, b.shape], apply = ARITHMETIC[fn] ?? COMPARISONS[fn] ?? LOGIC[fn];
+      return { dtype: fn in ARITHMETIC ? dtype : "bool", shape: broadcastShapes(step, shapes), shapes, rounded: float ? dtype : null, apply };
     },
-    run({ dtype, width, widths, rounded, apply }, inputs, n) {
-      const [a, b] = inputs.map((x, k) => widen(rounded === null ? x : toFloat(x, rounded), widths[k], width, n));
-      const out = allocate(dtype, n * width);
+    run({ dtype, shape, shapes, rounded, apply }, inputs, n) {
+      const [a, b] = inputs.map((x, k) => spread(rounded === null ? x : toFloat(x, rounded), shapes[k], shape, n));
+      const out = allocate(dtype, a.length);
       for (let i = 0; i < out.length; i++) out[i] = apply(a[i], b[i]);
       return out;
     },
@@ -1292,12 +1358,12 @@ const OPS = {
       const [condition, a, b] = step.take(3);
       step.expect(condition, ["bool"]);
       step.expect(b, [a.dtype]);
-      const shape = broadcastShape(step, condition.shape, broadcastShape(step, a.shape, b.shape));
-      return { dtype: a.dtype, shape, width: elementCount(shape), widths: [condition.width, a.width, b.width] };
+      const shapes = [condition.shape, a.shape, b.shape];
+      return { dtype: a.dtype, shape: broadcastShapes(step, shapes), shapes };
     },
-    run({ width, widths }, inputs, n) {
-      const [condition, a, b] = inputs.map((x, k) => widen(x, widths[k], width, n));
-      const [yes, no] = align([a, b]), out = emptyLike(yes, n * width);
+    run({ shape, shapes }, inputs, n) {
+      const [condition, a, b] = inputs.map((x, k) => spread(x, shapes[k], shape, n));
+      const [yes, no] = align([a, b]), out = emptyLike(yes, condition.length);
       for (let i = 0; i < out.length; i++) out[i] = condition[i] ? yes[i] : no[i];
       return out;
     },
@@ -1305,23 +1371,22 @@ const OPS = {
 
   linear: {
     check(step) {
-      const x = step.only(FLOATS), dtype = step.dtype();
-      const { shape: [size, width], data: weight } = step.tensor("weight", dtype, [dtype], 2);
-      if (width !== x.width) step.refuse(`has "weight" for ${width} columns; its input has ${x.width}`);
-      return { dtype, shape: [size], width, weight, bias: step.optionalFloats("bias", dtype, [size]) };
+      const { dtype, shape: given, width } = checkLastAxis(step), { shape, data: weight } = step.tensor("weight", dtype, [dtype], 2), [size] = shape;
+      if (shape[1] !== width) step.refuse(`has "weight" for ${shape[1]} columns; its input has ${width}`);
+      const before = given.slice(0, -1);
+      return { dtype, shape: [...before, size], rows: elementCount(before), width, size, weight, bias: step.optionalFloats("bias", dtype, [size]) };
     },
-    run({ dtype, shape: [size], width, weight, bias }, [x], n) {
-      const out = allocate(dtype, n * size);
-      multiplyRows(toFloat(x, dtype), weight, out, n, width, size);
-      if (bias !== null) for (let i = 0; i < out.length; i += size) for (let k = 0; k < size; k++) out[i + k] += bias[k];
+    run({ dtype, rows, width, size, weight, bias }, [x], n) {
+      const out = allocate(dtype, n * rows * size);
+      multiplyRows(toFloat(x, dtype), 0, weight, 0, bias, out, 0, size, 1, n * rows, width, size);
       return out;
     },
   },
 
   softmax: {
-    check: checkRow,
-    run({ dtype, width, round }, [input], n) {
-      const x = toFloat(input, dtype), out = allocate(dtype, n * width);
+    check: checkLastAxis,
+    run({ dtype, width, round }, [input]) {
+      const x = toFloat(input, dtype), out = allocate(dtype, x.length);
       for (let from = 0; from < out.length; from += width) {
         const m = rowMax(x, from, width);
         for (let j = from; j < from + width; j++) out[j] = exp(round(x[j] - m));
@@ -1333,9 +1398,9 @@ const OPS = {
   },
 
   log_softmax: {
-    check: checkRow,
-    run({ dtype, width, round }, [input], n) {
-      const x = toFloat(input, dtype), out = allocate(dtype, n * width);
+    check: checkLastAxis,
+    run({ dtype, width, round }, [input]) {
+      const x = toFloat(input, dtype), out = allocate(dtype, x.length);
       for (let from = 0; from < out.length; from += width) {
         const m = rowMax(x, from, width), log = logSumExp(x, from, width, m, round);
         for (let j = from; j < from + width; j++) out[j] = round(x[j] - m) - log;
@@ -1345,7 +1410,7 @@ const OPS = {
   },
 
   normalize: {
-    check(step) { return { ...checkRow(step), norm: NORMS[step.choice("norm", Object.keys(NORMS))] }; },
+    check(step) { return { ...checkLastAxis(step), norm: NORMS[step.choice("norm", Object.keys(NORMS))] }; },
     run({ dtype, width, round, norm }, [x]) {
       const out = toFloat(x, dtype).slice();
       for (let from = 0; from < out.length; from += width) {
@@ -1358,14 +1423,24 @@ const OPS = {
 
   reduce: {
     check(step) {
-      const { width, dtype, round } = checkRow(step);
-      const fn = step.choice("fn", Object.keys(REDUCTIONS)), keep = step.flag("keep");
+      const x = step.has("axes") ? step.only(FLOATS) : step.row(FLOATS), dtype = step.dtype(), rank = x.shape.length;
+      const axes = step.has("axes") ? Array.from(step.indexes("axes", 0, rank - 1).subarray(0, rank + 1)) : x.shape.map((_, i) => i);
+      if (step.has("axes") && (axes.length === 0 || axes.some((axis, i) => i > 0 && axis <= axes[i - 1]))) step.refuse(`has "axes" that are none, or do not ascend`);
+      const fn = step.choice("fn", Object.keys(REDUCTIONS)), keep = step.flag("keep"), inverse = fn.startsWith("arg");
+      if (inverse && axes.length > 1) step.refuse(`takes the ${fn} over ${axes.length} axes; it takes one`);
+      const kept = x.shape.map((_, i) => i).filter((i) => !axes.includes(i)), order = [...kept, ...axes], strides = stridesOf(x.shape);
+      const width = elementCount(axes.map((axis) => x.shape[axis])), moved = order.some((axis, i) => axis !== i);
       if (width === 0) step.refuse(`takes the ${fn} of rows without columns`);
-      return { dtype: fn.startsWith("arg") ? "i64" : dtype, shape: keep ? [1] : [], width, rounded: dtype, round, reduction: REDUCTIONS[fn] };
+      const reduced = rank === 0 ? [1] : x.shape.map((extent, i) => (axes.includes(i) ? 1 : extent)); // rank 0 counts as one axis
+      return {
+        dtype: inverse ? "i64" : dtype, shape: keep ? reduced : kept.map((axis) => x.shape[axis]), rowWidth: x.width, width, rounded: dtype, round: rounding(dtype),
+        reduction: REDUCTIONS[fn], order: moved ? { shape: order.map((axis) => x.shape[axis]), strides: order.map((axis) => strides[axis]) } : null,
+      };
     },
-    run({ dtype, width, rounded, round, reduction }, [input], n) {
-      const x = toFloat(input, rounded), out = allocate(dtype, n);
-      for (let r = 0; r < n; r++) out[r] = reduction(x, r * width, width, round);
+    run({ dtype, rowWidth, width, rounded, round, reduction, order }, [input], n) {
+      const given = toFloat(input, rounded), x = order === null ? given : pick(given, n, rowWidth, order.shape, order.strides);
+      const out = allocate(dtype, x.length / width);
+      for (let i = 0; i < out.length; i++) out[i] = reduction(x, i * width, width, round);
       return out;
     },
   },
@@ -1378,10 +1453,7 @@ const OPS = {
     },
     run({ dtype }, [x], n) {
       const p = toFloat(x, dtype), out = allocate(dtype, 2 * n);
-      for (let r = 0; r < n; r++) {
-        out[2 * r] = 1 - p[r];
-        out[2 * r + 1] = p[r];
-      }
+      for (let i = 0; i < out.length; i++) out[i] = i % 2 === 0 ? 1 - p[i / 2] : p[(i - 1) / 2];
       return out;
     },
   },
@@ -1407,22 +1479,22 @@ const OPS = {
     check(step) {
       const { width, dtype, round } = checkRow(step), { shape, data } = step.tensor("powers", "i64", INTEGERS, 2);
       if (shape[1] !== width) step.refuse(`has "powers" for ${shape[1]} columns; its input has ${width}`);
-      const powers = step.checkIndexes("powers", data, 0, 255);
-      const terms = Array.from({ length: step.outputWidth(shape[0]) }, (_, k) => { // [column, power, column, power, ...], the last column first
-        const term = [];
-        for (let j = width - 1; j >= 0; j--) if (powers[k * width + j] > 0) term.push(j, powers[k * width + j]);
-        return Int32Array.from(term);
-      });
-      return { dtype, shape: [shape[0]], width, round, terms };
+      const powers = step.checkIndexes("powers", data, 0, 255), size = step.outputWidth(shape[0]), ends = new Int32Array(size);
+      const factors = new Int32Array(2 * powers.reduce((count, power) => count + Number(power > 0), 0)); // column, power, column, power, ..., the last column first
+      for (let k = 0, at = 0; k < size; ends[k++] = at) {
+        for (let j = width - 1; j >= 0; j--) {
+          const power = powers[k * width + j];
+          if (power > 0) factors[at++] = j, factors[at++] = power;
+        }
+      }
+      return { dtype, shape: [size], width, round, factors, ends };
     },
-    run({ dtype, width, round, terms }, [input], n) {
-      const x = toFloat(input, dtype), size = terms.length, out = allocate(dtype, n * size);
+    run({ dtype, shape: [size], width, round, factors, ends }, [input], n) {
+      const x = toFloat(input, dtype), out = allocate(dtype, n * size);
       for (let r = 0; r < n; r++) {
-        for (let k = 0; k < size; k++) {
+        for (let k = 0, i = 0; k < size; k++) {
           let product = 1;
-          for (let i = 0; i < terms[k].length; i += 2) {
-            for (let power = terms[k][i + 1]; power > 0; power--) product = round(x[r * width + terms[k][i]] * product);
-          }
+          for (; i < ends[k]; i += 2) for (let power = factors[i + 1]; power > 0; power--) product = round(x[r * width + factors[i]] * product);
           out[r * size + k] = product;
         }
       }
@@ -1432,7 +1504,7 @@ const OPS = {
 
   interp: {
     check(step) {
-      const { shape, dtype, round } = checkRow(step), knots = step.tensor("x", dtype, [dtype], 1).data;
+      const { shape, dtype, round } = checkLastAxis(step), knots = step.tensor("x", dtype, [dtype], 1).data;
       const values = step.floats("y", dtype, [knots.length]), outside = step.choice("outside", ["clip", "nan", "extend"]);
       if (knots.length === 0 || knots[0] !== knots[0]) step.refuse(`has no first knot in "x"`);
       for (let i = 1; i < knots.length; i++) if (!(knots[i - 1] < knots[i])) step.refuse(`has knots in "x" that do not ascend strictly`);
@@ -1453,7 +1525,7 @@ const OPS = {
       const { width, dtype, round } = checkRow(step), { shape, data: mean } = step.tensor("mean", dtype, [dtype], 2);
       if (shape[1] !== width) step.refuse(`has "mean" for ${shape[1]} columns; its input has ${width}`);
       step.outputWidth(shape[0]);
-      const variance = step.floats("var", dtype, shape), start = step.optionalFloats("log_prior", dtype, [shape[0]]) ?? allocate(dtype, shape[0]);
+      const variance = step.floats("var", dtype, shape), start = (step.optionalFloats("log_prior", dtype, [shape[0]]) ?? allocate(dtype, shape[0])).slice();
       for (let k = 0; k < shape[0]; k++) {
         let sum = 0;
         for (let j = k * width; j < (k + 1) * width; j++) sum += round(Math.log(round(round(2 * Math.PI) * variance[j])));
@@ -1480,8 +1552,14 @@ const OPS = {
 
 /** The check shared by the ops that take one row of floats and have a dtype. */
 function checkRow(step) {
-  const x = step.only(FLOATS), dtype = step.dtype();
-  return { dtype, shape: x.shape, width: x.width, round: rounding(dtype) };
+  step.row(FLOATS);
+  return checkLastAxis(step);
+}
+
+/** The check shared by the ops that take floats of any rank and have a dtype. width: of the last axis. */
+function checkLastAxis(step) {
+  const { shape } = step.only(FLOATS), dtype = step.dtype();
+  return { dtype, shape, width: shape.length === 0 ? 1 : shape[shape.length - 1], round: rounding(dtype) };
 }
 
 /** An array of one element. */
@@ -1496,8 +1574,7 @@ function oneElement(dtype, x) {
 function interpolate({ knots, values, outside, round }, v) {
   const last = knots.length - 1;
   if (v !== v) return v;
-  if (outside !== "extend" && v < knots[0]) return outside === "clip" ? values[0] : NaN;
-  if (outside !== "extend" && v > knots[last]) return outside === "clip" ? values[last] : NaN;
+  if (outside !== "extend" && (v < knots[0] || v > knots[last])) return outside === "clip" ? values[v < knots[0] ? 0 : last] : NaN;
   if (v === knots[last]) return values[last];
   let low = 0, high = last; // the segment low..low + 1; outside, the end segment
   while (high - low > 1) {
@@ -1559,11 +1636,8 @@ class NarrowNodes {
       leaves[r + 4] = words[2 * e]; leaves[r + 5] = words[2 * f]; leaves[r + 6] = words[2 * g]; leaves[r + 7] = words[2 * h];
     }
     for (; r < n; r++) {
-      let i = root, w = words[2 * i + 1];
-      while (w >>> 8) {
-        i = (i + (w >>> 8) + +(x[r * stride + (w & 255)] >= bounds[2 * i])) | 0;
-        w = words[2 * i + 1];
-      }
+      let i = root;
+      for (let w; (w = words[2 * i + 1]) >>> 8; ) i = (i + (w >>> 8) + +(x[r * stride + (w & 255)] >= bounds[2 * i])) | 0;
       leaves[r] = words[2 * i];
     }
   }
@@ -1606,11 +1680,8 @@ class WideNodes {
       leaves[r] = words[4 * a]; leaves[r + 1] = words[4 * b]; leaves[r + 2] = words[4 * c]; leaves[r + 3] = words[4 * d];
     }
     for (; r < n; r++) {
-      let i = root, s = words[4 * i + 3];
-      while (s !== 0) {
-        i = (i + s + +(x[r * stride + words[4 * i + 2]] >= bounds[2 * i])) | 0;
-        s = words[4 * i + 3];
-      }
+      let i = root;
+      for (let s; (s = words[4 * i + 3]) !== 0; ) i = (i + s + +(x[r * stride + words[4 * i + 2]] >= bounds[2 * i])) | 0;
       leaves[r] = words[4 * i];
     }
   }
@@ -1634,6 +1705,7 @@ const MISSING = ["error", "left", "right", "node"];
 
 function checkTrees(step) {
   const inputs = step.take(1, 2), x = step.expect(inputs[0], FLOATS);
+  if (x.shape.length > 1) step.refuse(`has an input of row shape ${showShape(x.shape)}; the op takes rank 0 or 1`);
   const dtype = step.dtype(), acc = step.dtype("acc");
   const arrays = readTreeArrays(step, x.width, dtype);
   const leaves = readLeaves(step, acc, arrays.leafCount);
@@ -1762,10 +1834,7 @@ function runTrees(p, [input, sums], n, first) {
   return out;
 }
 
-/**
- * The rows with one more column of -Infinity: first those `clean` of NaN, which walk in step, then those that need the careful walk.
- * clean, careful: their numbers.
- */
+/** The rows with one more column of -Infinity: those `clean` of NaN, which walk in step, then the `careful` ones; and the numbers of both. */
 function arrangeRows({ nodes, columns, missing, set }, input, n) {
   const needsCare = new Uint8Array(n);
   let count = 0;
@@ -1829,37 +1898,100 @@ function inSet({ start, values }, s, v) {
 
 const BLOCK_ELEMENTS = 2 ** 22; // rows of a block times elements per row, at most
 const BLOCK_ROWS = 4096;
+const KEPT_GRAPHS = 4;
 const NO_VECTORS = "The artifact carries no vectors, so nothing shows that its numbers are right; load it without verification to use it all the same.";
 const ROLES = ["prediction", "probability", "score", "transform", "cluster", "anomaly"];
 const HEADER_KEYS = ["format", "version", "requires", "inputs", "steps", "outputs"];
 
-/** The plan of a document of ops of `table`: everything checked, nothing left to be found out while predicting but NaN, missing and unknown categories. */
-function readDocument(document, table, limits) {
-  if (!(document instanceof Map)) refuse("The artifact is not a JSON object.");
-  const requires = readHeader(document, table);
-  readObject(document, HEADER_KEYS, ["verification"], "The artifact");
+/** A document of ops of `table`, checked: nothing is left to be found out while predicting but NaN, missing and unknown categories, and lengths. */
+class Plan {
+  constructor(document, table, limits) {
+    if (!(document instanceof Map)) refuse("The artifact is not a JSON object.");
+    this.requires = readHeader(document, table);
+    readObject(document, HEADER_KEYS, ["lengths", "verification"], "The artifact");
+    this.version = document.get("version");
+    this.limits = limits;
+    this.inputs = readList(document.get("inputs"), `"inputs"`).map((node, i) => readInput(node, `input ${i}`, limits)); // shapes with named lengths
+    this.lengths = readLengths(document, this.inputs); // Map: named length -> its example
+    this.graphs = new Map(); // a few of those made last, by their lengths
+    this.make = (lengths) => readGraph(document, this, table, lengths);
+    this.memos = this.lengths.size === 0 ? null : []; // a Map per step
+    this.graph(this.lengths);
+    if (this.lengths.size === 0) this.make = null; // there is no other graph, and the document may go
+    this.vectors = document.has("verification") ? readVectors(document.get("verification"), this, limits.carriedRows, `"verification"`) : null;
+    document.delete("verification");
+  }
+
+  /** The graph for given lengths: types of inputs, steps, and outputs. */
+  graph(lengths) {
+    const all = [...this.lengths.keys()].map((name) => [name, lengths.get(name) ?? this.lengths.get(name)]), key = all.join();
+    if (this.graphs.has(key)) return this.graphs.get(key);
+    const graph = orRefused(() => this.make(new Map(all)));
+    if (graph instanceof Refused) {
+      if (this.graphs.size === 0) throw graph;
+      refuse(`with ${all.slice(0, 5).map(([name, length]) => `${quote(name)} = ${length}`).join(", ")}: ${graph.message}`);
+    }
+    if (this.graphs.size >= KEPT_GRAPHS) this.graphs.delete(this.graphs.keys().next().value);
+    this.graphs.set(key, graph);
+    return graph;
+  }
+
+  /** The outputs, with null for a length that is another one with other named lengths. */
+  describeOutputs() {
+    const { outputs } = this.graph(this.lengths), others = this.lengths.size === 0 ? [] : (this.vectors?.sets ?? []).slice(0, KEPT_GRAPHS).map(({ lengths }) => lengths);
+    if (this.lengths.size > 0) others.push(...[(x) => x + 1, (x) => 2 * x].map((change) => new Map(Array.from(this.lengths, ([name, x]) => [name, change(x)]))));
+    const seen = others.map((lengths) => orRefused(() => this.graph(lengths).outputs)).filter((other) => !(other instanceof Refused));
+    return outputs.map((output, k) => ({ ...output, shape: output.shape.map((x, i) => (seen.every((other) => other[k].shape[i] === x) ? x : null)) }));
+  }
+}
+
+/** What `work` gives, or the refusal it throws. */
+function orRefused(work) {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof Refused) return error;
+    throw error;
+  }
+}
+
+function readGraph(document, { inputs: declared, requires, limits, memos }, table, lengths) {
   const values = []; // value types with names; a value's slot is its index
   const slots = new Map();
+  let rowElements = 0;
   const define = (name, type, where) => {
     if (slots.has(name)) refuse(`${where} defines the name ${quote(name)} a second time.`);
+    if (type.shape.length > limits.rank) refuse(`${where} has rows of rank ${type.shape.length}, more than ${limits.rank} (limit rank).`);
     if (type.width > limits.rowElements) refuse(`${where} has rows of ${type.width} elements, more than ${limits.rowElements} (limit rowElements).`);
+    rowElements += type.width;
+    if (rowElements > limits.totalRowElements) refuse(`All values of a row have more than ${limits.totalRowElements} elements (limit totalRowElements).`);
     slots.set(name, values.length);
     values.push({ name, ...type });
   };
-  const inputs = readList(document.get("inputs"), `"inputs"`).map((node, i) => readInput(node, `input ${i}`, limits));
+  const inputs = declared.map((input) => ({ ...input, ...valueType(input.dtype, input.shape.map((extent) => lengths.get(extent) ?? extent)) }));
   for (const input of inputs) define(input.name, input, `input ${quote(input.name)}`);
-  const steps = readSteps(document.get("steps"), requires, table, values, slots, define, limits);
-  const rowElements = values.reduce((sum, value) => sum + value.width, 0);
-  if (rowElements > limits.totalRowElements) {
-    refuse(`All values of a row have ${rowElements} elements, more than ${limits.totalRowElements} (limit totalRowElements).`);
-  }
+  const steps = readSteps(document.get("steps"), requires, table, values, slots, define, limits, memos);
   const outputs = readList(document.get("outputs"), `"outputs"`).map((node, i) => readOutput(node, `output ${i}`, values, slots));
   if (inputs.length === 0 || outputs.length === 0) refuse("The artifact has no input or no output.");
   refuseRepeats(outputs.map(({ name }) => name), `"outputs"`);
-  const blockRows = Math.max(1, Math.min(BLOCK_ROWS, Math.floor(BLOCK_ELEMENTS / Math.max(1, rowElements))));
-  const plan = { version: document.get("version"), requires, inputs, steps, outputs, blockRows, limits, vectors: null };
-  if (document.has("verification")) plan.vectors = readVectors(document.get("verification"), plan, limits.carriedRows, `"verification"`);
-  return plan;
+  const most = findLastUses(values, inputs.length, steps, outputs);
+  return { lengths, inputs, steps, outputs, blockRows: Math.max(1, Math.min(BLOCK_ROWS, Math.floor(BLOCK_ELEMENTS / Math.max(1, most)))) };
+}
+
+/** Puts into every step the slots that nothing needs behind it; the most elements of a row that exist at once. */
+function findLastUses(values, inputCount, steps, outputs) {
+  const needed = new Set(outputs.map(({ slot }) => slot));
+  for (let i = steps.length; i-- > 0; ) {
+    const touched = [...new Set([...steps[i].from, steps[i].slot])];
+    steps[i].dead = touched.filter((slot) => !needed.has(slot));
+    for (const slot of touched) needed.add(slot);
+  }
+  let now = values.slice(0, inputCount).reduce((sum, { width }) => sum + width, 0), most = now;
+  for (const { slot, dead } of steps) {
+    most = Math.max(most, (now += values[slot].width));
+    for (const gone of dead) now -= values[gone].width;
+  }
+  return most;
 }
 
 /** Checks format and version, and returns the ops required. */
@@ -1891,8 +2023,7 @@ function readInput(node, where, limits) {
   readObject(node, ["name", "dtype", "shape"], ["missing", "features"], where);
   const name = readName(node.get("name"), `the name of ${where}`);
   const dtype = readChoice(node.get("dtype"), ["f64", "f32", "i64", "bool", "str"], `the dtype of ${where}`);
-  const shape = readShape(node.get("shape"), limits, `the shape of ${where}`);
-  if (shape.length > 1) refuse(`${where} has rows of rank ${shape.length}; in profile tabular they have rank 0 or 1.`);
+  const shape = readShape(node.get("shape"), limits, `the shape of ${where}`, true);
   const allowed = { float: ["error", "nan"], str: ["error", "null"] }[DTYPES[dtype].kind] ?? ["error"];
   const missing = node.has("missing") ? readChoice(node.get("missing"), allowed, `"missing" of ${where}`) : "error";
   let features = null;
@@ -1901,7 +2032,27 @@ function readInput(node, where, limits) {
     if (shape.length !== 1 || features.length !== shape[0]) refuse(`${where} has ${features.length} features for rows of shape ${showShape(shape)}.`);
     refuseRepeats(features, `"features" of ${where}`);
   }
-  return { name, missing, features, ...valueType(dtype, shape) };
+  return { name, dtype, shape, missing, features };
+}
+
+/** Map: named length -> its example, in the order of the inputs. */
+function readLengths(document, inputs) {
+  const names = new Set(inputs.flatMap(({ shape }) => shape.filter((extent) => typeof extent === "string")));
+  if (!document.has("lengths") && names.size === 0) return new Map();
+  if (names.size === 0 || !document.has("lengths")) refuse(`The artifact has only one of "lengths" and inputs with named lengths, which go together.`);
+  const read = (node, { name }) => readWhole(node, 1, 2 ** 20, `the length ${quote(name)}`);
+  return readNamed(document.get("lengths"), Array.from(names, (name) => ({ name })), `"lengths"`, read);
+}
+
+/** Refuses a shape that is not `first` (if that is a number) and the expected row shape, whose names stand for `lengths` or new ones. */
+function matchShape(first, expected, shape, lengths, where) {
+  const fits = shape.length === expected.length + 1 && (typeof first !== "number" || shape[0] === first) && expected.every((extent, i) => {
+    if (typeof extent === "number") return shape[i + 1] === extent;
+    if (!lengths.has(extent) && shape[i + 1] >= 1) lengths.set(extent, shape[i + 1]);
+    return shape[i + 1] === lengths.get(extent);
+  });
+  const meant = expected.map((extent) => (typeof extent === "number" ? extent : quote(extent) + (lengths.has(extent) ? ` = ${lengths.get(extent)}` : "")));
+  if (!fits) refuse(`${where} has the shape ${showShape(shape)} instead of ${showShape([first, ...meant])}.`);
 }
 
 function readOutput(node, where, values, slots) {
@@ -1912,7 +2063,7 @@ function readOutput(node, where, values, slots) {
   if (node.get("dtype") !== dtype) refuse(`${where} does not have the dtype of ${quote(from)}, which is ${dtype}.`);
   const role = readChoice(node.get("role"), ROLES, `the role of ${where}`);
   const classes = node.has("classes") ? readClasses(node.get("classes"), `"classes" of ${where}`) : null;
-  if (classes !== null && (shape.length === 0 || classes.length !== width)) {
+  if (classes !== null && classes.length !== shape[shape.length - 1]) {
     refuse(`${where} has ${classes.length} classes for rows of shape ${showShape(shape)}.`);
   }
   return { name, role, classes, slot, dtype, shape, width };
@@ -1926,9 +2077,9 @@ function readClasses(node, where) {
   return Object.freeze(classes);
 }
 
-/** {op, where, check's result, slots of the inputs, slot of the value} per step. */
-function readSteps(node, requires, table, values, slots, define, limits) {
-  const nodes = readList(node, `"steps"`), used = new Set(), budget = { left: limits.tensorElements };
+/** {op, where, check's result, slots of the inputs, slot of the value} per step. memos: null, or per step what is kept for other lengths. */
+function readSteps(node, requires, table, values, slots, define, limits, memos) {
+  const nodes = readList(node, `"steps"`), used = new Set(), budget = { kept: 0, multiplications: 0 };
   if (nodes.length > limits.steps) refuse(`The artifact has ${nodes.length} steps, more than ${limits.steps} (limit steps).`);
   const steps = nodes.map((stepNode, i) => {
     if (!(stepNode instanceof Map)) refuse(`step ${i} is not a JSON object.`);
@@ -1940,9 +2091,7 @@ function readSteps(node, requires, table, values, slots, define, limits) {
       return slots.get(name);
     });
     const out = readText(stepNode.get("out"), `"out" of ${where}`);
-    const reader = new StepReader(stepNode, from.map((slot) => values[slot]), where, limits, budget);
-    const params = table[op].check(reader);
-    reader.finish();
+    const types = from.map((slot) => values[slot]), params = checkStep(table[op], new StepReader(stepNode, types, where, limits, budget, memos === null ? null : (memos[i] ??= new Map())));
     define(out, valueType(params.dtype, params.shape), where);
     return { run: table[op].run, params, from, slot: slots.get(out), where };
   });
@@ -1950,26 +2099,53 @@ function readSteps(node, requires, table, values, slots, define, limits) {
   return steps;
 }
 
-/** A verification object: {rows, inputs, outputs, tolerance}, Maps by name. */
+/** What the op's check finds; what it found last, when the inputs are of the same types as then. */
+function checkStep(op, step) {
+  const types = step.inputs.map(({ dtype, shape }) => `${dtype}${showShape(shape)}`).join(), last = step.memo?.get("checked"), { budget } = step;
+  if (last?.types === types) {
+    step.keep(last.kept);
+    step.multiply(last.multiplications);
+    return last.params;
+  }
+  const before = { ...budget }, params = op.check(step);
+  step.finish();
+  step.memo?.set("checked", { types, params, kept: budget.kept - before.kept, multiplications: budget.multiplications - before.multiplications });
+  return params;
+}
+
+/** A verification object: {rows, sets: [{rows, lengths, inputs, outputs}], tolerance}, Maps by name. */
 function readVectors(node, plan, mostRows, where) {
-  readObject(node, ["source", "inputs", "outputs", "tolerance"], ["rows"], where);
+  readObject(node, ["source", "inputs", "outputs", "tolerance"], ["rows", "more"], where);
   readChoice(node.get("source"), ["synthetic", "sample"], `"source" of ${where}`);
+  const more = node.has("more") ? readList(node.get("more"), `"more" of ${where}`) : null;
+  if (more?.length === 0) refuse(`"more" of ${where} is empty.`);
+  const parts = [[node, where], ...(more ?? []).map((part, i) => [readObject(part, ["inputs", "outputs"], ["rows"], `set ${i} of "more" of ${where}`), `set ${i} of "more" of ${where}`])];
+  let rows = 0;
+  const sets = parts.map(([part, place]) => {
+    const set = readSet(part, plan, place);
+    rows += set.rows;
+    if (!(set.rows >= 1 && rows <= mostRows)) refuse(`${place} has ${set.rows} rows; every set has one, and all sets together at most ${mostRows} (limit carriedRows).`);
+    return set;
+  });
+  return { rows, sets, tolerance: readNamed(node.get("tolerance"), plan.graph(plan.lengths).outputs, `"tolerance" of ${where}`, readTolerance) };
+}
+
+function readSet(node, plan, where) {
+  const lengths = new Map();
   let rows = null;
   const read = (group, values) => readNamed(node.get(group), values, `"${group}" of ${where}`, (tensorNode, { name, dtype, shape }) => {
     const label = `${quote(name)} in "${group}" of ${where}`, tensor = readTensor(tensorNode, dtype, [dtype], plan.limits, label);
     if (tensor.shape.length === 0) refuse(`${label} has no batch axis.`);
     rows = rows ?? tensor.shape[0];
-    if (!sameShape(tensor.shape, [rows, ...shape])) refuse(`${label} has the shape ${showShape(tensor.shape)} instead of ${showShape([rows, ...shape])}.`);
+    matchShape(rows, shape, tensor.shape, lengths, label);
     return tensor.data;
   });
-  const inputs = read("inputs", plan.inputs), outputs = read("outputs", plan.outputs);
-  if (!(rows >= 1 && rows <= mostRows)) refuse(`${where} has ${rows} rows, not 1..${mostRows} (limit carriedRows).`);
-  const tolerance = readNamed(node.get("tolerance"), plan.outputs, `"tolerance" of ${where}`, readTolerance);
+  const inputs = read("inputs", plan.inputs), outputs = read("outputs", plan.graph(lengths).outputs);
   if (node.has("rows")) {
     const reasons = readList(node.get("rows"), `"rows" of ${where}`).map((reason) => readText(reason, `an element of "rows" of ${where}`));
     if (reasons.length !== rows) refuse(`"rows" of ${where} has ${reasons.length} elements for ${rows} rows.`);
   }
-  return { rows, inputs, outputs, tolerance };
+  return { rows, lengths, inputs, outputs };
 }
 
 /** {atol, rtol} or {ulp}; "exact" is {atol: 0, rtol: 0}. */
@@ -1990,21 +2166,39 @@ function readTolerance(node, { name }) {
   return tolerance;
 }
 
-/** One output of the vectors against what the model gives: {name, ok, rows, message}. */
-function compareOutput({ name, dtype, width }, got, vectors) {
-  const { rows } = vectors, expected = vectors.outputs.get(name), tolerance = vectors.tolerance.get(name);
-  const float = DTYPES[dtype].kind === "float", text = float ? tolerance.text : "exact";
+/** One output of a set of the vectors against what the model gives: {worst, problem}. */
+function compareOutput({ name, dtype, width }, got, expected, tolerance, place) {
+  const float = DTYPES[dtype].kind === "float";
   let worst = 0;
   for (let i = 0; i < expected.length; i++) {
     if (got[i] == expected[i] || (float && got[i] !== got[i] && expected[i] !== expected[i])) continue; // == also compares a number with a bigint
     const difference = float ? Math.abs(got[i] - expected[i]) : NaN;
     if (!(float && within(got[i], expected[i], difference, tolerance, dtype))) {
-      const place = `row ${Math.floor(i / width)}, column ${i % width}`, values = [got[i], expected[i]].map(quoteElement);
-      return { name, ok: false, rows, message: `output ${quote(name)} is ${values[0]} in ${place}; the vectors say ${values[1]} (${text})` };
+      const [now, then] = [got[i], expected[i]].map(quoteElement), text = float ? tolerance.text : "exact";
+      return { worst, problem: `output ${quote(name)} is ${now} in ${place}row ${Math.floor(i / width)}, column ${i % width}; the vectors say ${then} (${text})` };
     }
     worst = Math.max(worst, difference);
   }
-  return { name, ok: true, rows, message: `output ${quote(name)} agrees in ${rows} rows (${text}${float ? `; largest difference ${worst}` : ""})` };
+  return { worst, problem: null };
+}
+
+/** {name, ok, rows, message} per output. */
+function replay(plan, { rows, sets, tolerance }) {
+  const reports = plan.graph(plan.lengths).outputs.map(({ name, dtype }) => ({ name, dtype, worst: 0, problem: null }));
+  sets.forEach((set, i) => {
+    const graph = plan.graph(set.lengths), place = i === 0 ? "" : `set ${i - 1} of "more", `;
+    for (const input of graph.inputs) checkMissing(set.inputs.get(input.name), input);
+    const arrays = execute(graph, set.rows, set.inputs);
+    graph.outputs.forEach((output, k) => {
+      const { worst, problem } = compareOutput(output, arrays[k], set.outputs.get(output.name), tolerance.get(output.name), place);
+      reports[k].worst = Math.max(reports[k].worst, worst);
+      reports[k].problem ??= problem;
+    });
+  });
+  return reports.map(({ name, dtype, worst, problem }) => {
+    const text = DTYPES[dtype].kind === "float" ? `${tolerance.get(name).text}; largest difference ${worst}` : "exact";
+    return { name, ok: problem === null, rows, message: problem ?? `output ${quote(name)} agrees in ${rows} rows (${text})` };
+  });
 }
 
 const quoteElement = (x) => (typeof x === "string" ? quote(x) : String(x));
@@ -2026,44 +2220,38 @@ function ulpDistance(a, b, dtype) {
 
 /** Rows that fit a model: one array per input. */
 class Rows {
-  constructor(plan, count, columns) {
-    this.plan = plan;
-    this.count = count;
-    this.columns = columns; // Map: input name -> array
-    Object.freeze(this);
-  }
+  /** graph: of the rows' lengths; columns: Map, input name -> array */
+  constructor(plan, graph, count, columns) { Object.freeze(Object.assign(this, { plan, graph, count, columns })); }
 }
 
-/**
- * Rows from named data. keys: the names given; whole(name, input) and column(name, input) read them as {count, data}: the whole
- * input, or one feature of it.
- */
+/** Rows from named data: whole(name, input) and column(name, input) read the names in keys as {shape, data}; without rows a shape may be null. */
 function gatherRows(plan, keys, whole, column) {
-  const left = new Set(keys), columns = new Map();
+  const left = new Set(keys), columns = new Map(), lengths = new Map();
   let count = null;
-  const agree = (part, name) => {
-    count = count ?? part.count;
-    if (part.count !== count) refuse(`The input ${quote(name)} has ${part.count} rows; the inputs before it have ${count}.`);
-    return part.data;
+  const agree = ({ shape, data }, name, expected, isColumn = false) => {
+    const where = `The input ${quote(name)}`, rows = shape === null ? 0 : shape[0];
+    if (shape !== null && !(isColumn && shape.length === 2 && shape[1] === 1)) matchShape("rows", expected, shape, lengths, where);
+    count = count ?? rows;
+    if (rows !== count) refuse(`${where} has ${rows} rows; the inputs before it have ${count}.`);
+    return data;
   };
   for (const input of plan.inputs) {
-    let data;
     if (left.delete(input.name)) {
-      data = agree(whole(input.name, input), input.name);
+      columns.set(input.name, agree(whole(input.name, input), input.name, input.shape));
     } else if (input.features !== null && input.features.length > 0 && input.features.some((feature) => left.has(feature))) {
       const parts = input.features.map((feature) => {
         if (!left.delete(feature)) refuse(`The column ${quote(feature)} of the input ${quote(input.name)} is missing.`);
-        return agree(column(feature, input), feature);
+        return agree(column(feature, input), feature, [], true);
       });
-      data = interleave(parts, count);
+      columns.set(input.name, interleave(parts, count));
     } else {
       refuse(`The input ${quote(input.name)} is missing.`);
     }
-    checkMissing(data, input);
-    columns.set(input.name, data);
   }
   for (const key of left) refuse(`The model has no input ${quote(key)}.`);
-  return new Rows(plan, count, columns);
+  const graph = plan.graph(lengths);
+  for (const input of graph.inputs) checkMissing(columns.get(input.name), input);
+  return new Rows(plan, graph, count, columns);
 }
 
 /** One matrix, row-major, from its columns. */
@@ -2087,15 +2275,8 @@ function readRowsJson(plan, source) {
   const document = parseJson(source, plan.limits, "The JSON of the rows");
   const inputs = readObject(document, ["inputs"], [], "The JSON of the rows").get("inputs");
   if (!(inputs instanceof Map)) refuse(`"inputs" of the rows is not a JSON object.`);
-  const read = (name, dtype, shapes) => {
-    const tensor = readTensor(inputs.get(name), dtype, [dtype], plan.limits, `The input ${quote(name)}`);
-    const [count, ...shape] = tensor.shape;
-    if (count === undefined || !shapes.some((expected) => sameShape(shape, expected))) {
-      refuse(`The input ${quote(name)} has the shape ${showShape(tensor.shape)} instead of [rows${shapes[0].map((extent) => `, ${extent}`).join("")}].`);
-    }
-    return { count, data: tensor.data };
-  };
-  return gatherRows(plan, inputs.keys(), (name, { dtype, shape }) => read(name, dtype, [shape]), (name, { dtype }) => read(name, dtype, [[], [1]]));
+  const read = (name, { dtype }) => readTensor(inputs.get(name), dtype, [dtype], plan.limits, `The input ${quote(name)}`);
+  return gatherRows(plan, inputs.keys(), read, read);
 }
 
 /** Rows from JavaScript values: an object of columns, an array of records, or the rows of the only input. */
@@ -2127,26 +2308,34 @@ function columnsOf(records) {
   return Object.fromEntries(keys.map((key, k) => [key, columns[k]]));
 }
 
-/** {count, data} from a flat list, a list of rows, or {shape, data}. */
+/** {shape, data}, batch axis first, from {shape, data}, from nested lists, or from a flat list whose rows have one element or, typed, a known length. */
 function hostPart(given, dtype, shape, name) {
-  const where = `The input ${quote(name)}`, width = elementCount(shape), expected = `[rows${shape.map((extent) => `, ${extent}`).join("")}]`;
+  const where = `The input ${quote(name)}`;
   if (isRecord(given) && Array.isArray(given.shape) && isList(given.data)) {
-    const [count, ...rest] = given.shape;
-    if (!sameShape(rest, shape) || given.data.length !== count * width) refuse(`${where} has the shape ${showShape(given.shape)} instead of ${expected}.`);
-    return { count, data: hostElements(given.data, dtype, where) };
+    const fits = given.shape.length > 0 && given.shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0) && given.data.length === elementCount(given.shape);
+    if (!fits) refuse(`${where} has the shape ${showShape(given.shape)}, and ${given.data.length} elements.`);
+    return { shape: given.shape, data: hostElements(given.data, dtype, where) };
   }
   if (!isList(given)) refuse(`${where} is not an array.`);
-  if (given.length > 0 && isList(given[0])) {
-    if (shape.length === 0) refuse(`${where} is an array of arrays; its shape is ${expected}.`);
-    const flat = new Array(given.length * width);
-    given.forEach((row, r) => {
-      if (!isList(row) || row.length !== width) refuse(`${where} has a row ${r} that is not an array of ${width} elements.`);
-      for (let j = 0; j < width; j++) flat[r * width + j] = row[j];
-    });
-    return { count: given.length, data: hostElements(flat, dtype, where) };
+  const width = shape.every(Number.isInteger) ? elementCount(shape) : NaN, typed = !Array.isArray(given), nested = given.length > 0 && isList(given[0]);
+  if (nested || given.length === 0) {
+    const { list, lengths } = flatten(given, where);
+    return { shape: nested ? lengths : null, data: hostElements(list, dtype, where) };
   }
-  if (width !== 1 && (Array.isArray(given) ? given.length > 0 : given.length % width !== 0)) refuse(`${where} is flat; its shape is ${expected}.`);
-  return { count: width === 0 ? 0 : given.length / width, data: hostElements(given, dtype, where) };
+  if (!(width === 1 || (typed && width > 0 && given.length % width === 0))) refuse(`${where} is flat; its shape is [rows${shape.map((extent) => `, ${typeof extent === "number" ? extent : quote(extent)}`).join("")}].`);
+  return { shape: [given.length / width, ...shape], data: hostElements(given, dtype, where) };
+}
+
+/** The elements of nested lists in order, and the lengths of the lists at each depth. */
+function flatten(given, where) {
+  const lengths = [], list = [];
+  for (let part = given; isList(part) && lengths.length < 10; part = part[0]) lengths.push(part.length);
+  const add = (part, depth) => {
+    if (!isList(part) || part.length !== lengths[depth]) refuse(`${where} is ragged: it has no array of ${lengths[depth]} elements where the first row has one.`);
+    for (let i = 0; i < part.length; i++) depth + 1 === lengths.length ? list.push(part[i]) : add(part[i], depth + 1);
+  };
+  add(given, 0);
+  return { list, lengths };
 }
 
 /** JavaScript values as an array of `dtype`; booleans count as 0 and 1 where floats are expected. */
@@ -2178,16 +2367,19 @@ const HOST_READERS = {
   },
 };
 
-/** The outputs of a plan for rows that were checked: one array per output. */
-function execute(plan, { count, columns }) {
-  const parts = plan.outputs.map(() => []), whole = plan.inputs.map(({ name }) => columns.get(name));
-  for (let first = 0; first < count || parts[0].length === 0; first += plan.blockRows) {
-    const n = Math.min(plan.blockRows, count - first);
-    const values = whole.map((data, i) => slicePart(data, first * plan.inputs[i].width, (first + n) * plan.inputs[i].width));
-    for (const step of plan.steps) values[step.slot] = runStep(step, values, n, first);
-    plan.outputs.forEach(({ slot }, k) => parts[k].push(values[slot]));
+/** The outputs of a graph for `count` rows that were checked: one array per output. */
+function execute({ inputs, steps, outputs, blockRows }, count, columns) {
+  const parts = outputs.map(() => []), whole = inputs.map(({ name }) => columns.get(name));
+  for (let first = 0; first < count || parts[0].length === 0; first += blockRows) {
+    const n = Math.min(blockRows, count - first);
+    const values = whole.map((data, i) => slicePart(data, first * inputs[i].width, (first + n) * inputs[i].width));
+    for (const step of steps) {
+      values[step.slot] = runStep(step, values, n, first);
+      for (const slot of step.dead) values[slot] = null;
+    }
+    outputs.forEach(({ slot }, k) => parts[k].push(values[slot]));
   }
-  return plan.outputs.map(({ width, dtype }, k) => {
+  return outputs.map(({ width, dtype }, k) => {
     const aligned = align(parts[k]);
     return joinArrays(dtype === "str" ? Array : aligned[0].constructor, aligned, count * width);
   });
@@ -2196,29 +2388,22 @@ function execute(plan, { count, columns }) {
 const slicePart = (data, from, to) => (Array.isArray(data) ? data.slice(from, to) : data.subarray(from, to));
 
 function runStep({ run, params, from, where }, values, n, first) {
-  try {
-    return run(params, from.map((slot) => values[slot]), n, first);
-  } catch (error) {
-    if (error instanceof Refused) refuse(`${where}: ${error.message}`);
-    throw error;
-  }
+  const value = orRefused(() => run(params, from.map((slot) => values[slot]), n, first));
+  return value instanceof Refused ? refuse(`${where}: ${value.message}`) : value;
 }
 
 /** One output: {dtype, shape, data}, row-major. */
 class Tensor {
-  constructor(dtype, shape, data) {
-    this.dtype = dtype;
-    this.shape = Object.freeze(shape);
-    this.data = data;
-    Object.freeze(this);
-  }
+  constructor(dtype, shape, data) { Object.freeze(Object.assign(this, { dtype, shape: Object.freeze(shape), data })); }
 
-  /** An array of elements or, with rank 2, of rows; bool as true and false. */
+  /** Nested arrays, one depth per axis; bool as true and false. */
   toArray() {
-    const list = Array.from(this.data, this.dtype === "bool" ? Boolean : identity);
-    if (this.shape.length === 1) return list;
-    const [rows, width] = this.shape;
-    return Array.from({ length: rows }, (_, r) => list.slice(r * width, (r + 1) * width));
+    let list = Array.from(this.data, this.dtype === "bool" ? Boolean : identity);
+    for (let axis = this.shape.length - 1; axis > 0; axis--) {
+      const flat = list, length = this.shape[axis];
+      list = Array.from({ length: elementCount(this.shape.slice(0, axis)) }, (_, i) => flat.slice(i * length, (i + 1) * length));
+    }
+    return list;
   }
 }
 
@@ -2239,39 +2424,35 @@ class Model {
   }
 
   outputs() {
-    return this.#plan.outputs.map(({ name, dtype, shape, role, classes }) => {
+    return this.#plan.describeOutputs().map(({ name, dtype, shape, role, classes }) => {
       const output = { name, dtype, shape: [...shape], role };
       return classes === null ? output : { ...output, classes: [...classes] };
     });
   }
 
   info() {
-    const { version, requires, vectors } = this.#plan, carriedRows = vectors === null ? 0 : vectors.rows;
-    return { format: "modelport", version, inputs: this.inputs(), outputs: this.outputs(), ops: [...requires].sort(), carriedRows };
+    const { version, requires, vectors, lengths } = this.#plan, carriedRows = vectors === null ? 0 : vectors.rows, common = { format: "modelport", version };
+    const inputs = this.inputs(), named = lengths.size === 0 ? {} : { lengths: Object.fromEntries(lengths) };
+    return { ...common, inputs, ...named, outputs: this.outputs(), ops: [...requires].sort(), carriedRows };
   }
 
   /** {output name: Tensor} for rows as an object of columns, an array of records, or the rows of the only input. */
   predict(rows) {
     return guarded("The prediction", () => {
-      const checked = readRowsHost(this.#plan, rows), arrays = execute(this.#plan, checked);
-      return Object.fromEntries(this.#plan.outputs.map(({ name, dtype, shape }, k) => [name, new Tensor(dtype, [checked.count, ...shape], arrays[k])]));
+      const { graph, count, columns } = readRowsHost(this.#plan, rows), arrays = execute(graph, count, columns);
+      return Object.fromEntries(graph.outputs.map(({ name, dtype, shape }, k) => [name, new Tensor(dtype, [count, ...shape], arrays[k])]));
     });
   }
 
   /** Rows for predict from the JSON of docs/format.md, section 11. */
   readRows(source) { return readRowsJson(this.#plan, source); }
 
-  /**
-   * Replays the carried vectors, or those of `source` (the JSON of a verification object):
-   * {ok, rows, outputs: [{name, ok, rows, message}], message: the first mismatch, or ""}.
-   */
+  /** Replays the carried vectors, or those of `source` (the JSON of a verification object): {ok, rows, outputs: [{name, ok, rows, message}], message}. */
   verify(source) {
     const plan = this.#plan;
     const vectors = source === undefined ? plan.vectors : readVectors(parseJson(source, plan.limits, "The vectors"), plan, Infinity, "the vectors");
     if (vectors === null) refuse(NO_VECTORS);
-    for (const input of plan.inputs) checkMissing(vectors.inputs.get(input.name), input);
-    const arrays = guarded("The replay", () => execute(plan, new Rows(plan, vectors.rows, vectors.inputs)));
-    const outputs = plan.outputs.map((output, k) => compareOutput(output, arrays[k], vectors));
+    const outputs = guarded("The replay", () => replay(plan, vectors));
     const wrong = outputs.find(({ ok }) => !ok), message = wrong === undefined ? "" : `The numbers do not match the vectors: ${wrong.message}.`;
     return { ok: wrong === undefined, rows: vectors.rows, outputs, message };
   }
@@ -2284,7 +2465,7 @@ class Model {
  */
 function load(source, options = {}) {
   const limits = Object.freeze({ ...DEFAULT_LIMITS, ...options.limits }), table = { __proto__: null, ...options.ops, ...OPS };
-  const model = guarded("The artifact", () => new Model(readDocument(parseJson(source, limits, "The artifact"), table, limits)));
+  const model = guarded("The artifact", () => new Model(new Plan(parseJson(source, limits, "The artifact"), table, limits)));
   if (options.verify !== false) {
     const report = model.verify();
     if (!report.ok) throw new Mismatch(report.message);
@@ -2307,8 +2488,11 @@ function* encode(outputs) {
 /** The ops this reader implements, with those of a further table, sorted. */
 function ops(more = {}) { return Object.keys({ ...OPS, ...more }).sort(); }
 
-/** What modelport_more.js shares with this file; no part of the interface. */
-const internals = Object.freeze({ FLOATS, allocate, checkRow, dot, exp, identity, isWellFormed, multiplyRows, pow, quote, refuse, sigmoid, toFloat });
+/** What modelport_more.js and modelport_nn.js share with this file; no part of the interface. */
+const internals = Object.freeze({
+  DTYPES, FLOATS, INTEGERS, UNARY, align, allocate, broadcastShapes, checkLastAxis, checkRow, dot, elementCount, emptyLike, erf, exp, identity, isWellFormed, multiplyRows,
+  pick, pow, quote, refuse, sameShape, showShape, sigmoid, spread, stridesOf, toFloat,
+});
 
 return Object.freeze({ load, encode, ops, Model, Tensor, ModelportError, Refused, Mismatch, Unsupported, DEFAULT_LIMITS, internals });
 });

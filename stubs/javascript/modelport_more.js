@@ -95,7 +95,7 @@ const kernelOf = (sum) => ({ width, points, p: exponent }, x, row, first, last, 
 
 /** The kernel of products. */
 function multiplyPoints({ width, points }, x, row, first, last, out) {
-  multiplyRows(x.subarray(row, row + width), points.subarray(first * width, last * width), out, 1, width, last - first);
+  multiplyRows(x, row, points, first * width, null, out, 0, 0, 1, 1, width, last - first);
 }
 
 /** The kernel of squares; four sums at a time. */
@@ -220,7 +220,7 @@ function sortHeap(x, from, heap) {
 /** 1.0 at the k smallest elements, else 0.0. */
 const smallest = {
   check(step) {
-    const { width } = step.only(FLOATS);
+    const { width } = step.row(FLOATS);
     return { dtype: "f64", shape: [width], width, k: step.whole("k", 1, width) };
   },
   run({ width, k }, [x], n) {
@@ -244,7 +244,7 @@ function neighbourWeights(distances, from, chosen, byDistance) {
 /** The (weighted) mean over the k smallest distances. */
 const knn = {
   check(step) {
-    const { width } = step.only(["f64"]), k = step.whole("k", 1, width);
+    const { width } = step.row(["f64"]), k = step.whole("k", 1, width);
     const byDistance = step.choice("weights", ["uniform", "distance"]) === "distance", common = { dtype: "f64", width, k, byDistance };
     if (step.has("classes")) {
       const classes = step.whole("classes", 1, step.limits.rowElements), codes = step.indexes("targets", 0, classes - 1);
@@ -640,23 +640,55 @@ function counter({ size, vocabulary, alternate, binary }, out, row) {
   };
 }
 
+/** How a text becomes terms. */
+function readSplitting(step) {
+  const x = step.row(["str"]);
+  if (x.width !== 1) step.refuse(`has an input of width ${x.width} instead of 1`);
+  const split = ANALYZERS[step.choice("analyzer", Object.keys(ANALYZERS))](step);
+  const least = step.whole("min_n", 1, LONGEST_TERM), most = step.whole("max_n", least, LONGEST_TERM);
+  return { folding: new Folding(step), split, least, most };
+}
+
+/** Calls counterOf(r)(text, begin, end) for the terms of the text of each row r. */
+function splitRows({ folding, split, least, most }, x, n, first, counterOf) {
+  for (let r = 0; r < n; r++) {
+    if (x[r] === null) refuse(`row ${first + r}: the text is missing.`);
+    if (!isWellFormed(x[r])) refuse(`row ${first + r}: the text holds half of a surrogate pair.`);
+    split(folding.fold(x[r]), least, most, counterOf(r));
+  }
+}
+
 /** Counts of the terms of a text. */
 const count_terms = {
   check(step) {
-    const x = step.only(["str"]);
-    if (x.width !== 1) step.refuse(`has an input of width ${x.width} instead of 1`);
-    const split = ANALYZERS[step.choice("analyzer", Object.keys(ANALYZERS))](step);
-    const least = step.whole("min_n", 1, LONGEST_TERM), most = step.whole("max_n", least, LONGEST_TERM);
-    const counting = step.has("vocabulary") ? readVocabulary(step) : readHashing(step);
-    return { dtype: "f64", shape: [counting.size], folding: new Folding(step), split, least, most, binary: step.flag("binary"), ...counting };
+    const splitting = readSplitting(step), counting = step.has("vocabulary") ? readVocabulary(step) : readHashing(step);
+    return { dtype: "f64", shape: [counting.size], ...splitting, binary: step.flag("binary"), ...counting };
   },
   run(p, [x], n, first) {
     const out = new Float64Array(n * p.size);
-    for (let r = 0; r < n; r++) {
-      if (x[r] === null) refuse(`row ${first + r}: the text is missing.`);
-      if (!isWellFormed(x[r])) refuse(`row ${first + r}: the text holds half of a surrogate pair.`);
-      p.split(p.folding.fold(x[r]), p.least, p.most, counter(p, out, r));
-    }
+    splitRows(p, x, n, first, (r) => counter(p, out, r));
+    return out;
+  },
+};
+
+/** The terms of a text in order, as numbers; cut or filled up to a length. */
+const term_ids = {
+  check(step) {
+    const splitting = readSplitting(step), { vocabulary } = readVocabulary(step), [first, unknown, fill] = ["first", "unknown", "fill"].map((key) => step.whole(key, 0, Number.MAX_SAFE_INTEGER));
+    if (!Number.isSafeInteger(first + vocabulary.size)) step.refuse(`has ${first} for "first", from which ${vocabulary.size} terms cannot be numbered`);
+    const length = step.whole("length", 1, step.limits.rowElements);
+    return { dtype: "i64", shape: [length], ...splitting, vocabulary, start: first, unknown, fill, length };
+  },
+  run(p, [x], n, first) {
+    const { vocabulary, start, unknown, fill, length } = p, out = new Float64Array(n * length).fill(fill);
+    splitRows(p, x, n, first, (r) => {
+      let at = r * length;
+      return (text, begin, end) => {
+        if (at >= (r + 1) * length) return;
+        const place = vocabulary.get(text.slice(begin, end));
+        out[at++] = place === undefined ? unknown : start + place;
+      };
+    });
     return out;
   },
 };
@@ -702,7 +734,7 @@ function readFinite(step, key, fallback, least = 0) {
 
 /** {k, d, table}: the table [k, d] of a step that reads an f64 row. */
 function readTable(step, key, negative) {
-  const { width } = step.only(["f64"]), { shape: [k, d], data: table } = step.tensor(key, "f64", ["f64"], 2);
+  const { width } = step.row(["f64"]), { shape: [k, d], data: table } = step.tensor(key, "f64", ["f64"], 2);
   if (d !== width) step.refuse(`has ${quote(key)} for ${d} columns; its input has ${width}`);
   if (table.length === 0) step.refuse(`has an empty table ${quote(key)}`);
   for (const x of table) if (!Number.isFinite(x) || (x < 0 && !negative)) step.refuse(`has ${x} in ${quote(key)}, which is not finite${negative ? "" : ", or is negative"}`);
@@ -723,7 +755,7 @@ function readGram(step, { k, d, table }) {
   }
   step.keep(k * k);
   const gram = new Float64Array(k * k);
-  multiplyRows(table, table, gram, k, d, k);
+  multiplyRows(table, 0, table, 0, null, gram, 0, k, 1, k, d, k);
   return gram;
 }
 
@@ -735,7 +767,7 @@ function total(x, from, n) {
 }
 
 /** out_t = sum over j of x_j table_tj. */
-function multiplyTable({ k, d, table }, x, out) { multiplyRows(x, table, out, 1, d, k); }
+function multiplyTable({ k, d, table }, x, out) { multiplyRows(x, 0, table, 0, null, out, 0, k, 1, 1, d, k); }
 
 /** out_j = sum over t of w_t table_tj. */
 function combineRows({ k, d, table }, w, out) {
@@ -1124,5 +1156,5 @@ const sparse_code = {
   run(p, [x], n, first) { return solveRows(p, x, n, first, anyNumber, p.solve); },
 };
 
-return Object.freeze({ __proto__: null, pairwise, smallest, knn, ovo_vote, count_terms, hash_terms, nmf, lda_topics, sparse_code });
+return Object.freeze({ __proto__: null, pairwise, smallest, knn, ovo_vote, count_terms, term_ids, hash_terms, nmf, lda_topics, sparse_code });
 });

@@ -5,9 +5,10 @@
     model = modelport_stub.load(open("model.json", "rb").read())
     model.predict([{"age": 41, "colour": "red"}])         # {"label": array(["yes"], dtype=object), ...}
 
-One file, made to be copied, with the ops of profile tabular. With modelport_stub_more.py beside it, it has those of the
-profiles kernel, text and solver too. Loading checks the whole document and replays the answers it carries; a model that
-does not give them is refused. A loaded model is immutable and may be used from several threads.
+One file, made to be copied, with the ops of profile tabular. With modelport_stub_nn.py beside it, it has those of profile
+nn (neural networks) too, with modelport_stub_more.py those of kernel, text and solver. Loading checks the whole document
+and replays the answers it carries; a model that does not give them is refused. A loaded model may be used from several
+threads.
 """
 
 from __future__ import annotations
@@ -56,9 +57,10 @@ class Limits(NamedTuple):
     steps: int = 10_000
     rank: int = 6
     tensor_elements: int = 2**28
-    value_width: int = 2**20
-    total_width: int = 2**22
+    value_width: int = 2**22
+    total_width: int = 2**25
     carried_rows: int = 4096
+    multiplications: int = 2**34
 
 
 DEFAULT_LIMITS = Limits()
@@ -238,7 +240,7 @@ def parse_tensor(
         fields = _tensor_fields(value, where)
         dtype = _word(fields["dtype"], f"dtype of {where}", DTYPES)
         shape, data = _declared_shape(fields["shape"], where, limits), fields["data"]
-        array = _decode_bytes(data, dtype, shape, where) if "enc" in fields else _decode_data(data, dtype, shape, where)
+        array = _decode_encoded(fields, dtype, shape, where) if "enc" in fields else _decode_data(data, dtype, shape, where)
     if dtype not in dtypes:
         raise Refused(f"{where} has dtype {dtype}; it must be {' or '.join(dtypes)}")
     if len(shape) not in ranks:
@@ -261,16 +263,20 @@ def _bare_shape(value: list[Any], where: str) -> tuple[tuple[int, ...], list[Any
 def _tensor_fields(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Refused(f"{where} must be a tensor: an array, or an object with dtype, shape and data")
-    if set(value) - {"enc"} != {"dtype", "shape", "data"}:
-        raise Refused(f"{where} must have exactly the keys dtype, shape, data and optionally enc")
-    if "enc" in value and value["enc"] != "b64":
-        raise Refused(f'the encoding of {where} must be "b64"')
+    if set(value) - {"enc", "scale", "mask"} != {"dtype", "shape", "data"}:
+        raise Refused(f"{where} must have exactly the keys dtype, shape, data and optionally enc, scale, mask")
+    if "enc" in value and value["enc"] not in ("b64", "i8"):
+        raise Refused(f'the encoding of {where} must be "b64" or "i8"')
+    if ("scale" in value) != (value.get("enc") == "i8"):
+        raise Refused(f'{where} must have a scale exactly with the encoding "i8"')
+    if "mask" in value and "enc" not in value:
+        raise Refused(f"{where} has a mask, which goes with an encoding only")
     return value
 
 
 def _declared_shape(value: Any, where: str, limits: Limits) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) > limits.rank:
-        raise Refused(f"the shape of {where} must be a list of at most {limits.rank} integers")
+        raise Refused(f"the shape of {where} must be a list of at most {limits.rank} lengths")
     shape = tuple(_integer(size, f"the shape of {where}", 0) for size in value)
     if math.prod(shape) > limits.tensor_elements:
         raise Refused(f"{where} has {math.prod(shape)} elements, more than the {limits.tensor_elements} allowed")
@@ -285,19 +291,61 @@ def _decode_data(data: Any, dtype: str, shape: tuple[int, ...], where: str) -> A
     return _decode_list(data, dtype, where)
 
 
-def _decode_bytes(data: Any, dtype: str, shape: tuple[int, ...], where: str) -> Array:
+def _decode_encoded(fields: dict[str, Any], dtype: str, shape: tuple[int, ...], where: str) -> Array:
+    """The elements (in one axis) of the base64 form: as they are, quantized, or only those that a mask marks."""
     if dtype == "str":
         raise Refused(f"{where} is a str tensor, which has no base64 form")
+    elements, written = math.prod(shape), None
+    if "mask" in fields:
+        written = _decode_mask(fields["mask"], dtype, elements, where)
+    count = elements if written is None else int(np.count_nonzero(written))
+    if fields["enc"] == "i8":
+        scale = _read_scale(fields["scale"], dtype, shape, where)
+        array = _decode_bytes(fields["data"], "i8", count, where).astype(np.float64)
+        if len(scale) > 1:
+            scale = scale.repeat(elements // len(scale))
+            scale = scale if written is None else scale[written]
+        array = (array * scale).astype(DTYPES[dtype])
+    else:
+        array = _decode_bytes(fields["data"], dtype, count, where)
+    if written is None:
+        return array
+    full = np.zeros(elements, DTYPES[dtype])
+    full[written] = array
+    return full
+
+
+def _decode_mask(value: Any, dtype: str, elements: int, where: str) -> Array:
+    """Which elements are written: bool (elements,)."""
+    if dtype == "bool":
+        raise Refused(f"{where} is a bool tensor, which has no mask")
+    bits = np.unpackbits(_decode_bytes(value, "u8", -(-elements // 8), f"the mask of {where}"), bitorder="little")
+    if bits[elements:].any():
+        raise Refused(f"the mask of {where} has a bit beyond its {elements} elements")
+    return bits[:elements].astype(bool)
+
+
+def _read_scale(value: Any, dtype: str, shape: tuple[int, ...], where: str) -> Array:
+    """The scales of a quantized tensor, held in its dtype and given in f64: one, or one per index of the first axis."""
+    if dtype not in FLOATS:
+        raise Refused(f'{where} has dtype {dtype}; the encoding "i8" is for f32 and f64')
+    if not isinstance(value, list) or len(value) not in (1, *shape[:1]):
+        raise Refused(f"the scale of {where} must be a list of one number, or of one per index of the first axis")
+    scale = _decode_list(value, dtype, f"the scale of {where}").astype(np.float64)
+    if not ((scale > 0) & np.isfinite(scale)).all():
+        raise Refused(f"the scale of {where} holds a number that is not positive and finite")
+    return scale
+
+
+def _decode_bytes(data: Any, dtype: str, count: int, where: str) -> Array:
     try:
         if not isinstance(data, str) or len(data) % 4:
             raise ValueError
         raw = base64.b64decode(data, validate=True)
     except ValueError:
         raise Refused(f"the data of {where} is not standard base64 with padding") from None
-    if len(raw) != math.prod(shape) * DTYPES[dtype].itemsize:
-        raise Refused(
-            f"{where} has {len(raw)} bytes, but its shape asks for {math.prod(shape)} elements of {DTYPES[dtype].itemsize} bytes"
-        )
+    if len(raw) != count * DTYPES[dtype].itemsize:
+        raise Refused(f"{where} has {len(raw)} bytes, but it should have {count} elements of {DTYPES[dtype].itemsize} bytes")
     if dtype == "bool" and raw.strip(b"\0\1"):
         raise Refused(f"{where} has a boolean byte that is neither 0 nor 1")
     return np.frombuffer(bytearray(raw), DTYPES[dtype])
@@ -380,8 +428,13 @@ def _is_null(x: Array) -> Array:
 
 
 def _rows(x: Array) -> Array:
-    """(n, w) view of a value of row rank 0 or 1."""
-    return x.reshape(len(x), -1) if x.ndim == 1 or len(x) else x.reshape(0, math.prod(x.shape[1:]))
+    """(n, w) view of a value: one line per row."""
+    return x.reshape(len(x), math.prod(x.shape[1:]))
+
+
+def _lines(x: Array) -> Array:
+    """(.., w) view of a value: one line per position of the axes before the last; row rank 0 has lines of length 1."""
+    return x[:, None] if x.ndim == 1 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _ordered_sum(terms: Array) -> Array:
@@ -567,17 +620,32 @@ op = partial(enter, OPS)
 
 
 class Budget:
-    """The elements that the steps of one document may still compute from their attributes and keep."""
+    """What the steps of one document compute from their attributes and keep, and how often they multiply."""
 
-    def __init__(self, elements: int) -> None:
-        self.left = elements
+    def __init__(self, limits: Limits) -> None:
+        self._limits, self.elements, self.multiplications = limits, 0, 0
+
+    def spend(self, where: str, elements: int, multiplications: int) -> None:
+        """Refuses a step with which the document goes beyond a limit."""
+        self.elements += elements
+        self.multiplications += multiplications
+        if self.elements > self._limits.tensor_elements:
+            most = self._limits.tensor_elements
+            raise Refused(f"{where} needs {elements} elements beside its attributes; all steps together may need {most}")
+        if self.multiplications > self._limits.multiplications:
+            most = self._limits.multiplications
+            raise Refused(f"{where} needs {multiplications} multiplications per row; all steps together may need {most}")
 
 
 class Attributes:
-    """The attributes of one step; each is taken once, and what is left over is unknown."""
+    """The attributes of one step; each is taken once, and what is left over is unknown.
 
-    def __init__(self, step: Mapping[str, Any], where: str, limits: Limits, budget: Budget) -> None:
-        self.where, self.limits, self._budget = where, limits, budget
+    What is decoded or computed from them alone is kept in `kept`, which outlives this check of the step: the next one, for
+    rows of other lengths, finds it there.
+    """
+
+    def __init__(self, step: Mapping[str, Any], where: str, limits: Limits, budget: Budget, kept: dict[Any, Any]) -> None:
+        self.where, self.limits, self._budget, self._kept = where, limits, budget, kept
         self._left = {key: value for key, value in step.items() if key not in ("op", "in", "out") and not _ignored(key)}
 
     def finish(self) -> None:
@@ -588,12 +656,18 @@ class Attributes:
         return Refused(f"{self.where} {problem}")
 
     def keep(self, elements: int) -> None:
-        """Refuses a step that would keep more computed elements than are left for the document."""
-        self._budget.left -= elements
-        if self._budget.left < 0:
-            raise self.refuse(
-                f"needs {elements} elements beside its attributes; all steps together may need {self.limits.tensor_elements}"
-            )
+        """Counts elements that the step computes and keeps."""
+        self._budget.spend(self.where, elements, 0)
+
+    def multiply(self, times: int) -> None:
+        """Counts the multiplications per row of the step."""
+        self._budget.spend(self.where, 0, times)
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """make(), which must depend on the attributes alone; made when it is first asked for."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
     def has(self, key: str) -> bool:
         return key in self._left
@@ -633,8 +707,10 @@ class Attributes:
     def any_tensor(
         self, key: str, dtypes: Sequence[str], ranks: Sequence[int], shape: Sequence[int | None] | None = None
     ) -> tuple[str, Array]:
-        where = f"{self.where}: {key}"
-        dtype, array = parse_tensor(self.take(key), where, dtypes, ranks, self.limits)
+        where, value = f"{self.where}: {key}", self.take(key)
+        dtype, array = self.once(
+            (key, tuple(dtypes), tuple(ranks)), lambda: parse_tensor(value, where, dtypes, ranks, self.limits)
+        )
         if shape is not None and any(want is not None and want != size for want, size in zip(shape, array.shape)):
             wanted = ", ".join("any" if want is None else str(want) for want in shape)
             raise Refused(f"{where} has shape {list(array.shape)}; it must be [{wanted}]")
@@ -670,38 +746,64 @@ def _need(a: Attributes, kind: Kind, dtypes: Sequence[str]) -> None:
         raise a.refuse(f"reads a value of dtype {kind.dtype}; it takes {' or '.join(dtypes)}")
 
 
-def _float_row(a: Attributes, kind: Kind) -> tuple[str, np.dtype]:
-    """Checks the float input of an op marked d; the step's dtype and the NumPy one."""
+def _need_row(a: Attributes, *kinds: Kind) -> None:
+    for kind in kinds:
+        if len(kind.shape) > 1:
+            raise a.refuse(f"reads a value of row shape {list(kind.shape)}; it takes rows of rank 0 or 1")
+
+
+def _float_value(a: Attributes, *kinds: Kind) -> tuple[str, np.dtype]:
+    """Checks the float inputs of an op marked d; the step's dtype and the NumPy one."""
     dtype = _float_dtype(a)
-    _need(a, kind, FLOATS)
+    for kind in kinds:
+        _need(a, kind, FLOATS)
     return dtype, DTYPES[dtype]
 
 
-def _broadcast(a: Attributes, *kinds: Kind) -> tuple[int, ...]:
-    """The row shape that two or three row shapes broadcast to: the longest, if all others have one element."""
-    single = [kind.shape for kind in kinds if kind.width == 1]
-    shapes = {kind.shape for kind in kinds if kind.width != 1} or {max(single, key=len)}
-    if len(shapes) > 1:
-        raise a.refuse(f"reads rows of shapes {[list(kind.shape) for kind in kinds]}, which do not broadcast")
-    return shapes.pop()
+def _float_row(a: Attributes, kind: Kind) -> tuple[str, np.dtype]:
+    """The same for an op that takes a row."""
+    _need_row(a, kind)
+    return _float_value(a, kind)
 
 
-def _spread(x: Array, shape: tuple[int, ...]) -> Array:
-    """A value made to broadcast against rows of `shape`: rank 0 gets an axis where the result has one."""
-    return x[:, None] if x.ndim == 1 and shape else x
+def _last(kind: Kind) -> int:
+    """The length of the last axis; rank 0 counts as one axis of length 1."""
+    return kind.shape[-1] if kind.shape else 1
+
+
+def broadcast(a: Attributes, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The row shape that row shapes broadcast to, aligned at their last axes."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise a.refuse(f"reads rows of shapes {[list(shape) for shape in shapes]}, which do not broadcast") from None
+
+
+def spread(x: Array, rank: int) -> Array:
+    """A value made to broadcast against rows of that rank: axes of length 1 behind the batch axis."""
+    return x.reshape(len(x), *(1,) * (rank + 1 - x.ndim), *x.shape[1:])
 
 
 @op(1, math.inf)
 def concat(a: Attributes, *kinds: Kind) -> tuple[Kind, Run]:
-    """Joins rows along the last axis."""
+    """Joins rows, or values along an axis."""
+    dtype, shape = kinds[0]
     if len({kind.dtype for kind in kinds}) != 1:
         raise a.refuse("joins values of different dtypes")
-    return Kind(kinds[0].dtype, (sum(kind.width for kind in kinds),)), lambda *xs: np.concatenate([_rows(x) for x in xs], axis=1)
+    if not a.has("axis"):
+        _need_row(a, *kinds)
+        return Kind(dtype, (sum(kind.width for kind in kinds),)), lambda *xs: np.concatenate([_rows(x) for x in xs], axis=1)
+    axis = a.integer("axis", 0, len(shape) - 1)
+    if len({(*kind.shape[:axis], None, *kind.shape[axis + 1 :]) for kind in kinds}) != 1:
+        raise a.refuse(f"joins rows of shapes {[list(kind.shape) for kind in kinds]} along axis {axis}; they differ elsewhere")
+    joined = (*shape[:axis], sum(kind.shape[axis] for kind in kinds), *shape[axis + 1 :])
+    return Kind(dtype, joined), lambda *xs: np.concatenate(xs, axis=axis + 1)
 
 
 @op(1)
 def select(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """Columns by position."""
+    _need_row(a, kind)
     index = a.integers("index", None)
     if not ((index >= 0) & (index < kind.width)).all():
         raise a.refuse(f"selects a column outside 0..{kind.width - 1}")
@@ -735,7 +837,7 @@ def constant(a: Attributes) -> tuple[Kind, Run]:
     """The same row for every row of the batch."""
     if isinstance(a._left.get("value"), list):
         raise a.refuse("has a bare array as value; it needs the object form")
-    dtype, value = a.any_tensor("value", tuple(DTYPES), (0, 1))
+    dtype, value = a.any_tensor("value", tuple(DTYPES), range(a.limits.rank + 1))
     return Kind(dtype, value.shape), lambda n: np.broadcast_to(value, (n, *value.shape))
 
 
@@ -751,6 +853,7 @@ def _matcher(a: Attributes, kind: Kind) -> Callable[[Array], Array]:
 @op(1)
 def impute(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """Replaces the elements that equal `match` (missing ones by default)."""
+    _need_row(a, kind)
     _need(a, kind, ("f64", "f32", "str"))
     matches, values = _matcher(a, kind), a.per_column("values", kind.dtype, kind.width)
     return kind, lambda x: np.where(matches(x), values if x.ndim > 1 else values[0], x)
@@ -759,6 +862,7 @@ def impute(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 @op(1)
 def is_missing(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """1.0 where an element equals `match` (is missing by default), else 0.0."""
+    _need_row(a, kind)
     _need(a, kind, ("f64", "f32", "str"))
     matches = _matcher(a, kind)
     return Kind("f64", kind.shape), lambda x: matches(x).astype(np.float64)
@@ -797,6 +901,7 @@ def _key(item: Any) -> Any:
 @op(1)
 def onehot(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """A unit vector per column; -1 gives zeros."""
+    _need_row(a, kind)
     _need(a, kind, INTEGERS)
     size = a.integer("size", 1)
 
@@ -816,6 +921,7 @@ def onehot(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 @op(1)
 def bucketize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """The number of edges of the column that lie below (left) or not above (right) the element."""
+    _need_row(a, kind)
     _need(a, kind, FLOATS)
     edges, sizes, side = a.tensor("edges", (kind.dtype,), None), a.integers("sizes", kind.width), a.word("side", "left", "right")
     if (sizes < 0).any() or (sizes > len(edges)).any() or sizes.sum() != len(edges):
@@ -837,15 +943,15 @@ def bucketize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 @op(1)
 def scale(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """((x - sub) / div) * mul + add."""
-    dtype, np_dtype = _float_row(a, kind)
+    dtype, np_dtype = _float_value(a, kind)
     functions = (("sub", np.subtract), ("div", np.divide), ("mul", np.multiply), ("add", np.add))
-    parts = [(function, a.per_column(key, dtype, kind.width)) for key, function in functions if a.has(key)]
+    parts = [(function, a.per_column(key, dtype, _last(kind))) for key, function in functions if a.has(key)]
 
     def run(x: Array) -> Array:
-        rows = _rows(x.astype(np_dtype, copy=False))
+        x = x.astype(np_dtype, copy=False)
         for function, parameter in parts:
-            rows = function(rows, parameter)
-        return rows.reshape(x.shape)
+            x = function(x, parameter)
+        return x
 
     return Kind(dtype, kind.shape), run
 
@@ -853,14 +959,14 @@ def scale(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 @op(1)
 def clip(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """x < min ? min : x > max ? max : x."""
-    dtype, np_dtype = _float_row(a, kind)
-    low = a.per_column("min", dtype, kind.width) if a.has("min") else None
-    high = a.per_column("max", dtype, kind.width) if a.has("max") else None
+    dtype, np_dtype = _float_value(a, kind)
+    low = a.per_column("min", dtype, _last(kind)) if a.has("min") else None
+    high = a.per_column("max", dtype, _last(kind)) if a.has("max") else None
 
     def run(x: Array) -> Array:
-        rows = _rows(x.astype(np_dtype, copy=False))
-        above = rows if high is None else np.where(rows > high, high, rows)
-        return (above if low is None else np.where(rows < low, low, above)).reshape(x.shape)
+        x = x.astype(np_dtype, copy=False)
+        above = x if high is None else np.where(x > high, high, x)
+        return above if low is None else np.where(x < low, low, above)
 
     return Kind(dtype, kind.shape), run
 
@@ -914,7 +1020,7 @@ def unary(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         _float_dtype(a)
         _need(a, kind, ("bool",))
         return kind, np.logical_not
-    dtype, np_dtype = _float_row(a, kind)
+    dtype, np_dtype = _float_value(a, kind)
     if fn in UNARY_EXACT:
         return Kind(dtype, kind.shape), lambda x: UNARY_EXACT[fn](x.astype(np_dtype, copy=False))
     return Kind(dtype, kind.shape), lambda x: UNARY_CLOSE[fn](
@@ -947,8 +1053,8 @@ def binary(a: Attributes, left: Kind, right: Kind) -> tuple[Kind, Run]:
     """A function of two elements."""
     fn = a.word("fn", *ARITHMETIC, *COMPARISON, *LOGIC)
     dtype = _float_dtype(a)
-    shape = _broadcast(a, left, right)
-    function = {**ARITHMETIC, **COMPARISON, **LOGIC}[fn]
+    shape = broadcast(a, left.shape, right.shape)
+    rank, function = len(shape), {**ARITHMETIC, **COMPARISON, **LOGIC}[fn]
     kinds = (left.dtype, right.dtype)
     if fn in LOGIC:
         _need(a, left, ("bool",))
@@ -962,7 +1068,7 @@ def binary(a: Attributes, left: Kind, right: Kind) -> tuple[Kind, Run]:
         np_dtype = DTYPES[dtype]
 
     def run(x: Array, y: Array) -> Array:
-        answer = function(_spread(x.astype(np_dtype, copy=False), shape), _spread(y.astype(np_dtype, copy=False), shape))
+        answer = function(spread(x.astype(np_dtype, copy=False), rank), spread(y.astype(np_dtype, copy=False), rank))
         return answer if fn in ARITHMETIC else answer.astype(bool, copy=False)
 
     return Kind(dtype if fn in ARITHMETIC else "bool", shape), run
@@ -974,8 +1080,8 @@ def where(a: Attributes, condition: Kind, left: Kind, right: Kind) -> tuple[Kind
     _need(a, condition, ("bool",))
     if left.dtype != right.dtype:
         raise a.refuse(f"chooses between {left.dtype} and {right.dtype}; both must have one dtype")
-    shape = _broadcast(a, condition, left, right)
-    return Kind(left.dtype, shape), lambda c, x, y: np.where(_spread(c, shape), _spread(x, shape), _spread(y, shape))
+    shape = broadcast(a, condition.shape, left.shape, right.shape)
+    return Kind(left.dtype, shape), lambda *values: np.where(*(spread(value, len(shape)) for value in values))
 
 
 _CELLS = 2**15
@@ -1005,24 +1111,27 @@ def _products(rows: Array, weight: Array) -> Array:
 
 @op(1)
 def linear(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
-    """Weighted sums of the columns, plus bias."""
-    dtype, np_dtype = _float_row(a, kind)
-    weight = a.tensor("weight", (dtype,), None, kind.width)
+    """Weighted sums along the last axis, plus bias; rounded once, after both."""
+    dtype, np_dtype = _float_value(a, kind)
+    weight = a.tensor("weight", (dtype,), None, _last(kind))
     outputs = len(weight)
-    bias = a.tensor("bias", (dtype,), outputs) if a.has("bias") else None
-    by_column = np.ascontiguousarray(weight.T.astype(np.float64))  # [i, o]
+    bias = a.tensor("bias", (dtype,), outputs).astype(np.float64) if a.has("bias") else None
+    by_column = a.once("by column", lambda: np.ascontiguousarray(weight.T.astype(np.float64)))  # [i, o]
 
     def run(x: Array) -> Array:
-        rows = _rows(x).astype(np_dtype, copy=False).astype(np.float64, copy=False)
-        total = _products(rows, by_column).astype(np_dtype, copy=False)
-        return total if bias is None else total + bias
+        lines = _lines(x).astype(np_dtype, copy=False).astype(np.float64, copy=False)
+        # Rounding to f32 hides the order of the sum, so BLAS may take it; f64 sums keep the order of the format.
+        fast = dtype == "f32" and lines.size * outputs > _CELLS
+        total = lines @ by_column if fast else _products(lines, by_column)
+        total = total if bias is None else total + bias
+        return total.astype(np_dtype, copy=False).reshape(*(x.shape[:-1] or x.shape), outputs)
 
-    return Kind(dtype, (outputs,)), run
+    return Kind(dtype, (*kind.shape[:-1], outputs)), run
 
 
 def _shifted(x: Array, np_dtype: np.dtype) -> tuple[Array, Array, Array]:
-    """(x - m, exp(x - m), sum of exp(x - m)) per row, rounded to the dtype."""
-    rows = _rows(x).astype(np_dtype, copy=False)
+    """(x - m, exp(x - m), sum of exp(x - m)) per line, rounded to the dtype."""
+    rows = _lines(x).astype(np_dtype, copy=False)
     shifted = rows - rows.max(axis=1, keepdims=True, initial=-np.inf)
     powers = np.exp(shifted.astype(np.float64, copy=False)).astype(np_dtype, copy=False)
     return shifted, powers, _ordered_sum(powers)[:, None].astype(np_dtype, copy=False)
@@ -1031,7 +1140,7 @@ def _shifted(x: Array, np_dtype: np.dtype) -> tuple[Array, Array, Array]:
 @op(1)
 def softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """exp(x - max) / sum."""
-    dtype, np_dtype = _float_row(a, kind)
+    dtype, np_dtype = _float_value(a, kind)
 
     def run(x: Array) -> Array:
         _, powers, total = _shifted(x, np_dtype)
@@ -1043,7 +1152,7 @@ def softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 @op(1)
 def log_softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """x - max - log(sum exp(x - max))."""
-    dtype, np_dtype = _float_row(a, kind)
+    dtype, np_dtype = _float_value(a, kind)
 
     def run(x: Array) -> Array:
         shifted, _, total = _shifted(x, np_dtype)
@@ -1054,12 +1163,12 @@ def log_softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 @op(1)
 def normalize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
-    """A row divided by its norm; an all-zero row as it is."""
-    dtype, np_dtype = _float_row(a, kind)
+    """A line divided by its norm; an all-zero line as it is."""
+    dtype, np_dtype = _float_value(a, kind)
     norm = a.word("norm", "l1", "l2", "max")
 
     def run(x: Array) -> Array:
-        rows = _rows(x).astype(np_dtype, copy=False)
+        rows = _lines(x).astype(np_dtype, copy=False)
         size = np.abs(rows)
         if norm == "max":
             length = size.max(axis=1, initial=0.0)
@@ -1095,17 +1204,30 @@ REDUCE: dict[str, Run] = {
 
 @op(1)
 def reduce(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
-    """One element per row."""
-    dtype, np_dtype = _float_row(a, kind)
-    fn, keep = a.word("fn", *REDUCE), a.flag("keep")
-    if not kind.width:
+    """One element per row or, with axes, for all their elements."""
+    dtype, np_dtype = _float_value(a, kind)
+    fn, keep, rank = a.word("fn", *REDUCE), a.flag("keep"), len(kind.shape)
+    out = "i64" if fn.startswith("arg") else dtype
+    if not a.has("axes"):
+        _need_row(a, kind)
+        axes, kept = list(range(rank)), (1,) if keep else ()
+    else:
+        axes = a.integers("axes", None).tolist()
+        if not axes or axes != sorted(set(axes)) or not 0 <= axes[0] <= axes[-1] < rank:
+            raise a.refuse(f"has axes {_show(axes)}; they must ascend within 0..{rank - 1}")
+        if out == "i64" and len(axes) > 1:
+            raise a.refuse(f"has {len(axes)} axes for {fn}, which takes one")
+        kept = tuple(1 if i in axes else n for i, n in enumerate(kind.shape) if keep or i not in axes)
+    reduced = math.prod(kind.shape[i] for i in axes)
+    if not reduced:
         raise a.refuse("reduces rows of width 0")
+    order = (0, *(i + 1 for i in range(rank) if i not in axes), *(i + 1 for i in axes))
 
     def run(x: Array) -> Array:
-        answer = REDUCE[fn](_rows(x).astype(np_dtype, copy=False))
-        return answer[:, None] if keep else answer
+        lines = x.astype(np_dtype, copy=False).transpose(order)
+        return REDUCE[fn](lines.reshape(x.size // reduced, reduced)).reshape(len(x), *kept)
 
-    return Kind("i64" if fn.startswith("arg") else dtype, (1,) if keep else ()), run
+    return Kind(out, kept), run
 
 
 @op(1)
@@ -1142,26 +1264,26 @@ def take(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 @op(1)
 def poly(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """Products of powers of the columns; the factors are multiplied starting from the last one."""
-    _need(a, kind, ("f64",))
+    dtype, np_dtype = _float_row(a, kind)
     powers = a.integers("powers", None, kind.width)
     if not ((powers >= 0) & (powers <= 255)).all():
         raise a.refuse("has a power outside 0..255")
 
     def run(x: Array) -> Array:
-        rows = _rows(x)
-        product = np.ones((len(powers), len(rows)))
+        rows = _rows(x).astype(np_dtype, copy=False)
+        product = np.ones((len(powers), len(rows)), np_dtype)
         for j in reversed(range(rows.shape[1])):
             for times in range(1, int(powers[:, j].max(initial=0)) + 1):
                 product[powers[:, j] >= times] *= rows[:, j]
         return product.T
 
-    return Kind("f64", (len(powers),)), run
+    return Kind(dtype, (len(powers),)), run
 
 
 @op(1)
 def interp(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """Piecewise linear through the knots."""
-    dtype, np_dtype = _float_row(a, kind)
+    dtype, np_dtype = _float_value(a, kind)
     xs, outside = a.tensor("x", (dtype,), None), a.word("outside", "clip", "nan", "extend")
     ys = a.tensor("y", (dtype,), len(xs))
     if len(xs) < (2 if outside == "extend" else 1):
@@ -1187,6 +1309,7 @@ def interp(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 @op(1, 2)
 def tree_ensemble(a: Attributes, kind: Kind, start: Kind | None = None) -> tuple[Kind, Run]:
     """The sum of one leaf per tree (section 7)."""
+    _need_row(a, kind)
     _need(a, kind, FLOATS)
     forest = Forest(a, kind.width)
     out = Kind(forest.acc, (forest.width,))
@@ -1627,13 +1750,20 @@ def _sortable(x: Array) -> Array:
 _MISSING = {"f64": ("error", "nan"), "f32": ("error", "nan"), "str": ("error", "null"), "i64": ("error",), "bool": ("error",)}
 _ROLES = ("prediction", "probability", "score", "transform", "cluster", "anomaly")
 _BLOCK_ELEMENTS = 2**22
+_LONGEST = 2**20  # of a named length in a document
+_PLANS = 4  # plans that a model keeps: for the lengths of the document, and for those seen last
+Lengths = Mapping[str, int]
 
 
 class Input(NamedTuple):
     name: str
-    kind: Kind
+    dtype: str
+    shape: tuple[int | str, ...]  # with named lengths
     missing: str
     features: tuple[str, ...] | None
+
+    def kind(self, lengths: Lengths) -> Kind:
+        return Kind(self.dtype, tuple(lengths[size] if isinstance(size, str) else size for size in self.shape))
 
 
 class Output(NamedTuple):
@@ -1648,6 +1778,17 @@ class Step(NamedTuple):
     run: Run
     reads: tuple[str, ...]
     writes: str
+    done: tuple[str, ...]  # values that nobody reads later
+
+
+class Plan(NamedTuple):
+    """The steps checked, and ready to run, for rows of given lengths."""
+
+    lengths: Lengths
+    kinds: dict[str, Kind]
+    steps: tuple[Step, ...]
+    outputs: tuple[Output, ...]
+    block: int  # rows that are computed together
 
 
 class Checked(NamedTuple):
@@ -1665,19 +1806,20 @@ def ops() -> list[str]:
 
 
 def _more_ops() -> dict[str, Op]:
-    """The ops of modelport_stub_more.py, when it lies beside this file."""
-    name = f"{__package__}.modelport_stub_more" if __package__ else "modelport_stub_more"
-    try:
-        more: dict[str, Op] = importlib.import_module(name).OPS
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        return {}
-    return more
+    """The ops of modelport_stub_nn.py and modelport_stub_more.py, of those that lie beside this file."""
+    table: dict[str, Op] = {}
+    for file in ("modelport_stub_nn", "modelport_stub_more"):
+        name = f"{__package__}.{file}" if __package__ else file
+        try:
+            table |= importlib.import_module(name).OPS
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+    return table
 
 
 def _ops_for(requires: Sequence[str]) -> dict[str, Op]:
-    """The entries of all ops that a document requires; the second file is imported when this one lacks some of them."""
+    """The entries of all ops that a document requires; the other files are imported when this one lacks some of them."""
     table = OPS if OPS.keys() >= set(requires) else {**OPS, **_more_ops()}
     unknown = [name for name in requires if name not in table]
     if unknown:
@@ -1700,58 +1842,73 @@ def load(document: bytes | str, *, verify: bool = True, limits: Limits = DEFAULT
 
 
 class Model:
-    """A loaded document: named inputs, steps in order, named outputs."""
+    """A loaded document: named inputs, steps in order, named outputs.
+
+    All steps are checked for given lengths, and so once more when rows of other lengths come; what was decoded stays.
+    """
 
     def __init__(self, document: Any, limits: Limits = DEFAULT_LIMITS) -> None:
-        required, optional = ("format", "version", "requires", "inputs", "steps", "outputs"), ("verification",)
+        required, optional = ("format", "version", "requires", "inputs", "steps", "outputs"), ("lengths", "verification")
         table = _read_header(document)
         fields = _fields(document, "the document", required, optional)
         self.name = str(fields.get("name", ""))
         self.inputs = _read_inputs(fields["inputs"], limits)
-        self._steps, kinds = _read_steps(fields["steps"], table, self.inputs, limits)
-        self.outputs = _read_outputs(fields["outputs"], kinds)
+        self.lengths = _read_lengths(fields, self.inputs)
+        self._planner = _Planner(fields, table, self.inputs, limits)
+        self._plans: dict[tuple[int, ...], Plan] = {}
+        self._first = self.plan(self.lengths)
+        self.outputs = self._first.outputs
         self.requires: tuple[str, ...] = tuple(fields["requires"])
-        self._block = max(1, _BLOCK_ELEMENTS // max(1, sum(kind.width for kind in kinds.values())))
         self.vectors = _Vectors(fields["verification"], self, limits, limits.carried_rows) if "verification" in fields else None
+
+    def plan(self, lengths: Lengths) -> Plan:
+        """The plan for these lengths. The few that are kept are replaced together, so that no thread sees a change."""
+        key, plans = tuple(lengths[name] for name in self.lengths), self._plans
+        if key not in plans:
+            recent = list(plans.items())
+            plans = dict([*recent[:1], *recent[1:][2 - _PLANS :], (key, self._planner.plan(lengths))])
+            self._plans = plans
+        return plans[key]
 
     def predict(self, rows: Any) -> dict[str, Array]:
         """The outputs for rows: a mapping (or data frame) of columns, a list of records, or the array of a single input."""
-        return self._run(_as_inputs(rows, self.inputs))
+        return self._run(*_as_inputs(rows, self.inputs, self.lengths))
 
-    def _run(self, values: dict[str, Array]) -> dict[str, Array]:
-        n = len(values[self.inputs[0].name])
+    def _run(self, values: dict[str, Array], lengths: Lengths) -> dict[str, Array]:
+        plan, n = self.plan(lengths), len(values[self.inputs[0].name])
         _refuse_missing(values, self.inputs)
         parts = [
-            self._run_block({name: x[at : at + self._block] for name, x in values.items()})
-            for at in range(0, max(n, 1), self._block)
+            _run_block(plan, {name: x[at : at + plan.block] for name, x in values.items()})
+            for at in range(0, max(n, 1), plan.block)
         ]
         return {name: np.concatenate([part[name] for part in parts]) if len(parts) > 1 else parts[0][name] for name in parts[0]}
-
-    def _run_block(self, values: dict[str, Array]) -> dict[str, Array]:
-        n = len(values[self.inputs[0].name])
-        with np.errstate(all="ignore"):
-            for step in self._steps:
-                values[step.writes] = step.run(*(values[name] for name in step.reads)) if step.reads else step.run(n)
-        return {output.name: values[output.source] for output in self.outputs}
 
     def verify(self, vectors: Any = None) -> list[Checked]:
         """Replays the carried vectors, or those of a parsed `verification` object."""
         chosen = self.vectors if vectors is None else _Vectors(vectors, self, DEFAULT_LIMITS, None)
         if chosen is None:
             raise Refused("there are no vectors to verify with")
-        got = self._run(dict(chosen.inputs))
+        found: dict[str, list[Checked]] = {output.name: [] for output in self.outputs}
+        for rows in chosen.sets:
+            got = self._run(dict(rows.inputs), rows.lengths)
+            for output in self.outputs:
+                name = output.name
+                found[name].append(_compare(output, got[name], rows.outputs[name], chosen.tolerance[name]))
         return [
-            _compare(output, got[output.name], chosen.outputs[output.name], chosen.tolerance[output.name])
-            for output in self.outputs
+            checks[0]._replace(
+                rows=sum(check.rows for check in checks),
+                problem="; ".join(check.problem for check in checks if check.problem) or None,
+            )
+            for checks in found.values()
         ]
 
     def info(self) -> dict[str, Any]:
-        """Inputs, outputs and ops, ready for JSON."""
+        """Inputs, outputs and ops, ready for JSON; a named length stands in a shape as a string."""
         inputs = [
             {
                 "name": i.name,
-                "dtype": i.kind.dtype,
-                "shape": list(i.kind.shape),
+                "dtype": i.dtype,
+                "shape": list(i.shape),
                 "missing": i.missing,
                 **({} if i.features is None else {"features": list(i.features)}),
             }
@@ -1761,19 +1918,45 @@ class Model:
             {
                 "name": o.name,
                 "dtype": o.kind.dtype,
-                "shape": list(o.kind.shape),
+                "shape": shape,
                 "role": o.role,
                 **({} if o.classes is None else {"classes": list(o.classes)}),
             }
-            for o in self.outputs
+            for o, shape in zip(self.outputs, self._output_shapes())
         ]
-        return {"name": self.name, "inputs": inputs, "outputs": outputs, "ops": sorted(self.requires)}
+        lengths = {"lengths": dict(self.lengths)} if self.lengths else {}
+        return {"name": self.name, "inputs": inputs, "outputs": outputs, **lengths, "ops": sorted(self.requires)}
+
+    def _output_shapes(self) -> list[list[Any]]:
+        """The row shapes of the outputs: the name where an axis is a named length, null where it depends on one."""
+        shapes: list[list[Any]] = [list(output.kind.shape) for output in self.outputs]
+        for name, length in self.lengths.items():
+            try:
+                other = self._planner.plan({**self.lengths, name: length + 1})
+            except Refused:
+                continue  # no other length fits
+            for shape, first, second in zip(shapes, self.outputs, other.outputs):
+                if len(shape) == len(second.kind.shape):
+                    for axis, (old, new) in enumerate(zip(first.kind.shape, second.kind.shape)):
+                        if old != new:
+                            shape[axis] = name if shape[axis] == old == length and new == length + 1 else None
+        return shapes
 
     def predict_json(self, request: bytes | str) -> dict[str, Any]:
         """Section 11: {"inputs": {name: tensor}} as JSON text -> {"outputs": {name: tensor}}."""
         fields = _fields(parse_json(request), "the request", ("inputs",))
-        outputs = self._run(_read_rows(fields["inputs"], {i.name: i.kind for i in self.inputs}, "input"))
+        outputs = self._run(*_read_inputs_of_rows(fields["inputs"], self.inputs, self.lengths))
         return {"outputs": {o.name: format_tensor(o.kind.dtype, outputs[o.name]) for o in self.outputs}}
+
+
+def _run_block(plan: Plan, values: dict[str, Array]) -> dict[str, Array]:
+    n = len(next(iter(values.values())))
+    with np.errstate(all="ignore"):
+        for step in plan.steps:
+            values[step.writes] = step.run(*(values[name] for name in step.reads)) if step.reads else step.run(n)
+            for name in step.done:
+                del values[name]
+    return {output.name: values[output.source] for output in plan.outputs}
 
 
 def _read_header(document: Any) -> dict[str, Op]:
@@ -1797,6 +1980,20 @@ def _read_inputs(value: Any, limits: Limits) -> tuple[Input, ...]:
     return inputs
 
 
+def _read_lengths(fields: dict[str, Any], inputs: tuple[Input, ...]) -> dict[str, int]:
+    """An example of every named length, in the order in which the inputs name them."""
+    names = list(dict.fromkeys(size for i in inputs for size in i.shape if isinstance(size, str)))
+    if not names:
+        if "lengths" in fields:
+            raise Refused("the document has lengths, but no input names one")
+        return {}
+    given = fields.get("lengths")
+    if not isinstance(given, dict):
+        raise Refused(f"the document must have lengths, an object with an example of {', '.join(map(_show, names))}")
+    _compare_names(given, names, "length")
+    return {name: _integer(given[name], f"the length {_show(name)}", 1, _LONGEST) for name in names}
+
+
 def _read_input(value: Any, where: str, limits: Limits) -> Input:
     fields = _fields(value, where, ("name", "dtype", "shape"), ("missing", "features"))
     name = _text(fields["name"], f"the name of {where}")
@@ -1804,66 +2001,118 @@ def _read_input(value: Any, where: str, limits: Limits) -> Input:
         raise Refused(f"the name of {where} is empty")
     where = f"input {_show(name)}"
     dtype = _word(fields["dtype"], f"dtype of {where}", tuple(_MISSING))
-    if not isinstance(fields["shape"], list) or len(fields["shape"]) > 1:
-        raise Refused(f"the shape of {where} must be [] or [w]")
-    kind = Kind(dtype, tuple(_integer(size, f"the shape of {where}", 0, limits.value_width) for size in fields["shape"]))
+    if not isinstance(fields["shape"], list) or len(fields["shape"]) > limits.rank:
+        raise Refused(f"the shape of {where} must be a list of at most {limits.rank} lengths")
+    shape = tuple(
+        size if isinstance(size, str) and size else _integer(size, f"the shape of {where}", 0, limits.value_width)
+        for size in fields["shape"]
+    )
     missing = _word(fields.get("missing", "error"), f"missing of {where}", _MISSING[dtype])
     features = None
     if "features" in fields:
         features = tuple(_texts(fields["features"], f"features of {where}"))
-        if len(features) != kind.width or len(set(features)) != len(features):
-            raise Refused(f"{where} must have {kind.width} different features, not {len(set(features))} among {len(features)}")
-    return Input(name, kind, missing, features)
+        if len(shape) != 1 or isinstance(shape[0], str):
+            raise Refused(f"{where} has features, which go with a shape of one length that is a number")
+        if len(features) != shape[0] or len(set(features)) != len(features):
+            raise Refused(f"{where} must have {shape[0]} different features, not {len(set(features))} among {len(features)}")
+    return Input(name, dtype, shape, missing, features)
 
 
-def _read_steps(
-    value: Any, table: dict[str, Op], inputs: tuple[Input, ...], limits: Limits
-) -> tuple[tuple[Step, ...], dict[str, Kind]]:
-    """The steps ready to run, and the kind of every value."""
-    if not isinstance(value, list):
-        raise Refused("steps must be a list")
-    if len(value) > limits.steps:
-        raise Refused(f"the document has {len(value)} steps, more than the {limits.steps} allowed")
-    kinds = {i.name: i.kind for i in inputs}
-    total, used, steps = sum(kind.width for kind in kinds.values()), set(), []
-    budget = Budget(limits.tensor_elements)
-    for k, item in enumerate(value):
-        name, step, kind = _read_step(item, k, table, kinds, limits, budget)
-        total += kind.width
-        if total > limits.total_width:
-            raise Refused(f"the values up to step {k} have {total} elements per row, more than the {limits.total_width} allowed")
-        kinds[step.writes] = kind
-        used.add(name)
-        steps.append(step)
-    if used != set(table):
-        raise Refused(f"requires lists {_show(sorted(set(table) - used))}, which no step uses")
-    return tuple(steps), kinds
+class _First(NamedTuple):
+    """What the check of a step gave for the first lengths."""
+
+    kinds: list[Kind]
+    kind: Kind
+    run: Run
+    elements: int
+    multiplications: int
 
 
-def _read_step(
-    value: Any, k: int, table: dict[str, Op], kinds: dict[str, Kind], limits: Limits, budget: Budget
-) -> tuple[str, Step, Kind]:
-    if not isinstance(value, dict):
-        raise Refused(f"step {k} must be an object")
-    name = _text(value.get("op"), f"the op of step {k}")
-    where = f"step {k} ({_show(name)[1:-1]})"
-    if name not in table:
-        raise Refused(f"{where} has an op that requires does not list")
-    reads, writes = _texts(value.get("in"), f"{where}: in"), _text(value.get("out"), f"{where}: out")
-    for read in reads:
-        if read not in kinds:
-            raise Refused(f"{where} reads {_show(read)}, which no input or earlier step defines")
-    if writes in kinds:
-        raise Refused(f"{where} defines {_show(writes)} a second time")
-    entry = table[name]
-    if not entry.fewest <= len(reads) <= entry.most:
-        raise Refused(f"{where} has {len(reads)} inputs, which is not what the op takes")
-    attributes = Attributes(value, where, limits, budget)
-    kind, run = entry.check(attributes, *(kinds[read] for read in reads))
-    attributes.finish()
-    if kind.width > limits.value_width:
-        raise Refused(f"{where} gives {kind.width} elements per row, more than the {limits.value_width} allowed")
-    return name, Step(run, tuple(reads), writes), kind
+class _Planner:
+    """Checks the steps of a document for given lengths."""
+
+    def __init__(self, fields: dict[str, Any], table: dict[str, Op], inputs: tuple[Input, ...], limits: Limits) -> None:
+        if not isinstance(fields["steps"], list):
+            raise Refused("steps must be a list")
+        if len(fields["steps"]) > limits.steps:
+            raise Refused(f"the document has {len(fields['steps'])} steps, more than the {limits.steps} allowed")
+        self._steps, self._outputs, self._table, self._inputs, self._limits = (
+            fields["steps"],
+            fields["outputs"],
+            table,
+            inputs,
+            limits,
+        )
+        self._kept: list[dict[Any, Any]] = [{} for _ in self._steps]  # by step: what was decoded
+        self._first: list[_First | None] = [None] * len(self._steps)
+
+    def plan(self, lengths: Lengths) -> Plan:
+        """The steps ready to run, and the kind of every value."""
+        kinds = {i.name: i.kind(lengths) for i in self._inputs}
+        for name, kind in kinds.items():
+            if kind.width > self._limits.value_width:
+                raise Refused(
+                    f"input {_show(name)} has {kind.width} elements per row, more than the {self._limits.value_width} allowed"
+                )
+        total, steps, last = sum(kind.width for kind in kinds.values()), [], dict.fromkeys(kinds, -1)
+        budget = Budget(self._limits)
+        for k, item in enumerate(self._steps):
+            step, kind = self._read_step(item, k, kinds, budget)
+            total += kind.width
+            if total > self._limits.total_width:
+                raise Refused(
+                    f"the values up to step {k} have {total} elements per row, more than the {self._limits.total_width} allowed"
+                )
+            kinds[step.writes] = kind
+            steps.append(step)
+            last.update(dict.fromkeys((*step.reads, step.writes), k))
+        unused = set(self._table) - {item["op"] for item in self._steps}
+        if unused:
+            raise Refused(f"requires lists {_show(sorted(unused))}, which no step uses")
+        outputs = _read_outputs(self._outputs, kinds)
+        done: list[list[str]] = [[] for _ in steps]
+        for name in last.keys() - {output.source for output in outputs}:
+            if last[name] >= 0:
+                done[last[name]].append(name)
+        ready = tuple(step._replace(done=tuple(names)) for step, names in zip(steps, done))
+        return Plan(dict(lengths), kinds, ready, outputs, max(1, _BLOCK_ELEMENTS // max(1, total)))
+
+    def _read_step(self, value: Any, k: int, kinds: dict[str, Kind], budget: Budget) -> tuple[Step, Kind]:
+        if not isinstance(value, dict):
+            raise Refused(f"step {k} must be an object")
+        name = _text(value.get("op"), f"the op of step {k}")
+        where = f"step {k} ({_show(name)[1:-1]})"
+        if name not in self._table:
+            raise Refused(f"{where} has an op that requires does not list")
+        reads, writes = _texts(value.get("in"), f"{where}: in"), _text(value.get("out"), f"{where}: out")
+        for read in reads:
+            if read not in kinds:
+                raise Refused(f"{where} reads {_show(read)}, which no input or earlier step defines")
+        if writes in kinds:
+            raise Refused(f"{where} defines {_show(writes)} a second time")
+        entry = self._table[name]
+        if not entry.fewest <= len(reads) <= entry.most:
+            raise Refused(f"{where} has {len(reads)} inputs, which is not what the op takes")
+        kind, run = self._check(k, entry, where, [kinds[read] for read in reads], budget)
+        if len(kind.shape) > self._limits.rank:
+            raise Refused(f"{where} gives rows of rank {len(kind.shape)}, more than the {self._limits.rank} allowed")
+        if kind.width > self._limits.value_width:
+            raise Refused(f"{where} gives {kind.width} elements per row, more than the {self._limits.value_width} allowed")
+        return Step(run, tuple(reads), writes, ()), kind
+
+    def _check(self, k: int, entry: Op, where: str, kinds: list[Kind], budget: Budget) -> tuple[Kind, Run]:
+        """The check of a step; what a step gave for the first lengths stays good as long as it reads the same kinds."""
+        first = self._first[k]
+        if first is not None and first.kinds == kinds:
+            budget.spend(where, first.elements, first.multiplications)
+            return first.kind, first.run
+        before = budget.elements, budget.multiplications
+        attributes = Attributes(self._steps[k], where, self._limits, budget, self._kept[k])
+        kind, run = entry.check(attributes, *kinds)
+        attributes.finish()
+        if first is None:
+            self._first[k] = _First(kinds, kind, run, budget.elements - before[0], budget.multiplications - before[1])
+        return kind, run
 
 
 def _read_outputs(value: Any, kinds: dict[str, Kind]) -> tuple[Output, ...]:
@@ -1901,19 +2150,56 @@ def _read_classes(fields: dict[str, Any], where: str, kind: Kind) -> tuple[Any, 
 # -- rows in -----------------------------------------------------------------------------------------------------------
 
 
-def _read_rows(value: Any, kinds: dict[str, Kind], what: str, limits: Limits = DEFAULT_LIMITS) -> dict[str, Array]:
+class _Sizes:
+    """The named lengths that the rows of one call have; those of empty bare arrays are free."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, int] = {}
+
+    def fit(self, shape: tuple[int | str, ...], rows: tuple[int, ...]) -> bool:
+        """Whether rows of a shape are what a declared shape says; a new name stands for any length from 1."""
+        if len(shape) != len(rows):
+            return False
+        return all(
+            got == want if isinstance(want, int) else got >= 1 and self._found.setdefault(want, got) == got
+            for want, got in zip(shape, rows)
+        )
+
+    def wanted(self, shape: tuple[int | str, ...]) -> str:
+        """A declared shape as a text, with the lengths that are known by now."""
+        known = {name: f"{name} = {size}" for name, size in self._found.items()}
+        return f"[{', '.join(known.get(size, size) if isinstance(size, str) else str(size) for size in shape)}]"
+
+    def all(self, examples: Lengths) -> Lengths:
+        return {**examples, **self._found}
+
+
+def _read_inputs_of_rows(
+    value: Any, inputs: tuple[Input, ...], examples: Lengths, limits: Limits = DEFAULT_LIMITS
+) -> tuple[dict[str, Array], Lengths]:
+    """Input tensors, and the named lengths of their rows."""
+    sizes = _Sizes()
+    arrays = _read_rows(value, {i.name: (i.dtype, i.shape) for i in inputs}, "input", sizes, limits)
+    lengths = sizes.all(examples)
+    for i in inputs:
+        if arrays[i.name].shape == (0,):
+            arrays[i.name] = arrays[i.name].reshape(0, *i.kind(lengths).shape)
+    return arrays, lengths
+
+
+def _read_rows(
+    value: Any, declared: Mapping[str, tuple[str, tuple[int | str, ...]]], what: str, sizes: _Sizes, limits: Limits
+) -> dict[str, Array]:
     """Tensors with the batch axis first, one per name; all have the same number of rows."""
     if not isinstance(value, dict):
         raise Refused(f"the {what}s must be an object of tensors")
-    _compare_names(value, kinds, what)
+    _compare_names(value, declared, what)
     arrays = {}
-    for name, kind in kinds.items():
+    for name, (dtype, shape) in declared.items():
         where = f"{what} {_show(name)}"
-        _, array = parse_tensor(value[name], where, (kind.dtype,), (1 + len(kind.shape), 1), limits)
-        if array.shape[1:] != kind.shape and array.size == 0 and isinstance(value[name], list):
-            array = array.reshape(0, *kind.shape)
-        if array.shape[1:] != kind.shape:
-            raise Refused(f"{where} has rows of shape {list(array.shape[1:])}; they must have shape {list(kind.shape)}")
+        _, array = parse_tensor(value[name], where, (dtype,), (1 + len(shape), 1), limits)
+        if value[name] != [] and not sizes.fit(shape, array.shape[1:]):
+            raise Refused(f"{where} has rows of shape {list(array.shape[1:])}; they must have shape {sizes.wanted(shape)}")
         arrays[name] = array
     if len({len(array) for array in arrays.values()}) > 1:
         raise Refused(f"the {what}s have different numbers of rows")
@@ -1928,8 +2214,8 @@ def _compare_names(given: Iterable[str], wanted: Iterable[str], what: str) -> No
         raise Refused(f"there is no {what} {_show(min(given - wanted, key=str))}")
 
 
-def _as_inputs(rows: Any, inputs: tuple[Input, ...]) -> dict[str, Array]:
-    """User data as one array per input, each (n, *row shape) and of the declared dtype."""
+def _as_inputs(rows: Any, inputs: tuple[Input, ...], examples: Lengths) -> tuple[dict[str, Array], Lengths]:
+    """User data as one array per input, each (n, *row shape) and of the declared dtype, and the named lengths of the rows."""
     if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping):
         names = list(rows[0])
         if any(set(record) != set(names) for record in rows):
@@ -1940,52 +2226,53 @@ def _as_inputs(rows: Any, inputs: tuple[Input, ...]) -> dict[str, Array]:
             raise Refused(f"the model has {len(inputs)} inputs; give their columns by name")
         rows = {inputs[0].name: rows}
     given = set(rows.keys() if isinstance(rows, Mapping) else rows.columns)
-    by_feature = {i.name for i in inputs if i.name not in given and i.features is not None and len(i.kind.shape)}
+    by_feature = {i.name for i in inputs if i.name not in given and i.features is not None}
     wanted = {name for i in inputs for name in ((i.features or ()) if i.name in by_feature else (i.name,))}
     _compare_names(given, wanted, "input")
+    sizes = _Sizes()
     arrays = {
-        i.name: _stack([rows[f] for f in i.features or ()], i) if i.name in by_feature else _coerce(rows[i.name], i)
+        i.name: _stack([rows[f] for f in i.features or ()], i) if i.name in by_feature else _coerce(rows[i.name], i, sizes)
         for i in inputs
     }
     if len({len(array) for array in arrays.values()}) > 1:
         raise Refused("the inputs have different numbers of rows")
-    return arrays
+    return arrays, sizes.all(examples)
 
 
 def _stack(columns: list[Any], i: Input) -> Array:
     """A matrix fed by column name."""
-    scalar = i._replace(kind=Kind(i.kind.dtype, ()))
-    parts = [_coerce(column, scalar._replace(name=name)) for name, column in zip(i.features or (), columns)]
+    scalar = i._replace(shape=())
+    parts = [_coerce(column, scalar._replace(name=name), _Sizes()) for name, column in zip(i.features or (), columns)]
     if len({len(part) for part in parts}) > 1:
         raise Refused(f"the columns of input {_show(i.name)} have different numbers of rows")
     return np.stack(parts, axis=1)
 
 
-def _coerce(value: Any, i: Input) -> Array:
+def _coerce(value: Any, i: Input, sizes: _Sizes) -> Array:
     """An array-like as (n, *row shape) in the declared dtype; a column may stand for rows of width 1."""
     try:
-        array = np.asarray(value, dtype=object if i.kind.dtype == "str" else None)
+        array = np.asarray(value, dtype=object if i.dtype == "str" else None)
     except ValueError:
         raise Refused(f"input {_show(i.name)} is ragged") from None
-    if array.ndim == 1 and i.kind.shape == (1,):
+    if array.ndim == 1 and i.shape == (1,):
         array = array[:, None]
-    if array.ndim != 1 + len(i.kind.shape) or array.shape[1:] != i.kind.shape:
-        raise Refused(f"input {_show(i.name)} has shape {list(array.shape)}; it must be rows of shape {list(i.kind.shape)}")
-    if array.dtype == object and i.kind.dtype != "str":
-        missing = _is_null(array) if i.kind.dtype in FLOATS else np.zeros(array.shape, dtype=bool)
-        array = np.array(np.where(missing, math.nan, array).tolist(), dtype=None if array.size else DTYPES[i.kind.dtype])
+    if not array.ndim or not sizes.fit(i.shape, array.shape[1:]):
+        raise Refused(f"input {_show(i.name)} has shape {list(array.shape)}; it must be rows of shape {sizes.wanted(i.shape)}")
+    if array.dtype == object and i.dtype != "str":
+        missing = _is_null(array) if i.dtype in FLOATS else np.zeros(array.shape, dtype=bool)
+        array = np.array(np.where(missing, math.nan, array).tolist(), dtype=None if array.size else DTYPES[i.dtype])
         array = array.reshape(missing.shape)
-    return _texts_of(array, i) if i.kind.dtype == "str" else _numbers_of(array, i)
+    return _texts_of(array, i) if i.dtype == "str" else _numbers_of(array, i)
 
 
 def _numbers_of(array: Array, i: Input) -> Array:
-    accepted = {"f64": "fiub", "f32": "fiub", "i64": "iu", "bool": "b"}[i.kind.dtype]
+    accepted = {"f64": "fiub", "f32": "fiub", "i64": "iu", "bool": "b"}[i.dtype]
     if array.dtype.kind not in accepted and array.size:
-        raise Refused(f"input {_show(i.name)} holds values of type {array.dtype}, but its dtype is {i.kind.dtype}")
-    if array.dtype.kind == "u" and i.kind.dtype == "i64" and array.size and int(array.max()) > 2**63 - 1:
+        raise Refused(f"input {_show(i.name)} holds values of type {array.dtype}, but its dtype is {i.dtype}")
+    if array.dtype.kind == "u" and i.dtype == "i64" and array.size and int(array.max()) > 2**63 - 1:
         raise Refused(f"input {_show(i.name)} holds an integer beyond i64")
     with np.errstate(over="ignore"):
-        return array.astype(DTYPES[i.kind.dtype], copy=False)
+        return array.astype(DTYPES[i.dtype], copy=False)
 
 
 def _texts_of(array: Array, i: Input) -> Array:
@@ -2001,9 +2288,9 @@ def _texts_of(array: Array, i: Input) -> Array:
 
 def _refuse_missing(values: dict[str, Array], inputs: tuple[Input, ...]) -> None:
     for i in inputs:
-        if i.missing == "error" and i.kind.dtype in ("f64", "f32", "str"):
+        if i.missing == "error" and i.dtype in ("f64", "f32", "str"):
             x = values[i.name]
-            bad = _is_null(x) if i.kind.dtype == "str" else np.isnan(x)
+            bad = _is_null(x) if i.dtype == "str" else np.isnan(x)
             if bad.any():
                 row = int(np.argwhere(bad)[0][0])
                 raise Refused(f"row {row} of input {_show(i.name)} is missing (null or NaN), which the model does not accept")
@@ -2012,25 +2299,47 @@ def _refuse_missing(values: dict[str, Array], inputs: tuple[Input, ...]) -> None
 # -- verification ------------------------------------------------------------------------------------------------------
 
 
+class _Rows(NamedTuple):
+    """A set of rows with the answers of the original model."""
+
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+    lengths: Lengths
+
+
 class _Vectors:
     """Carried rows with the answers of the original model (section 10)."""
 
     def __init__(self, value: Any, model: Model, limits: Limits, most_rows: int | None) -> None:
-        fields = _fields(value, "verification", ("source", "inputs", "outputs", "tolerance"), ("rows",))
-        _word(fields["source"], "source of verification", ("synthetic", "sample"))
-        if "rows" in fields:
-            _texts(fields["rows"], "rows of verification")
-        self.inputs = _read_rows(fields["inputs"], {i.name: i.kind for i in model.inputs}, "input", limits)
-        self.outputs = _read_rows(fields["outputs"], {o.name: o.kind for o in model.outputs}, "output", limits)
-        counts = {len(array) for array in (*self.inputs.values(), *self.outputs.values())}
-        if len(counts) != 1 or counts == {0}:
-            raise Refused("the tensors of verification must agree in the number of rows, at least one")
-        if most_rows is not None and max(counts) > most_rows:
-            raise Refused(f"verification carries {max(counts)} rows, more than the {most_rows} allowed")
+        where = "verification"
+        fields = _fields(value, where, ("source", "inputs", "outputs", "tolerance"), ("rows", "more"))
+        _word(fields["source"], f"source of {where}", ("synthetic", "sample"))
+        sets = [(where, fields)]
+        if "more" in fields:
+            if not isinstance(fields["more"], list) or not fields["more"]:
+                raise Refused(f"more of {where} must be a list with at least one set of rows")
+            for k, item in enumerate(fields["more"]):
+                sets.append((f"more {k} of {where}", _fields(item, f"more {k} of {where}", ("inputs", "outputs"), ("rows",))))
+        self.sets = [_read_set(rows, model, limits, name) for name, rows in sets]
+        carried = sum(len(next(iter(rows.inputs.values()))) for rows in self.sets)
+        if most_rows is not None and carried > most_rows:
+            raise Refused(f"verification carries {carried} rows, more than the {most_rows} allowed")
         if not isinstance(fields["tolerance"], dict):
             raise Refused("the tolerance of verification must be an object")
         _compare_names(fields["tolerance"], [o.name for o in model.outputs], "tolerance of output")
         self.tolerance = {o.name: _read_tolerance(fields["tolerance"][o.name], o) for o in model.outputs}
+
+
+def _read_set(fields: dict[str, Any], model: Model, limits: Limits, where: str) -> _Rows:
+    if "rows" in fields:
+        _texts(fields["rows"], f"rows of {where}")
+    inputs, lengths = _read_inputs_of_rows(fields["inputs"], model.inputs, model.lengths, limits)
+    declared = {o.name: (o.kind.dtype, o.kind.shape) for o in model.plan(lengths).outputs}
+    outputs = _read_rows(fields["outputs"], declared, "output", _Sizes(), limits)
+    counts = {len(array) for array in (*inputs.values(), *outputs.values())}
+    if len(counts) != 1 or counts == {0}:
+        raise Refused(f"the tensors of {where} must agree in the number of rows, at least one")
+    return _Rows(inputs, outputs, lengths)
 
 
 class _Tolerance(NamedTuple):
@@ -2069,8 +2378,9 @@ def _compare(output: Output, got: Array, expected: Array, tolerance: _Tolerance)
     problem = None
     if len(bad):
         at = tuple(int(i) for i in bad[0])
+        place = f", at {list(at[1:])}" if len(at) > 2 else f", column {at[1]}" if len(at) > 1 else ""
         problem = (
-            f"output {_show(output.name)} is {_show(got[at])} in row {at[0]}{f', column {at[1]}' if len(at) > 1 else ''}, "
+            f"output {_show(output.name)} is {_show(got[at])} in row {at[0]}{place}, "
             f"but the original model answered {_show(expected[at])} ({len(bad)} of {good.size} values differ)"
         )
     return Checked(output.name, len(expected), str(tolerance), problem)

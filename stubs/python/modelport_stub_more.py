@@ -13,16 +13,17 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 
 if not __package__:
     from modelport_stub import FLOATS, Array, Attributes, Kind, Op, Run, enter
-    from modelport_stub import _float_row, _need, _ordered_sum, _products, _rows, _sigmoid, _sum_over_columns
+    from modelport_stub import _float_row, _need, _need_row, _ordered_sum, _products, _rows, _sigmoid, _sum_over_columns
 else:  # both files lie in a package
     from .modelport_stub import FLOATS, Array, Attributes, Kind, Op, Run, enter
-    from .modelport_stub import _float_row, _need, _ordered_sum, _products, _rows, _sigmoid, _sum_over_columns
+    from .modelport_stub import _float_row, _need, _need_row, _ordered_sum, _products, _rows, _sigmoid, _sum_over_columns
 
 __all__ = ["OPS"]
 
@@ -144,6 +145,7 @@ def _mark_smallest(y: Array, k: int) -> Array:
 @op(1)
 def smallest(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """1.0 at the k smallest elements, else 0.0."""
+    _need_row(a, kind)
     _need(a, kind, FLOATS)
     k = a.integer("k", 1, kind.width)
     return Kind("f64", (kind.width,)), lambda x: _mark_smallest(_rows(x), k).astype(np.float64)
@@ -152,6 +154,7 @@ def smallest(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 @op(1)
 def knn(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """The (weighted) mean over the k smallest distances."""
+    _need_row(a, kind)
     _need(a, kind, ("f64",))
     k, weights = a.integer("k", 1, kind.width), a.word("weights", "uniform", "distance")
     if a.has("classes"):
@@ -375,7 +378,8 @@ def _read_fold_table(a: Attributes) -> dict[int, str]:
 
 # -- terms -------------------------------------------------------------------------------------------------------------
 
-Split = Callable[[str], Iterator[list[str]]]  # a folded text -> its terms, those of one length at a time
+Split = Callable[[str], Iterator[list[str]]]  # a folded text -> its terms in order, some at a time
+TOGETHER_TERMS = 2**14  # about so many of the terms within words
 
 
 def _split_words(a: Attributes, lengths: range) -> Split:
@@ -409,11 +413,17 @@ def _split_within_words(a: Attributes, lengths: range) -> Split:
     space = CodePoints(a, "space")
 
     def split(text: str) -> Iterator[list[str]]:
-        text = _join_spaces(text, space)
-        words = [f" {text[begin:end]} " for begin, end in _runs(~space.mark(text))]
-        for n in lengths:
-            yield [word[i : i + n] for word in words for i in range(max(1, len(word) - n + 1))]
-            words = [word for word in words if len(word) > n]
+        text, terms = _join_spaces(text, space), []
+        for begin, end in _runs(~space.mark(text)):
+            word = f" {text[begin:end]} "
+            for n in lengths:
+                terms += [word[i : i + n] for i in range(max(1, len(word) - n + 1))]
+                if len(terms) >= TOGETHER_TERMS:
+                    yield terms
+                    terms = []
+                if len(word) <= n:
+                    break
+        yield terms
 
     return split
 
@@ -469,16 +479,22 @@ def _read_places(a: Attributes) -> tuple[int, Place]:
     """The number of columns, and where a term counts: in those of a vocabulary, or of hashes."""
     if not a.has("vocabulary"):
         return _read_hashing(a)
+    columns = _read_vocabulary(a)
+    places = {term: (column, 1.0) for term, column in columns.items()}
+    return len(places), places.get
+
+
+def _read_vocabulary(a: Attributes) -> dict[str, int]:
+    """The terms that are known, with their places."""
     terms = _strings(a, "vocabulary")
-    places = {term: (column, 1.0) for column, term in enumerate(terms)}
+    places = {term: place for place, term in enumerate(terms)}
     if len(places) != len(terms):
         raise a.refuse("has a term twice in its vocabulary")
-    return len(terms), places.get
+    return places
 
 
-@op(1)
-def count_terms(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
-    """Counts of the terms of a text."""
+def _read_terms(a: Attributes, kind: Kind) -> Callable[[Any], Iterator[list[str]]]:
+    """The terms of a text in order, some at a time; the text is checked, folded and split."""
     _need(a, kind, ("str",))
     if kind.width != 1:
         raise a.refuse(f"reads rows of {kind.width} texts; it takes one text per row")
@@ -486,11 +502,25 @@ def count_terms(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     shortest = a.integer("min_n", 1, LONGEST_TERM)
     longest = a.integer("max_n", shortest, LONGEST_TERM)
     folding, split = Folding(a), ANALYZERS[analyzer](a, range(shortest, longest + 1))
+
+    def terms(text: Any) -> Iterator[list[str]]:
+        if text is None:
+            raise a.refuse("reads a missing text (null); every row needs one")
+        _utf8(a, text)
+        return split(folding.fold(text))
+
+    return terms
+
+
+@op(1)
+def count_terms(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """Counts of the terms of a text."""
+    terms_of = _read_terms(a, kind)
     size, place = _read_places(a)
     binary = a.flag("binary")
 
-    def count(text: str, find: Place, counts: Array) -> None:
-        for terms in split(folding.fold(text)):
+    def count(text: Any, find: Place, counts: Array) -> None:
+        for terms in terms_of(text):
             for term, times in Counter(terms).items():
                 found = find(term)
                 if found is not None:
@@ -500,13 +530,30 @@ def count_terms(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         texts, find = x.ravel().tolist(), lru_cache(REMEMBERED)(place)
         counts = np.zeros((len(texts), size))
         for text, line in zip(texts, counts):
-            if text is None:
-                raise a.refuse("reads a missing text (null); every row needs one")
-            _utf8(a, text)
             count(text, find, line)
         return counts
 
     return Kind("f64", (size,)), run
+
+
+@op(1)
+def term_ids(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
+    """The terms of a text in order, as numbers, in a row of fixed length."""
+    terms_of = _read_terms(a, kind)
+    places = _read_vocabulary(a)
+    first, unknown, fill, length = (
+        a.integer(key, least) for key, least in (("first", 0), ("unknown", 0), ("fill", 0), ("length", 1))
+    )
+
+    def run(x: Array) -> Array:
+        ids = np.full((len(x), length), fill, dtype=np.int64)
+        for line, text in zip(ids, x.ravel().tolist()):
+            found = islice((term for terms in terms_of(text) for term in terms), length)
+            numbers = [places[term] + first if term in places else unknown for term in found]
+            line[: len(numbers)] = numbers
+        return ids
+
+    return Kind("i64", (length,)), run
 
 
 ANALYZERS: dict[str, Callable[[Attributes, range], Split]] = {
@@ -519,6 +566,7 @@ ANALYZERS: dict[str, Callable[[Attributes, range], Split]] = {
 @op(1, 2)
 def hash_terms(a: Attributes, kind: Kind, numbers: Kind | None = None) -> tuple[Kind, Run]:
     """The terms prefix + cell, each with its number or 1.0, in the columns of their hashes."""
+    _need_row(a, *((kind,) if numbers is None else (kind, numbers)))
     _need(a, kind, ("str",))
     if numbers is not None and (numbers.dtype, numbers.width) != ("f64", kind.width):
         raise a.refuse(f"reads {numbers.width} numbers of dtype {numbers.dtype} beside {kind.width} texts; it takes as many f64")
@@ -564,6 +612,7 @@ def _number(a: Attributes, key: str, default: float | None = None, least: float 
 
 def _table(a: Attributes, kind: Kind, key: str, negative: bool = False) -> Array:
     """The table [k, d] of a step that reads an f64 row."""
+    _need_row(a, kind)
     _need(a, kind, ("f64",))
     table = a.tensor(key, ("f64",), None, kind.width)
     if not table.size:

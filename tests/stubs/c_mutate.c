@@ -1,7 +1,7 @@
 /* c_mutate.c - damages artifacts and shows them to the C stub, which has to refuse them or answer, never to fail.
  *
- *     cc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -DMODELPORT_MORE -I stubs/c \
- *        tests/stubs/c_mutate.c stubs/c/modelport.c -lm -o c_mutate
+ *     cc -std=c11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -DMODELPORT_MORE -DMODELPORT_NN \
+ *        -I stubs/c tests/stubs/c_mutate.c stubs/c/modelport.c -lm -o c_mutate
  *     ./c_mutate COUNT SEED ARTIFACT...
  *
  * Each of COUNT cases takes an artifact, changes one to four places (bytes, numbers, strings, types, whole members), and loads
@@ -127,7 +127,10 @@ static const char *const SPECIAL[] = {
     "\"\\u0000\"", "\"\\ud83d\\ude00\"", "\"\\ud83d\"", "\"9223372036854775807\"", "\"b64\"", "\"AAAA\"", "\"AAAAAAAA8D8=\"",
     "{\"dtype\": \"f64\", \"shape\": [1], \"data\": [1]}", "{\"dtype\": \"str\", \"shape\": [], \"data\": [null]}",
     "{\"dtype\": \"f32\", \"shape\": [2, 1], \"enc\": \"b64\", \"data\": \"AACAPwAAAEA=\"}", "{\"dtype\": \"u8\", \"shape\": [0, 9999999999], \"data\": []}",
-    "{\"dtype\": \"i64\", \"shape\": [4294967296, 4294967296], \"data\": [1]}", "\"f32\"", "\"f64\"", "\"i64\"", "\"str\"", "\"bool\"", "\"u8\"", "\"exact\""};
+    "{\"dtype\": \"i64\", \"shape\": [4294967296, 4294967296], \"data\": [1]}", "\"f32\"", "\"f64\"", "\"i64\"", "\"str\"", "\"bool\"", "\"u8\"", "\"exact\"",
+    "\"i8\"", "-1", "\"time\"", "[-1]", "[0, 0]", "[1, 1]", "[2, 1]", "4194304", "4194305", "[4194304]", "[-1, -1, -1]",
+    "{\"dtype\": \"f32\", \"shape\": [2, 2], \"enc\": \"i8\", \"scale\": [0.5, 0.25], \"data\": \"AQL/gA==\"}",
+    "{\"dtype\": \"f64\", \"shape\": [3], \"enc\": \"b64\", \"mask\": \"Ag==\", \"data\": \"AAAAAAAA8D8=\"}"};
 
 static void mutate_bytes(text *t) {
     char bytes[8];

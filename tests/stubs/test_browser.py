@@ -65,7 +65,7 @@ def site(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A server on this machine only, and the folder it serves: the library and the page."""
     folder = tmp_path / "site"
     folder.mkdir()
-    for name in ("modelport.js", "modelport_more.js", "demo.html"):
+    for name in ("modelport.js", "modelport_more.js", "modelport_nn.js", "demo.html"):
         shutil.copy(STUB / name, folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -236,6 +236,55 @@ def further_document() -> Document:
 def test_ops_of_the_second_file(browser: str, site: tuple[str, Path], tmp_path: Path) -> None:
     document = further_document()
     result = run_page(browser, site, tmp_path / "profile", json.dumps(document), {"inputs": document["verification"]["inputs"]})
+    check_outputs(document, result)
+
+
+def net_document() -> Document:
+    """Ops of modelport_nn.js: a convolution of sequences of any length, its largest values, and attention; expected: NumPy's."""
+    values = np.random.default_rng(3)
+    weight = values.normal(size=(4, 2, 3)).astype("f4")
+
+    def tensor(x: np.ndarray) -> Document:
+        encoded = base64.b64encode(np.ascontiguousarray(x).tobytes()).decode()
+        return {"dtype": "f32", "shape": list(x.shape), "enc": "b64", "data": encoded}
+
+    def rows(n: int, time: int) -> Document:
+        x = values.normal(size=(n, 2, time)).astype("f4")
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 0), (0, 0), (1, 1))).astype("f8"), 3, axis=2)
+        y = np.einsum("nctk,ock->not", windows, weight.astype("f8")).astype("f4")
+        z = y.astype("f8").swapaxes(1, 2)
+        scores = np.exp(z @ z.swapaxes(1, 2) / 2)
+        mixed = scores / scores.sum(axis=2, keepdims=True) @ z
+        return {"inputs": {"x": tensor(x)}, "outputs": {"top": tensor(y.max(axis=2)), "mixed": tensor(mixed.astype("f4"))}}
+
+    return {
+        "format": "modelport",
+        "version": "1.1",
+        "requires": ["conv", "transpose", "reduce", "attention"],
+        "lengths": {"time": 5},
+        "inputs": [{"name": "x", "dtype": "f32", "shape": [2, "time"]}],
+        "steps": [
+            {"op": "conv", "in": ["x"], "out": "y", "dtype": "f32", "weight": tensor(weight), "auto": "same_upper"},
+            {"op": "transpose", "in": ["y"], "out": "z", "perm": [1, 0]},
+            {"op": "reduce", "in": ["y"], "out": "top", "dtype": "f32", "fn": "max", "axes": [1]},
+            {"op": "attention", "in": ["z", "z", "z"], "out": "mixed", "dtype": "f32"},
+        ],
+        "outputs": [{"name": n, "from": n, "dtype": "f32", "role": "transform"} for n in ("top", "mixed")],
+        "verification": {
+            "source": "synthetic",
+            **rows(3, 5),
+            "tolerance": {n: {"atol": 1e-5, "rtol": 1e-5} for n in ("top", "mixed")},
+            "more": [rows(2, 1), rows(1, 40)],
+        },
+    }
+
+
+@pytest.mark.parametrize("chosen", [None, 0, 1], ids=["time-5", "time-1", "time-40"])
+def test_a_net_with_sequences_of_any_length(browser: str, site: tuple[str, Path], tmp_path: Path, chosen: int | None) -> None:
+    document = net_document()
+    rows = document["verification"] if chosen is None else document["verification"]["more"][chosen]
+    result = run_page(browser, site, tmp_path / "profile", json.dumps(document), {"inputs": rows["inputs"]})
+    document["verification"]["outputs"] = rows["outputs"]
     check_outputs(document, result)
 
 

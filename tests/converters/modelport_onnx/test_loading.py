@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from modelport.compare import compare
-from modelport.document import Document, Loaded
+from modelport.document import Document, Loaded, Tolerance, Vectors
 from modelport.errors import ArtifactError, InputError, ModelportError, Unsupported, UsageError
 from modelport.graph import Graph, Input, Output, Step
 from tests.converters.modelport_onnx.graphs import logistic_document, of_trees, one_step
@@ -412,10 +412,99 @@ def test_what_cannot_be_run_as_rows_is_unsupported() -> None:
     with pytest.raises(Unsupported, match="zipmap=False"):
         modelport_onnx.load(zipped)
     identity = [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.DOUBLE)]
-    with pytest.raises(Unsupported, match="one fixed width"):
-        modelport_onnx.load(foreign(identity, width="W").SerializeToString())
+    with pytest.raises(Unsupported, match="any number along axis 0"):
+        modelport_onnx.load(foreign(identity, width="N").SerializeToString())
     with pytest.raises(Unsupported, match=r"tensor\(float16\)"):
         modelport_onnx.load(foreign(identity, x=TensorProto.FLOAT16).SerializeToString())
+
+
+def of_shape(shape: list[Any], nodes: list[Any] | None = None, initializers: list[Any] = []) -> bytes:  # noqa: B006
+    """A model of others that takes x of that shape in f32 and gives y."""
+    graph = helper.make_graph(
+        nodes or [helper.make_node("Neg", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        initializers,
+    )
+    return bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10).SerializeToString())
+
+
+def test_rows_of_any_rank_and_of_free_lengths_are_run() -> None:
+    loaded = modelport_onnx.load(of_shape(["N", 3, "height", None]))
+    assert [(v.name, v.dtype, v.shape) for v in loaded.inputs] == [("x", "f32", (3, "height", "x axis 3"))]
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
+    np.testing.assert_array_equal(loaded.run({"x": x})["y"], -x)
+    assert loaded.run({"x": x[:0]})["y"].shape[0] == 0
+    with pytest.raises(InputError, match=r"\[rows, 3, height, x axis 3\] is needed"):
+        loaded.run({"x": x[:, :2]})
+    for shape in ([2, 3], [], ["N", 3, "N"], ["N", 1, 1, 1, 1, 1, 1, 1]):
+        with pytest.raises(Unsupported, match="any number along axis 0"):
+            modelport_onnx.load(of_shape(shape))
+
+
+def test_an_input_that_is_not_given_does_not_crash_the_runtime() -> None:
+    """onnxruntime 1.31 crashes when a LayerNormalization names its bias ""."""
+    scale = numpy_helper.from_array(np.ones(4, np.float32), "scale")
+    data = of_shape(["N", 4], [helper.make_node("LayerNormalization", ["x", "scale", ""], ["y"])], [scale])
+    found = modelport_onnx.load(data).run({"x": np.array([[1.0, 2.0, 3.0, 4.0]], np.float32)})["y"]
+    np.testing.assert_allclose(found, [[-1.3416355, -0.4472118, 0.4472118, 1.3416355]], atol=1e-6)
+
+
+NET = Graph(
+    [Input("x", "f32", ("time", 2))],
+    [Step("unary", ["x"], "y", {"fn": "neg", "dtype": "f32"})],
+    [Output("y", "y", "f32", "transform")],
+    lengths={"time": 3},
+)
+ROWS = np.arange(6.0, dtype=np.float32).reshape(1, 3, 2)
+SETS = Vectors({"x": ROWS}, {"y": -ROWS}, {"y": Tolerance()}, more=[Vectors({"x": ROWS[:, :1]}, {"y": -ROWS[:, :1]})])
+
+
+def test_metadata_of_named_lengths_that_does_not_fit_is_refused() -> None:
+    data = modelport_onnx.write(Document(NET, SETS))
+
+    def changed(change: Any) -> bytes:
+        model = onnx.load_from_string(data)
+        content = json.loads(model.metadata_props[0].value)
+        assert (content["version"], content["lengths"]) == ("1.1", {"time": 3})
+        change(content)
+        model.metadata_props[0].value = json.dumps(content)
+        return bytes(model.SerializeToString())
+
+    assert modelport_onnx.load(changed(lambda c: None), {"digest": False}).vectors is not None
+    for change in (
+        lambda c: c.pop("lengths"),
+        lambda c: c.update(lengths={"time": 0}),
+        lambda c: c.update(lengths={"time": True}),
+        lambda c: c.update(lengths={"time": 3, "other": 3}),
+        lambda c: c.update(lengths=[3]),
+        lambda c: c.update(lengths={"time": 1 << 40}),
+        lambda c: c["inputs"][0].update(shape=["time", None]),
+        lambda c: c["inputs"][0].update(shape=["", 2]),
+        lambda c: c["inputs"][0].update(shape=["time"]),
+        lambda c: c["inputs"][0].update(shape=["time"] * 9),
+        lambda c: c["outputs"][0].update(shape=["other", 2]),
+        lambda c: c["outputs"][0].update(shape=["time", 3]),
+        lambda c: c["verification"].update(more={}),
+        lambda c: c["verification"].update(more=[3]),
+        lambda c: c["verification"]["more"][0].pop("outputs"),
+        lambda c: c["verification"]["more"][0]["outputs"].update(y=c["verification"]["outputs"]["y"]),
+        lambda c: c["verification"]["more"][0]["inputs"].update(x=[1.0]),
+    ):
+        with pytest.raises(ModelportError, match=r"\.$"):
+            modelport_onnx.load(changed(change), {"digest": False})
+
+
+def test_an_output_of_another_length_than_declared_is_refused() -> None:
+    model = onnx.load_from_string(modelport_onnx.write(Document(NET)))
+    content = json.loads(model.metadata_props[0].value)
+    content["outputs"][0]["shape"] = [3, 2]
+    model.metadata_props[0].value = json.dumps(content)
+    loaded = modelport_onnx.load(model.SerializeToString(), {"digest": False})
+    assert loaded.run({"x": ROWS})["y"].shape == (1, 3, 2)
+    with pytest.raises(ArtifactError, match="not what the model declares"):
+        loaded.run({"x": ROWS[:, :2]})
 
 
 def test_a_runtime_too_old_or_too_strange_is_told_from_a_broken_file() -> None:

@@ -1,0 +1,152 @@
+"""The JavaScript stub as a library in Node: rows of any rank, named lengths, what it says of a model; expected: NumPy's.
+
+The rest of its interface is held by the conformance suite, and in a browser by test_browser.py.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelport.stubs import data_folder
+
+FOLDER = data_folder("stubs") / "javascript"
+PROGRAM = """
+const modelport = require("./modelport.js"), nn = require("./modelport_nn.js");
+const { document, calls } = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
+const model = modelport.load(JSON.stringify(document), { ops: nn });
+const results = calls.map((call) => {
+  try {
+    return eval(call);
+  } catch (error) {
+    return { error: error.name, message: error.message };
+  }
+});
+process.stdout.write(JSON.stringify(results));
+"""
+
+WEIGHT = [[0.5, -1.0], [2.0, 0.25], [1.0, 1.0]]
+
+
+@pytest.fixture(scope="module")
+def ask(need_program: Callable[[str, str], None]) -> Callable[..., list[Any]]:
+    """What JavaScript expressions give, after the model `model` of a document was loaded."""
+    need_program("javascript", "node")
+
+    def run(document: dict[str, Any], *calls: str) -> list[Any]:
+        text = json.dumps({"document": document, "calls": calls})
+        done = subprocess.run(["node", "-e", PROGRAM], input=text, cwd=FOLDER, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout))
+
+    return run
+
+
+def document(time: int = 3) -> dict[str, Any]:
+    """Sequences [time, 2] and the number of a place -> products of their elements, the mean of these, the one at the place."""
+    x = np.arange(4.0 * time).reshape(2, time, 2)
+    y = x @ np.array(WEIGHT).T
+    tensor = {"dtype": "f64", "shape": list(y.shape), "data": y.reshape(-1).tolist()}
+    return {
+        "format": "modelport",
+        "version": "1.1",
+        "requires": ["linear", "reduce", "gather", "slice"],
+        "lengths": {"time": time},
+        "inputs": [{"name": "x", "dtype": "f64", "shape": ["time", 2]}, {"name": "at", "dtype": "i64", "shape": []}],
+        "steps": [
+            {"op": "linear", "in": ["x"], "out": "y", "weight": WEIGHT},
+            {"op": "reduce", "in": ["y"], "out": "mean", "fn": "mean", "axes": [0]},
+            {"op": "gather", "in": ["y", "at"], "out": "found", "axis": 0},
+            {"op": "slice", "in": ["y"], "out": "second", "axes": [0], "starts": [1], "stops": [2]},
+        ],
+        "outputs": [{"name": n, "from": n, "dtype": "f64", "role": "transform"} for n in ("y", "mean", "found", "second")],
+        "verification": {
+            "source": "synthetic",
+            "inputs": {"x": {**tensor, "shape": list(x.shape), "data": x.reshape(-1).tolist()}, "at": [0, -1]},
+            "outputs": {
+                "y": tensor,
+                "mean": y.mean(axis=1).tolist(),
+                "found": [y[0, 0].tolist(), y[1, -1].tolist()],
+                "second": {"dtype": "f64", "shape": [2, 1, 3], "data": y[:, 1].reshape(-1).tolist()},
+            },
+            "tolerance": {n: {"atol": 1e-12, "rtol": 1e-12} for n in ("y", "mean", "found", "second")},
+        },
+    }
+
+
+def test_rows_of_any_rank_in_every_form(ask: Callable[..., list[Any]]) -> None:
+    x = np.array([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [-7.0, 8.0]]])
+    flat, nested = x.reshape(-1).tolist(), x.tolist()
+    records = [{"x": row, "at": 1} for row in nested]
+    given = [
+        f"{{ x: {nested}, at: [1, 1] }}",
+        f"{{ x: {{ data: new Float64Array({flat}), shape: [2, 2, 2] }}, at: {{ data: [1, 1], shape: [2] }} }}",
+        f"{{ x: {{ data: {flat}, shape: [2, 2, 2] }}, at: [1n, -1] }}",
+        f"{nested[0]} && [{{ x: {nested[0]}, at: 1 }}, {{ x: [new Float64Array({nested[1][0]}), {nested[1][1]}], at: -1 }}]",
+        json.dumps(records),
+    ]
+    shaped = {"dtype": "f64", "shape": [2, 2, 2], "data": flat}
+    given.append(f"model.readRows({json.dumps(json.dumps({'inputs': {'x': shaped, 'at': [1, 1]}}))})")
+    expected = x @ np.array(WEIGHT).T
+    for found in ask(document(), *(f"Object.entries(model.predict({form})).map(([k, v]) => [k, v.toArray()])" for form in given)):
+        assert "error" not in found, found
+        outputs = dict(found)
+        np.testing.assert_allclose(outputs["y"], expected, rtol=1e-12)
+        np.testing.assert_allclose(outputs["mean"], expected.mean(axis=1), rtol=1e-12)
+        np.testing.assert_allclose(outputs["found"], expected[:, 1], rtol=1e-12)
+        np.testing.assert_allclose(outputs["second"], expected[:, 1:2], rtol=1e-12)
+
+
+def test_what_a_model_says_of_named_lengths(ask: Callable[..., list[Any]]) -> None:
+    inputs, outputs, info, empty = ask(
+        document(), "model.inputs()", "model.outputs()", "model.info()", "model.predict({ x: [], at: [] }).y.shape"
+    )
+    assert [one["shape"] for one in inputs] == [["time", 2], []]
+    assert [one["shape"] for one in outputs] == [[None, 3], [3], [3], [1, 3]]
+    assert info["lengths"] == {"time": 3}
+    assert empty == [0, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [
+        ("{ x: [[[1, 2]], [[1, 2], [3, 4]]], at: [0, 0] }", "ragged"),
+        ("{ x: [[[1, 2, 3]]], at: [0] }", '[rows, "time" = 1, 2]'),
+        ("{ x: [[1, 2]], at: [0] }", '[rows, "time", 2]'),
+        ("{ x: [1, 2], at: [0] }", "flat"),
+        ("{ x: [[]], at: [0] }", '"x"'),
+        ("{ x: { data: [1, 2, 3], shape: [1, 2, 2] }, at: [0] }", "3 elements"),
+        ("{ x: [[[1, 2], [3, 4]]], at: [2] }", "the index 2 is not in 0..1"),
+        ("{ x: [[[1, 2]]], at: [0] }", '"time" = 1'),
+        ("{ x: { data: new Float64Array(2 ** 22), shape: [1, 2 ** 21, 2] }, at: [0] }", "limit rowElements"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(ask: Callable[..., list[Any]], rows: str, part: str) -> None:
+    (found,) = ask(document(), f"model.predict({rows})")
+    assert found["error"] == "Refused"
+    assert part in found["message"]
+
+
+def test_a_model_that_was_asked_with_many_lengths_stays_right(ask: Callable[..., list[Any]]) -> None:
+    lengths = [2, 9, 3, 17, 2, 5, 4, 9, 3]
+    calls = [f"model.predict({{ x: [{[[float(i), 1.0] for i in range(n)]}], at: [-1] }}).found.toArray()" for n in lengths]
+    found = ask(document(), *calls)
+    for n, answer in zip(lengths, found, strict=True):
+        np.testing.assert_allclose(answer, [np.array(WEIGHT) @ [n - 1.0, 1.0]], rtol=1e-12)
+
+
+def test_the_file_of_nets_is_needed_for_them(tmp_path: Path, need_program: Callable[[str, str], None]) -> None:
+    need_program("javascript", "node")
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(document()), encoding="utf-8")
+    load = 'require("./modelport.js").load(require("node:fs").readFileSync(process.argv[1]))'
+    code = f"try {{ {load} }} catch (e) {{ console.log(e.name, e.message) }}"
+    done = subprocess.run(["node", "-e", code, str(path)], cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("Unsupported"), done
+    assert '"gather"' in done.stdout
