@@ -12,7 +12,7 @@ from modelport.graph import Step
 
 from .assembling import attributes_of, living
 from .lengths import same
-from .values import Builder, same_row
+from .values import END, Builder, same_row
 
 __all__ = ["fused"]
 
@@ -163,6 +163,19 @@ def _replace(held: Steps, name: str, by: str) -> None:
         if name in other.inputs:
             inputs = [by if n == name else n for n in other.inputs]
             held.put(other, other.op, inputs, **dict(other.attributes))
+
+
+def _last_state(held: Steps, step: Step) -> None:
+    """A recurrence of which only the sequence's end is read."""
+    cut = held.made_by(step.inputs[0], "slice", once=True) if step.op == "reshape" else None
+    cell = held.by_name.get(cut.inputs[0]) if cut is not None else None
+    if cut is None or cell is None or cell.op not in ("lstm", "gru", "rnn") or held.uses[cell.output] != 1:
+        return
+    if "result" in cell.attributes or len(held.b.rows[step.output]) != 1 or cut.attributes["axes"].tolist() != [0]:
+        return
+    span = (int(cut.attributes["starts"][0]), int(cut.attributes["stops"][0]))
+    if "steps" not in cut.attributes and span == ((0, 1) if cell.attributes.get("reverse") else (-1, END)):
+        held.put(step, cell.op, cell.inputs, **attributes_of(cell, result="last"))
 
 
 def _nothing(held: Steps, step: Step) -> None:
@@ -397,6 +410,7 @@ def _swapped(held: Steps, name: str) -> str:
 RULES: list[Callable[[Steps, Step], None]] = [
     _bias,
     _index,
+    _last_state,
     _nothing,
     _activations,
     _layer_norms,

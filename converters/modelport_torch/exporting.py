@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +71,7 @@ def _export(original: Original, sample: Arrays) -> Exported:
         _check_batch(original)
     rows = export_rows(sample)
     names = list(rows)
-    with original.as_trained(), original.torch.no_grad(), quiet():
+    with original.as_trained(), original.torch.no_grad(), quiet(), _fresh_recurrences(original.torch):
         tensors = {name: original.torch.from_numpy(array) for name, array in rows.items()}
         outputs = tuple(_asked(original, tensors))
         try:
@@ -87,6 +88,22 @@ def _export(original: Original, sample: Arrays) -> Exported:
     fields = {name: f"{name}_output" if name in names else name for name in outputs}
     _mend(proto, names, [fields[name] for name in outputs])
     return Exported(proto, outputs, fields)
+
+
+@contextmanager
+def _fresh_recurrences(torch: Any) -> Iterator[None]:
+    """The exporter swaps how LSTM and GRU are taken apart while it works, but torch remembers the way it took before.
+
+    Without this every export of such a layer but the first in a process would be for one length only.
+    """
+    kept = [getattr(op.input, "_dispatch_cache", {}) for op in (torch.ops.aten.lstm, torch.ops.aten.gru)]
+    for cache in kept:
+        cache.clear()
+    try:
+        yield
+    finally:
+        for cache in kept:
+            cache.clear()
 
 
 def _asked(original: Original, tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,6 +246,7 @@ def _mend(proto: Any, inputs: list[str], outputs: list[str]) -> None:
         )
     _rename(graph, inputs, outputs)
     _mask_wholly(onnx, graph)
+    _any_length(onnx, graph)
     weights = {tensor.name for tensor in graph.initializer}
     infos = [info for info in graph.value_info if info.name not in weights]
     del graph.value_info[:], proto.metadata_props[:]
@@ -267,6 +285,23 @@ def _mask_wholly(onnx: Any, graph: Any) -> None:
                 endless[key] = f"-Infinity {low.dtype}"
                 graph.initializer.append(onnx.numpy_helper.from_array(np.full_like(low, -np.inf), endless[key]))
             mask.input[2] = endless[key]
+
+
+def _any_length(onnx: Any, graph: Any) -> None:
+    """The directions of a recurrence joined for any length: the exporter may write the length it was shown into the shape."""
+    makers = {name: node for node in graph.node for name in node.output}
+    fixed = {t.name for t in graph.initializer if list(t.dims) == [3]}
+    name = "any length"
+    for node in [n for n in graph.node if n.op_type == "Reshape" and n.input[1] in fixed]:
+        moved = makers.get(node.input[0])
+        cell = makers.get(moved.input[0]) if moved is not None and moved.op_type == "Transpose" else None
+        if cell is None or cell.op_type not in ("LSTM", "GRU") or cell.output[0] != moved.input[0]:
+            continue
+        if list(onnx.helper.get_node_attr_value(moved, "perm")) == [0, 2, 1, 3]:  # [time, batch, directions, units]
+            if not any(t.name == name for t in graph.initializer):
+                graph.initializer.append(onnx.numpy_helper.from_array(np.array([0, 0, -1]), name))
+            node.input[1] = name
+            del node.attribute[:]
 
 
 def _nodes(graph: Any) -> Any:

@@ -360,6 +360,18 @@ def test_weights_of_attention_that_are_an_output_stay() -> None:
     assert "attention" not in ops(agree(text, SEQUENCE, outputs=("y", "p")))
 
 
+@pytest.mark.parametrize(("direction", "place"), [("forward", -1), ("reverse", 0)])
+def test_the_last_state_of_a_recurrence_is_found(direction: str, place: int) -> None:
+    text = f"""t = Transpose<perm=[1, 0, 2]>(x)
+    s = GRU<hidden_size=4, direction="{direction}">(t, w, r)
+    q = Squeeze(s, one)
+    y = Gather(q, k)"""
+    weights = {"w": normal(1, 12, 3), "r": normal(1, 12, 4), "one": np.array([1]), "k": np.array(place)}
+    assert ops(agree(text, SEQUENCE, weights, lengths=TIME, others=OTHERS)) == ["gru"]
+    weights["k"] = np.array(-1 - place)
+    assert "slice" in ops(agree(text, SEQUENCE, weights, lengths=TIME, others=OTHERS))
+
+
 def test_a_bias_is_part_of_its_layer() -> None:
     assert ops(agree("a = MatMul(x, w)\ny = Add(b, a)", SEQUENCE, {"w": normal(3, 4), "b": normal(4)})) == ["linear"]
     assert ops(agree("a = MatMul(x, w)\ny = Add(b, a)", SEQUENCE, {"w": normal(3, 4), "b": normal(5, 1)})) == [

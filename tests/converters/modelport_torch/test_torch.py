@@ -20,6 +20,7 @@ from torch import nn
 import modelport
 from modelport.errors import ArtifactError, InputError, MissingDependency, NotFitted, Refused, UnsupportedModel, UsageError
 from modelport.files import load_model
+from modelport.run import Evaluator
 from tests.converters.modelport_torch.zoo import CASES
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
@@ -188,6 +189,26 @@ def test_a_model_is_exported_once_until_it_changes(monkeypatch: pytest.MonkeyPat
         model.weight.mul_(2)
     converted(model, ROWS)
     assert len(exports) == 2
+
+
+def test_every_export_of_a_recurrence_in_a_process_is_for_all_lengths() -> None:
+    class Last(nn.Module):
+        def __init__(self, first: bool) -> None:
+            super().__init__()
+            self.first, self.cell = first, nn.LSTM(3, 4, batch_first=first)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.cell(x)[0][:, -1] if self.first else self.cell(x.transpose(0, 1))[0][-1]
+
+    rows = np.random.default_rng(2).normal(size=(4, 5, 3)).astype(np.float32)
+    for first in (True, True, False):
+        model = Last(first).eval()
+        reading = modelport_torch.read(model, modelport_torch.sample_of(model, rows), {"lengths": {"x": {1: "time"}}})
+        assert [step.op for step in reading.graph.steps] == ["lstm"]
+        longer = np.random.default_rng(4).normal(size=(2, 9, 3)).astype(np.float32)
+        got = Evaluator(reading.graph.at({"time": 9})).run({"x": longer})["output"]
+        with torch.no_grad():
+            np.testing.assert_allclose(got, model(torch.from_numpy(longer)).numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_the_exported_file_tells_nothing_of_the_source_and_is_the_same_again() -> None:
