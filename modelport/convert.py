@@ -247,10 +247,13 @@ def from_reading(
     with _answerable(by):
         loaded = module.load(data, None)
         check_declaration(graph, loaded)
+        if isinstance(reading.sample or sample, Arrays):
+            pool, carry = nets.steady(loaded.run, pool), nets.steady(loaded.run, carry)
         pool, carry = loss.same_labels(loaded.run, pool), loss.same_labels(loaded.run, carry, count=False)
         settled = _settle(reading, pool, loaded.run, f"The {format_} artifact", loss)
     _check_refused(loaded.run, refused, f"The {format_} artifact")
-    if settled.tolerance != pool.tolerance or loss.flips:
+    assert document.vectors is not None
+    if settled.tolerance != pool.tolerance or len(carry) != len(document.vectors):
         document = Document(graph, _same_tolerance(carry, settled), provenance)
         data = write(document, options)
         loaded = module.load(data, None)
@@ -263,7 +266,11 @@ def from_reading(
     kinds: dict[str, int] = {}
     for note in settled.notes:
         kinds[note] = kinds.get(note, 0) + 1
-    notes = _notes(reading, by) + loss.notes(data, lambda plain: write(document, plain), reports[0].outputs, settled)
+
+    def again(changed: Mapping[str, Any], vectors: bool) -> bytes:
+        return write(document if vectors else replace(document, vectors=None), changed)
+
+    notes = _notes(reading, by) + loss.notes(data, again, reports[0].outputs, settled)
     report = Report(format_, "the model", len(settled), reports, name, None, notes, kinds)
     if not report.passed:
         raise Mismatch(f"The {format_} artifact does not answer as the model does.\n{report}", report)
@@ -396,7 +403,7 @@ def _settle(reading: Reading, pool: Vectors, run: Run, what: str, loss: Loss = L
         if report.max_abs is None or not tolerable:
             divergence = None if reading.unread else first_divergence(None, reading, pool)
             result = Report("graph", "the model", len(pool), (ConsumerReport(what, tuple(reports.values())),), None, divergence)
-            advice = _advice(reading, pool, report.worst_row)
+            advice = loss.advice or _advice(reading, pool, report.worst_row)
             raise Mismatch(f"{what} does not answer as the model does; nothing was written.{advice}\n{result}", result)
         needed = _beyond(pool.outputs[name], got[name], stated)
         tolerance[name] = Tolerance(max(float(f"{loss.margin * needed:.3g}"), stated.atol), stated.rtol)

@@ -16,7 +16,7 @@ from .document import Tolerance, Vectors
 from .sample import Sample
 from .vectors import EXTREME, scale_of
 
-__all__ = ["LOSSLESS", "Loss"]
+__all__ = ["LOSSLESS", "Loss", "ordinary"]
 
 Array = NDArray[Any]
 #: an error beyond this share of an output's scale is no approximation of the model any more
@@ -54,7 +54,7 @@ class Loss:
     @property
     def margin(self) -> float:
         """How many times the measured error the artifact states as its tolerance."""
-        return 1.5 if self else 10.0
+        return 3.0 if self else 10.0
 
     def tolerable(self, expected: Array, got: Array, notes: Sequence[str]) -> bool:
         """Whether an output is still an approximation of the original's; far outside the sample only by its own size."""
@@ -87,20 +87,28 @@ class Loss:
             return pool
         return replace(parts[0], more=tuple(parts[1:]))
 
+    @property
+    def advice(self) -> str:
+        """For the refusal of an approximation that is none."""
+        said = ", ".join(f"{name} {value}" for name, value in self.asked.items())
+        return f" {said} changes the answers by more than {WIDEST_LOSS:.0%} of an output's scale: ask for less." if self else ""
+
     def notes(
         self,
         data: bytes,
-        write: Callable[[Mapping[str, Any]], bytes],
+        write: Callable[[Mapping[str, Any], bool], bytes],
         outputs: Sequence[OutputReport],
         settled: Vectors,
     ) -> tuple[str, ...]:
-        """For the report: what the options cost, per output, and what they saved."""
+        """For the report: what the options cost, per output, and what they saved. write(options, whether with vectors) writes."""
         if not self:
             return ()
         said = ", ".join(f"{name} {value}" for name, value in self.asked.items())
-        plain = len(write({name: value for name, value in self.options.items() if name not in (*self.asked, "calibration")}))
-        saved = 1 - len(data) / plain
-        gain = f"{plain:,} bytes became {len(data):,}"
+        without = {name: value for name, value in self.options.items() if name not in (*self.asked, "calibration")}
+        whole = len(write(without, True))
+        bare, plain = len(write(self.options, False)), len(write(without, False))
+        saved = 1 - bare / plain
+        gain = f"{plain:,} bytes became {bare:,} ({whole:,} and {len(data):,} with the rows that are carried)"
         if saved < SMALL_GAIN:
             gain += ": the model is too small to gain by it" if saved >= 0 else ": the model is too small, and grew"
         lines = [f"{said}: {gain}"]
@@ -112,6 +120,13 @@ class Loss:
         if self.flips:
             lines.append(f"{said}: the label changes on {self.flips} of the rows tried; they are no part of the proof")
         return tuple(lines)
+
+
+def ordinary(pool: Vectors) -> Vectors:
+    """The rows that lie near the sample: far outside it an approximation is held to nothing."""
+    parts = [part.take(np.array([i for i, note in enumerate(part.rows) if note not in EXTREME])) for part in pool.sets()]
+    kept = [part for part in parts if len(part)] or [pool]
+    return replace(kept[0], more=tuple(kept[1:]))
 
 
 LOSSLESS = Loss()

@@ -31,7 +31,7 @@ from .errors import (
     UsageError,
 )
 from .graph import Graph
-from .lossy import WIDEST_LOSS
+from .lossy import WIDEST_LOSS, ordinary
 from .reading import Reading
 from .run import Evaluator
 from .sample import Sample
@@ -366,6 +366,8 @@ def verify(
         check_declaration(reading.graph, loaded)
         pool, refused = split_pool(reading, rows, seed=seed, plain=256, boundary=256, own_rows=True)
         pool, source = _with_tolerance(pool, loaded), "the model"
+        if loaded.provenance.get("approximation"):
+            pool = ordinary(pool)
     elif loaded.vectors is None:
         raise ArtifactError(
             f"{name or 'The artifact'} carries no vectors, so nothing proves it: convert the model again, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from modelport_onnx_source.reading import Declared, graph_of
 
 from modelport.arrays import Arrays, named_lengths
@@ -56,8 +57,22 @@ def read_model(model: Any, sample: Sample | Arrays, options: Mapping[str, Any]) 
         row = tuple(n if label is None else label for n, label in zip(array.shape[1:], labels, strict=True))
         declared.append(Declared(name, row, kinds[f"{array.dtype.kind}{array.dtype.itemsize}"]))
     names = {inner: outer for outer, inner in file.fields.items()}
-    graph = graph_of(file.proto, declared, rows.lengths, names)
+    graph = _with_log_sigmoids(graph_of(file.proto, declared, rows.lengths, names))
     return Reading(graph, lambda feeds: original.answer(feeds, rows.values), _provenance(original), sample=rows)
+
+
+def _with_log_sigmoids(graph: Graph) -> Graph:
+    """PyTorch's log_sigmoid never underflows; its exporter writes the logarithm of a sigmoid, which does."""
+    sigmoids = {s.output: s.inputs[0] for s in graph.steps if s.op == "unary" and s.attributes["fn"] == "sigmoid"}
+    steps = [
+        Step("unary", (sigmoids[s.inputs[0]],), s.output, {**s.attributes, "fn": "log_sigmoid"})
+        if s.op == "unary" and s.attributes["fn"] == "log" and s.inputs[0] in sigmoids
+        else s
+        for s in graph.steps
+    ]
+    used = {name for s in steps for name in s.inputs} | {o.source for o in graph.outputs}
+    kept = [s for s in steps if s.output in used or s.output not in sigmoids]
+    return Graph(graph.inputs, kept, graph.outputs, graph.name, graph.limits, graph.lengths)
 
 
 def ask_model(model: Any, sample: Sample | Arrays, options: Mapping[str, Any]) -> Reading:
@@ -68,8 +83,6 @@ def ask_model(model: Any, sample: Sample | Arrays, options: Mapping[str, Any]) -
     steps, outputs = [], []
     kinds = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32", "bool": "bool"}
     for name, array in answered.items():
-        import numpy as np
-
         if str(array.dtype) not in kinds:
             raise UnsupportedModel(f"The model's output {name!r} is {array.dtype}, which no artifact holds.")
         steps.append(Step("constant", (), f"answered {name}", {"value": np.zeros(array.shape[1:], dtype=array.dtype)}))
