@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import warnings
@@ -19,6 +20,37 @@ def missing(name: str, why: str) -> None:
     if name in REQUIRED:
         pytest.fail(f"{name} is required here, but {why}")
     pytest.skip(f"{name}: {why}")
+
+
+#: files of tests (by a part of their path) and what they import: without it they are skipped, or fail where it is required
+IMPORTED = {
+    "converters/modelport_torch/": ("torch", "onnx", "onnxscript"),
+    "converters/modelport_keras/": ("keras", "tensorflow", "h5py"),
+    "converters/modelport_onnx_source/": ("onnx", "onnxruntime"),
+    "converters/modelport_onnx/test_nets.py": ("torch",),
+    "converters/modelport_onnx/test_quantizing.py": ("torch",),
+}
+
+
+class LeftOut(pytest.Module):
+    """A file of tests whose imports are not installed."""
+
+    lacks = ""
+
+    def collect(self) -> list[pytest.Item]:  # type: ignore[override]
+        missing(self.lacks, f"it is not installed, and {self.path.name} needs it")
+        return []
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """One counted skip for a file that could not even be imported."""
+    for part, modules in IMPORTED.items():
+        lacks = [name for name in modules if part in module_path.as_posix() and importlib.util.find_spec(name) is None]
+        if lacks:
+            module = LeftOut.from_parent(parent, path=module_path)
+            module.lacks = lacks[0]
+            return module
+    return None
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ NAMES = [
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, str]:
-    pytest.importorskip("torch")
+def found(need_module) -> dict[str, str]:  # type: ignore[no-untyped-def]
+    need_module("torch", "torch")
     done = subprocess.run(
         [sys.executable, str(HERE / "torch_backend.py")],
         capture_output=True,

@@ -376,8 +376,10 @@ def tokens() -> dict[str, np.ndarray]:
     return {"input_ids": rng.integers(0, 50, size=(4, 7)), "attention_mask": mask}
 
 
-def test_bert_of_two_layers() -> None:
-    transformers = pytest.importorskip("transformers")
+def test_bert_of_two_layers(need_module) -> None:  # type: ignore[no-untyped-def]
+    need_module("transformers", "transformers")
+    import transformers
+
     torch.manual_seed(0)
     config = transformers.BertConfig(
         vocab_size=50,
@@ -387,18 +389,24 @@ def test_bert_of_two_layers() -> None:
         intermediate_size=32,
         max_position_embeddings=64,
     )
-    document = converted(transformers.BertModel(config), tokens(), lengths={n: {1: "time"} for n in tokens()})
+    model, lengths = transformers.BertModel(config), {n: {1: "time"} for n in tokens()}
+    assert modelport.convert(model, "onnx", sample=tokens(), lengths=lengths).report.passed
+    document = converted(model, tokens(), lengths=lengths)
     assert [o["name"] for o in document["outputs"]] == ["last_hidden_state", "pooler_output"]
     assert sum(step["op"] == "layer_norm" for step in document["steps"]) == 5
 
 
-def test_gpt2_of_two_layers() -> None:
-    transformers = pytest.importorskip("transformers")
+def test_gpt2_of_two_layers(need_module) -> None:  # type: ignore[no-untyped-def]
+    need_module("transformers", "transformers")
+    import transformers
+
     torch.manual_seed(0)
     config = transformers.GPT2Config(
         vocab_size=50, n_positions=64, n_embd=16, n_layer=2, n_head=2, bos_token_id=1, eos_token_id=2
     )
     model = transformers.GPT2LMHeadModel(config)
-    document = converted(model, {"input_ids": tokens()["input_ids"]}, lengths={"input_ids": {1: "time"}})
+    sample, lengths = {"input_ids": tokens()["input_ids"]}, {"input_ids": {1: "time"}}
+    assert modelport.convert(model, "onnx", sample=sample, lengths=lengths).report.passed
+    document = converted(model, sample, lengths=lengths)
     assert [o["name"] for o in document["outputs"]] == ["logits"]
     assert sum(step["op"] == "activation" for step in document["steps"]) == 2
