@@ -55,6 +55,9 @@ def build_parser() -> Parser:
     convert.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
     _add_net_options(convert)
     convert.add_argument(
+        "--answers", metavar="FILE", help="a Keras file's outputs for the sample's rows (.npz), where Keras is absent"
+    )
+    convert.add_argument(
         "--quantize", metavar="KIND", help="JSON: int8; ONNX: int8, static or float16; the report says what it costs"
     )
     convert.add_argument("--prune", type=float, metavar="SHARE", help="JSON: the smallest SHARE of every weight becomes 0")
@@ -196,6 +199,9 @@ def run_convert(a: argparse.Namespace) -> int:
         if os.path.exists(path) and os.path.exists(a.model) and os.path.samefile(path, a.model):
             raise UsageError(f"{path!r} is the model itself, which would be overwritten: say -o FILE.")
     options = _options(a, [format_ for format_, _ in targets])
+    if a.answers is not None:
+        answers = load_sample(a.answers)
+        options = {format_: {**own, "answers": answers} for format_, own in options.items()}
     with Progress(2 + len(targets)) as bar:
         bar.stage(f"opening {a.model}")
         model = load_model(a.model, trust=a.trust, factory=_factory(a))
