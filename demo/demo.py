@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import sys
@@ -71,6 +72,53 @@ def models() -> Iterator[tuple[str, Any, Any]]:
     yield "mixed frame", make_pipeline(prepare, LogisticRegression(max_iter=500)).fit(frame, progressed), frame
 
 
+def nets(skipped: dict[str, str]) -> Iterator[tuple[str, Any, Any]]:
+    """A small net of PyTorch and one of Keras, trained on the digits, where these are installed."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images, labels = (digits.images / 16.0).astype(np.float32), digits.target
+    if importlib.util.find_spec("torch") and importlib.util.find_spec("onnxscript"):
+        yield "digits CNN, PyTorch", _torch_net(images[:, None], labels), images[:, None]
+    else:
+        skipped["digits CNN, PyTorch"] = "torch and onnxscript are not installed: pip install 'modelport[torch]'"
+    if importlib.util.find_spec("keras") and importlib.util.find_spec("tensorflow"):
+        rows = images.reshape(len(images), -1)
+        yield "digits MLP, Keras", _keras_net(rows, labels), rows
+    else:
+        skipped["digits MLP, Keras"] = "keras and tensorflow are not installed: pip install 'modelport[keras]' tensorflow"
+
+
+def _torch_net(images: Any, labels: Any) -> Any:
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 10)]
+    net = nn.Sequential(*layers, nn.Softmax(-1))
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    x, y = torch.from_numpy(images), torch.from_numpy(labels)
+    for _ in range(4):
+        for part in torch.randperm(len(x)).split(128):
+            optimizer.zero_grad()
+            nn.functional.nll_loss(torch.log(net(x[part]) + 1e-9), y[part]).backward()
+            optimizer.step()
+    return net.eval()
+
+
+def _keras_net(rows: Any, labels: Any) -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(32, activation="gelu"), keras.layers.Dense(10, activation="softmax")]
+    net = keras.Sequential([keras.Input((64,)), *layers])
+    net.compile("adam", "sparse_categorical_crossentropy")
+    net.fit(rows, labels, epochs=6, batch_size=64, verbose=0)
+    return net
+
+
 def _holes(shape: tuple[int, int], share: float) -> Any:
     import numpy as np
 
@@ -93,10 +141,11 @@ def main() -> int:
     folder = Path(parser.parse_args().output)
     folder.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore")
-    rows, reports, skipped, failed = [], [], {}, 0
-    for name, model, sample in models():
+    rows, reports, failed = [], [], 0
+    skipped: dict[str, str] = {}
+    for name, model, sample in itertools.chain(models(), nets(skipped)):
         for format_ in CONSUMERS:
-            path = folder / f"{name.replace(' ', '_')}.{format_}"
+            path = folder / f"{name.replace(',', '').replace(' ', '_')}.{format_}"
             started = time.perf_counter()
             try:
                 artifact = modelport.convert(model, path, sample=sample)
@@ -145,7 +194,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
 
 
-__all__ = ["Report", "main", "models"]
+__all__ = ["Report", "main", "models", "nets"]
 
 if __name__ == "__main__":
     sys.exit(main())
