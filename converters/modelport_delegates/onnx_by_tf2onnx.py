@@ -11,7 +11,7 @@ from typing import Any
 from modelport.delegation import Wanted, Written, first_line
 from modelport.errors import MissingDependency, Unsupported
 
-__all__ = ["FORMATS", "OPTIONS", "ROOTS", "convert", "missing"]
+__all__ = ["FORMATS", "OPSET", "OPTIONS", "ROOTS", "convert", "missing", "quietly", "register_erfc"]
 
 ROOTS = ("keras",)
 FORMATS = ("onnx",)
@@ -50,7 +50,7 @@ def convert(model: Any, format_: str, wanted: Wanted, options: Mapping[str, Any]
         if original is None:
             raise Unsupported(f"tf2onnx needs the model itself: {model.silence}")
         model = original
-    with _quietly():
+    with quietly():
         try:
             proto = _translated(model, wanted)
         except Unsupported:
@@ -74,7 +74,7 @@ def _translated(model: Any, wanted: Wanted) -> Any:
     import tf2onnx
     from modelport_keras.reading import called
 
-    _register_erfc()
+    register_erfc()
     call = called(model, wanted.inputs, wanted.sample)
     dtypes = {"f32": tf.float32, "f64": tf.float64, "i64": tf.int64, "bool": tf.bool}
     lacking = [output.name for output in wanted.outputs if output.dtype not in dtypes]
@@ -120,13 +120,13 @@ def _check(proto: Any, wanted: Wanted) -> None:
         raise Unsupported(f"tf2onnx wrote a file that reads {', '.join(found)}; {', '.join(needed)} is needed.")
 
 
-def _register_erfc() -> None:
+def register_erfc() -> None:
     """tf2onnx has no handler for erfc, which gelu needs: it is 1 - erf."""
     import numpy as np
     import tf2onnx
     from tf2onnx.handler import tf_op
 
-    if getattr(_register_erfc, "done", False):
+    if getattr(register_erfc, "done", False):
         return
 
     @tf_op("Erfc")
@@ -143,11 +143,11 @@ def _register_erfc() -> None:
             erf = ctx.make_node("Erf", [node.input[0]])
             ctx.make_node("Sub", [one, erf.output[0]], outputs=node.output, name=node.name, shapes=[shape], dtypes=[dtype])
 
-    _register_erfc.done = True  # type: ignore[attr-defined]
+    register_erfc.done = True  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """tf2onnx and TensorFlow say much while they work."""
     loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow")]
     before = [logger.level for logger in loggers]

@@ -49,13 +49,17 @@ def load_file(data: bytes) -> Any:
 
 
 def open_file(path: str, kind: str, *, trust: bool = False, factory: str | None = None) -> Any:
-    """The model in a file that Keras wrote; a SavedModel is refused."""
-    from modelport.errors import UnsupportedModel
-
+    """The model in a file that Keras wrote, or in a SavedModel folder, which is a TensorFlow program and needs trust."""
     if kind == "savedmodel":
-        raise UnsupportedModel(
-            f"{path!r} is a TensorFlow SavedModel, which holds traced functions and no layers: load the model it was made from, "
-            "and save it with model.save('model.keras')."
-        )
+        from modelport.errors import UntrustedFile
+
+        from .savedmodel import opened
+
+        if not trust:
+            raise UntrustedFile(
+                f"Opening {path!r} would run the TensorFlow program in it. If you made it, or trust who did, say --trust "
+                "(trust=True); a .keras file needs no trust."
+            )
+        return opened(path)
     with open(path, "rb") as file:
         return load_file(file.read())

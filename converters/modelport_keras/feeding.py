@@ -12,6 +12,7 @@ from modelport.errors import InputError, NotFitted, UnsupportedModel
 
 from . import live
 from .network import Array, Source
+from .savedmodel import SavedModel
 from .stored import StoredModel
 
 __all__ = ["axis_names", "sample_of", "sources_of"]
@@ -23,6 +24,8 @@ def sources_of(model: Any) -> Sequence[Source] | None:
     """The inputs of a model, or None where only a sample can tell them (a class of the user's own)."""
     if isinstance(model, StoredModel):
         return model.network.inputs
+    if isinstance(model, SavedModel):
+        return model.sources
     if live.is_functional(model):
         return live.network_of(model).inputs
     if isinstance(model, live.keras().Sequential) and type(model).call is live.keras().Sequential.call:

@@ -21,6 +21,7 @@ from . import live
 from .builder import Builder, Value
 from .feeding import HELD, axis_names, sample_of, sources_of
 from .network import Array, Network, Source, flatten, mapped
+from .savedmodel import SavedModel, read_saved
 from .stored import StoredModel, as_written
 from .walking import Walker
 
@@ -35,6 +36,8 @@ PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
 def read_model(model: Any, sample: Any, options: Mapping[str, Any]) -> Reading:
     """A model as a graph; UnsupportedModel or UnsupportedAttribute where a layer cannot be expressed."""
     rows = sample if isinstance(sample, Arrays) else sample_of(model, sample)
+    if isinstance(model, SavedModel):
+        return read_saved(model, rows, options)
     if isinstance(model, StoredModel):
         with as_written():
             network, intake = _network(model, rows)
