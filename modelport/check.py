@@ -14,6 +14,7 @@ from typing import Any
 
 from . import registry
 from .convert import convert
+from .delegation import delegates_of
 from .document import Document
 from .errors import MissingDependency, ModelportError, NotFitted
 from .ops import OPS
@@ -121,9 +122,11 @@ def check(model: Any, sample: Any) -> CheckReport:
     rows = checked_sample(sample, model)
     name, reader = registry.reader_for(model)
     parts = _surveyed(reader, model, rows)
-    writers = list(registry.writers())
+    by_delegates = {format_ for format_, writer in registry.writers() if getattr(writer, "DELEGATED", False)}
+    writers = [(format_, writer) for format_, writer in registry.writers() if format_ not in by_delegates]
     checked = tuple(_part(part, name, writers) for part in parts)
-    formats = tuple(_format(model, sample, format_) for format_ in sorted(registry.plugins("writers")))
+    wanted = [f for f in sorted(registry.plugins("writers")) if f not in by_delegates or delegates_of(model, f)]
+    formats = tuple(_format(model, sample, f, "auto" if f in by_delegates else "graph") for f in wanted)
     ops = {op for part in checked for op in part.ops}
     return CheckReport(type(model).__name__, checked, formats, _stubs(ops))
 
@@ -157,9 +160,9 @@ def _part(part: SurveyPart, reader: str, writers: Sequence[tuple[str, ModuleType
     return PartCheck(part.name, part.depth, reader, ops, exact, size, refused)
 
 
-def _format(model: Any, sample: Any, format_: str) -> FormatCheck:
+def _format(model: Any, sample: Any, format_: str, backend: str) -> FormatCheck:
     try:
-        artifact = convert(model, format_, sample=sample, backend="graph")
+        artifact = convert(model, format_, sample=sample, backend=backend)
     except ModelportError as error:
         return FormatCheck(format_, problem=str(error))
     report = artifact.report

@@ -47,6 +47,34 @@ def document_of_case(case: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+def joined_cases(cases: list[dict[str, Any]]) -> dict[str, Any]:
+    """One document of several cases of one op that have answers, and equally many rows: a step and an output for each.
+
+    A process per case costs more than the case; where this document fails, its cases are asked one by one.
+    """
+    documents = [document_of_case(case) for case in cases]
+    joined: dict[str, Any] = {**documents[0], "inputs": [], "steps": [], "outputs": []}
+    rows: dict[str, Any] = {"source": "synthetic", "inputs": {}, "outputs": {}, "tolerance": {}}
+    for i, document in enumerate(documents):
+        for value in document["inputs"]:
+            joined["inputs"].append({**value, "name": f"{i} {value['name']}"})
+            rows["inputs"][f"{i} {value['name']}"] = document["verification"]["inputs"][value["name"]]
+        (step,), (output,) = document["steps"], document["outputs"]
+        joined["steps"].append({**step, "in": [f"{i} {name}" for name in step["in"]], "out": f"{i} {step['out']}"})
+        joined["outputs"].append({**output, "name": f"{i} y", "from": f"{i} {output['from']}"})
+        for key in ("outputs", "tolerance"):
+            rows[key][f"{i} y"] = document["verification"][key]["y"]
+    return {**joined, "verification": rows}
+
+
+def joinable(case: dict[str, Any]) -> int | None:
+    """How many rows a case has, where it can stand in one document with others."""
+    plain = "expected" in case and "outputs" not in case and "lengths" not in case and "feed" not in case["flags"]
+    static = all(isinstance(n, int) for value in case["inputs"] for n in value["shape"])
+    fed = all(isinstance(tensor, dict) for tensor in case.get("feed", {}).values())
+    return case["expected"]["shape"][0] if plain and static and fed else None
+
+
 def invalid_files() -> list[Path]:
     """All of invalid/."""
     return sorted(p for p in (FIXTURES / "invalid").iterdir() if p.is_file())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from suite import artifacts, document_of_case, invalid_files, liars, op_cases
+from suite import artifacts, document_of_case, invalid_files, joinable, joined_cases, liars, op_cases
 
 from modelport.stubs import Completed, Stub, command_for, run, stubs, toolchain_problem
 
@@ -65,14 +65,33 @@ def problem(done: Completed, code: int) -> str | None:
 
 
 def test_ops(stub: Stub, consumer: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "case.json"
+
+    def verified(document: dict) -> str | None:
+        path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+        return problem(run(consumer, ["verify", str(path)]), 0)
+
     def failures() -> Iterator[tuple[str, str | None]]:
+        together: dict[tuple[str, int], list[dict]] = {}
+        alone = []
         for op, case in op_cases():
-            path = tmp_path / "case.json"
-            path.write_text(json.dumps(document_of_case(case), ensure_ascii=False), encoding="utf-8")
+            rows = joinable(case)
+            if rows is None:
+                alone.append((op, case))
+            else:
+                together.setdefault((op, rows), []).append(case)
+        for (op, _), cases in together.items():
+            if verified(joined_cases(cases)) is None:
+                yield from ((f"ops/{op}/{case['name']}", None) for case in cases)
+            else:
+                alone += [(op, case) for case in cases]
+        for op, case in alone:
             name = f"ops/{op}/{case['name']}"
+            found = verified(document_of_case(case)) if "error" not in case else None
             if "error" not in case:
-                yield name, problem(run(consumer, ["verify", str(path)]), 0)
+                yield name, found
                 continue
+            path.write_text(json.dumps(document_of_case(case), ensure_ascii=False), encoding="utf-8")
             rows = json.dumps({"inputs": case.get("feed", {})}, ensure_ascii=False).encode()
             done = run(consumer, ["predict", "--no-verify", str(path)], rows)
             unsupported = case["error"] == "load" and done.code == 3
