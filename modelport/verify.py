@@ -368,6 +368,8 @@ def verify(
         pool, source = _with_tolerance(pool, loaded), "the model"
         if loaded.provenance.get("approximation"):
             pool = ordinary(pool)
+        elif isinstance(reading.sample or rows, Arrays):
+            pool = nets.steady(loaded.run, pool)
     elif loaded.vectors is None:
         raise ArtifactError(
             f"{name or 'The artifact'} carries no vectors, so nothing proves it: convert the model again, "
