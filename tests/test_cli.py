@@ -325,19 +325,19 @@ def test_strings_in_a_table_stay_strings(folder: Path, capsys: pytest.CaptureFix
 def test_an_interrupt_and_a_bug_are_one_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from modelport import cli
+    from modelport.cli import doctor
 
     def stop(a: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "run_doctor", stop)
+    monkeypatch.setattr(doctor, "run", stop)
     code, _, err = run(capsys, "doctor")
     assert (code, sentence(err)) == (130, "modelport: interrupted; nothing was left half written.")
 
     def fail(a: object) -> int:
         raise LookupError("a bug")
 
-    monkeypatch.setattr(cli, "run_doctor", fail)
+    monkeypatch.setattr(doctor, "run", fail)
     code, _, err = run(capsys, "doctor")
     assert code == 2
     assert err.startswith("modelport: an unexpected LookupError (a bug)")
