@@ -20,7 +20,7 @@ class Doctests(griffe.Extension):
 
 
 def fenced(text: str) -> str:
-    """A docstring with its examples in blocks.
+    """A docstring with its examples in blocks, and without tags in its sentences.
 
     >>> print(fenced("One line.\\n\\n>>> 1 + 1\\n2").replace("`" * 3, "---"))
     One line.
@@ -30,4 +30,8 @@ def fenced(text: str) -> str:
     2
     ---
     """
-    return EXAMPLE.sub(lambda found: f"``` pycon\n{found[0].rstrip()}\n```\n", text).rstrip("\n")
+    parts = EXAMPLE.split(text)
+    examples = [*(found[0] for found in EXAMPLE.finditer(text)), ""]
+    told = [re.sub(r"(`[^`\n]*`)|<", lambda found: found[1] or "&lt;", part) for part in parts]
+    blocks = [f"``` pycon\n{example.rstrip()}\n```\n" if example else "" for example in examples]
+    return "".join(part + block for part, block in zip(told, blocks, strict=True)).rstrip("\n")
