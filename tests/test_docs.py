@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,7 +118,7 @@ def is_run(line: str, kind: str) -> bool:
 
 @pytest.fixture
 def folder(iris, tmp_path: Path) -> Path:  # type: ignore[no-untyped-def]
-    """What pages may use: model.joblib, rows.csv and model.json."""
+    """What pages may use: model.joblib, rows.csv, model.json, and stand-ins for Android's classes."""
     import joblib
 
     import modelport
@@ -126,6 +127,7 @@ def folder(iris, tmp_path: Path) -> Path:  # type: ignore[no-untyped-def]
     joblib.dump(model, tmp_path / "model.joblib")
     X.to_csv(tmp_path / "rows.csv", index=False)
     modelport.convert(model, tmp_path / "model.json", sample=X)
+    shutil.copytree(ROOT / "tests" / "android", tmp_path / "android")  # stand-ins for Android's classes
     return tmp_path
 
 

@@ -1,0 +1,8 @@
+package androidx.lifecycle;
+
+/** A stand-in for Android's class, with what docs/how-to/android.md calls: it is compiled, never run. */
+public class AndroidViewModel {
+    public AndroidViewModel(android.app.Application application) { }
+
+    protected void onCleared() { }
+}
