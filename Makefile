@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: help demo test lint nightly bench fixtures sweep docs wheel clean
+.PHONY: help demo test lint nightly bench fixtures sweep docs site wheel clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -41,12 +41,16 @@ fixtures: $(READY) ## write the conformance fixtures again (compat/ is never tou
 sweep: $(READY) ## every estimator x format against the original; writes docs/coverage.json (some minutes)
 	$(BIN)/python tests/sweep.py --write
 
-docs: $(READY) ## write the generated pages again: docs/ops.md, docs/coverage.md
+docs: $(READY) ## write the generated pages again: ops, coverage, comparison, pictures
 	$(BIN)/python docs/generate.py
+
+site: $(READY) ## build the documentation site into site/; every warning is an error
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 wheel: $(READY) ## sdist, and the wheel built from the sdist
 	rm -rf build dist
 	$(BIN)/python -m build
 
 clean: ## remove the virtual environment and everything built
-	rm -rf $(VENV) build dist demo-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site demo-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

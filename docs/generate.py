@@ -1,4 +1,5 @@
-"""Writes the generated pages: docs/ops.md from the table of ops, docs/coverage.md from the suite, the writers and the readers.
+"""Writes what is generated: docs/ops.md from the table of ops, docs/coverage.md from the suite, the writers and the readers,
+docs/comparison.md from benchmarks/comparison.json, and the pictures of docs/images/ that pictures.py draws.
 
 Usage: python docs/generate.py [--check]
 --check writes nothing and exits with 1 when a page on disk is not what would be written.
@@ -17,6 +18,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "converters"), str(ROOT / "docs")]
 
+from comparison_tables import comparison  # noqa: E402
+from pictures import badge, parity  # noqa: E402
 from sweep_tables import estimators  # noqa: E402
 
 from modelport.errors import Unsupported  # noqa: E402
@@ -44,7 +47,13 @@ KINDS = {
 
 def pages() -> dict[str, str]:
     """File name -> content of every generated page."""
-    return {"ops.md": ops_page(), "coverage.md": coverage_page()}
+    return {
+        "ops.md": ops_page(),
+        "coverage.md": coverage_page(),
+        "comparison.md": comparison(MARK, table),
+        "images/coverage.svg": badge(),
+        "images/parity.svg": parity(),
+    }
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -230,6 +239,7 @@ def main() -> int:
         if not path.is_file() or path.read_text(encoding="utf-8") != content:
             stale.append(name)
             if not check:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(content, encoding="utf-8", newline="\n")
     done = "nothing to write" if not stale else f"{', '.join(stale)} {'stale: run make docs' if check else 'written'}"
     print(f"docs: {done}")
