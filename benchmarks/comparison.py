@@ -3,17 +3,18 @@
     python benchmarks/comparison.py --write                            # what is installed; writes comparison.json
     python benchmarks/comparison.py --peers skl2onnx Ridge SVC         # these only, printed
 
-The models are those of tests/catalogue.py, fitted on scikit-learn's bundled data. Every converter is asked the same rows
-(those of tests/sweep.py); scikit-learn gives the expected answers. A number is right within 1e-4 of the scale of its output, which
-single precision can keep, and a label when it is the same; rows whose best two scores lie closer than that are left out, and so are
-rows far outside the sample. A file in single precision is asked rows that single precision can hold, and so is the model beside it.
---write keeps what stands in comparison.json for peers that are not measured in this run. Needs what the peers need; sklearn2pmml also
-needs Java and jpmml_evaluator, and takes some 20 minutes.
+The models are those of tests/catalogue.py, fitted on scikit-learn's bundled data. Every converter is asked the same rows (those
+of tests/sweep.py); scikit-learn gives the expected answers. A number is right within 1e-4 of the scale of its output, which
+single precision can keep, and a label when it is the same. Rows whose best two scores lie closer than that are left out, and so
+are rows far outside the sample. A file in single precision is asked rows that single precision can hold, and so is the model.
+--write keeps what stands in comparison.json for peers that are not measured in this run. A peer that is not installed is left
+out; sklearn2pmml also needs Java and jpmml_evaluator, and takes half an hour.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import signal
 import sys
@@ -44,7 +45,7 @@ from modelport.verify import build_pool, checked_sample  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "comparison.json"
 BAR = 1e-4
-#: rows of the sample and between them; rows at, and one unit in the last place beside, a boundary; rows with missing cells, where accepted
+#: rows of the sample and between them; rows at a boundary or one unit in the last place beside it; rows with missing cells
 KINDS = ("plain", "boundary", "missing")
 SECONDS = 90
 Array = NDArray[Any]
@@ -237,7 +238,8 @@ def figures(pool: Vectors, got: Mapping[str, Array], kind: str) -> dict[str, Any
     for name, expected in pool.outputs.items():
         if name not in got:
             return {"rows": len(index), "wrong": len(index), "first": f"there is no output {name!r}"}
-        bad = differs(expected, np.asarray(got[name]), scale_of(expected, pool.rows) if expected.dtype.kind == "f" else 0.0)[index]
+        scale = scale_of(expected, pool.rows) if expected.dtype.kind == "f" else 0.0
+        bad = differs(expected, np.asarray(got[name]), scale)[index]
         if bad.any() and first is None:
             at = index[np.flatnonzero(bad)[0]]
             said = [str(np.asarray(v[at]).tolist())[:60] for v in (got[name], expected)]
@@ -292,7 +294,7 @@ def main() -> int:
         begin = time.monotonic()
         case = Case(name)
         for peer in peers:
-            found[peer][name] = measured(replace_case(case), PEERS[peer][1])
+            found[peer][name] = measured(own_copy(case), PEERS[peer][1])
         print(f"{name} ({time.monotonic() - begin:.1f} s): { {p: short(found[p][name]) for p in peers} }", flush=True)
     if given.write and not given.names:
         import sklearn
@@ -305,10 +307,8 @@ def main() -> int:
     return 0
 
 
-def replace_case(case: Case) -> Case:
+def own_copy(case: Case) -> Case:
     """The case again: a converter may change the model it is handed, so each gets a copy."""
-    import copy
-
     twin = copy.copy(case)
     twin.model = copy.deepcopy(case.model)
     return twin
@@ -324,7 +324,7 @@ def short(result: Mapping[str, Any]) -> str:
     return " / ".join("-" if p is None else "right" if not p["wrong"] else f"{p['wrong']} of {p['rows']} wrong" for p in parts)
 
 
-__all__ = ["BAR", "PEERS", "RESULT", "Case", "figures", "measured"]
+__all__ = ["BAR", "PEERS", "RESULT", "Case", "figures", "measured", "own_copy"]
 
 if __name__ == "__main__":
     sys.exit(main())

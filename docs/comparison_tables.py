@@ -18,31 +18,38 @@ def comparison(mark: str, table: Table) -> str:
     result = json.loads(RESULT.read_text(encoding="utf-8"))
     peers = result["peers"]
     count = max(len(peer["estimators"]) for peer in peers.values())
-    totals = [(name, *(str(sum(column)) for column in zip(*map(passed, peer["estimators"].values())))) for name, peer in peers.items()]
+    totals = [
+        (name, *(str(sum(column)) for column in zip(*map(passed, peer["estimators"].values())))) for name, peer in peers.items()
+    ]
     wrong = {kind: [row for name, peer in peers.items() for row in wrongs(name, peer["estimators"], kind)] for kind in KINDS}
     header = ("converter", "estimator", "wrong", "the first of them")
-    versions = "\n".join(f"* {name}: {peer['with'] or 'this version'}, scikit-learn {peer['scikit-learn']}" for name, peer in peers.items())
+    versions = "\n".join(
+        f"* {name}: {peer['with'] or 'this version'}, scikit-learn {peer['scikit-learn']}" for name, peer in peers.items()
+    )
     return f"""{mark}
 # Comparison
 
-What other converters do with the models and rows that [coverage.md](coverage.md) is about: the {count} estimators of scikit-learn that
-can be exported, fitted with default options on bundled real data. `python benchmarks/comparison.py --write` measures it; every figure
-on this page is from there.
+What other converters do with the models and rows that [coverage.md](coverage.md) is about: the {count} estimators of scikit-learn
+that can be exported, fitted with default options on bundled real data. `python benchmarks/comparison.py --write` measures it;
+every figure on this page is from there.
 
 * Every converter is asked the same rows, scikit-learn's answers are the expected ones, and our own files are held to the same.
-* A number is right within {result["bar"]:g} of the scale of its output, which is what single precision can keep; a label, when it is the same.
-  Rows whose best two scores lie closer than that are left out, and so are rows far outside the sample.
-* *Ordinary* rows are the data's own and rows drawn from between them. *Boundary* rows lie at, and one unit in the last place beside, a
-  number at which the model changes its mind. Rows with *missing cells* are asked where scikit-learn answers them; no answer counts as wrong.
-* In single precision, numbers are rounded before anybody is asked, scikit-learn included: what is counted as wrong is not that rounding.
+* A number is right within {result["bar"]:g} of the scale of its output, which is what single precision can keep; a label, when it
+  is the same. Rows whose best two scores lie closer than that are left out, and so are rows far outside the sample.
+* *Ordinary* rows are the data's own and rows drawn from between them. *Boundary* rows lie at, and one unit in the last place
+  beside, a number at which the model changes its mind. Rows with *missing cells* are asked where scikit-learn answers them; no
+  answer counts as a wrong one.
+* For a file in single precision, numbers are rounded before anybody is asked, scikit-learn included, so that this rounding is not
+  counted against it.
 * A column counts the estimators that pass it and every column to its left.
 
 {table(HEADER, totals)}
 
 {versions}
 
-skl2onnx writes single precision by default, and double precision when it is given doubles; in double precision it is asked as our
-[delegate](delegates.md) asks it. onnxruntime runs ONNX files. Options other than the defaults, and nested models, are not part of this table.
+skl2onnx writes single precision by default, and double precision when it is given doubles; in double precision it is asked as
+our [delegate](delegates.md) asks it. onnxruntime runs ONNX files. Options other than the defaults, and models inside models, are
+not part of this table. A converter that is not listed was not measured.
 
 ## Converted without an error, and wrong on ordinary rows
 
@@ -58,14 +65,15 @@ skl2onnx writes single precision by default, and double precision when it is giv
 
 ## Speed and size
 
-[The benchmarks](../benchmarks/results.md) measure converting, loading and answering beside skl2onnx and sklearn2pmml in one run on one machine.
+[The benchmarks](../benchmarks/results.md) measure converting, loading and answering beside skl2onnx and sklearn2pmml in one run
+on one machine.
 
 ## What else there is
 
-Not measured here: m2cgen (writes source code in many languages; linear models, trees and a few more), treelite (compiles ensembles of
-trees), Hummingbird (scikit-learn to PyTorch), and onnxmltools (boosters to ONNX). PyTorch's and TensorFlow's own exporters are
-[delegates](delegates.md): what they write is verified like our own. If one of them does what you need, convert with it and let modelport
-verify what it writes where it can: [side by side](delegates.md#side-by-side).
+Not measured here: m2cgen (writes source code in many languages; linear models, trees and a few more), treelite (compiles
+ensembles of trees), Hummingbird (scikit-learn to PyTorch), and onnxmltools (boosters to ONNX). PyTorch's and TensorFlow's own
+exporters are [delegates](delegates.md): what they write is verified like our own. If one of them does what you need, convert
+with it and let modelport verify what it writes: [side by side](delegates.md#side-by-side).
 """
 
 

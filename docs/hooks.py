@@ -59,7 +59,9 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Links as they have to be in the site: they are written for the repository."""
     parts = FENCE.split(markdown)
-    return "".join(part if k % 2 else LINK.sub(lambda found: moved(found, page.file.src_uri), part) for k, part in enumerate(parts))
+    return "".join(
+        part if k % 2 else LINK.sub(lambda found: moved(found, page.file.src_uri), part) for k, part in enumerate(parts)
+    )
 
 
 def moved(found: re.Match[str], page: str) -> str:

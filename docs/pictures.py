@@ -1,6 +1,6 @@
 """The pictures of README.md: the badge of coverage, from docs/coverage.json, and the table of parity, from docs/parity.json.
 
-    python docs/pictures.py demo-output/report.json       # after make demo: writes docs/parity.json again
+    python docs/pictures.py demo-output/report.json   # after make demo: writes docs/parity.json again
 
 docs/generate.py (make docs) draws both.
 """
@@ -63,8 +63,9 @@ def kept(report: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     models: dict[str, dict[str, Any]] = {}
     for one in report:
         for consumer in one["consumers"]:
-            name = next((name for name in SHOWN if consumer["consumer"] == name or consumer["consumer"].startswith(f"{name} ")), None)
-            if name is None or consumer["problem"] is not None or consumer["consumer"].endswith(" rows"):
+            said = consumer["consumer"]
+            name = next((name for name in SHOWN if said == name or said.startswith(f"{name} ")), None)
+            if name is None or consumer["problem"] is not None or said.endswith(" rows"):
                 continue
             outputs = consumer["outputs"]
             models.setdefault(one["model"], {})[name] = {
@@ -87,7 +88,8 @@ def parity() -> str:
     for k, name in enumerate(columns):
         kind, _, engine = SHOWN[name].partition(" ")
         x = left + wide * k + wide / 2
-        cells.append(f'<text class="h" x="{x:g}" y="26">{escape(kind)}</text><text class="s" x="{x:g}" y="44">{escape(engine)}</text>')
+        cells.append(f'<text class="h" x="{x:g}" y="26">{escape(kind)}</text>')
+        cells.append(f'<text class="s" x="{x:g}" y="44">{escape(engine)}</text>')
     for j, (model, found) in enumerate(models.items()):
         y = top + high * j
         if j % 2 == 0:
@@ -102,11 +104,13 @@ def parity() -> str:
         f"{sum(one['flips'] for one in every)} labels differ, {sum(not one['passed'] for one in every)} replays failed"
     )
     body = "\n".join(cells)
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="Parity of the demo's models">
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="Parity of the demo's models">
 <title>Parity of the demo's models. {escape(said)}.</title>
 <style>
 text {{ font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328; text-anchor: middle; }}
-.m {{ text-anchor: start; font-weight: 600; }} .h {{ font-weight: 600; }} .s, .n {{ fill: #59636e; }} .e {{ fill: #1a7f37; font-weight: 600; }}
+.m {{ text-anchor: start; font-weight: 600; }} .h {{ font-weight: 600; }} .s, .n {{ fill: #59636e; }}
+.e {{ fill: #1a7f37; font-weight: 600; }}
 .w {{ fill: #0b6b60; }} .f {{ fill: #b42318; font-weight: 700; }} .l {{ text-anchor: start; fill: #59636e; }}
 .p {{ fill: #ffffff; }} .b {{ fill: #f3f5f7; }}
 @media (prefers-color-scheme: dark) {{

@@ -130,7 +130,13 @@ def module(path: Path) -> ModuleType:
 def test_the_nav_lists_folders_and_leaves_out_what_is_not_there(need_module) -> None:  # type: ignore[no-untyped-def]
     need_module("mkdocs", "mkdocs")
     hooks = module(ROOT / "docs" / "hooks.py")
-    nav = [{"Here": "index.md"}, {"Nowhere": "no.md"}, {"Part": ["no.md", {"Deep": "cli.md"}]}, {"Empty": "nowhere/"}, "tutorials/"]
+    nav = [
+        {"Here": "index.md"},
+        {"Nowhere": "no.md"},
+        {"Part": ["no.md", {"Deep": "cli.md"}]},
+        {"Empty": "nowhere/"},
+        "tutorials/",
+    ]
     found = hooks.expanded(nav)
     assert found[:2] == [{"Here": "index.md"}, {"Part": [{"Deep": "cli.md"}]}]
     assert found[2][0] == "tutorials/index.md"
@@ -145,8 +151,9 @@ def test_links_are_moved_into_the_site(need_module) -> None:  # type: ignore[no-
         class file:
             src_uri = "how-to/android.md"
 
-    text = "[a](../../stubs/java/README.md#more-ops) [b](../cli.md) [c](../../modelport/cli) `[d](e.md)` [f](gone.md)\n```\n[g](../cli.md)\n```\n"
-    moved = "[a](../stubs/java.md#more-ops) [b](../cli.md) c `[d](e.md)` [f](gone.md)\n```\n[g](../cli.md)\n```\n"
+    same = "`[d](e.md)` [f](gone.md)\n```\n[g](../../modelport/cli)\n```\n"
+    text = f"[a](../../stubs/java/README.md#more-ops) [b](../cli.md) [c](../../modelport/cli) {same}"
+    moved = f"[a](../stubs/java.md#more-ops) [b](../cli.md) c {same}"
     assert hooks.on_page_markdown(text, Page, None, None) == moved
 
 
