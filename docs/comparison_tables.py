@@ -96,6 +96,11 @@ def wrongs(name: str, estimators: Mapping[str, Any], kind: str) -> list[tuple[st
     for estimator, one in sorted(estimators.items()):
         if one.get("runs") and not right(one, kind) and all(right(one, k) for k in before):
             part = one[kind]
-            first = str(part.get("first", "")).replace("|", "/").replace("`", "'")
-            found.append((name, f"`{estimator}`", f"{part['wrong']} of {part['rows']}", f"`{first}`"))
+            found.append((name, f"`{estimator}`", f"{part['wrong']} of {part['rows']}", f"`{brief(part.get('first', ''))}`"))
     return found
+
+
+def brief(first: str) -> str:
+    """What is said of the first wrong answer, in one cell: lists are cut."""
+    sides = [side if len(side) <= 36 else f"{side[:33]}..." for side in first.split(" instead of ")]
+    return " instead of ".join(sides).replace("|", "/").replace("`", "'")

@@ -18,8 +18,8 @@ DOCS = Path(__file__).resolve().parent
 PARITY = DOCS / "parity.json"
 #: the consumers that the picture shows, in order, and what each is called there
 SHOWN = {
-    "numpy": "JSON Python",
-    "python": "JSON stub Python",
+    "numpy": "JSON modelport",
+    "python": "JSON Python",
     "javascript": "JSON JavaScript",
     "java": "JSON Java",
     "c": "JSON C",
@@ -100,7 +100,7 @@ def parity() -> str:
             cells.append(f'<text class="{style}" x="{x:g}" y="{y + 20}">{escape(text)}</text>')
     every = [one for found in models.values() for one in found.values()]
     said = (
-        f"{sum(one['rows'] for one in every):,} answers compared with the original model's: "
+        f"Largest error of an output. {sum(one['rows'] for one in every):,} rows replayed against the original model's answers: "
         f"{sum(one['flips'] for one in every)} labels differ, {sum(not one['passed'] for one in every)} replays failed"
     )
     body = "\n".join(cells)
