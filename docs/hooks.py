@@ -58,7 +58,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Links as they have to be in the site: they are written for the repository."""
-    parts = FENCE.split(markdown)
+    parts = FENCE.split(re.sub(r"^```console$", "```bash", markdown, flags=re.MULTILINE))
     return "".join(
         part if k % 2 else LINK.sub(lambda found: moved(found, page.file.src_uri), part) for k, part in enumerate(parts)
     )
