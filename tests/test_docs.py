@@ -18,7 +18,9 @@ import pytest
 from modelport.ops import OPS
 
 ROOT = Path(__file__).resolve().parent.parent
-#: docs/errors/ has tests of its own kind of pages too, and is read like the others
+#: pages whose blocks belong to a repository of their own, and are run there (test_user_repository.py)
+ELSEWHERE = ("ci.md",)
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKED = [*PAGES, *sorted(ROOT.glob("stubs/**/README.md")), ROOT / "fixtures" / "README.md", ROOT / "benchmarks" / "README.md"]
 BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -148,7 +150,7 @@ def run(blocks: list[tuple[str, str, int, str]], folder: Path) -> subprocess.Com
     return subprocess.run(command, input=json.dumps(blocks), cwd=folder, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("page", [pytest.param(p, id=name_of(p)) for p in PAGES if steps(p)])
+@pytest.mark.parametrize("page", [pytest.param(p, id=name_of(p)) for p in PAGES if steps(p) and p.name not in ELSEWHERE])
 def test_what_a_page_shows_runs(page: Path, folder: Path, need_module, need_program) -> None:  # type: ignore[no-untyped-def]
     blocks = steps(page)
     shown = "\n".join(text for *_, text in blocks)
