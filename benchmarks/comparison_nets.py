@@ -2,9 +2,9 @@
 
     python benchmarks/comparison_nets.py --write        # writes comparison_nets.json
 
-The nets are those of the tests: 26 PyTorch modules and 28 Keras models of every common architecture, small, with random weights. The
-exporters are asked as our delegates ask them (docs/delegates.md); a file is right when it answers as the net does, in every length
-that the net was converted for. Needs torch, onnxscript, keras, tensorflow and tf2onnx.
+The nets are those of the tests: PyTorch modules and Keras models of every common architecture, small, with random weights. The
+exporters are asked as our delegates ask them (docs/delegates.md); a file is right when it answers as the net does, in every
+length that the net was converted for. Needs torch, onnxscript, keras, tensorflow and tf2onnx.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 RESULT = Path(__file__).resolve().parent.parent / "benchmarks" / "comparison.json"
+NETS = RESULT.with_name("comparison_nets.json")
+VERDICTS = ("right", "wrong", "refused")
 KINDS = ("plain", "boundary", "missing")
 Table = Callable[..., str]
 HEADER = ("converter", "converts", "the file runs", "right on ordinary rows", "and on boundary rows", "and with missing cells")
@@ -63,6 +65,17 @@ not part of this table. A converter that is not listed was not measured.
 
 {table(header, wrong["missing"]) if wrong["missing"] else "Nothing."}
 
+## Nets
+
+The nets of the tests, small, of every common architecture, with random weights: our writer and the framework's exporter, each
+held to the same proof, in every length that a net was converted for. The exporters are asked as our [delegates](delegates.md)
+ask them, with what these mend. *Refused*: there is no file, or one that cannot be used. `python benchmarks/comparison_nets.py
+--write` measures it.
+
+{table(("nets", "to ONNX by", *VERDICTS), net_totals())}
+
+{table(("exporter", "net", "", "why"), net_problems()) if net_problems() else "Every file was right."}
+
 ## Speed and size
 
 [The benchmarks](../benchmarks/results.md) measure converting, loading and answering beside skl2onnx and sklearn2pmml in one run
@@ -75,6 +88,30 @@ ensembles of trees), Hummingbird (scikit-learn to PyTorch), and onnxmltools (boo
 exporters are [delegates](delegates.md): what they write is verified like our own. If one of them does what you need, convert
 with it and let modelport verify what it writes: [side by side](delegates.md#side-by-side).
 """
+
+
+def net_totals() -> list[tuple[str, ...]]:
+    """Verdicts per exporter, and ours on the same nets."""
+    rows = []
+    for exporter, one in json.loads(NETS.read_text(encoding="utf-8")).items():
+        for backend, called in (("graph", "modelport"), (exporter, f"{exporter} ({one['with']})")):
+            verdicts = [net[backend]["verdict"] for net in one["nets"].values()]
+            kind = f"{len(verdicts)} of {'PyTorch' if exporter == 'torch.onnx' else 'Keras'}"
+            rows.append((kind, called, *(str(verdicts.count(v)) for v in VERDICTS)))
+    return rows
+
+
+def net_problems() -> list[tuple[str, ...]]:
+    """What is not right, and why."""
+    found = []
+    for exporter, one in json.loads(NETS.read_text(encoding="utf-8")).items():
+        for name, net in one["nets"].items():
+            for backend, result in net.items():
+                if result["verdict"] != "right":
+                    why = result["why"].replace("|", "/").replace("<", "&lt;").replace("_", "\\_").replace("*", "\\*")
+                    called = "modelport" if backend == "graph" else exporter
+                    found.append((called, f"`{name}`", result["verdict"], why))
+    return found
 
 
 def passed(one: Mapping[str, Any]) -> list[bool]:

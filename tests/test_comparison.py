@@ -142,6 +142,20 @@ def test_the_page_counts_what_was_measured(script: ModuleType) -> None:
         assert missing == sum("wrong" not in p[0] + p[1] + p[2] for p in parts)
 
 
+def test_the_page_counts_the_nets() -> None:
+    found = json.loads((ROOT / "benchmarks" / "comparison_nets.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) of (PyTorch|Keras) \| ([\w.]+)[^|]*\|" + r" (\d+) \|" * 3, page, re.MULTILINE)
+    counted = {(framework, called): (int(n), *map(int, verdicts)) for n, framework, called, *verdicts in rows}
+    for framework, exporter in (("PyTorch", "torch.onnx"), ("Keras", "tf2onnx")):
+        for backend, called in (("graph", "modelport"), (exporter, exporter)):
+            every = [net[backend]["verdict"] for net in found[exporter]["nets"].values()]
+            assert len(every) > 20
+            wanted = (len(every), *(every.count(verdict) for verdict in ("right", "wrong", "refused")))
+            assert counted[framework, called] == wanted
+            assert backend != "graph" or "wrong" not in every
+
+
 def test_our_own_files_are_right_wherever_they_are_written(script: ModuleType) -> None:
     peers = json.loads(script.RESULT.read_text(encoding="utf-8"))["peers"]
     for name in (name for name in peers if name.startswith("modelport")):
