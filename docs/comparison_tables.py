@@ -69,8 +69,8 @@ not part of this table. A converter that is not listed was not measured.
 
 The nets of the tests, small, of every common architecture, with random weights: our writer and the framework's exporter, each
 held to the same proof, in every length that a net was converted for. The exporters are asked as our [delegates](delegates.md)
-ask them, with what these mend. *Refused*: there is no file, or one that cannot be used. `python benchmarks/comparison_nets.py
---write` measures it.
+ask them, with what these mend. *Wrong*: the file answers otherwise than the net, or not at all, in one of the lengths.
+*Refused*: there is no file, or one that cannot be used. `python benchmarks/comparison_nets.py --write` measures it.
 
 {table(("nets", "to ONNX by", *VERDICTS), net_totals())}
 
