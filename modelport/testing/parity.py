@@ -14,7 +14,7 @@ from ..artifact import Artifact
 from ..consumers import ALL, Consumer, consumers_of, own_engine, required, select
 from ..convert import convert
 from ..errors import Mismatch, MissingDependency, ModelportError, Unsupported
-from ..outcomes import Outcome, markdown, of_report, write_job_summary
+from ..outcomes import Outcome, markdown, of_error, of_report, write_job_summary
 from ..project import options_for
 from ..verify import ConsumerReport, Prepared, Report, prepare
 from ..version import __version__
@@ -54,11 +54,16 @@ def _lines(error: BaseException) -> str:
 # --- what is kept per test ----------------------------------------------------------------------------------------------------
 
 
+def _note(item: pytest.Item, outcome: Outcome) -> None:
+    """A row of the table at the end."""
+    item.__dict__.setdefault("modelport_outcomes", []).append(outcome.to_json())
+
+
 def _record(item: pytest.Item, label: str, report: Report, prepared: Prepared, **sources: Any) -> None:
     """A report becomes properties (JUnit), rows of the table at the end, and files where these are asked for."""
     outcomes = of_report(label, report)
-    kept = item.__dict__.setdefault("modelport_outcomes", [])
-    kept += [outcome.to_json() for outcome in outcomes]
+    for outcome in outcomes:
+        _note(item, outcome)
     said = item.user_properties
     said += [("modelport", __version__), ("modelport.python", platform.python_version())]
     said += [("modelport.format", report.format), ("modelport.engine", prepared.loaded.engine)]
@@ -132,7 +137,7 @@ class Parity:
         def write() -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             made = convert(model, str(target), sample=sample, verify=True, **_kept(target, options))
-            item.__dict__.setdefault("modelport_outcomes", []).append(Outcome(label, made.format, "", "written").to_json())
+            _note(item, Outcome(label, made.format, "", "written"))
 
         def look() -> tuple[Prepared, Report]:
             found = prepare(target, model=model, sample=sample, tolerance=tolerance, **reader_options)
@@ -329,11 +334,18 @@ def run_case(item: pytest.Function, format_: str, name: str) -> None:
     consumer = next((c for c in known if c.name == name), Consumer(name, format_, "command"))
     try:
         prepared = kept.once.get((*key, format_), prepared_once)
+        reports = prepared.own() if consumer.kind == "own" else _other(prepared, name)
     except MissingDependency as error:
-        _skip(_lacking(known[0], str(error)))
+        _note(item, Outcome(item.originalname, format_, name, "not run", details=str(error)))
+        _skip(_lacking(consumer, str(error)))
     except ModelportError as error:
+        _note(item, of_error(item.originalname, format_, name, error))
         _fail(f"{format_}: {_lines(error)}")
-    reports = prepared.own() if consumer.kind == "own" else _other(prepared, consumer, consumers)
+    first = reports[0]
+    everyone = consumers == ALL or ALL in consumers
+    if first.missing or (first.problem is not None and first.exit_code == Unsupported.exit_code and everyone):
+        _note(item, Outcome(item.originalname, format_, name, "not run", details=first.problem or ""))
+        _skip(_lacking(consumer, first.problem or "") if first.missing else f"{name}: {first.problem}")
     report = prepared.of(reports)
     _record(item, item.originalname, report, prepared, model=model, sample=sample, **_reader_options(options))
     if not report.passed:
@@ -349,12 +361,7 @@ def _sources(item: pytest.Function) -> tuple[Any, Any]:
     return given
 
 
-def _other(prepared: Prepared, consumer: Consumer, consumers: str | Sequence[str]) -> tuple[ConsumerReport, ...]:
-    """Another consumer's report, with what is wrong about the artifact's tolerances; a skip where it cannot run here."""
-    __tracebackhide__ = True
-    found = prepared.other(consumer.name)
-    if found.missing:
-        _skip(_lacking(consumer, found.problem or ""))
-    if found.problem is not None and found.exit_code == Unsupported.exit_code and (consumers == ALL or ALL in consumers):
-        _skip(f"{consumer.name}: {found.problem}")
-    return (found, *(ConsumerReport(f"{consumer.name}, tolerance", (), why, Mismatch.exit_code) for why in prepared.too_wide))
+def _other(prepared: Prepared, name: str) -> tuple[ConsumerReport, ...]:
+    """Another consumer's report, with what is wrong about the artifact's tolerances."""
+    wide = (ConsumerReport(f"{name}, tolerance", (), why, Mismatch.exit_code) for why in prepared.too_wide)
+    return (prepared.other(name), *wide)
