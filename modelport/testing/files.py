@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..artifact import Artifact, write_atomically
-from ..consumers import own_engine
+from ..consumers import consumers_of
 from ..errors import MissingDependency
 from ..outcomes import Outcome, markdown
 from ..verify import Report
@@ -46,8 +46,7 @@ def write_page(path: str, title: str, report: Report, artifact: Artifact, **sour
         module = importlib.import_module("modelport.report")
     except ModuleNotFoundError:
         return
-    named = [c.consumer for c in report.consumers if c.problem is None and "," not in c.consumer]
-    own = own_engine(artifact.format)
-    names = [name for name in named if not name.startswith(own)]
+    answered = {c.consumer for c in report.consumers if c.problem is None}
+    names = [c.name for c in consumers_of(artifact.format)[1:] if c.name in answered]
     with contextlib.suppress(MissingDependency):
         module.write_report(path, artifact, with_=names, title=title, **sources)
