@@ -382,6 +382,7 @@ class Prepared:
     refused: Vectors | None = None
     reading: Reading | None = None
     too_wide: tuple[str, ...] = ()
+    edited: ModelportError | None = None
 
     def report(self, with_: str | Sequence[str] = ()) -> Report:
         """The format's own engine, then the consumers that are named, or all that can run here."""
@@ -418,6 +419,8 @@ class Prepared:
         """Our own engine for the format: the rows, then rows the original refuses, the carried rows and stated tolerances."""
         engine = self.loaded.engine
         reports = [consumer_report(engine, self.loaded.run, self.pool)]
+        if self.edited is not None:
+            reports.append(failed(f"{engine}, file", self.edited))
         reports += [ConsumerReport(f"{engine}, tolerance", (), why, Mismatch.exit_code) for why in self.too_wide]
         if self.refused is not None:
             problem = answered_anyway(self.loaded.run, self.refused)
@@ -455,7 +458,7 @@ def prepare(
         )
     opened = Artifact.of(artifact)
     name = os.path.basename(os.fspath(artifact)) if isinstance(artifact, (str, os.PathLike)) else None
-    loaded = opened.load()
+    loaded, edited = _loaded(opened)
     reading: Reading | None = None
     refused: Vectors | None = None
     if model is not None and vectors != "carried":
@@ -477,7 +480,19 @@ def prepare(
         pool = loaded.vectors
     bounds = bounds_of(tolerance, [o.name for o in loaded.outputs])
     too_wide = tuple(stated_too_wide(loaded.vectors, bounds)) if loaded.vectors is not None else ()
-    return Prepared(name, opened, loaded, bounded(pool, bounds), refused, reading, too_wide)
+    return Prepared(name, opened, loaded, bounded(pool, bounds), refused, reading, too_wide, edited)
+
+
+def _loaded(artifact: Artifact) -> tuple[Loaded, ModelportError | None]:
+    """The artifact, also one that was changed since it was written; then the refusal too, and the verification has failed."""
+    try:
+        return artifact.load(), None
+    except (ArtifactError, Mismatch) as error:
+        module = registry.writer(artifact.format)
+        with contextlib.suppress(ModelportError):
+            if hasattr(module, "EDITED"):
+                return module.load(artifact.data, module.EDITED), error
+        raise
 
 
 def _said_of_itself(loaded: Loaded) -> tuple[str, ...]:

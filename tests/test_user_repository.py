@@ -120,17 +120,37 @@ def test_the_workflow_of_the_page_passes(run: Run, repository: Path, tmp_path: P
     assert (repository / "reports").glob("*javascript*.json")
 
 
-def test_the_commands_of_the_page_run(run: Run, repository: Path, onnx_here: None) -> None:
+def test_the_commands_of_the_page_run(
+    repository: Path, onnx_here: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from modelport.cli import main
+
     commands = [line for block in blocks("console") for line in block.splitlines()]
-    assert len(commands) >= 5
-    for command in commands:
-        if command.startswith("modelport "):
-            done = run(f"{command} --with python")
-            assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-            assert done.stdout.count("FAILED") == 0
-        else:
-            assert command.startswith("pytest --")
-            assert run(f"{command} --collect-only -q").returncode == 0, command
+    assert len(commands) >= 6
+    known = run_help()
+    monkeypatch.chdir(repository)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    monkeypatch.delitem(sys.modules, "train", raising=False)
+    try:
+        for command in commands:
+            program, *arguments = command.split()
+            if program == "modelport":
+                assert main([*arguments, "--with", "python"]) == 0, command
+                assert "FAILED" not in capsys.readouterr().out
+            else:
+                assert program == "pytest"
+                assert all(argument.partition("=")[0] in known for argument in arguments), command
+    finally:
+        sys.modules.pop("train", None)
+
+
+def run_help() -> set[str]:
+    """The options of pytest that the plugin adds, and --junitxml."""
+    from modelport.testing import plugin
+
+    parser = pytest.Parser(_ispytest=True)
+    plugin.pytest_addoption(parser)
+    return {option for group in parser._groups for each in group.options for option in each.names()} | {"--junitxml"}
 
 
 # --- and it fails for the right reason ----------------------------------------------------------------------------------------
@@ -163,7 +183,7 @@ def changed_onnx(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "file", "words"),
     [
-        (changed_json, "progression.json", "first step that diverges: 'prediction' (linear)"),
+        (changed_json, "progression.json", "first step that diverges: 'value' (linear)"),
         (changed_onnx, "progression.onnx", "prediction     MISMATCH"),
     ],
 )
@@ -179,14 +199,21 @@ def test_one_changed_coefficient_fails(run: Run, repository: Path, onnx_here: No
     assert (f"progression (models/{file})", "failed") in verdicts
     assert (f"progression (models/{file})", "passed") not in verdicts
     assert (f"progression (models/{other})", "failed") not in verdicts
+
+
+def test_changed_artifacts_fail_under_pytest(run: Run, repository: Path, onnx_here: None) -> None:
+    changed_json(repository)
+    changed_onnx(repository)
     done = run("pytest -q -k committed")
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stdout + done.stderr
     failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
     assert failed == [
-        f"tests/test_parity.py::test_a_committed_artifact_is_still_the_model[models/{file}]",
-        f"tests/test_parity.py::test_a_committed_artifact_answers_as_when_it_was_made[models/{file}]",
+        f"tests/test_parity.py::{name}[models/progression.{suffix}]"
+        for name in ("test_a_committed_artifact_is_still_the_model", "test_a_committed_artifact_answers_as_when_it_was_made")
+        for suffix in ("json", "onnx")
     ]
-    assert words in done.stdout
+    assert "first step that diverges: 'value' (linear)" in done.stdout
+    assert done.stdout.count("prediction     MISMATCH") >= 4
 
 
 def test_a_model_fitted_again_makes_the_artifacts_stale(run: Run, repository: Path, onnx_here: None) -> None:
@@ -196,8 +223,12 @@ def test_a_model_fitted_again_makes_the_artifacts_stale(run: Run, repository: Pa
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stdout.count("the model is another than the one it was made from: it was fitted again") == 2
     assert "the file was changed" not in done.stdout
-    assert run("modelport verify --with python --update").returncode == 0
-    assert run("modelport verify --with python").returncode == 0
+    done = run("modelport verify --with python --update")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.findall(r"^progression \((.*)\): written$", done.stdout, re.MULTILINE) == [
+        "models/progression.json",
+        "models/progression.onnx",
+    ]
 
 
 # --- pre-commit ---------------------------------------------------------------------------------------------------------------
@@ -237,4 +268,4 @@ def test_the_hooks_run_under_pre_commit(run: Run, repository: Path, tmp_path: Pa
     assert "the file was changed" in done.stdout
     done = run(f"{try_repo} modelport-project --files train.py", environment)
     assert done.returncode == 1
-    assert "first step that diverges: 'prediction' (linear)" in done.stdout
+    assert "first step that diverges: 'value' (linear)" in done.stdout
