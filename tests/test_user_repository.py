@@ -117,7 +117,7 @@ def test_the_workflow_of_the_page_passes(run: Run, repository: Path, tmp_path: P
         assert re.search(rf"\| {consumer}[ .\d]* \| \d+ \| [\d.e-]+ \| .+ \| passed \|", summary), consumer
     junit = (repository / "reports" / "junit.xml").read_text(encoding="utf-8")
     assert 'name="test_the_model_in_every_format[json-javascript]"' in junit
-    assert (repository / "reports").glob("*javascript*.json")
+    assert list((repository / "reports").glob("*javascript*.json"))
 
 
 def test_the_commands_of_the_page_run(
