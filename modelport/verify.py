@@ -107,6 +107,12 @@ class Report:
         """Did everything match?"""
         return self.rows > 0 and bool(self.consumers) and all(c.passed for c in self.consumers)
 
+    @property
+    def stale(self) -> bool:
+        """Did an answer differ, or the file? Then making the artifact again may help, which it does not where a consumer is
+        missing."""
+        return any((c.problem is None and not c.passed) or c.consumer.endswith(FILE) for c in self.consumers)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `json.dumps`."""
         return {
@@ -420,7 +426,7 @@ class Prepared:
         engine = self.loaded.engine
         reports = [consumer_report(engine, self.loaded.run, self.pool)]
         if self.edited is not None:
-            reports.append(failed(f"{engine}, file", self.edited))
+            reports.append(failed(f"{engine}{FILE}", self.edited))
         reports += [ConsumerReport(f"{engine}, tolerance", (), why, Mismatch.exit_code) for why in self.too_wide]
         if self.refused is not None:
             problem = answered_anyway(self.loaded.run, self.refused)
@@ -437,6 +443,8 @@ class Prepared:
 
 #: how our own engine's report on the carried rows is called, behind the engine's name
 CARRIED = ", carried rows"
+#: and its refusal of a file that was changed since it was written
+FILE = ", file"
 
 
 def prepare(

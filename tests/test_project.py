@@ -268,6 +268,22 @@ def test_one_artifact_is_reported_as_before(folder: Path, capsys: pytest.Capture
     assert run(capsys, "verify", "iris.json", "--json", "--markdown")[0] == 64
 
 
+def test_update_leaves_alone_what_a_new_file_would_not_help(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("MODELPORT_CC", "no-such-compiler")
+    sources = 'model = "model.joblib"\ntrust = true\nsample = "rows.csv"\n'
+    declare(f'{COMMITTED}{sources}consumers = ["c"]\n')
+    before = Path("iris.json").read_bytes()
+    assert run(capsys, "verify", "--update")[0] == 3
+    assert Path("iris.json").read_bytes() == before
+    Path("iris.json").write_bytes(before[:900])
+    declare(f'{COMMITTED}{sources}consumers = ["modelport"]\n')
+    assert run(capsys, "verify")[0] == 2
+    assert run(capsys, "verify", "--update")[0] == 0
+    assert run(capsys, "verify")[0] == 0
+
+
 def test_the_job_summary_of_a_workflow(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder / "summary.md"))
     assert run(capsys, "verify", "iris.json")[0] == 0

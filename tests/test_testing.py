@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -11,6 +12,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+
+import modelport
 
 pytest_plugins = ["pytester"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,8 +46,7 @@ def entry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def warm(iris) -> None:  # type: ignore[no-untyped-def]
     """Everything a run imports is imported: pytester forgets what was imported inside."""
-    import modelport.testing.parity
-
+    importlib.import_module("modelport.testing.parity")
     artifact = modelport.convert(iris[2], "json", sample=iris[0])
     modelport.verify(artifact, model=iris[2], sample=iris[0], with_="all")
 
@@ -216,12 +218,35 @@ def test_a_baseline_is_written_when_asked_and_held_ever_after(user: pytest.Pytes
     run(user, BASELINE.format(C=1.0), "--modelport-update").assert_outcomes(passed=2)
 
 
-def test_a_damaged_baseline_is_a_sentence(user: pytest.Pytester) -> None:
+def test_a_damaged_baseline_is_a_sentence_and_is_written_again(user: pytest.Pytester) -> None:
     (user.path / "models").mkdir()
     (user.path / "models" / "iris.json").write_text('{"format": "modelport"', encoding="utf-8")
     result = run(user, BASELINE.format(C=1.0))
     result.assert_outcomes(failed=2)
     assert "The baseline 'models/iris.json' was not verified. ArtifactError: " in said(result)
+    run(user, BASELINE.format(C=1.0), "--modelport-update").assert_outcomes(passed=2)
+
+
+def test_names_of_others_cannot_inject_anything(user: pytest.Pytester, iris) -> None:  # type: ignore[no-untyped-def]
+    document = json.loads(modelport.convert(iris[2], "json", sample=iris[0]).data)
+    hostile = "y\x1b[31m<b>"
+    text = json.dumps(document).replace('"probability"', json.dumps(hostile))
+    (user.path / "iris.json").write_text(text, encoding="utf-8")
+    code = """
+def test_hostile(parity):
+    parity.baseline("iris.json", consumers="modelport")
+
+def test_failing(parity):
+    parity.baseline("iris.json", consumers="modelport", tolerance={TOLERANCE: 1e-15})
+""".replace("TOLERANCE", repr(hostile))
+    result = run(user, code, "--junitxml=junit.xml", "--modelport-report=reports")
+    result.assert_outcomes(passed=1, failed=1)
+    assert "\x1b[31m<b>" not in said(result)
+    names = [p.get("name") or "" for p in ET.parse(user.path / "junit.xml").iter("property")]
+    assert "modelport.modelport.y\\x1b[31m<b>.max_abs" in names
+    pages = [f.read_text(encoding="utf-8") for f in (user.path / "reports").glob("*.md")]
+    assert len(pages) == 2
+    assert not any("\x1b" in page for page in pages)
 
 
 def test_reports_and_junit(user: pytest.Pytester) -> None:

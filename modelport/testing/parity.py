@@ -13,8 +13,8 @@ import pytest
 from ..artifact import Artifact
 from ..consumers import ALL, Consumer, consumers_of, own_engine, required, select
 from ..convert import convert
-from ..errors import Mismatch, MissingDependency, ModelportError, Unsupported
-from ..outcomes import Outcome, markdown, of_error, of_report, write_job_summary
+from ..errors import ArtifactError, Mismatch, MissingDependency, ModelportError, Unsupported
+from ..outcomes import Outcome, markdown, of_error, of_report, one_line, write_job_summary
 from ..project import options_for
 from ..verify import ConsumerReport, Prepared, Report, prepare
 from ..version import __version__
@@ -28,15 +28,20 @@ T = TypeVar("T")
 # --- failing and skipping -----------------------------------------------------------------------------------------------------
 
 
+def _shown(text: str) -> str:
+    """Lines in which control characters are shown, not obeyed: names come from files of others."""
+    return "\n".join(map(one_line, text.split("\n")))
+
+
 def _fail(sentence: str) -> NoReturn:
     __tracebackhide__ = True
-    pytest.fail(sentence, pytrace=False)
+    pytest.fail(_shown(sentence), pytrace=False)
 
 
 def _skip(reason: str) -> NoReturn:
     """A counted skip that is said to stand where the test does."""
     __tracebackhide__ = True
-    raise pytest.skip.Exception(reason, _use_item_location=True)
+    raise pytest.skip.Exception(_shown(reason), _use_item_location=True)
 
 
 def _lacking(consumer: Consumer, why: str) -> str:
@@ -75,7 +80,7 @@ def _record(item: pytest.Item, label: str, report: Report, prepared: Prepared, *
         plain = consumer.consumer.replace(prepared.loaded.engine, own).replace(", ", ".").replace(" ", "_")
         for output in consumer.outputs:
             values = {"rows": output.rows, "max_abs": output.max_abs, "tolerance": output.tolerance, "passed": output.passed}
-            said += [(f"modelport.{plain}.{output.output}.{key}", str(value)) for key, value in values.items()]
+            said += [(one_line(f"modelport.{plain}.{output.output}.{key}"), str(value)) for key, value in values.items()]
     folder = item.config.getoption("--modelport-report")
     if folder is not None:
         test, target = str(item.nodeid), item.config.invocation_params.dir / folder
@@ -89,9 +94,9 @@ def summary_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     counts = {verdict: sum(o.verdict == verdict for o in outcomes) for verdict in ("passed", "failed", "not run", "written")}
     yield f"parity: {', '.join(f'{count} {verdict}' for verdict, count in counts.items() if count)}"
     for name, why in dict.fromkeys((o.consumer, o.details) for o in outcomes if o.verdict == "not run"):
-        yield f"not run: {name}: {why}"
+        yield one_line(f"not run: {name}: {why}")
     for name in dict.fromkeys(o.model for o in outcomes if o.verdict == "written"):
-        yield f"written: {name} (commit it)"
+        yield one_line(f"written: {name} (commit it)")
 
 
 # --- the fixture --------------------------------------------------------------------------------------------------------------
@@ -151,8 +156,14 @@ class Parity:
                 if model is None:
                     _fail(f"There is no baseline {label!r}, and no model to write it from: hand over model= and sample=.")
                 write()
-            prepared, report = look()
-            if not report.passed and update and model is not None:
+            try:
+                prepared, report = look()
+                again = report.stale
+            except ArtifactError:
+                again = True
+                if not update or model is None:
+                    raise
+            if again and update and model is not None:
                 write()
                 prepared, report = look()
         except MissingDependency as error:
