@@ -35,13 +35,13 @@ def _shown(text: str) -> str:
 
 def _fail(sentence: str) -> NoReturn:
     __tracebackhide__ = True
-    pytest.fail(_shown(sentence), pytrace=False)
+    raise pytest.fail.Exception(_shown(sentence), pytrace=False) from None
 
 
 def _skip(reason: str) -> NoReturn:
     """A counted skip that is said to stand where the test does."""
     __tracebackhide__ = True
-    raise pytest.skip.Exception(_shown(reason), _use_item_location=True)
+    raise pytest.skip.Exception(_shown(reason), _use_item_location=True) from None
 
 
 def _lacking(consumer: Consumer, why: str) -> str:
