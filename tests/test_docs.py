@@ -20,7 +20,6 @@ from modelport.ops import OPS
 ROOT = Path(__file__).resolve().parent.parent
 #: pages whose blocks belong to a repository of their own, and are run there (test_user_repository.py)
 ELSEWHERE = ("ci.md",)
-
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKED = [*PAGES, *sorted(ROOT.glob("stubs/**/README.md")), ROOT / "fixtures" / "README.md", ROOT / "benchmarks" / "README.md"]
 BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
