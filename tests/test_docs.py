@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +24,7 @@ ELSEWHERE = ("ci.md",)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKED = [*PAGES, *sorted(ROOT.glob("stubs/**/README.md")), ROOT / "fixtures" / "README.md", ROOT / "benchmarks" / "README.md"]
 BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PLUGIN = "modelport.testing.plugin"
 TITLE = re.compile(r' title="([\w./-]+)"$')
 #: programs that a page may run: what it is called when it is missing (conftest.py), and what has to be on the PATH for it
 PROGRAMS = {"javac": ("java", "javac"), "java": ("java", "java"), "cc": ("c", "cc"), "node": ("javascript", "node")}
@@ -145,6 +147,8 @@ def run(blocks: list[tuple[str, str, int, str]], folder: Path) -> subprocess.Com
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",
     }
+    if not any(found.value == PLUGIN for found in entry_points(group="pytest11")):  # an installation older than the plugin
+        environment["PYTEST_PLUGINS"] = PLUGIN
     command = [sys.executable, "-c", RUNNER]
     return subprocess.run(command, input=json.dumps(blocks), cwd=folder, env=environment, capture_output=True, text=True)
 
