@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,7 +38,7 @@ from .run import Evaluator
 from .sample import Sample
 from .vectors import EXTREME, cancelling, choose_rows, default_tolerance, labels_exact, record, scale_of, without_ties
 
-__all__ = ["ConsumerReport", "Divergence", "Report", "build_pool", "first_divergence", "verify"]
+__all__ = ["ConsumerReport", "Divergence", "Report", "Watcher", "build_pool", "first_divergence", "verify"]
 
 #: Where the order of floating-point operations cannot be kept, an answer may lie this far from the original's, relative to
 #: the output's scale, before it is refused; what was measured is what the artifact states, ten times over.
@@ -123,6 +124,20 @@ class Report:
             lines.append(f"  {self.divergence}")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
+
+
+class Watcher:
+    """Is told what a verification sees while it runs, for who wants to show more than the report says; a base to override."""
+
+    def opened(self, loaded: Loaded, seconds: float) -> None:
+        """The artifact was loaded by our own consumer of its format."""
+
+    def was_read(self, reading: Reading) -> None:
+        """The model was read."""
+
+    def answered(self, consumer: str, rows: Vectors, outputs: Mapping[str, Array], seconds: float, to_load: float | None) -> None:
+        """A consumer answered one set of rows, which hold the original's answers. to_load: the seconds it took to load before,
+        None for one that loads and answers in one process."""
 
 
 def _consumer_lines(consumer: ConsumerReport) -> str:
@@ -257,20 +272,32 @@ def answers(run: Run, vectors: Vectors) -> dict[str, Array]:
     return got
 
 
-def compare_all(run: Run, vectors: Vectors) -> tuple[OutputReport, ...]:
-    """Every output of a consumer against vectors, all sets of them."""
+def compare_all(
+    run: Run, vectors: Vectors, told: Callable[[Vectors, dict[str, Array], float], None] | None = None
+) -> tuple[OutputReport, ...]:
+    """Every output of a consumer against vectors, all sets of them; told gets the answers to each set, and the seconds."""
     found: dict[str, list[OutputReport]] = {name: [] for name in vectors.outputs}
     for part in vectors.sets():
+        start = time.perf_counter()
         got = answers(run, part)
+        if told is not None:
+            told(part, got, time.perf_counter() - start)
         for name, expected in part.outputs.items():
             found[name].append(compare(name, expected, got[name], part.tolerance.get(name, EXACT)))
     return tuple(merge(reports) for reports in found.values())
 
 
-def consumer_report(name: str, run: Run, vectors: Vectors) -> ConsumerReport:
+def consumer_report(
+    name: str, run: Run, vectors: Vectors, watch: Watcher | None = None, to_load: float | None = None
+) -> ConsumerReport:
     """One consumer against vectors; an error becomes the report's problem."""
+
+    def told(part: Vectors, got: dict[str, Array], seconds: float) -> None:
+        if watch is not None:
+            watch.answered(name, part, got, seconds, to_load)
+
     try:
-        return ConsumerReport(name, compare_all(run, vectors))
+        return ConsumerReport(name, compare_all(run, vectors, told))
     except ModelportError as error:
         return ConsumerReport(name, (), str(error), error.exit_code)
 
@@ -281,8 +308,13 @@ def consumer_report(name: str, run: Run, vectors: Vectors) -> ConsumerReport:
 def first_divergence(artifact: Graph | None, reading: Reading, vectors: Vectors) -> Divergence | None:
     """The first step of the artifact whose value is not what the original (where it can be asked) or a fresh reading gives."""
     if vectors.more:
-        parts = (first_divergence(artifact, reading, part) for part in vectors.sets())
-        return next((found for found in parts if found is not None), None)
+        start = 0
+        for part in vectors.sets():
+            found = first_divergence(artifact, reading, part)
+            if found is not None:
+                return replace(found, row=start + found.row)
+            start += len(part)
+        return None
     fresh = Evaluator(reading.graph)
     expected = fresh.values(vectors.inputs)
     for name, probe in reading.probes.items():
@@ -341,14 +373,15 @@ def verify(
     with_: str | Sequence[str] = (),
     vectors: str | None = None,
     seed: int = 1,
+    watch: Watcher | None = None,
     **options: Any,
 ) -> Report:
     """Verify an artifact against the vectors it carries, or against the live model with boundary rows added.
 
     with_ names consumers beside our own: a stub ("javascript"), another engine for the format ("pypmml"), or any command that
     speaks the stub protocol. vectors="carried" (default without a model) or "model"; against the model, the carried vectors
-    are replayed as well. options are the reader's own (`lengths` for nets). The report's `passed` tells the result; damaged
-    artifacts raise ArtifactError.
+    are replayed as well. options are the reader's own (`lengths` for nets). watch is told every consumer's answers. The report's
+    `passed` tells the result; damaged artifacts raise ArtifactError.
     """
     if vectors not in (None, "carried", "model"):
         raise UsageError(f"vectors={vectors!r} is not known: use 'carried' or 'model'.")
@@ -358,11 +391,17 @@ def verify(
         )
     opened = Artifact.of(artifact)
     name = os.path.basename(os.fspath(artifact)) if isinstance(artifact, (str, os.PathLike)) else None
+    start = time.perf_counter()
     loaded = opened.load()
+    to_load = time.perf_counter() - start
+    if watch is not None:
+        watch.opened(loaded, to_load)
     reading: Reading | None = None
     if model is not None and vectors != "carried":
         rows = checked_sample(sample, model)
         reading = read_or_ask(model, rows, options)
+        if watch is not None:
+            watch.was_read(reading)
         check_declaration(reading.graph, loaded)
         pool, refused = split_pool(reading, rows, seed=seed, plain=256, boundary=256, own_rows=True)
         pool, source = _with_tolerance(pool, loaded), "the model"
@@ -378,8 +417,8 @@ def verify(
     else:
         pool, source = loaded.vectors, "the vectors it carries"
     names = [with_] if isinstance(with_, str) else list(with_)
-    reports = [consumer_report(loaded.engine, loaded.run, pool)]
-    reports += [_other_consumer(each, opened, pool) for each in names]
+    reports = [consumer_report(loaded.engine, loaded.run, pool, watch, to_load)]
+    reports += [_other_consumer(each, opened, pool, watch) for each in names]
     divergence = None
     if reading is not None:
         if not reports[0].passed and reports[0].problem is None and not reading.unread:
@@ -388,7 +427,7 @@ def verify(
         if problem is not None:
             reports.append(ConsumerReport(f"{loaded.engine}, refused rows", (), problem, Mismatch.exit_code))
         if loaded.vectors is not None:
-            reports.append(consumer_report(f"{loaded.engine}, carried rows", loaded.run, loaded.vectors))
+            reports.append(consumer_report(f"{loaded.engine}, carried rows", loaded.run, loaded.vectors, watch, to_load))
     kinds: dict[str, int] = {}
     for note in pool.notes:
         kinds[note] = kinds.get(note, 0) + 1
@@ -443,13 +482,15 @@ def _with_tolerance(pool: Vectors, loaded: Loaded) -> Vectors:
     return replace(pool, tolerance=tolerance)
 
 
-def _other_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerReport:
+def _other_consumer(name: str, artifact: Artifact, vectors: Vectors, watch: Watcher | None) -> ConsumerReport:
     module = registry.writer(artifact.format)
     if name in getattr(module, "CONSUMERS", {}):
         try:
-            return consumer_report(name, module.CONSUMERS[name](artifact.data).run, vectors)
+            start = time.perf_counter()
+            run = module.CONSUMERS[name](artifact.data).run
+            return consumer_report(name, run, vectors, watch, time.perf_counter() - start)
         except ModelportError as error:
             return ConsumerReport(name, (), str(error), error.exit_code)
     from .stubs import run_consumer
 
-    return run_consumer(name, artifact, vectors)
+    return run_consumer(name, artifact, vectors, watch)

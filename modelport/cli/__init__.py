@@ -13,13 +13,13 @@ from typing import NoReturn
 
 from ..errors import ModelportError, UsageError
 from ..version import __version__
-from . import check, convert, doctor, inspect, plugins, predict, stub, verify
+from . import check, convert, doctor, inspect, plugins, predict, report, stub, verify
 from .common import complain
 
 __all__ = ["build_parser", "main"]
 
 #: in the order in which --help lists them
-COMMANDS = (convert, check, verify, predict, inspect, plugins, doctor, stub)
+COMMANDS = (convert, check, verify, report, predict, inspect, plugins, doctor, stub)
 
 
 class Parser(argparse.ArgumentParser):
