@@ -136,8 +136,8 @@ class ByRow:
     """How far every row of an output lies from the original's.
 
     error is the largest absolute difference of a row (infinity where it is no number), or None where there is no distance:
-    labels, and answers of another shape or dtype. passed says which rows match, differs which are not equal, worst where in the row
-    (flat) the element stands that decides.
+    labels, and answers of another shape or dtype. passed says which rows match, differs which are not equal, worst where in the
+    row (flat) the element stands that decides.
     """
 
     passed: Array

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from . import nets, registry
 from .arrays import Arrays
 from .artifact import Artifact
+from .bounds import bounded, bounds_of, stated_too_wide
 from .compare import OutputReport, compare, merge
+from .consumers import ALL, consumers_of, own_engine, required
 from .document import EXACT, Loaded, Tolerance, Vectors
 from .doubts import in_doubt
 from .errors import (
@@ -28,17 +30,20 @@ from .errors import (
     ModelportError,
     NotFitted,
     PluginError,
+    Unsupported,
     UnsupportedModel,
     UsageError,
 )
 from .graph import Graph
 from .lossy import WIDEST_LOSS, ordinary
 from .reading import Reading
+from .reasons import reasons
 from .run import Evaluator
 from .sample import Sample
 from .vectors import EXTREME, cancelling, choose_rows, default_tolerance, labels_exact, record, scale_of, without_ties
+from .watch import Watcher
 
-__all__ = ["ConsumerReport", "Divergence", "Report", "Watcher", "build_pool", "first_divergence", "verify"]
+__all__ = ["ConsumerReport", "Divergence", "Prepared", "Report", "build_pool", "first_divergence", "prepare", "verify"]
 
 #: Where the order of floating-point operations cannot be kept, an answer may lie this far from the original's, relative to
 #: the output's scale, before it is refused; what was measured is what the artifact states, ten times over.
@@ -66,12 +71,14 @@ class Divergence:
 
 @dataclass(frozen=True)
 class ConsumerReport:
-    """How one consumer's answers compare, per output; `problem` when it could not answer at all."""
+    """How one consumer's answers compare, per output; `problem` when it could not answer at all, `missing` where that is because
+    a package or a program is not installed."""
 
     consumer: str
     outputs: tuple[OutputReport, ...] = ()
     problem: str | None = None
     exit_code: int = 0
+    missing: bool = False
 
     @property
     def passed(self) -> bool:
@@ -83,7 +90,8 @@ class ConsumerReport:
 class Report:
     """A verification: what was compared, per consumer and output.
 
-    `passed` is true only when there was at least one row, one consumer and one output, and all of them match.
+    `passed` is true only when there was at least one row, one consumer and one output, and all of them match. `not_run` says of
+    consumers that were not asked for by name why they cannot run here.
     """
 
     format: str
@@ -94,6 +102,7 @@ class Report:
     divergence: Divergence | None = None
     notes: tuple[str, ...] = ()
     row_kinds: Mapping[str, int] = field(default_factory=dict)
+    not_run: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -113,6 +122,7 @@ class Report:
                 {"consumer": c.consumer, "passed": c.passed, "problem": c.problem, "outputs": [o.to_json() for o in c.outputs]}
                 for c in self.consumers
             ],
+            "not_run": dict(self.not_run),
             "divergence": None if self.divergence is None else vars(self.divergence),
             "notes": list(self.notes),
         }
@@ -120,24 +130,11 @@ class Report:
     def __str__(self) -> str:
         head = f"{'PASSED' if self.passed else 'FAILED'}  {self.artifact or self.format} against {self.source}, {self.rows} rows"
         lines = [head, *(_consumer_lines(c) for c in self.consumers)]
+        lines += [f"  {name}: not run: {why}" for name, why in self.not_run.items()]
         if self.divergence is not None:
             lines.append(f"  {self.divergence}")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
-
-
-class Watcher:
-    """Is told what a verification sees while it runs, for who wants to show more than the report says; a base to override."""
-
-    def opened(self, loaded: Loaded, seconds: float) -> None:
-        """The artifact was loaded by our own consumer of its format."""
-
-    def was_read(self, reading: Reading) -> None:
-        """The model was read."""
-
-    def answered(self, consumer: str, rows: Vectors, outputs: Mapping[str, Array], seconds: float, to_load: float | None) -> None:
-        """A consumer answered one set of rows, which hold the original's answers. to_load: the seconds it took to load before,
-        None for one that loads and answers in one process."""
 
 
 def _consumer_lines(consumer: ConsumerReport) -> str:
@@ -290,7 +287,7 @@ def compare_all(
 def consumer_report(
     name: str, run: Run, vectors: Vectors, watch: Watcher | None = None, to_load: float | None = None
 ) -> ConsumerReport:
-    """One consumer against vectors; an error becomes the report's problem."""
+    """One consumer against vectors; an error becomes the report's problem. watch is told its answers."""
 
     def told(part: Vectors, got: dict[str, Array], seconds: float) -> None:
         if watch is not None:
@@ -299,7 +296,12 @@ def consumer_report(
     try:
         return ConsumerReport(name, compare_all(run, vectors, told))
     except ModelportError as error:
-        return ConsumerReport(name, (), str(error), error.exit_code)
+        return failed(name, error)
+
+
+def failed(name: str, error: ModelportError) -> ConsumerReport:
+    """A consumer that could not answer."""
+    return ConsumerReport(name, (), str(error), error.exit_code, isinstance(error, MissingDependency))
 
 
 # --- where it starts to differ ------------------------------------------------------------------------------------------------
@@ -373,16 +375,103 @@ def verify(
     with_: str | Sequence[str] = (),
     vectors: str | None = None,
     seed: int = 1,
-    watch: Watcher | None = None,
+    tolerance: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Report:
     """Verify an artifact against the vectors it carries, or against the live model with boundary rows added.
 
-    with_ names consumers beside our own: a stub ("javascript"), another engine for the format ("pypmml"), or any command that
-    speaks the stub protocol. vectors="carried" (default without a model) or "model"; against the model, the carried vectors
-    are replayed as well. options are the reader's own (`lengths` for nets). watch is told every consumer's answers. The report's
-    `passed` tells the result; damaged artifacts raise ArtifactError.
+    with_ names consumers beside our own: a stub ("javascript"), another engine for the format ("pypmml"), any command that
+    speaks the stub protocol, or "all" that can run here. vectors="carried" (default without a model) or "model"; against the
+    model, the carried vectors are replayed as well. tolerance bounds outputs more strictly than the artifact does
+    ({"probability": {"atol": 1e-9}}); it never loosens what the artifact states. options are the reader's own (`lengths` for
+    nets). The report's `passed` tells the result; damaged artifacts raise ArtifactError.
     """
+    prepared = prepare(artifact, model=model, sample=sample, vectors=vectors, seed=seed, tolerance=tolerance, **options)
+    return prepared.report(with_)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An artifact with the rows it is held against: consumers can be asked one after another, and the model was read once.
+
+    to_load is how many seconds loading took; watch is told every consumer's answers.
+    """
+
+    name: str | None
+    artifact: Artifact
+    loaded: Loaded
+    pool: Vectors
+    refused: Vectors | None = None
+    reading: Reading | None = None
+    too_wide: tuple[str, ...] = ()
+    to_load: float = 0.0
+    watch: Watcher | None = None
+
+    def report(self, with_: str | Sequence[str] = ()) -> Report:
+        """The format's own engine, then the consumers that are named, or all that can run here."""
+        own = self.own()
+        names = [with_] if isinstance(with_, str) else list(with_)
+        others = [self.other(name) for name in dict.fromkeys(names) if name not in (ALL, own_engine(self.artifact.format))]
+        not_run: dict[str, str] = {}
+        for consumer in consumers_of(self.artifact.format)[1:] if ALL in names else ():
+            if set(consumer.names) & set(names):
+                continue
+            found = self.other(consumer.name)
+            if found.problem is None or found.exit_code != Unsupported.exit_code or (found.missing and required(consumer)):
+                others.append(found)
+            else:
+                not_run[consumer.name] = found.problem
+        return self.of(own[:1] + tuple(others) + own[1:], not_run)
+
+    def of(self, reports: Sequence[ConsumerReport], not_run: Mapping[str, str] | None = None) -> Report:
+        """A report of what consumers answered; where our own engine parts from the model, it says where."""
+        pool, divergence, first = self.pool, None, reports[0]
+        ours = first.consumer == self.loaded.engine and first.problem is None
+        if self.reading is not None and ours and not first.passed and not self.reading.unread:
+            divergence = first_divergence(self.loaded.graph, self.reading, pool)
+        kinds: dict[str, int] = {}
+        for note in pool.notes:
+            kinds[note] = kinds.get(note, 0) + 1
+        source = "the vectors it carries" if self.reading is None else "the model"
+        notes = _said_of_itself(self.loaded) + reasons(self, reports)
+        return Report(
+            self.artifact.format, source, len(pool), tuple(reports), self.name, divergence, notes, kinds, dict(not_run or {})
+        )
+
+    def own(self) -> tuple[ConsumerReport, ...]:
+        """Our own engine for the format: the rows, then rows the original refuses, the carried rows and stated tolerances."""
+        engine = self.loaded.engine
+        reports = [consumer_report(engine, self.loaded.run, self.pool, self.watch, self.to_load)]
+        reports += [ConsumerReport(f"{engine}, tolerance", (), why, Mismatch.exit_code) for why in self.too_wide]
+        if self.refused is not None:
+            problem = answered_anyway(self.loaded.run, self.refused)
+            if problem is not None:
+                reports.append(ConsumerReport(f"{engine}, refused rows", (), problem, Mismatch.exit_code))
+            if self.loaded.vectors is not None:
+                carried = self.loaded.vectors
+                reports.append(consumer_report(f"{engine}{CARRIED}", self.loaded.run, carried, self.watch, self.to_load))
+        return tuple(reports)
+
+    def other(self, name: str) -> ConsumerReport:
+        """Another consumer, by name, on the same rows."""
+        return _other_consumer(name, self.artifact, self.pool, self.watch)
+
+
+#: how our own engine's report on the carried rows is called, behind the engine's name
+CARRIED = ", carried rows"
+
+
+def prepare(
+    artifact: str | os.PathLike[str] | Artifact | bytes,
+    *,
+    model: Any = None,
+    sample: Any = None,
+    vectors: str | None = None,
+    seed: int = 1,
+    tolerance: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Prepared:
+    """An artifact and the rows to hold it against, as `verify` describes them; nothing is compared yet."""
     if vectors not in (None, "carried", "model"):
         raise UsageError(f"vectors={vectors!r} is not known: use 'carried' or 'model'.")
     if (model is None) != (sample is None) or (vectors == "model" and model is None):
@@ -394,17 +483,14 @@ def verify(
     start = time.perf_counter()
     loaded = opened.load()
     to_load = time.perf_counter() - start
-    if watch is not None:
-        watch.opened(loaded, to_load)
     reading: Reading | None = None
+    refused: Vectors | None = None
     if model is not None and vectors != "carried":
         rows = checked_sample(sample, model)
         reading = read_or_ask(model, rows, options)
-        if watch is not None:
-            watch.was_read(reading)
         check_declaration(reading.graph, loaded)
         pool, refused = split_pool(reading, rows, seed=seed, plain=256, boundary=256, own_rows=True)
-        pool, source = _with_tolerance(pool, loaded), "the model"
+        pool = _with_tolerance(pool, loaded)
         if loaded.provenance.get("approximation"):
             pool = ordinary(pool)
         elif isinstance(reading.sample or rows, Arrays):
@@ -415,23 +501,10 @@ def verify(
             "or verify it against the model."
         )
     else:
-        pool, source = loaded.vectors, "the vectors it carries"
-    names = [with_] if isinstance(with_, str) else list(with_)
-    reports = [consumer_report(loaded.engine, loaded.run, pool, watch, to_load)]
-    reports += [_other_consumer(each, opened, pool, watch) for each in names]
-    divergence = None
-    if reading is not None:
-        if not reports[0].passed and reports[0].problem is None and not reading.unread:
-            divergence = first_divergence(loaded.graph, reading, pool)
-        problem = answered_anyway(loaded.run, refused)
-        if problem is not None:
-            reports.append(ConsumerReport(f"{loaded.engine}, refused rows", (), problem, Mismatch.exit_code))
-        if loaded.vectors is not None:
-            reports.append(consumer_report(f"{loaded.engine}, carried rows", loaded.run, loaded.vectors, watch, to_load))
-    kinds: dict[str, int] = {}
-    for note in pool.notes:
-        kinds[note] = kinds.get(note, 0) + 1
-    return Report(opened.format, source, len(pool), tuple(reports), name, divergence, _said_of_itself(loaded), kinds)
+        pool = loaded.vectors
+    bounds = bounds_of(tolerance, [o.name for o in loaded.outputs])
+    too_wide = tuple(stated_too_wide(loaded.vectors, bounds)) if loaded.vectors is not None else ()
+    return Prepared(name, opened, loaded, bounded(pool, bounds), refused, reading, too_wide, to_load)
 
 
 def _said_of_itself(loaded: Loaded) -> tuple[str, ...]:
@@ -490,7 +563,7 @@ def _other_consumer(name: str, artifact: Artifact, vectors: Vectors, watch: Watc
             run = module.CONSUMERS[name](artifact.data).run
             return consumer_report(name, run, vectors, watch, time.perf_counter() - start)
         except ModelportError as error:
-            return ConsumerReport(name, (), str(error), error.exit_code)
+            return failed(name, error)
     from .stubs import run_consumer
 
     return run_consumer(name, artifact, vectors, watch)

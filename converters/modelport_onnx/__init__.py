@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONSUMERS",
+    "ENGINE",
     "FORMAT",
     "LOSSY",
     "OPTIONS",
@@ -29,6 +30,8 @@ __all__ = [
 
 FORMAT = "onnx"
 SUFFIXES = (".onnx",)
+#: what runs these files here, as a consumer is named
+ENGINE = "onnxruntime"
 OPTIONS = ("target", "quantize")
 #: options that give up accuracy for size
 LOSSY = ("quantize",)

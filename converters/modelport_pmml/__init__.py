@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelport.document import Document, Loaded
 
-__all__ = ["CONSUMERS", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "load", "sniff", "write"]
+__all__ = ["CONSUMERS", "ENGINE", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "load", "sniff", "write"]
 
 FORMAT = "pmml"
 SUFFIXES = (".pmml",)
+#: what runs these files here, as a consumer is named
+ENGINE = "modelport"
 OPTIONS = ()
 
 

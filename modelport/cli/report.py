@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         action="append",
         default=[],
         metavar="CONSUMER",
-        help="a stub, an engine, or any command; may repeat",
+        help="a stub, an engine, any command, or 'all' that can run here; may repeat",
     )
     command.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
     command.add_argument("-o", "--output", metavar="PATH", help="the HTML file to write")
@@ -37,6 +37,7 @@ def add(commands: Any) -> None:
 def run(a: argparse.Namespace) -> int:
     """modelport report"""
     from ..files import load_model, load_sample
+    from ..outcomes import of_report, worst_exit_code
     from ..progress import Progress
     from ..report import gather, plots, write_page
 
@@ -55,9 +56,7 @@ def run(a: argparse.Namespace) -> int:
             bar.stage(f"opening {a.model}")
             model = load_model(a.model, trust=a.trust, factory=factory_of(a))
             sample = load_sample(a.sample)
-        facts = gather(
-            a.artifacts, model=model, sample=sample, with_=a.consumers, title=a.title, progress=bar, **options
-        )
+        facts = gather(a.artifacts, model=model, sample=sample, with_=a.consumers, title=a.title, progress=bar, **options)
         if a.output is not None:
             bar.stage("drawing")
             write_page(a.output, [facts])
@@ -67,5 +66,4 @@ def run(a: argparse.Namespace) -> int:
         for report in facts.reports:
             say(report)
         say(f"report written to {a.output}")
-    codes = [report.exit_code for report in facts.reports]
-    return next((code for code in codes if code == 1), next((code for code in codes if code), 0))
+    return worst_exit_code([outcome for report in facts.reports for outcome in of_report(facts.title, report)])

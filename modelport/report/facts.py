@@ -11,15 +11,16 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from .. import registry, stubs
+from .. import stubs
 from ..artifact import Artifact
+from ..consumers import ALL, select
 from ..convert import moment
 from ..doctor import PACKAGES
 from ..document import Loaded
-from ..errors import ModelportError, Unsupported, UsageError
+from ..errors import ModelportError, UsageError
 from ..graph import Graph, Step
 from ..progress import Progress
-from ..verify import Report, verify
+from ..verify import Report, prepare
 from ..version import __version__
 from .seen import ConsumerFacts, Seen
 from .text import visible
@@ -98,7 +99,6 @@ class ArtifactFacts:
     provenance: tuple[tuple[str, str], ...]
     report: Report
     consumers: Mapping[str, ConsumerFacts]
-    absent: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -140,7 +140,6 @@ def _plain(artifact: ArtifactFacts) -> dict[str, Any]:
         "inputs": [asdict(value) for value in artifact.inputs],
         "outputs": [asdict(value) for value in artifact.outputs],
         "provenance": dict(artifact.provenance),
-        "absent": dict(artifact.absent),
         "consumers": {name: asdict(facts) for name, facts in artifact.consumers.items()},
     }
 
@@ -150,38 +149,37 @@ def gather(
     *,
     model: Any = None,
     sample: Any = None,
-    with_: str | Sequence[str] | Mapping[str, Sequence[str]] = (),
+    with_: str | Sequence[str] = (),
     title: str | None = None,
-    absent_is_noted: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> Facts:
     """Verify artifacts of one model as `modelport.verify` does, and keep what a report shows.
 
-    with_ names consumers: a consumer that reads one format only is asked for the artifacts of that format, where there are any; a
-    mapping says which are for which format. absent_is_noted: consumers that cannot run here (exit code 3) are noted, and do not
-    count as failed. options are those of `verify`.
+    with_ names consumers; each is asked for the artifacts of the formats it reads, "all" are those that can run here. options are
+    those of `verify`.
     """
     several = [artifacts] if isinstance(artifacts, (str, os.PathLike, Artifact, bytes)) else list(artifacts)
     if not several:
         raise UsageError("There is no artifact to report on: name at least one.")
     opened = [(_name_of(given), Artifact.of(given)) for given in several]
-    formats = [artifact.format for _, artifact in opened]
+    names = [with_] if isinstance(with_, str) else list(with_)
+    chosen = select([artifact.format for _, artifact in opened], names)
     found, graphs = [], []
     for name, artifact in opened:
         label = name or f"the {artifact.format} artifact"
         if progress is not None:
             progress.stage(f"verifying {label}")
-        seen = Seen()
-        asked = _for_format(with_, artifact.format, formats)
-        report = verify(artifact, model=model, sample=sample, with_=asked, watch=seen, **options)
-        assert seen.loaded is not None
-        report, absent = _without_absent(report) if absent_is_noted else (report, ())
-        found.append(_facts(label, artifact, seen.loaded, replace(report, artifact=label), seen, absent))
-        if seen.loaded.graph is not None:
-            graphs.append((label, seen.loaded.graph))
-        elif seen.reading is not None and not seen.reading.unread:
-            graphs.append(("the model", seen.reading.graph))
+        prepared = prepare(artifact, model=model, sample=sample, **options)
+        loaded = prepared.loaded
+        seen = Seen(loaded.inputs, loaded.outputs)
+        asked = names if ALL in names else [consumer.name for consumer in chosen[artifact.format]]
+        report = replace(prepared, name=label, watch=seen).report(asked)
+        found.append(_facts(label, artifact, loaded, prepared.to_load, report, seen))
+        if loaded.graph is not None:
+            graphs.append((label, loaded.graph))
+        elif prepared.reading is not None and not prepared.reading.unread:
+            graphs.append(("the model", prepared.reading.graph))
     graph = min(graphs, key=lambda entry: len(entry[1].steps), default=None)
     return Facts(
         title or _title([name or f"{artifact.format} artifact" for name, artifact in opened]),
@@ -202,32 +200,7 @@ def _title(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else stems.pop() if len(stems) == 1 else ", ".join(names)
 
 
-def _for_format(with_: str | Sequence[str] | Mapping[str, Sequence[str]], format_: str, formats: Sequence[str]) -> list[str]:
-    """The consumers to ask for an artifact of a format: all but those that read only another format that is there too."""
-    if isinstance(with_, Mapping):
-        return list(dict.fromkeys(with_.get(format_, ())))
-    names = [with_] if isinstance(with_, str) else list(dict.fromkeys(with_))
-    return [name for name in names if (only := _formats_of(name)) is None or format_ in only or not only & set(formats)]
-
-
-def _formats_of(name: str) -> set[str] | None:
-    """The formats that a consumer reads, or None for a command, of which that is not known."""
-    stub = stubs.find_stub(name)
-    if stub is not None:
-        return {stub.format}
-    return {format_ for format_, module in registry.writers() if name in getattr(module, "CONSUMERS", {})} or None
-
-
-def _without_absent(report: Report) -> tuple[Report, tuple[tuple[str, str], ...]]:
-    """A report without the consumers that cannot run here, and why they cannot."""
-    absent = {c.consumer: c.problem for c in report.consumers if c.problem is not None and c.exit_code == Unsupported.exit_code}
-    kept = tuple(c for c in report.consumers if c.consumer not in absent)
-    return replace(report, consumers=kept), tuple((name, str(why)) for name, why in absent.items())
-
-
-def _facts(
-    name: str, artifact: Artifact, loaded: Loaded, report: Report, seen: Seen, absent: tuple[tuple[str, str], ...]
-) -> ArtifactFacts:
+def _facts(name: str, artifact: Artifact, loaded: Loaded, to_load: float, report: Report, seen: Seen) -> ArtifactFacts:
     inputs = [
         InputFacts(
             v.name,
@@ -256,7 +229,7 @@ def _facts(
         len(artifact.data),
         hashlib.sha256(artifact.data).hexdigest(),
         loaded.engine,
-        seen.to_load,
+        to_load,
         str(model) if model else None,
         tuple(inputs),
         max(0, len(loaded.inputs) - MOST_INPUTS),
@@ -266,7 +239,6 @@ def _facts(
         tuple(_entries(loaded.provenance))[:MOST_ENTRIES],
         report,
         seen.finished(),
-        absent,
     )
 
 

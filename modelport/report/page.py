@@ -59,11 +59,11 @@ def _many(groups: Sequence[Facts], title: str) -> Iterator[Html]:
     failed = [facts for facts in groups if not facts.passed]
     word = tag("p", "FAILED" if failed else "PASSED", class_="word")
     artifacts = sum(len(facts.artifacts) for facts in groups)
+    all_match = "every answer is the original’s, in every bit or within the tolerance."
     said = (
         join([f"{len(failed):,} of {count(len(groups), 'model')}: ", listed([facts.title for facts in failed]), "."])
         if failed
-        else f"{count(artifacts, 'artifact')} of {count(len(groups), 'model')}: every answer is the original’s, in every bit or within its "
-        "tolerance."
+        else f"{count(artifacts, 'artifact')} of {count(len(groups), 'model')}: {all_match}"
     )
     yield tag("a", "To the report", href="#main", class_="skip")
     verdict = tag("div", word, tag("p", said), class_=f"verdict{' failed' if failed else ''}")

@@ -49,7 +49,7 @@ def parity(facts: Facts) -> Html:
         )
         notes.append(tag("p", f"{len(names) - len(shown):,} more outputs are not shown here: {rest}.", class_="note"))
     for artifact in facts.artifacts:
-        for name, why in artifact.absent:
+        for name, why in artifact.report.not_run.items():
             notes.append(
                 tag(
                     "p",

@@ -16,10 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compare import ByRow, by_row
-from ..document import EXACT, Loaded, Vectors
-from ..graph import Input
-from ..reading import Reading
-from ..verify import Watcher
+from ..document import EXACT, Vectors
+from ..graph import Input, Output
 from .text import cell, pair, visible
 
 __all__ = ["ConsumerFacts", "Flip", "Histogram", "OutputFacts", "Seen", "WorstRow"]
@@ -111,28 +109,17 @@ class ConsumerFacts:
     outputs: dict[str, OutputFacts] = field(default_factory=dict)
 
 
-class Seen(Watcher):
-    """Keeps what a report shows."""
+class Seen:
+    """A `watch.Watcher` that keeps what a report shows."""
 
-    def __init__(self) -> None:
-        self.loaded: Loaded | None = None
-        self.to_load = 0.0
-        self.reading: Reading | None = None
+    def __init__(self, inputs: Sequence[Input], outputs: Sequence[Output]) -> None:
+        self.inputs = inputs
+        self.classes = {o.name: o.classes for o in outputs}
         self.consumers: dict[str, ConsumerFacts] = {}
-
-    def opened(self, loaded: Loaded, seconds: float) -> None:
-        """The artifact."""
-        self.loaded, self.to_load = loaded, seconds
-
-    def was_read(self, reading: Reading) -> None:
-        """The model."""
-        self.reading = reading
 
     def answered(self, consumer: str, rows: Vectors, outputs: Mapping[str, Array], seconds: float, to_load: float | None) -> None:
         """One set of rows."""
-        assert self.loaded is not None
         facts = self.consumers.setdefault(consumer, ConsumerFacts(consumer, to_load=to_load))
-        classes = {o.name: o.classes for o in self.loaded.outputs}
         for name, expected in rows.outputs.items():
             kept = facts.outputs.setdefault(name, OutputFacts())
             found = by_row(expected, outputs[name], rows.tolerance.get(name, EXACT))
@@ -144,9 +131,7 @@ class Seen(Watcher):
             fits = np.asarray(outputs[name]).shape == np.asarray(expected).shape
             if fits and expected.dtype.kind != "f":
                 kept.flips = _flips(kept.flips, expected, outputs[name], found, facts.rows)
-            worst = (
-                _worst(self.loaded.inputs, rows, expected, outputs[name], found, classes.get(name), facts.rows) if fits else ()
-            )
+            worst = _worst(self.inputs, rows, expected, outputs[name], found, self.classes.get(name), facts.rows) if fits else ()
             kept.worst = sorted([*kept.worst, *worst], key=_badness)[:MOST_ROWS]
         facts.seconds += seconds
         facts.sets += 1

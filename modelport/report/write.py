@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,15 @@ def write_report(
     *,
     model: Any = None,
     sample: Any = None,
-    with_: str | Sequence[str] | Mapping[str, Sequence[str]] = (),
+    with_: str | Sequence[str] = (),
     title: str | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> list[Report]:
     """Verify artifacts of one model, write what was found as one HTML file, and give the reports, one per artifact.
 
-    The file is written whether they passed or not. with_ names consumers, as for `modelport.verify`; one that reads a single
-    format is asked for the artifacts of that format. options are those of `verify`. MissingDependency where matplotlib is not installed.
+    The file is written whether they passed or not. with_ names consumers; each is asked for the artifacts of the formats it
+    reads, "all" are those that can run here. options are those of `verify`. MissingDependency where matplotlib is not installed.
     """
     from . import plots
 
