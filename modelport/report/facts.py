@@ -166,8 +166,8 @@ def gather(
     names = [with_] if isinstance(with_, str) else list(with_)
     chosen = select([artifact.format for _, artifact in opened], names)
     found, graphs = [], []
-    for name, artifact in opened:
-        label = name or f"the {artifact.format} artifact"
+    labels = _labels(several, [artifact.format for _, artifact in opened])
+    for label, (_, artifact) in zip(labels, opened, strict=True):
         if progress is not None:
             progress.stage(f"verifying {label}")
         prepared = prepare(artifact, model=model, sample=sample, **options)
@@ -192,6 +192,15 @@ def gather(
 
 def _name_of(given: Given) -> str | None:
     return os.path.basename(os.fspath(given)) if isinstance(given, (str, os.PathLike)) else None
+
+
+def _labels(given: Sequence[Given], formats: Sequence[str]) -> list[str]:
+    """What artifacts are called: a file's name, with its folder where two have one name, numbered where that is not enough."""
+    paths = [os.fspath(g) if isinstance(g, (str, os.PathLike)) else f"{f} artifact" for g, f in zip(given, formats, strict=True)]
+    names = [os.path.basename(path) for path in paths]
+    if len(set(names)) < len(names):
+        names = [os.path.join(*path.split(os.sep)[-2:]) for path in paths]
+    return [name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})" for i, name in enumerate(names)]
 
 
 def _title(names: Sequence[str]) -> str:
@@ -255,7 +264,7 @@ def _step(step: Step, gives: str) -> StepFacts:
     said = [
         f"{key}={visible(value, 24)}"
         for key, value in step.attributes.items()
-        if isinstance(value, (str, int, float)) and key != "dtype"
+        if isinstance(value, (str, int, float)) and value is not False and key != "dtype"
     ]
     held = sum(int(value.size) for value in step.attributes.values() if hasattr(value, "size"))
     return StepFacts(step.output, step.op, ", ".join(said[:3]), step.inputs[:MOST_NAMES], gives, held)

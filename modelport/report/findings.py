@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..compare import OutputReport
-from ..verify import ConsumerReport
+from ..verify import CARRIED, ConsumerReport
 from .facts import ArtifactFacts, Facts
 from .seen import OutputFacts, WorstRow
-from .text import Html, count, join, number, tag, text, tolerance
+from .text import Html, apart, count, join, number, tag, text, tolerance
 
 __all__ = ["Finding", "amount", "findings", "listed", "summary"]
 
@@ -25,53 +25,56 @@ class Finding:
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """Everything that is wrong; consumers that say the same stand together."""
-    found: dict[tuple[str, str | None, Html], list[str]] = {}
+    """Everything that is wrong; consumers that are wrong alike stand together, and the first of them speaks."""
+    found: dict[tuple[object, ...], tuple[Html, list[str]]] = {}
     for artifact in facts.artifacts:
-        for consumer in artifact.report.consumers:
-            for output, sentence in _of(artifact, consumer):
-                found.setdefault((artifact.name, output, sentence), []).append(consumer.consumer)
-    return [Finding(artifact, output, tuple(who), said) for (artifact, output, said), who in found.items()]
-
-
-def _of(artifact: ArtifactFacts, consumer: ConsumerReport) -> list[tuple[str | None, Html]]:
-    if consumer.problem is not None:
-        return [(None, text(consumer.problem, 600))]
-    if not consumer.outputs:
-        return [(None, text("it compared nothing."))]
-    seen = artifact.consumers.get(consumer.consumer)
+        known: set[str | None] = set()
+        for consumer in sorted(artifact.report.consumers, key=lambda c: c.consumer.endswith(CARRIED)):
+            for output, alike, sentence in _of(artifact, consumer):
+                if output in known and consumer.consumer.endswith(CARRIED):
+                    continue  # the carried rows say it again
+                known.add(output)
+                found.setdefault((artifact.name, output, alike), (sentence, []))[1].append(consumer.consumer)
     return [
-        (o.output, _sentence(o, seen.outputs.get(o.output) if seen is not None else None))
-        for o in consumer.outputs
-        if not o.passed
+        Finding(str(key[0]), None if key[1] is None else str(key[1]), tuple(who), sentence)
+        for key, (sentence, who) in found.items()
     ]
 
 
-def _sentence(o: OutputReport, seen: OutputFacts | None) -> Html:
-    if o.problem is not None:
-        return text(f"{o.problem}.", 600)
-    said = f"{amount(o, seen)}."
-    if seen is None or not seen.worst:
-        return text(said, 600)
-    return join([text(said, 600), " ", worst_row(seen.worst[0])])
+def _of(artifact: ArtifactFacts, consumer: ConsumerReport) -> Iterator[tuple[str | None, object, Html]]:
+    """Per output that does not match: what consumers that are wrong alike have in common, and a sentence."""
+    if consumer.problem is not None or not consumer.outputs:
+        sentence = text(consumer.problem or "it compared nothing.", 600)
+        yield None, sentence, sentence
+    seen = artifact.consumers.get(consumer.consumer)
+    for o in consumer.outputs if consumer.problem is None else ():
+        if not o.passed:
+            rows = seen.outputs.get(o.output) if seen is not None else None
+            said = f"{o.problem or amount(o, rows)}."
+            worst = rows.worst[0] if o.problem is None and rows is not None and rows.worst else None
+            parts = [text(said, 600)] if worst is None else [text(said, 600), " ", worst_row(worst)]
+            yield o.output, (said, worst and worst.row), join(parts)
 
 
 def amount(o: OutputReport, seen: OutputFacts | None) -> str:
     """How far an output that does not match lies from the original's."""
     if o.flips is not None:
-        return f"{count(o.flips, 'row')} of {o.rows:,} {'has' if o.flips == 1 else 'have'} another answer"
-    beyond = f"{seen.beyond:,} of {count(o.rows, 'row')}" if seen is not None else "rows"
+        return f"{o.flips:,} of {count(o.rows, 'row')} {'has' if o.flips == 1 else 'have'} another answer"
+    beyond = "rows differ"
+    if seen is not None:
+        beyond = f"{seen.beyond:,} of {count(o.rows, 'row')} {'differs' if seen.beyond == 1 else 'differ'}"
     if o.max_abs is None:
-        return f"{beyond} differ, some by no number at all (NaN or infinity), where {tolerance(o.tolerance)} is allowed"
-    return f"{beyond} differ by up to {number(o.max_abs)}, where {tolerance(o.tolerance)} is allowed"
+        return f"{beyond}, some by no number at all (NaN or infinity), where {tolerance(o.tolerance)} is allowed"
+    return f"{beyond} by up to {number(o.max_abs)}, where {tolerance(o.tolerance)} is allowed"
 
 
 def worst_row(row: WorstRow) -> Html:
     """The row that is worst, and what stands there."""
     kind = f" ({row.kind})" if row.kind else ""
     where = join([" at ", tag("bdi", row.where)]) if row.where is not None else Html("")
-    values = join([tag("strong", text(row.got, 300)), " instead of ", tag("strong", text(row.expected, 300))])
-    return join([f"Worst in row {row.row:,}{kind}", where, ": ", values, "."])
+    expected, got = apart(row.expected, row.got)
+    values = join([tag("strong", got), " instead of ", tag("strong", expected)])
+    return join(["For one, " if row.error is None else "Worst: ", f"row {row.row:,}{kind}", where, ", ", values, "."])
 
 
 def summary(facts: Facts) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..version import __version__
 from . import parts
+from .differences import differences
 from .facts import Facts
 from .findings import findings, listed, summary
 from .text import Html, count, join, number, tag, text, visible
@@ -69,7 +70,7 @@ def _many(groups: Sequence[Facts], title: str) -> Iterator[Html]:
     verdict = tag("div", word, tag("p", said), class_=f"verdict{' failed' if failed else ''}")
     yield tag("header", _eyebrow(groups[0].created), tag("h1", tag("bdi", text(title, 100))), verdict)
     rows = [_overview(facts, k) for k, facts in enumerate(groups)]
-    head = ["model", "formats", "rows", "flips", "largest error", "result"]
+    head = ["model", "result", "flips", "largest", "rows"]
     content = [parts.table("All models", head, tag("tbody", *rows))]
     for k, facts in enumerate(groups):
         folded = [
@@ -93,23 +94,15 @@ def _overview(facts: Facts, k: int) -> Html:
     apart = [o.max_abs for o in outputs if o.flips is None]
     largest = "–" if not apart else number(None if None in apart else max(a for a in apart if a is not None))
     result = tag("span", "✓ passed" if facts.passed else "✗ failed", class_="ok" if facts.passed else "no")
-    cells = [
-        ", ".join(dict.fromkeys(a.format for a in facts.artifacts)),
-        f"{max((a.report.rows for a in facts.artifacts), default=0):,}",
-        f"{sum(flips):,}" if flips else "–",
-        largest,
-        result,
-    ]
-    return tag(
-        "tr",
-        tag("th", tag("a", tag("bdi", text(facts.title, 80)), href=f"#m{k}"), scope="row"),
-        *(tag("td", cell) for cell in cells),
-    )
+    rows = f"{max((a.report.rows for a in facts.artifacts), default=0):,}"
+    formats = tag("span", ", ".join(dict.fromkeys(a.format for a in facts.artifacts)), class_="sub")
+    name = tag("th", tag("a", tag("bdi", text(facts.title, 80)), href=f"#m{k}"), formats, scope="row")
+    return tag("tr", name, *(tag("td", cell) for cell in (result, f"{sum(flips):,}" if flips else "–", largest, rows)))
 
 
 def _sections(facts: Facts, level: int, prefix: str) -> Iterator[tuple[str, str, Html]]:
     yield "Parity", f"{prefix}parity", parts.parity(facts)
-    yield "Differences", f"{prefix}differences", parts.differences(facts, level, prefix)
+    yield "Differences", f"{prefix}differences", differences(facts, level, prefix)
     yield "The model", f"{prefix}model", parts.the_model(facts, level)
     yield "Sizes and times", f"{prefix}times", parts.times(facts)
     yield "Provenance", f"{prefix}provenance", parts.provenance(facts, level)
@@ -137,16 +130,24 @@ def _verdict(facts: Facts, title: str) -> Html:
         begins = artifact.report.divergence
         if begins is not None:
             in_ = [] if len(facts.artifacts) == 1 else [" in ", tag("bdi", artifact.name)]
-            at = [" at step ", tag("bdi", begins.step), " (", tag("span", begins.op, class_="mono"), f"), row {begins.row:,}: "]
+            at = [
+                " at step ",
+                tag("b", tag("bdi", begins.step)),
+                " (",
+                tag("span", begins.op, class_="mono"),
+                f"), row {begins.row:,}: ",
+            ]
             values = [tag("strong", text(begins.got, 200)), " instead of ", tag("strong", text(begins.expected, 200)), "."]
             items.append(tag("li", tag("b", "It begins"), *in_, *at, *values))
+    for said in dict.fromkeys(note for a in facts.artifacts if not a.report.passed for note in a.report.notes):
+        items.append(tag("li", text(f"{said[:1].upper()}{said[1:]}.", 400)))
     failed = [a for a in facts.artifacts if not a.report.passed]
     rows = max((a.report.rows for a in failed), default=0)
     said = f"{len(failed):,} of {count(len(facts.artifacts), 'artifact')} " if len(facts.artifacts) > 1 else "The artifact "
     does = "does" if len(failed) == 1 or len(facts.artifacts) == 1 else "do"
     mismatch = any(c.problem is None for a in failed for c in a.report.consumers if not c.passed)
     lead = (
-        f"{said}{does} not answer as the original, on {count(rows, 'row')}."
+        f"{said}{does} not answer as the original did; {count(rows, 'row')} {'was' if rows == 1 else 'were'} compared."
         if mismatch
         else f"{said}could not be verified wholly."
     )
@@ -158,7 +159,8 @@ def _model_of(facts: Facts) -> str | None:
 
 
 def _eyebrow(created: str) -> Html:
-    return tag("p", f"modelport report · {created}", class_="eyebrow")
+    moment = created.replace("T", " ").replace(":00Z", "Z").replace("Z", " UTC")
+    return tag("p", f"modelport report · {moment}", class_="eyebrow")
 
 
 def _footer(facts: Facts) -> Html:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import io
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -34,9 +36,14 @@ def require() -> None:
         ) from None
 
 
-def span_of(histograms: Sequence[Histogram]) -> tuple[int, int] | None:
-    """The first and last power of ten of several histograms, so that they can be drawn alike; None where no row differs."""
+def span_of(histograms: Sequence[Histogram], bounds: Sequence[float | None] = ()) -> tuple[int, int] | None:
+    """The first and last power of ten of histograms and bounds, so that they can be drawn alike; None where no row differs.
+
+    >>> span_of([Histogram(3, ((-17, 1, 0),))], [1e-12])
+    (-17, -12)
+    """
     exponents = [e for h in histograms for e, _, _ in h.decades]
+    exponents += [math.floor(math.log10(bound)) for bound in bounds if bound and exponents]
     return (min(exponents), max(exponents)) if exponents else None
 
 
@@ -88,8 +95,6 @@ def _columns(histogram: Histogram, span: tuple[int, int] | None) -> list[_Column
 
 def _place(bound: float | None, columns: Sequence[_Column]) -> float | None:
     """Where the bound stands on the axis, in columns; None where it does not lie among them."""
-    import math
-
     exponent = None if not bound else math.log10(bound)
     for i, column in enumerate(columns):
         if exponent is not None and column.low < column.high and column.low <= exponent <= column.high:
@@ -129,7 +134,8 @@ def _drawn(columns: Sequence[_Column], bound: float | None) -> bytes:
             axes.axvline(bound, color=BOUND, linewidth=1.2, linestyle=(0, (3, 2)))
         axes.set_xlim(-0.6, max(len(columns), 6) - 0.4)
         every = max(1, -(-(len(columns) - 1) // 5))
-        shown = [i for i in places if i == 0 or columns[i].low == columns[i].high or (i - 1) % every == 0]
+        last = max((i for i in places if columns[i].low < columns[i].high), default=0)
+        shown = [i for i in places if columns[i].low == columns[i].high or ((last - i) % every == 0 and i >= every)]
         axes.set_xticks(shown, [columns[i].label for i in shown])
         axes.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
         axes.set_ylim(0, max(1.0, max(c.inside + c.beyond for c in columns)) * 1.04)
@@ -180,8 +186,6 @@ def _markup(element: ElementTree.Element, name: str, used: set[str]) -> Html:
 
 def _tag_as_written(kind: str, inside: Sequence[object], attributes: dict[str, object]) -> Html:
     """An element whose attributes may have underscores, capitals and long values (paths)."""
-    import html
-
     said = "".join(f' {key}="{html.escape(str(value), quote=True)}"' for key, value in attributes.items())
     content = "".join(part if isinstance(part, Html) else html.escape(str(part)) for part in inside)
     return Html(f"<{kind}{said}>{content}</{kind}>")

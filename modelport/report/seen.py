@@ -157,9 +157,9 @@ def _worst(
     error = np.full(len(expected), np.inf) if found.error is None else found.error
     differing = np.flatnonzero(found.differs).tolist()
     for i in heapq.nsmallest(MOST_ROWS, differing, key=lambda i: (bool(found.passed[i]), -float(error[i]), i)):
-        at = np.unravel_index(int(found.worst[i]), expected.shape[1:])
-        place = tuple(int(k) for k in at)
-        said = pair(expected[i][place], got[i][place])
+        place = tuple(int(k) for k in np.unravel_index(int(found.worst[i]), expected.shape[1:]))
+        at = (i, *place)
+        said = pair(expected[at], got[at])
         cells, further = _cells(inputs, {name: array[i] for name, array in rows.inputs.items()})
         yield WorstRow(
             start + i,
@@ -225,8 +225,8 @@ def _flips(before: list[Flip], expected: Array, got: Array, found: ByRow, start:
     """The pairs of labels counted so far, with those of a set; beyond MOST_COUNTED pairs only those known already go on."""
     counted = {(flip.expected, flip.got): flip for flip in before}
     for i in np.flatnonzero(found.differs).tolist():
-        at = np.unravel_index(int(found.worst[i]), expected.shape[1:])
-        said = pair(expected[i][at], np.asarray(got)[i][at])
+        at = (i, *np.unravel_index(int(found.worst[i]), expected.shape[1:]))
+        said = pair(expected[at], np.asarray(got)[at])
         flip = counted.get(said, Flip(*said, 0, ()))
         if not flip.count and len(counted) >= MOST_COUNTED:
             continue

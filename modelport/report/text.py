@@ -10,10 +10,24 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Html", "cell", "count", "join", "number", "pair", "size", "span_of_time", "tag", "text", "tolerance", "visible"]
+__all__ = [
+    "Html",
+    "apart",
+    "cell",
+    "count",
+    "join",
+    "number",
+    "pair",
+    "size",
+    "span_of_time",
+    "tag",
+    "text",
+    "tolerance",
+    "visible",
+]
 
-#: characters of a name or a cell that are shown at most
-LONGEST = 120
+#: characters of a name or a cell, and of a sentence, that are shown at most
+LONGEST, SENTENCE = 120, 1200
 #: elements that have no content, and so no end
 VOID = ("meta", "col", "br")
 
@@ -43,6 +57,7 @@ def text(given: object, most: int = LONGEST) -> Html:
 
 def tag(kind: str, /, *content: object, **attributes: object) -> Html:
     """An element; content that is no Html is escaped, attributes always are. True is an attribute without a value, None is none.
+    A name stands in a `bdi`, so that it does not turn the text around it.
 
     >>> tag("td", "<b>", tag("br"), class_="x", colspan=2, hidden=None)
     '<td class="x" colspan="2">&lt;b&gt;<br></td>'
@@ -52,13 +67,13 @@ def tag(kind: str, /, *content: object, **attributes: object) -> Html:
         for key, value in attributes.items()
         if value is not None and value is not False
     )
-    inside = "".join(text(part) for part in content)
+    inside = "".join(text(part, LONGEST if kind == "bdi" else SENTENCE) for part in content)
     return Html(f"<{kind}{said}>" if kind in VOID else f"<{kind}{said}>{inside}</{kind}>")
 
 
 def join(parts: Iterable[object], between: str = "") -> Html:
     """Parts one after the other, each escaped where it is not markup."""
-    return Html(between.join(text(part) for part in parts))
+    return Html(between.join(text(part, SENTENCE) for part in parts))
 
 
 def count(n: int, one: str, many: str | None = None) -> str:
@@ -117,6 +132,18 @@ def span_of_time(seconds: float | None) -> str:
         if seconds >= factor:
             return f"{seconds / factor:,.3g} {unit}" if seconds < 1000 * factor else f"{seconds / factor:,.0f} {unit}"
     return f"{seconds / 1e-6:.3g} µs"
+
+
+def apart(expected: str, got: str) -> tuple[Html, Html]:
+    """Two shown numbers, the digits from the first difference on marked.
+
+    >>> apart("0.25", "0.26")[1]
+    '0.2<u>6</u>'
+    """
+    same = next((i for i, (a, b) in enumerate(zip(expected, got, strict=False)) if a != b), min(len(expected), len(got)))
+    if not same or len(expected) > LONGEST or len(got) > LONGEST or not all(s[:1] in "-0123456789" for s in (expected, got)):
+        return text(expected, 300), text(got, 300)
+    return tuple(join([s[:same], tag("u", s[same:])]) if s[same:] else text(s) for s in (expected, got))  # type: ignore[return-value]
 
 
 def cell(value: Any) -> str:
