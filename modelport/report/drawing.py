@@ -7,7 +7,7 @@ The rows are a list that reads without the lines; they stay readable on a narrow
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .facts import GraphFacts
@@ -56,7 +56,9 @@ def nodes_of(graph: GraphFacts) -> list[Node]:
         label = names[0] if len(names) == 1 else f"{len(names):,} inputs"
         nodes.append(Node("input", label, "input", (), names, members[0][1]))
     nodes += [
-        Node("step", s.name, f"{s.op}{f' ({s.detail})' if s.detail else ''}", s.reads, (s.name,), s.gives, s.parameters)
+        Node(
+            "step", s.name, f"{s.op}{f' ({s.detail})' if s.detail else ''}", s.reads, s.makes or (s.name,), s.gives, s.parameters
+        )
         for s in graph.steps
     ]
     shown = graph.outputs if len(graph.outputs) <= MOST_ALONE else graph.outputs[: MOST_ALONE - 1]
@@ -121,29 +123,31 @@ def draw(graph: GraphFacts, marked: Mapping[str, str]) -> Html:
     highest = max((max([row.lane, *row.ends, *row.reads, *row.passes]) for row in rows), default=0)
     pitch = min(PITCH, WIDTH / (min(highest, MOST_LANES - 1) + 1))
     wide = pitch * (min(highest, MOST_LANES - 1) + 1)
-    items = [
-        _item(node, row, pitch, wide, marked.get(node.name) if node.kind == "step" else None)
-        for node, row in zip(nodes, rows, strict=True)
-    ]
+    steps = {node.name for node in nodes if node.kind == "step"} & set(marked)
+
+    def items(indices: Iterable[int]) -> Html:
+        """Some rows, as one list."""
+        chosen = ((nodes[i], rows[i]) for i in indices)
+        said = (_item(n, row, pitch, wide, marked[n.name] if n.kind == "step" and n.name in steps else None) for n, row in chosen)
+        return tag("ol", *said, class_="map")
+
     bent = (
         highest >= MOST_LANES and f"More than {MOST_LANES} values are waiting at once in places: their lines share the last one."
     )
     note = tag("p", bent, class_="note") if bent else Html("")
-    if len(items) <= OPEN:
-        return join([tag("ol", *items, class_="map"), note])
-    kept = {i for i, node in enumerate(nodes) if node.kind == "step" and node.name in marked}
-    middle = list(range(HEAD, len(items) - TAIL))
-    left_out = max(0, len(middle) - MOST_FOLDED)
-    folded = [*middle[: MOST_FOLDED // 2], *middle[len(middle) - MOST_FOLDED // 2 :]] if left_out else middle
-    folded = sorted({*folded, *(i for i in kept if i in middle)})
+    n = len(nodes)
+    if n <= OPEN:
+        return join([items(range(n)), note])
+    middle = range(HEAD, n - TAIL)
+    half = MOST_FOLDED // 2
+    kept = {i for i in middle if nodes[i].kind == "step" and nodes[i].name in steps}
+    folded = sorted({*middle[:half], *middle[-half:], *kept})
     left_out = len(middle) - len(folded)
     summary = tag("summary", f"{count(len(middle), 'row')} between", f", {left_out:,} of them left out" if left_out else "")
     parts = [
-        tag("ol", *items[:HEAD], class_="map"),
-        tag(
-            "details", summary, tag("ol", *(items[i] for i in folded), class_="map"), class_="fold", open=bool(kept & set(middle))
-        ),
-        tag("ol", *items[len(items) - TAIL :], class_="map"),
+        items(range(HEAD)),
+        tag("details", summary, items(folded), class_="fold", open=bool(kept)),
+        items(range(n - TAIL, n)),
     ]
     if left_out:
         said = (

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from .. import stubs
+from .. import registry, stubs
 from ..artifact import Artifact
 from ..consumers import ALL, select
 from ..convert import moment
@@ -29,8 +29,8 @@ __all__ = ["ArtifactFacts", "Facts", "InputFacts", "OutputDeclared", "StepFacts"
 
 Given = str | os.PathLike[str] | Artifact | bytes
 
-#: inputs, names, steps and entries of provenance that are kept at most
-MOST_INPUTS, MOST_NAMES, MOST_STEPS, MOST_ENTRIES = 400, 64, 10_000, 60
+#: inputs, names and entries of provenance that are kept at most, and nodes of a foreign graph that is drawn
+MOST_INPUTS, MOST_NAMES, MOST_ENTRIES, MOST_STEPS = 400, 64, 60, 10_000
 #: how programs say their version
 VERSION_OF = {"node": "--version", "java": "-version", "cc": "--version"}
 
@@ -60,7 +60,7 @@ class OutputDeclared:
 
 @dataclass(frozen=True)
 class StepFacts:
-    """A step of a graph: what it reads and gives, and how many numbers it holds."""
+    """A step of a graph: what it reads and gives, and how many numbers it holds; makes names its values, when not as itself."""
 
     name: str
     op: str
@@ -68,6 +68,7 @@ class StepFacts:
     reads: tuple[str, ...]
     gives: str
     parameters: int
+    makes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,8 @@ def gather(
     opened = [(_name_of(given), Artifact.of(given)) for given in several]
     names = [with_] if isinstance(with_, str) else list(with_)
     chosen = select([artifact.format for _, artifact in opened], names)
-    found, graphs = [], []
+    found: list[ArtifactFacts] = []
+    graphs: list[tuple[str, Graph]] = []
     labels = _labels(several, [artifact.format for _, artifact in opened])
     for label, (_, artifact) in zip(labels, opened, strict=True):
         if progress is not None:
@@ -181,10 +183,11 @@ def gather(
         elif prepared.reading is not None and not prepared.reading.unread:
             graphs.append(("the model", prepared.reading.graph))
     graph = min(graphs, key=lambda entry: len(entry[1].steps), default=None)
+    drawn = _graph(*graph) if graph is not None else next(filter(None, map(_contents, labels, (a for _, a in opened))), None)
     return Facts(
         title or _title([name or f"{artifact.format} artifact" for name, artifact in opened]),
         found,
-        None if graph is None else _graph(*graph),
+        drawn,
         moment(),
         tuple(_environment(found)),
     )
@@ -258,6 +261,18 @@ def _graph(source: str, graph: Graph) -> GraphFacts:
         tuple(_step(step, str(graph.types[step.output])) for step in graph.steps),
         tuple((o.name, o.source) for o in graph.outputs),
     )
+
+
+def _contents(source: str, artifact: Artifact) -> GraphFacts | None:
+    """What is inside of a file that does not read back into a graph, where its writer can tell."""
+    tell = getattr(registry.writer(artifact.format), "drawn", None)
+    if tell is None:
+        return None
+    inputs, nodes, outputs = tell(artifact.data)
+    if len(nodes) > MOST_STEPS:
+        return None
+    steps = tuple(StepFacts(name, op, "", reads[:MOST_NAMES], "", held, makes) for name, op, reads, makes, held in nodes)
+    return GraphFacts(source, tuple(inputs), steps, tuple(outputs))
 
 
 def _step(step: Step, gives: str) -> StepFacts:

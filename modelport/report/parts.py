@@ -15,7 +15,7 @@ from .text import Html, count, join, number, size, span_of_time, tag, text
 __all__ = ["dl", "parity", "provenance", "table", "the_model", "times"]
 
 #: outputs in a table, inputs and outputs listed, names in a cell
-MOST_COLUMNS, MOST_LISTED, MOST_NAMED = 8, 60, 14
+MOST_COLUMNS, MOST_LISTED, MOST_NAMED = 8, 40, 14
 
 DTYPES = {"f64": "numbers, f64", "f32": "numbers, f32", "i64": "whole numbers, i64", "bool": "true or false", "str": "strings"}
 MISSING = {"error": "refused", "nan": "taken, as NaN", "null": "taken"}
@@ -152,14 +152,8 @@ def the_model(facts: Facts, level: int) -> Html:
     parts.append(table("Outputs", ["name", "role", "kind", "classes"], tag("tbody", *rows)))
     parts += _rest(len(first.outputs) + first.more_outputs - len(rows), "output")
     if facts.graph is None:
-        parts.append(
-            tag(
-                "p",
-                "The artifact’s format does not read back into steps, so no graph is drawn; beside the model it would be.",
-                class_="note",
-            )
-        )
-        return join(parts)
+        said = "No graph is drawn: the file does not read back into steps, or into too many; beside the model it would be."
+        return join([*parts, tag("p", said, class_="note")])
     held = sum(step.parameters for step in facts.graph.steps)
     parts.append(tag(f"h{level}", "The graph"))
     parts.append(

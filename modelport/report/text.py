@@ -98,10 +98,10 @@ def tolerance(said: Any) -> str:
     """A tolerance, as OutputReport has it, in words.
 
     >>> tolerance("exact"), tolerance({"atol": 1e-12, "rtol": 0.0}), tolerance({"ulp": 2})
-    ('nothing', '1e-12', '2 units in the last place')
+    ('no difference', '1e-12', '2 units in the last place')
     """
     if said == "exact":
-        return "nothing"
+        return "no difference"
     if "ulp" in said:
         return count(said["ulp"], "unit in the last place", "units in the last place")
     parts = [f"{said['atol']:.3g}"] if said["atol"] or not said["rtol"] else []
