@@ -12,7 +12,7 @@ from .facts import ArtifactFacts, Facts
 from .findings import listed
 from .parts import table
 from .seen import Flip, Histogram, OutputFacts, WorstRow
-from .text import Html, apart, count, join, number, tag, text, tolerance
+from .text import Html, apart, count, join, number, tag, text, tolerance, whole
 
 __all__ = ["differences"]
 
@@ -131,7 +131,7 @@ def _numbers(same: Sequence[Same]) -> Html:
     rows = [
         tag("tr", tag("th", listed(s.consumers), scope="row"), tag("td", f"{s.seen.differing:,} of {s.report.rows:,}"),
             tag("td", tag("span", f"{s.seen.beyond:,}", class_="no") if s.seen.beyond else "0"),
-            tag("td", number(s.report.max_abs)), tag("td", number(s.report.max_rel)), tag("td", number(s.report.max_ulp)),
+            *(tag("td", whole(number(n))) for n in (s.report.max_abs, s.report.max_rel, s.report.max_ulp)),
             tag("td", tolerance(s.report.tolerance)))
         for s in same
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from . import parts
 from .differences import differences
 from .facts import Facts
 from .findings import findings, listed, summary
-from .text import Html, count, join, number, tag, text, visible
+from .text import Html, count, join, number, tag, text, visible, whole
 
 __all__ = ["page"]
 
@@ -97,7 +97,7 @@ def _overview(facts: Facts, k: int) -> Html:
     rows = f"{max((a.report.rows for a in facts.artifacts), default=0):,}"
     formats = tag("span", ", ".join(dict.fromkeys(a.format for a in facts.artifacts)), class_="sub")
     name = tag("th", tag("a", tag("bdi", text(facts.title, 80)), href=f"#m{k}"), formats, scope="row")
-    return tag("tr", name, *(tag("td", cell) for cell in (result, f"{sum(flips):,}" if flips else "–", largest, rows)))
+    return tag("tr", name, *(tag("td", cell) for cell in (result, f"{sum(flips):,}" if flips else "–", whole(largest), rows)))
 
 
 def _sections(facts: Facts, level: int, prefix: str) -> Iterator[tuple[str, str, Html]]:
@@ -159,8 +159,7 @@ def _model_of(facts: Facts) -> str | None:
 
 
 def _eyebrow(created: str) -> Html:
-    moment = created.replace("T", " ").replace(":00Z", "Z").replace("Z", " UTC")
-    return tag("p", f"modelport report · {moment}", class_="eyebrow")
+    return tag("p", f"modelport report · {created[:10]} {created[11:16]} UTC", class_="eyebrow")
 
 
 def _footer(facts: Facts) -> Html:

@@ -10,7 +10,7 @@ from . import drawing
 from .facts import ArtifactFacts, Facts, InputFacts, OutputDeclared
 from .findings import listed
 from .seen import OutputFacts
-from .text import Html, count, join, number, size, span_of_time, tag, text
+from .text import Html, count, join, number, size, span_of_time, tag, text, whole
 
 __all__ = ["dl", "parity", "provenance", "table", "the_model", "times"]
 
@@ -111,7 +111,7 @@ def _result(o: OutputReport, seen: OutputFacts | None) -> tuple[str, Html | str]
     if o.equality == "exact":
         return "every bit", ""
     if o.passed:
-        return "within", join(["up to ", _whole(number(o.max_abs))])
+        return "within", join(["up to ", whole(number(o.max_abs))])
     if o.problem is not None:
         return "differs", text(o.problem, 200)
     if o.flips is not None:
@@ -119,12 +119,7 @@ def _result(o: OutputReport, seen: OutputFacts | None) -> tuple[str, Html | str]
     rows = f" in {count(seen.beyond, 'row')}" if seen is not None else ""
     if o.max_abs is None:
         return "differs", f"by no number (NaN or infinity){rows}"
-    return "differs", join(["by up to ", _whole(number(o.max_abs)), rows])
-
-
-def _whole(said: str) -> Html:
-    """A number that is not broken at its minus."""
-    return tag("span", said, class_="whole")
+    return "differs", join(["by up to ", whole(number(o.max_abs)), rows])
 
 
 # --- the model ----------------------------------------------------------------------------------------------------------------
@@ -152,8 +147,8 @@ def the_model(facts: Facts, level: int) -> Html:
     parts.append(table("Outputs", ["name", "role", "kind", "classes"], tag("tbody", *rows)))
     parts += _rest(len(first.outputs) + first.more_outputs - len(rows), "output")
     if facts.graph is None:
-        said = "No graph is drawn: the file does not read back into steps, or into too many; beside the model it would be."
-        return join([*parts, tag("p", said, class_="note")])
+        why = "No graph is drawn: the file does not read back into steps, or into too many; beside the model it would be."
+        return join([*parts, tag("p", why, class_="note")])
     held = sum(step.parameters for step in facts.graph.steps)
     parts.append(tag(f"h{level}", "The graph"))
     parts.append(

@@ -24,6 +24,7 @@ __all__ = [
     "text",
     "tolerance",
     "visible",
+    "whole",
 ]
 
 #: characters of a name or a cell, and of a sentence, that are shown at most
@@ -132,6 +133,11 @@ def span_of_time(seconds: float | None) -> str:
         if seconds >= factor:
             return f"{seconds / factor:,.3g} {unit}" if seconds < 1000 * factor else f"{seconds / factor:,.0f} {unit}"
     return f"{seconds / 1e-6:.3g} µs"
+
+
+def whole(said: str) -> Html:
+    """A number that is not broken at its minus."""
+    return tag("span", said, class_="whole")
 
 
 def apart(expected: str, got: str) -> tuple[Html, Html]:
