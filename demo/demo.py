@@ -1,8 +1,8 @@
 """Train on real data, convert to JSON, ONNX and PMML, replay every artifact in every consumer, print the parity table.
 
 Usage: python demo/demo.py [--output demo-output]
-Writes the artifacts, report.md, report.json and, where matplotlib is installed, report.html. Exit code 1 when any consumer answers
-differently from the original.
+Writes the artifacts, report.md, report.json and, where matplotlib is installed, report.html. Exit code 1 when any consumer
+answers differently from the original.
 """
 
 from __future__ import annotations

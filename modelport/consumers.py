@@ -42,7 +42,7 @@ def own_engine(format_: str) -> str:
     """The name of the engine that a format's own writer brings.
 
     >>> own_engine("json"), own_engine("onnx")
-    ('numpy', 'onnxruntime')
+    ('modelport', 'onnxruntime')
     """
     try:
         return str(getattr(registry.writer(format_), "ENGINE", format_))

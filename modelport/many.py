@@ -11,7 +11,7 @@ from typing import Any
 from .artifact import Artifact
 from .consumers import ALL, select
 from .convert import convert
-from .errors import ModelportError, UsageError
+from .errors import ArtifactError, ModelportError, UsageError
 from .outcomes import Outcome, of_error, of_report
 from .project import Entry, Project, options_for
 from .verify import Report, prepare
@@ -141,13 +141,14 @@ class _Run:
         format_ = _suffix(path)
         try:
             format_ = _format_of(target)
-            verified = Verified.of(model, self._report(target, names[format_])) if target.is_file() else None
-            if verified is not None and (not self.update or self.model is None or _passed(verified)):
-                return verified
-            if not self.update:
+            if target.is_file():
+                report = self._committed_report(target, names[format_])
+                if report is not None:
+                    return Verified.of(model, report)
+            elif not self.update:
                 hint = "modelport verify --update writes it from the model" if self.model is not None else "restore it"
                 raise UsageError(f"There is no file {path!r}: {hint}.")
-            if self.model is None:
+            elif self.model is None:
                 raise UsageError(f"There is no file {path!r}, and no model from which it could be written: restore it.")
             self._convert(format_).save(target)
             return Verified.of(model, self._report(target, names[format_]), updated=True)
@@ -161,6 +162,17 @@ class _Run:
         except ModelportError as error:
             return Verified.failed(self.entry.name, format_, error)
 
+    def _committed_report(self, target: Path, names: Sequence[str]) -> Report | None:
+        """A report, or None where the file is to be written again."""
+        again = self.update and self.model is not None
+        try:
+            report = self._report(target, names)
+        except ArtifactError:
+            if again:
+                return None
+            raise
+        return None if again and report.stale else report
+
     def _convert(self, format_: str) -> Artifact:
         return convert(self.model, format_, sample=self.sample, **options_for(format_, self.entry.options))
 
@@ -168,7 +180,3 @@ class _Run:
         options = {key: value for key, value in self.entry.options.items() if key == "lengths"}
         prepared = prepare(artifact, model=self.model, sample=self.sample, tolerance=self.entry.tolerance, **options)
         return prepared.report(names)
-
-
-def _passed(verified: Verified) -> bool:
-    return verified.report is not None and verified.report.passed

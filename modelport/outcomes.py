@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .compare import OutputReport
     from .verify import ConsumerReport, Report
 
-__all__ = ["Outcome", "markdown", "of_error", "of_report", "table", "worst_exit_code", "write_job_summary"]
+__all__ = ["Outcome", "markdown", "of_error", "of_report", "one_line", "table", "worst_exit_code", "write_job_summary"]
 
 HEAD = ("model", "format", "consumer", "rows", "max abs error", "tolerance", "verdict")
 #: a variable of GitHub Actions: the file to which a step's summary is added
@@ -108,12 +108,16 @@ def worst_exit_code(outcomes: Sequence[Outcome]) -> int:
 def table(outcomes: Sequence[Outcome]) -> str:
     """The table for a terminal."""
     rows = [HEAD, *(o.cells for o in outcomes)]
-    widths = [max(len(_line(row[i])) for row in rows) for i in range(len(HEAD))]
-    return "\n".join("  ".join(_line(cell).ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+    widths = [max(len(one_line(row[i])) for row in rows) for i in range(len(HEAD))]
+    return "\n".join("  ".join(one_line(cell).ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
 
-def _line(text: str) -> str:
-    """Text on one line: control characters are shown, not obeyed."""
+def one_line(text: str) -> str:
+    """Text on one line: control characters are shown, not obeyed.
+
+    >>> one_line("a\\x1b[31m")
+    'a\\\\x1b[31m'
+    """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
@@ -123,13 +127,13 @@ def escaped(text: str) -> str:
     >>> print(escaped("a|b <i> [x](http://y)"))
     a\\|b \\<i\\> \\[x\\]\\(http\\://y\\)
     """
-    text = re.sub(r"([\\`*_{}\[\]<>()#+!|~:&$@])", r"\\\1", _line(text)).replace("\\@", "&#64;")
+    text = re.sub(r"([\\`*_{}\[\]<>()#+!|~:&$@])", r"\\\1", one_line(text)).replace("\\@", "&#64;")
     return re.sub(r"(?i)\b(www)\.", r"\1\\.", text)
 
 
 def fenced(text: str) -> str:
     """Text in a fence that is longer than any in it."""
-    lines = "\n".join(map(_line, text.split("\n")))
+    lines = "\n".join(map(one_line, text.split("\n")))
     ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", lines)), default=0))
     return f"{ticks}text\n{lines}\n{ticks}"
 

@@ -109,6 +109,12 @@ class Report:
         """Did everything match?"""
         return self.rows > 0 and bool(self.consumers) and all(c.passed for c in self.consumers)
 
+    @property
+    def stale(self) -> bool:
+        """Did an answer differ, or the file? Then making the artifact again may help, which it does not where a consumer is
+        missing."""
+        return any((c.problem is None and not c.passed) or c.consumer.endswith(FILE) for c in self.consumers)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `json.dumps`."""
         return {
@@ -404,6 +410,7 @@ class Prepared:
     refused: Vectors | None = None
     reading: Reading | None = None
     too_wide: tuple[str, ...] = ()
+    edited: ModelportError | None = None
     to_load: float = 0.0
     watch: Watcher | None = None
 
@@ -442,6 +449,8 @@ class Prepared:
         """Our own engine for the format: the rows, then rows the original refuses, the carried rows and stated tolerances."""
         engine = self.loaded.engine
         reports = [consumer_report(engine, self.loaded.run, self.pool, self.watch, self.to_load)]
+        if self.edited is not None:
+            reports.append(failed(f"{engine}{FILE}", self.edited))
         reports += [ConsumerReport(f"{engine}, tolerance", (), why, Mismatch.exit_code) for why in self.too_wide]
         if self.refused is not None:
             problem = answered_anyway(self.loaded.run, self.refused)
@@ -459,6 +468,8 @@ class Prepared:
 
 #: how our own engine's report on the carried rows is called, behind the engine's name
 CARRIED = ", carried rows"
+#: and its refusal of a file that was changed since it was written
+FILE = ", file"
 
 
 def prepare(
@@ -481,7 +492,7 @@ def prepare(
     opened = Artifact.of(artifact)
     name = os.path.basename(os.fspath(artifact)) if isinstance(artifact, (str, os.PathLike)) else None
     start = time.perf_counter()
-    loaded = opened.load()
+    loaded, edited = _loaded(opened)
     to_load = time.perf_counter() - start
     reading: Reading | None = None
     refused: Vectors | None = None
@@ -504,7 +515,19 @@ def prepare(
         pool = loaded.vectors
     bounds = bounds_of(tolerance, [o.name for o in loaded.outputs])
     too_wide = tuple(stated_too_wide(loaded.vectors, bounds)) if loaded.vectors is not None else ()
-    return Prepared(name, opened, loaded, bounded(pool, bounds), refused, reading, too_wide, to_load)
+    return Prepared(name, opened, loaded, bounded(pool, bounds), refused, reading, too_wide, edited, to_load)
+
+
+def _loaded(artifact: Artifact) -> tuple[Loaded, ModelportError | None]:
+    """The artifact, also one that was changed since it was written; then the refusal too, and the verification has failed."""
+    try:
+        return artifact.load(), None
+    except (ArtifactError, Mismatch) as error:
+        module = registry.writer(artifact.format)
+        with contextlib.suppress(ModelportError):
+            if hasattr(module, "EDITED"):
+                return module.load(artifact.data, module.EDITED), error
+        raise
 
 
 def _said_of_itself(loaded: Loaded) -> tuple[str, ...]:

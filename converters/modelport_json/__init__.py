@@ -33,7 +33,7 @@ __all__ = [
 FORMAT = "json"
 SUFFIXES = (".json",)
 #: what runs these files here, as a consumer is named
-ENGINE = "numpy"
+ENGINE = "modelport"
 OPTIONS = ("style", "quantize", "prune")
 #: options that give up accuracy for size
 LOSSY = ("quantize", "prune")

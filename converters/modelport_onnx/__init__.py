@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONSUMERS",
+    "EDITED",
     "ENGINE",
     "FORMAT",
     "LOSSY",
@@ -37,6 +38,8 @@ OPTIONS = ("target", "quantize")
 #: options that give up accuracy for size
 LOSSY = ("quantize",)
 CONSUMERS: Mapping[str, Callable[[bytes], Loaded]] = {}
+#: options of `load` that open a file which something changed after it was written, so that a verification can say what differs
+EDITED = {"digest": False}
 
 
 def sniff(head: bytes) -> bool:
