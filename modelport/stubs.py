@@ -46,7 +46,7 @@ MOST_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Stub:
-    """One stub: its folder and what its stub.json says."""
+    """One stub: its folder and what its stub.json says; `profiles` are those it has whole, none where it does not say."""
 
     name: str
     folder: Path
@@ -58,6 +58,7 @@ class Stub:
     build: tuple[tuple[str, ...], ...] = ()
     run: tuple[str, ...] = ()
     example: str = ""
+    profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _found() -> Iterator[Stub | ModelportError]:
 def _read(folder: Path) -> Stub:
     try:
         said = json.loads((folder / "stub.json").read_text(encoding="utf-8"))
-        lists = {key: _words(said.get(key, []), key) for key in ("aliases", "needs", "library", "files", "run")}
+        lists = {key: _words(said.get(key, []), key) for key in ("aliases", "needs", "library", "files", "run", "profiles")}
         build = tuple(_words(line, "build") for line in said.get("build", []))
         name, format_, example = _words([said["name"], said.get("format", "json"), said.get("example", "")], "name")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -104,7 +104,7 @@ def test_graph_never_falls_back(toymodels: Any) -> None:
 
 
 def test_without_a_delegate_of_the_format_the_refusal_is_the_readers(toymodels: Any) -> None:
-    with pytest.raises(UnsupportedModel, match=r"No predictor handler knows [^:]+: write a converter for it \([^)]+\)\.$"):
+    with pytest.raises(UnsupportedModel, match=r"(?m)No predictor handler knows [^:]+: write a converter for it \([^)]+\)\.$"):
         modelport.convert(fitted(toymodels), "pmml", sample=X)
 
 
@@ -116,7 +116,7 @@ def test_what_a_delegate_refuses_is_said_after_the_readers_refusal(toymodels: An
 
     monkeypatch.setattr(modelport_toy_delegate, "convert", refuse)
     with pytest.raises(
-        UnsupportedModel, match=r"No predictor handler .+ The delegate toydelegate was tried: The toy .+ tired\.$"
+        UnsupportedModel, match=r"(?m)No predictor handler .+ The delegate toydelegate was tried: The toy .+ tired\.$"
     ):
         modelport.convert(fitted(toymodels), "onnx", sample=X)
 

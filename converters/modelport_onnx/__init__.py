@@ -21,8 +21,10 @@ __all__ = [
     "adopt",
     "describe",
     "load",
+    "parts",
     "quantize",
     "report_line",
+    "sizes",
     "sniff",
     "write",
 ]
@@ -90,6 +92,20 @@ def describe(data: bytes) -> dict[str, Any]:
     from .contents import describe as describe_model
 
     return describe_model(data)
+
+
+def parts(data: bytes) -> list[tuple[str, str, dict[str, Any]]]:
+    """The nodes of an ONNX file in order, as (first output, operator, parameters), for `modelport diff`."""
+    from .contents import parts as parts_of
+
+    return parts_of(data)
+
+
+def sizes(data: bytes) -> dict[str, int]:
+    """Where the bytes of an ONNX file go."""
+    from .contents import sizes as sizes_of
+
+    return sizes_of(data)
 
 
 def quantize(data: bytes, kind: str, feeds: Sequence[Mapping[str, Any]] = ()) -> bytes:
