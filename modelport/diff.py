@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,7 +20,7 @@ from .document import EXACT, Loaded, Tolerance, Vectors
 from .errors import ArtifactError, InputError, ModelportError
 from .predictor import replay, require_match, to_feeds
 from .stepwise import StepChange, changed_steps
-from .vectors import choose_rows
+from .vectors import EXTREME, cancelling, choose_rows, without_ties
 
 __all__ = ["Crossing", "Difference", "WorstRow", "diff"]
 
@@ -123,10 +124,9 @@ def diff(
         crossings.append(_crossing(aligned, loaded, given, 0, "of the sample"))
     if not crossings:
         raise ArtifactError("Neither artifact carries vectors, so there is no row to compare them on: hand over rows (sample=X).")
-    drawn = _drawn(loaded, seed) if aligned.comparable else None
-    if drawn is not None:
-        crossings.append(_crossing(aligned, loaded, drawn, 0, "drawn at the boundaries of both graphs"))
     steps, notes = _steps(opened, loaded)
+    if steps and aligned.outputs:
+        crossings += _on_boundaries(aligned, loaded, seed)
     notes += [f"{name!r} carries no vectors: nothing proves what it answers" for name, one in zip(names, loaded) if not one.vectors]
     if steps and not aligned.problems and all(c.same for c in crossings):
         notes.append("their steps differ, so rows that were not tried may be answered otherwise")
@@ -167,29 +167,33 @@ class _Given:
         return dict(self.columns)
 
 
-def _drawn(loaded: Sequence[Loaded], seed: int) -> Vectors | None:
-    """Rows at the boundaries of both graphs, between the values that they carry; None for nets and files without a graph."""
-    graphs = [one.graph for one in loaded]
+def _on_boundaries(aligned: Alignment, loaded: Sequence[Loaded], seed: int) -> list[Crossing]:
+    """Rows at the boundaries of both graphs, made of values that they carry; none for nets and files without a graph.
+
+    Rows whose label hangs on less than the tolerance, and extreme ones that cancel, are left out, as in every verification.
+    """
     feeds = [one.vectors.inputs for one in loaded if one.vectors is not None]
     names = [{v.name: (v.dtype, v.shape, v.missing) for v in one.inputs} for one in loaded]
     if not feeds or names[0] != names[1] or is_net(loaded[0].inputs) or is_net(loaded[1].inputs):
-        return None
+        return []
     given: Any = _Given({name: np.concatenate([f[name] for f in feeds]) for name in names[0]})
-    rows: dict[str, list[Array]] = {name: [] for name in names[0]}
-    notes: list[str] = []
-    for graph in graphs:
-        if graph is None:
-            return None
+    found = []
+    for i, one in enumerate(loaded):
+        if one.graph is None:
+            return []
         try:
-            chosen = choose_rows(graph, given, seed=seed, plain=64, boundary=128)
+            chosen = choose_rows(one.graph, given, seed=seed + i, plain=64, boundary=128)
         except ModelportError:
             continue
-        for name, array in chosen.feeds().items():
-            rows[name].append(array)
-        notes += chosen.notes
-    if not notes:
-        return None
-    return Vectors({name: np.concatenate(arrays) for name, arrays in rows.items()}, {}, {}, "drawn", tuple(notes))
+        index, answers, _ = _run(one.run, chosen.feeds(), len(chosen))
+        if not index.size:
+            continue
+        rows = Vectors({k: v[index] for k, v in chosen.feeds().items()}, answers, {}, "drawn", [chosen.notes[k] for k in index])
+        tolerance = {o.name: _wider(loaded, o.name, o.name) for o in one.outputs}
+        keep = without_ties(one.graph, answers, tolerance) & ~cancelling(one.graph, rows.inputs, rows.rows)
+        if keep.any():
+            found.append(_crossing(aligned, loaded, rows.take(np.flatnonzero(keep)), i, f"drawn at the boundaries of {'AB'[i]}"))
+    return found
 
 
 def _crossing(aligned: Alignment, loaded: Sequence[Loaded], vectors: Vectors, owner: int, rows_of: str) -> Crossing:
@@ -197,10 +201,10 @@ def _crossing(aligned: Alignment, loaded: Sequence[Loaded], vectors: Vectors, ow
     reports: dict[str, list[OutputReport]] = {}
     worst: dict[str, list[WorstRow]] = {}
     refused: dict[int, tuple[int, str]] = {}
-    count = start = 0
+    count = past = 0
     for part in vectors.sets():
-        answered = _answered(aligned, loaded, part, owner, refused, start)
-        start += len(part)
+        answered = _answered(aligned, loaded, part, owner, refused)
+        before, past = past, past + len(part)
         if answered is None:
             continue
         index, answers = answered
@@ -210,9 +214,10 @@ def _crossing(aligned: Alignment, loaded: Sequence[Loaded], vectors: Vectors, ow
             tolerance = _wider(loaded, pair.a.name, pair.b.name)
             report = compare(pair.a.name, a, b, tolerance)
             reports.setdefault(pair.a.name, []).append(report)
-            worst.setdefault(pair.a.name, []).extend(_worst(part, index, a, b, report, tolerance))
+            rows = _worst(part, index, a, b, report, tolerance)
+            worst.setdefault(pair.a.name, []).extend(replace(row, row=row.row + before) for row in rows)
     sentences = tuple(
-        f"{'BA'[i == 0]} refuses {n} of the {len(vectors)} rows that the other answers: {why}" for i, (n, why) in refused.items()
+        f"{'AB'[i]} refuses {n} of the {len(vectors)} rows that the other answers: {why}" for i, (n, why) in refused.items()
     )
     merged = tuple(merge(found) for found in reports.values())
     return Crossing(rows_of, count, merged, {name: tuple(rows[:WORST]) for name, rows in worst.items() if rows}, sentences)
@@ -222,7 +227,7 @@ Answers = Mapping[str, Array]
 
 
 def _answered(
-    aligned: Alignment, loaded: Sequence[Loaded], part: Vectors, owner: int, refused: dict[int, tuple[int, str]], start: int
+    aligned: Alignment, loaded: Sequence[Loaded], part: Vectors, owner: int, refused: dict[int, tuple[int, str]]
 ) -> tuple[Array, tuple[Answers, Answers]] | None:
     """The rows that both answer, and the answers; rows that only one refuses are counted in `refused`."""
     n = len(part)
@@ -264,7 +269,7 @@ def _run(run: Callable[[Answers], dict[str, Array]], feeds: Answers, n: int) -> 
             kept.append((first, last, run({name: array[first:last] for name, array in feeds.items()})))
         except InputError as error:
             if last - first == 1:
-                reasons.append(str(error))
+                reasons.append(re.sub(r"^Row 0\b", f"Row {first}", str(error)))
                 return
             middle = (first + last) // 2
             ask(first, middle)
@@ -302,7 +307,8 @@ def _worst(
     else:
         differing = np.array([x != y for x, y in zip(a.ravel().tolist(), b.ravel().tolist(), strict=True)], dtype=float)
         badness = differing.reshape(len(a), -1).sum(axis=1) - 0.5
-    for i in np.argsort(-badness, kind="stable")[:WORST]:
+    far = [bool(part.rows) and part.rows[int(k)] in EXTREME for k in index]  # of equally bad rows the ordinary ones come first
+    for i in np.lexsort((far, -badness))[:WORST]:
         if badness[i] < 0:
             return
         row = int(index[i])
