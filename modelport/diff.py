@@ -19,6 +19,7 @@ from .compare import OutputReport, compare, merge
 from .document import EXACT, Loaded, Tolerance, Vectors
 from .errors import ArtifactError, InputError, ModelportError
 from .predictor import replay, require_match, to_feeds
+from .progress import stage
 from .stepwise import StepChange, changed_steps
 from .vectors import EXTREME, cancelling, choose_rows, without_ties
 
@@ -114,8 +115,10 @@ def diff(
     names = _name(a, "A"), _name(b, "B")
     loaded = opened[0].load(), opened[1].load()
     for name, one in zip(names, loaded, strict=True):
+        stage(f"replaying {name}", 1)
         if one.vectors is not None:
             require_match(replay(one), repr(name))
+    stage("comparing", 2)
     aligned = align(loaded[0], loaded[1])
     sets = [(name, one.vectors, i) for i, (name, one) in enumerate(zip(names, loaded, strict=True)) if one.vectors is not None]
     crossings = [_crossing(aligned, loaded, vectors, i, f"carried by {name}") for name, vectors, i in sets]
@@ -126,8 +129,11 @@ def diff(
         raise ArtifactError("Neither artifact carries vectors, so there is no row to compare them on: hand over rows (sample=X).")
     steps, notes = _steps(opened, loaded)
     if steps and aligned.outputs:
+        stage("looking at boundaries")
         crossings += _on_boundaries(aligned, loaded, seed)
-    notes += [f"{name!r} carries no vectors: nothing proves what it answers" for name, one in zip(names, loaded) if not one.vectors]
+    notes += [
+        f"{name!r} carries no vectors: nothing proves what it answers" for name, one in zip(names, loaded) if not one.vectors
+    ]
     if steps and not aligned.problems and all(c.same for c in crossings):
         notes.append("their steps differ, so rows that were not tried may be answered otherwise")
     formats = opened[0].format, opened[1].format
@@ -293,9 +299,7 @@ def _wider(loaded: Sequence[Loaded], a: str, b: str) -> Tolerance:
     return Tolerance(max((t.atol for t in stated), default=0.0), max(share, default=0.0))
 
 
-def _worst(
-    part: Vectors, index: Array, a: Array, b: Array, report: OutputReport, tolerance: Tolerance
-) -> Iterator[WorstRow]:
+def _worst(part: Vectors, index: Array, a: Array, b: Array, report: OutputReport, tolerance: Tolerance) -> Iterator[WorstRow]:
     """The rows that lie farthest apart, of an output that does not pass."""
     if report.passed or report.problem is not None:
         return

@@ -198,4 +198,3 @@ def engine_problem(name: str) -> str | None:
     modules, programs = ENGINES.get(name, ((), ()))
     lacking = [m for m in modules if importlib.util.find_spec(m) is None] + [p for p in programs if shutil.which(p) is None]
     return f"needs {' and '.join(lacking)}, not found here" if lacking else None
-

@@ -36,6 +36,7 @@ __all__ = [
     "run",
     "run_consumer",
     "stubs",
+    "toolchain",
     "toolchain_problem",
 ]
 
@@ -143,6 +144,19 @@ def toolchain_problem(stub: Stub) -> str | None:
         if shutil.which(_program(need)) is None:
             return f"the {stub.name} stub needs {need!r}, which is not on the PATH: install it, or set MODELPORT_{need.upper()}"
     return None
+
+
+def toolchain(stub: Stub) -> dict[str, str]:
+    """The programs that a stub needs, by name, and what each says of its version."""
+    found = {}
+    for need in stub.needs:
+        for option in ("--version", "-version"):
+            done = run([_program(need)], [option], timeout=30.0)
+            lines = [line.strip() for line in (done.out.decode("utf-8", "replace") + done.err).splitlines() if line.strip()]
+            found[need] = lines[0] if lines else "does not say its version"
+            if done.code == 0:
+                break
+    return found
 
 
 def command_for(stub: Stub) -> list[str]:

@@ -32,6 +32,7 @@ from .errors import (
 )
 from .graph import Graph
 from .lossy import WIDEST_LOSS, ordinary
+from .progress import stage
 from .reading import Reading
 from .run import Evaluator
 from .sample import Sample
@@ -358,10 +359,13 @@ def verify(
         )
     opened = Artifact.of(artifact)
     name = os.path.basename(os.fspath(artifact)) if isinstance(artifact, (str, os.PathLike)) else None
+    names = [with_] if isinstance(with_, str) else list(with_)
+    stage(f"reading {name or opened.format}", 2 + len(names))
     loaded = opened.load()
     reading: Reading | None = None
     if model is not None and vectors != "carried":
         rows = checked_sample(sample, model)
+        stage("asking the original", 1)
         reading = read_or_ask(model, rows, options)
         check_declaration(reading.graph, loaded)
         pool, refused = split_pool(reading, rows, seed=seed, plain=256, boundary=256, own_rows=True)
@@ -377,7 +381,7 @@ def verify(
         )
     else:
         pool, source = loaded.vectors, "the vectors it carries"
-    names = [with_] if isinstance(with_, str) else list(with_)
+    stage(f"replaying in {loaded.engine}")
     reports = [consumer_report(loaded.engine, loaded.run, pool)]
     reports += [_other_consumer(each, opened, pool) for each in names]
     divergence = None
@@ -444,6 +448,7 @@ def _with_tolerance(pool: Vectors, loaded: Loaded) -> Vectors:
 
 
 def _other_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerReport:
+    stage(f"replaying in {name}")
     module = registry.writer(artifact.format)
     if name in getattr(module, "CONSUMERS", {}):
         try:

@@ -58,7 +58,10 @@ class _Manners:
 
 def behave(*, quiet: bool, as_json: bool) -> None:
     """Set how the command line speaks from here on: `quiet` leaves out every word but errors and what was asked for as data."""
+    from ..progress import Progress
+
     _Manners.quiet, _Manners.as_json = quiet, as_json
+    Progress.enabled = not quiet
 
 
 def is_quiet() -> bool:

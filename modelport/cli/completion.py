@@ -29,7 +29,9 @@ def run(a: argparse.Namespace) -> int:
     try:
         import shtab
     except ImportError:
-        raise MissingDependency("Completion scripts are written by shtab, which is not installed: pip install 'modelport[cli]'.") from None
+        raise MissingDependency(
+            "Completion scripts are written by shtab, which is not installed: pip install 'modelport[cli]'."
+        ) from None
     from . import build_parser
 
     parser = build_parser()
@@ -70,4 +72,3 @@ def _teach(action: Any, shtab: Any) -> None:
         action.complete = shtab.DIRECTORY
     elif action.metavar in FILES or (action.dest in ("model", "rows", "sample") and action.nargs != 0):
         action.complete = shtab.FILE
-

@@ -37,10 +37,9 @@ def run(a: argparse.Namespace) -> int:
     from ..files import load_sample
     from ..progress import Progress
 
-    with Progress(3) as bar:
-        bar.stage("reading rows")
+    with Progress(1) as bar:
+        bar.stage("reading")
         sample = None if a.sample is None else load_sample(a.sample)
-        bar.stage("comparing")
         found = diff(a.a, a.b, sample=sample)
     if a.json:
         emit_json(found.to_json())
@@ -72,12 +71,25 @@ def _crossing(c: Crossing) -> Iterator[Block]:
         yield Rows(table, header, frozenset({2, 3, 4, 5}))
     for name, worst in (c.worst or {}).items():
         yield f"  worst rows of {name}:"
-        yield Rows(
-            [(f"row {w.row}", w.kind, f"A {json.dumps(w.a, ensure_ascii=False)}", f"B {json.dumps(w.b, ensure_ascii=False)}",
-              json.dumps(w.inputs, ensure_ascii=False)) for w in worst],
-            indent=4,
-        )  # fmt: skip
+        rows = [(f"row {w.row}", w.kind, *_answers(w.a, w.b), _text(w.inputs, 6)) for w in worst]
+        yield Rows(rows, ("", "", "A", "B", "inputs"), indent=4)
     yield from (f"  {sentence}" for sentence in c.refused)
+
+
+def _answers(a: Any, b: Any) -> tuple[str, str]:
+    """Two answers, in as many digits as it takes to tell them apart."""
+    return next(pair for digits in (6, 17) if (pair := (_text(a, digits), _text(b, digits)))[0] != pair[1] or digits == 17)
+
+
+def _text(value: Any, digits: int) -> str:
+    """A cell, or cells, as text."""
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_text(cell, digits)}" for name, cell in value.items())
+    if isinstance(value, list):
+        return f"[{', '.join(_text(cell, digits) for cell in value)}]"
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
+    return "missing" if value is None else str(value)
 
 
 def _output(o: OutputReport) -> tuple[str, ...]:

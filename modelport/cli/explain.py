@@ -15,7 +15,9 @@ __all__ = ["add", "run"]
 def add(commands: Any) -> None:
     """The command's options."""
     command = commands.add_parser("explain", help="explain a kind of error: what it means, why, and what to do")
-    command.add_argument("name", nargs="?", help="an error's name (mismatch, Mismatch) or an exit code; all are listed without it")
+    command.add_argument(
+        "name", nargs="?", help="an error's name (mismatch, Mismatch) or an exit code; all are listed without it"
+    )
     add_json(command, "the page")
     command.set_defaults(run=run)
 

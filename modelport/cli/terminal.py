@@ -15,10 +15,11 @@ __all__ = ["Block", "Rows", "colourful", "lines_of", "printable", "width_of", "w
 
 #: what is coloured, where colour is shown
 HIGHLIGHTS = (
-    (r"^(PASSED|SAME|ok)\b", "bold green"),
+    (r"^(PASSED|SAME)\b|^ *ok  ", "bold green"),
     (r"^(FAILED|DIFFERENT)\b|\bMISMATCH\b|^no +(?=\S)|\bNOT READ\b", "bold red"),
     (r"^\s*\w+ +refused\b", "red"),
-    (r"^-- ", "yellow"),
+    (r"^ *-- ", "yellow"),
+    (r"^ *BAD ", "bold red"),
     (r"^modelport:", "bold red"),
     (r"^  see https://\S+", "dim"),
     (r"\bequal in every bit\b", "green"),
@@ -117,4 +118,3 @@ def write(lines: Sequence[str], stream: Any) -> None:
         if line and line[0].isupper() and line.endswith(":"):
             text.stylize("bold")
         console.print(text)
-
