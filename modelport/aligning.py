@@ -101,7 +101,8 @@ def _inputs(a: Loaded, b: Loaded) -> tuple[list[str], list[str]]:
     mine, theirs = {v.name: v for v in a.inputs}, {v.name: v for v in b.inputs}
     if set(mine) != set(theirs) and sorted(_columns(a.inputs)) == sorted(_columns(b.inputs)):
         return [], ["the same columns are put together in other inputs, and are fed by their names"]
-    problems, notes = [], []
+    problems: list[str] = []
+    notes: list[str] = []
     problems += [f"B has no input {name!r}." for name in mine if name not in theirs]
     problems += [f"A has no input {name!r}." for name in theirs if name not in mine]
     declared = [one for one in (a, b) if one.vectors is not None or one.provenance]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from . import registry
 from .aligning import Alignment, align
-from .artifact import Artifact
 from .arrays import is_net
+from .artifact import Artifact
 from .compare import OutputReport, compare, merge
 from .document import EXACT, Loaded, Tolerance, Vectors
 from .errors import ArtifactError, InputError, ModelportError

@@ -32,7 +32,7 @@ ALIASES = {
 
 @dataclass(frozen=True)
 class Need:
-    """What a job needs: all of `packages`, one of `one_of` where that is given, all of `programs`; `remedy` is how to get them."""
+    """What a job needs: all of `packages` and `programs`, and one of `one_of`, if any; `remedy` is how to get them."""
 
     what: str
     purpose: str
@@ -46,8 +46,19 @@ class Need:
 NEEDS: Mapping[str, tuple[Need, ...]] = {
     "Models to convert": (
         Need("scikit-learn models", "reading them", "pip install 'modelport[sklearn]'", ("scikit-learn",)),
-        Need("PyTorch models", "exporting and reading them", "pip install 'modelport[torch]'", ("torch", "onnx", "onnxscript", "onnxruntime")),
-        Need("Keras models", "reading and asking them", "pip install 'modelport[keras]'", ("keras", "h5py"), ("tensorflow", "torch", "jax")),
+        Need(
+            "PyTorch models",
+            "exporting and reading them",
+            "pip install 'modelport[torch]'",
+            ("torch", "onnx", "onnxscript", "onnxruntime"),
+        ),
+        Need(
+            "Keras models",
+            "reading and asking them",
+            "pip install 'modelport[keras]'",
+            ("keras", "h5py"),
+            ("tensorflow", "torch", "jax"),
+        ),
         Need("Keras files", "reading .keras and .h5 files, with or without Keras", "pip install h5py", ("h5py",)),
         Need("ONNX files", "reading and asking them", "pip install 'modelport[onnx]'", ("onnx", "onnxruntime")),
         Need("XGBoost models", "asking them", "pip install 'modelport[xgboost]'", ("xgboost",)),
@@ -58,8 +69,20 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
         Need("json", "everything", "pip install numpy", ("numpy",)),
         Need("onnx", "writing, running and verifying ONNX", "pip install 'modelport[onnx]'", ("onnx", "onnxruntime")),
         Need("pmml", "everything", "pip install numpy", ("numpy",)),
-        Need("pmml in pypmml", "scoring PMML with PMML4S", "pip install 'modelport[pmml]', and Java", ("pypmml",), programs=("java",)),
-        Need("pmml in jpmml", "scoring PMML with JPMML-Evaluator", "pip install jpmml_evaluator, and Java", ("jpmml-evaluator",), programs=("java",)),
+        Need(
+            "pmml in pypmml",
+            "scoring PMML with PMML4S",
+            "pip install 'modelport[pmml]', and Java",
+            ("pypmml",),
+            programs=("java",),
+        ),
+        Need(
+            "pmml in jpmml",
+            "scoring PMML with JPMML-Evaluator",
+            "pip install jpmml_evaluator, and Java",
+            ("jpmml-evaluator",),
+            programs=("java",),
+        ),
         Need("tflite", "running and verifying LiteRT files", "pip install 'modelport[tflite]'", ("ai-edge-litert",)),
     ),
     "Files to open": (
@@ -72,7 +95,7 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
         Need("colour and progress", "coloured output and bars", "pip install 'modelport[cli]'", ("rich",)),
         Need("shell completion", "modelport completion", "pip install 'modelport[cli]'", ("shtab",)),
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ def inspect(artifact: str | os.PathLike[str] | Artifact | bytes) -> dict[str, An
     """What an artifact is, as plain values; nothing of it is run.
 
     `format`, `bytes`, `sizes` by part, `engine`, `model`, `inputs`, `steps` (of formats that read back to a graph) or `contents`,
-    `parameters`, `outputs`, `vectors` (None: nothing proves it), `consumers` that could run it here, `provenance`. Files of others
-    are described as far as their format says what they are.
+    `parameters`, `outputs`, `vectors` (None: nothing proves it), `consumers` that could run it here, `provenance`. Files of
+    others are described as far as their format says what they are.
     """
     opened = Artifact.of(artifact)
     module = registry.writer(opened.format)
@@ -194,7 +194,7 @@ def _consumers(format_: str, module: ModuleType, loaded: Loaded, contents: Mappi
 
 
 def engine_problem(name: str) -> str | None:
-    """What another engine for a format lacks here, as the end of a sentence, or None; an engine that is not known lacks nothing."""
+    """What another engine for a format lacks here, as the end of a sentence, or None; one that is not known lacks nothing."""
     modules, programs = ENGINES.get(name, ((), ()))
     lacking = [m for m in modules if importlib.util.find_spec(m) is None] + [p for p in programs if shutil.which(p) is None]
     return f"needs {' and '.join(lacking)}, not found here" if lacking else None

@@ -1,4 +1,4 @@
-"""A self test of an installation: a tiny model whose answers are known by hand, written in every format and run by everything here."""
+"""A self test of an installation: a tiny model with answers known by hand, in every format and every consumer here."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def tiny() -> Document:
     graph = Graph(
         [Input("a"), Input("b")],
         [
-            Step("concat", ["a", "b"], "columns"),
-            Step("linear", ["columns"], "sum", {"weight": np.array([[2.0, -3.0]]), "bias": np.array([0.5])}),
-            Step("reduce", ["sum"], "prediction", {"fn": "sum"}),
+            Step("concat", ("a", "b"), "columns"),
+            Step("linear", ("columns",), "sum", {"weight": np.array([[2.0, -3.0]]), "bias": np.array([0.5])}),
+            Step("reduce", ("sum",), "prediction", {"fn": "sum"}),
         ],
         [Output("prediction", "prediction", "f64", "prediction")],
         "self test",

@@ -68,7 +68,8 @@ def parts(data: bytes) -> list[tuple[str, str, dict[str, Any]]]:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 parameters[attribute.name] = numpy_helper.to_array(attribute.t)
-            parameters |= {attribute.name: np.array(getattr(attribute, f)) for f in NUMBERS if len(getattr(attribute, f))}
+            for numbers in filter(len, (getattr(attribute, f) for f in NUMBERS)):
+                parameters[attribute.name] = np.array(numbers)
             if attribute.strings:
                 parameters[attribute.name] = np.array([s.decode("utf-8", "replace") for s in attribute.strings], dtype=object)
         kind = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
