@@ -66,7 +66,9 @@ class Progress:
             return
         shown = "".join(c if c.isprintable() else "?" for c in text)
         if self._rich is not None:
-            self._rich.update(self._task, total=self._total, completed=self._done, description=shown, left=self.left())
+            self._rich.update(
+                self._task, total=self._total, completed=self._done, description=shown, left=self.left(), refresh=True
+            )
             return
         filled = self.WIDTH * self._done // self._total
         self._stream.write(f"\r\033[K[{'#' * filled}{'.' * (self.WIDTH - filled)}] {shown}{self.left()}")
