@@ -92,8 +92,8 @@ class Difference:
         return {"same": self.same, **_plain(said)}
 
     def __str__(self) -> str:
-        from .cli.diff import blocks_of
-        from .cli.terminal import lines_of
+        from .layout import lines_of
+        from .telling import blocks_of
 
         return "\n".join(lines_of(blocks_of(self)))
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import ModelportError, UsageError
-from .terminal import Block, lines_of, width_of, write
+from ..layout import Block, lines_of
+from .terminal import width_of, write
 
 __all__ = [
     "TABLES",

@@ -6,8 +6,9 @@ import argparse
 import sys
 from typing import Any
 
+from ..layout import Rows, printable
 from .common import add_json, emit, emit_json
-from .terminal import Rows, colourful, printable, width_of
+from .terminal import colourful, width_of
 
 __all__ = ["add", "run"]
 

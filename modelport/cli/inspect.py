@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..layout import Block, Rows
 from .common import add_json, emit_json, say
-from .terminal import Block, Rows
 
 __all__ = ["add", "described_blocks", "run"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..layout import Rows
 from .common import add_json, emit_json, say
-from .terminal import Rows
 
 __all__ = ["add", "run"]
 
