@@ -34,8 +34,14 @@ def finding(what: str) -> Any:
 
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
-    [("1.9.0", "1.10", True), ("1.26", "1.26.0", False), ("1.26.0.post1", "1.26", False), ("2.13.0+cpu", "2.14", True), ("1.10", "1.9", False)],
-)  # fmt: skip
+    [
+        ("1.9.0", "1.10", True),
+        ("1.26", "1.26.0", False),
+        ("1.26.0.post1", "1.26", False),
+        ("2.13.0+cpu", "2.14", True),
+        ("1.10", "1.9", False),
+    ],
+)
 def test_versions_are_compared_as_numbers(a: str, b: str, expected: bool) -> None:
     assert older(a, b) is expected
 
@@ -44,9 +50,9 @@ def test_what_is_missing_is_said_with_what_it_is_for(versions) -> None:  # type:
     versions(torch=None, onnxscript=None)
     said = finding("PyTorch models")
     assert (said.ok, said.bad) == (False, False)
-    assert said.says == "reading them needs torch and onnxscript: pip install 'modelport[torch]'"
+    assert said.says == "exporting and reading them needs torch and onnxscript: pip install 'modelport[torch]'"
     versions(tensorflow=None, torch=None, jax=None, keras="3.15.1", h5py="3.14.0")
-    assert finding("Keras models").says.startswith("asking them needs one of tensorflow, torch, jax:")
+    assert finding("Keras models").says.startswith("reading and asking them needs one of tensorflow, torch, jax:")
     assert diagnose().exit_code == 0
 
 
