@@ -127,7 +127,7 @@ def check(model: Any, sample: Any) -> CheckReport:
     writers = [(format_, writer) for format_, writer in registry.writers() if format_ not in by_delegates]
     checked = tuple(_part(part, name, writers) for part in parts)
     wanted = [f for f in sorted(registry.plugins("writers")) if f not in by_delegates or delegates_of(model, f)]
-    stage("converting in memory", len(wanted))
+    stage("converting in memory", 4 * len(wanted))
     formats = tuple(_format(model, sample, f, "auto" if f in by_delegates else "graph") for f in wanted)
     ops = {op for part in checked for op in part.ops}
     return CheckReport(type(model).__name__, checked, formats, _stubs(ops))

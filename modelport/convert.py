@@ -231,7 +231,7 @@ def from_reading(
     _check_names(reading.graph, name)
     graph = reading.graph if name is None else replace(reading.graph, name=name)
     reading = replace(reading, graph=graph)
-    stage("asking the original", 3)
+    stage("asking the original")
     pool, carry, refused = _recorded(reading, sample, vectors)
     stage("comparing the graph with the original")
     if verify and by is None:

@@ -106,6 +106,9 @@ def fail(sentence: str, exit_code: int, error: BaseException | None = None) -> i
     if _Manners.as_json:
         said: dict[str, Any] = {"error": type(error).__name__ if error is not None else None, "message": sentence}
         said |= {"exit_code": exit_code, "page": ours.page if ours else None, "address": ours.address if ours else None}
+        report = getattr(error, "report", None)
+        if report is not None:
+            said["report"] = report.to_json() if hasattr(report, "to_json") else [output.to_json() for output in report]
         print(json.dumps(said), file=sys.stderr)
     else:
         complain(f"{sentence}\n  {ours.hint}" if ours else sentence)

@@ -12,6 +12,9 @@ from .common import TABLES, add_json, add_net_options, check_output, emit_json, 
 
 __all__ = ["add", "run"]
 
+#: stages of converting to one format: reading, asking, comparing, writing
+STAGES = 4
+
 
 def add(commands: Any) -> None:
     """The command's options."""
@@ -64,7 +67,7 @@ def run(a: argparse.Namespace) -> int:
     if a.answers is not None:
         answers = load_sample(a.answers)
         options = {format_: {**own, "answers": answers} for format_, own in options.items()}
-    with Progress(2 + len(targets)) as bar:
+    with Progress(2 + STAGES * len(targets)) as bar:
         bar.stage(f"opening {a.model}")
         model = load_model(a.model, trust=a.trust, factory=factory_of(a))
         bar.stage(f"reading {a.sample}")
