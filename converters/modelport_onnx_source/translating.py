@@ -32,6 +32,17 @@ DOMAINS = ("", "ai.onnx")
 ROUNDS = 512
 
 
+def picked(data: Any, indices: Any, *, axis: int) -> Any:
+    """GatherElements: data[..., indices[..., j, ...], ...] along one axis; along the others the indices may be shorter.
+
+    >>> picked(np.array([[1, 2, 3]]), np.array([[2, -3]]), axis=1).tolist()
+    [[3, 1]]
+    """
+    axis = axis % data.ndim
+    there = tuple(slice(None) if k == axis else slice(n) for k, n in enumerate(indices.shape))
+    return np.take_along_axis(data[there], indices, axis)
+
+
 @dataclass(frozen=True)
 class Listed:
     """A sequence of values."""
@@ -155,9 +166,13 @@ class Translator:
 
         feeds = {name: v.array for name, v in zip(proto.input, values, strict=True) if isinstance(v, Known)}
         try:
-            run = ReferenceEvaluator(proto, opsets={"": self.opset})
-            with np.errstate(all="ignore"):
-                results = run.run(None, feeds)
+            if proto.op_type == "GatherElements":  # the reference implementation takes no more than 64 elements
+                data, indices = (v.array for v in values if isinstance(v, Known))
+                results = [picked(data, indices, axis=self.attributes(proto).get("axis", 0))]
+            else:
+                run = ReferenceEvaluator(proto, opsets={"": self.opset})
+                with np.errstate(all="ignore"):
+                    results = run.run(None, feeds)
         except Exception as error:  # its errors have no common base
             raise UnsupportedModel(
                 f"The ONNX model's node {proto.name!r} ({proto.op_type}) of constants fails: {error}"

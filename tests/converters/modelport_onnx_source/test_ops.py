@@ -293,6 +293,12 @@ def test_constants_are_folded() -> None:
     assert [step.op for step in graph.steps] == ["scale"]
 
 
+def test_many_elements_of_a_constant_are_picked() -> None:
+    table = normal(2, 100, seed=7)
+    places = np.random.default_rng(3).integers(-100, 100, size=(1, 3))
+    agree("e = GatherElements<axis=1>(t, k)\n y = Add(x, e)", {"x": normal(4, 3)}, {"t": table, "k": places})
+
+
 def test_numbers_of_shapes() -> None:
     agree(
         """s = Shape(x)
