@@ -91,6 +91,10 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
         Need("CSV samples", "reading rows", "pip install 'modelport[sklearn]'", ("pandas",)),
         Need("parquet samples", "reading rows", "pip install 'modelport[parquet]'", ("pandas", "pyarrow")),
     ),
+    "Reports and tests": (
+        Need("HTML reports", "modelport report", "pip install 'modelport[report]'", ("matplotlib",)),
+        Need("parity tests", "the pytest plugin", "pip install pytest", ("pytest",)),
+    ),
     "Command line": (
         Need("colour and progress", "coloured output and bars", "pip install 'modelport[cli]'", ("rich",)),
         Need("shell completion", "modelport completion", "pip install 'modelport[cli]'", ("shtab",)),

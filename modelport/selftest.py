@@ -8,12 +8,12 @@ import numpy as np
 
 from . import registry
 from .artifact import Artifact
+from .consumers import consumers_of
 from .document import EXACT, Document, Vectors
 from .errors import MissingDependency, ModelportError
 from .graph import Graph, Input, Output, Step
 from .inspecting import engine_problem
 from .progress import stage
-from .stubs import stubs, toolchain_problem
 from .verify import ConsumerReport, verify
 from .version import __version__
 
@@ -48,8 +48,8 @@ def self_test() -> list[tuple[str, bool, str]]:
     for name, writer in registry.writers():
         if getattr(writer, "DELEGATED", False):
             continue
-        consumers = [s.name for s in stubs() if s.format == name and toolchain_problem(s) is None]
-        consumers += [c for c in getattr(writer, "CONSUMERS", {}) if engine_problem(c) is None]
+        others = consumers_of(name)[1:]
+        consumers = [c.name for c in others if c.problem is None and engine_problem(c.name) is None]
         stage(f"self test of {name}", 1)
         try:
             report = verify(Artifact(name, writer.write(document, {})), with_=consumers)
