@@ -18,6 +18,7 @@ from .artifact import Artifact
 from .compare import OutputReport, compare, merge
 from .document import EXACT, Loaded, Tolerance, Vectors
 from .errors import ArtifactError, InputError, ModelportError
+from .lossy import ordinary
 from .predictor import replay, require_match, to_feeds
 from .progress import stage
 from .stepwise import StepChange, changed_steps
@@ -120,15 +121,20 @@ def diff(
             require_match(replay(one), repr(name))
     stage("comparing", 2)
     aligned = align(loaded[0], loaded[1])
-    sets = [(name, one.vectors, i) for i, (name, one) in enumerate(zip(names, loaded, strict=True)) if one.vectors is not None]
-    crossings = [_crossing(aligned, loaded, vectors, i, f"carried by {name}") for name, vectors, i in sets]
+    approximate = [name for name, one in zip(names, loaded, strict=True) if one.provenance.get("approximation")]
+    crossings = []
+    for i, (name, one) in enumerate(zip(names, loaded, strict=True)):
+        if one.vectors is not None:
+            rows = ordinary(one.vectors) if approximate else one.vectors
+            crossings.append(_crossing(aligned, loaded, rows, i, f"carried by {name}"))
     if sample is not None:
         given = Vectors(to_feeds(loaded[0].inputs, sample), {})
         crossings.append(_crossing(aligned, loaded, given, 0, "of the sample"))
     if not crossings:
         raise ArtifactError("Neither artifact carries vectors, so there is no row to compare them on: hand over rows (sample=X).")
     steps, notes = _steps(opened, loaded)
-    if steps and aligned.outputs:
+    notes += [f"{name!r} approximates its model: rows far outside the sample are left out" for name in approximate]
+    if steps and aligned.outputs and not approximate:
         stage("looking at boundaries")
         crossings += _on_boundaries(aligned, loaded, seed)
     notes += [

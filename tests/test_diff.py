@@ -248,6 +248,16 @@ def test_nan_is_a_difference() -> None:
     assert modelport.diff(filled(np.nan), filled(np.nan)).same
 
 
+def test_an_approximation_is_compared_near_the_sample(upgrade, iris) -> None:  # type: ignore[no-untyped-def]
+    from modelport.vectors import EXTREME
+
+    small = modelport.convert(upgrade[1], "json", sample=iris[0], quantize="int8")
+    found = modelport.diff(upgrade[0] / "old.json", small)
+    kinds = modelport.inspect(upgrade[0] / "old.json")["vectors"]["kinds"]
+    assert found.crossings[0].rows == sum(count for kind, count in kinds.items() if kind not in EXTREME) < 64
+    assert "'B' approximates its model: rows far outside the sample are left out" in found.notes
+
+
 # --- steps --------------------------------------------------------------------------------------------------------------------
 
 
