@@ -474,7 +474,7 @@ def _is_text(text: str) -> bool:
 
 
 def _provenance(provenance: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    result = {"producer": f"modelport {__version__}", "created": _moment(), **provenance}
+    result = {"producer": f"modelport {__version__}", "created": moment(), **provenance}
     if metadata:
         try:
             result["metadata"] = dict(metadata)
@@ -486,11 +486,11 @@ def _provenance(provenance: Mapping[str, Any], metadata: Mapping[str, Any] | Non
     return result
 
 
-def _moment() -> str:
+def moment() -> str:
     """Now, or the time of SOURCE_DATE_EPOCH."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     try:
-        moment = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+        now = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
     except (ValueError, OverflowError, OSError):
         raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}: it is a whole number of seconds since 1970.") from None
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -20,7 +20,7 @@ from .errors import Mismatch, ModelportError, PluginError, Unsupported
 from .stubs import broken_stubs, stubs, toolchain, toolchain_problem
 from .version import __version__
 
-__all__ = ["COMBINATIONS", "Combination", "Diagnosis", "Finding", "diagnose", "older"]
+__all__ = ["COMBINATIONS", "PACKAGES", "Combination", "Diagnosis", "Finding", "diagnose", "older"]
 
 #: names under which a package may be installed
 ALIASES = {
@@ -100,6 +100,18 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
         Need("shell completion", "modelport completion", "pip install 'modelport[cli]'", ("shtab",)),
     ),
 }
+
+#: every package that a job may need, and the delegates', under the names that it may have
+PACKAGES: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        name
+        for package in (
+            *("numpy", "skl2onnx", "tf2onnx", "sklearn2pmml"),
+            *(package for needs in NEEDS.values() for need in needs for package in (*need.packages, *need.one_of)),
+        )
+        for name in ALIASES.get(package, (package,))
+    )
+)
 
 
 @dataclass(frozen=True)

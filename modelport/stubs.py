@@ -25,6 +25,7 @@ from .graph import Output
 if TYPE_CHECKING:
     from .artifact import Artifact
     from .verify import ConsumerReport
+    from .watch import Watcher
 
 __all__ = [
     "Completed",
@@ -300,7 +301,7 @@ def outputs_from_json(data: bytes, outputs: Sequence[Output]) -> dict[str, Any]:
     return {o.name: decode(given[o.name], o.dtype, f"The consumer's output {o.name!r}") for o in outputs}
 
 
-def run_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerReport:
+def run_consumer(name: str, artifact: Artifact, vectors: Vectors, watch: Watcher | None = None) -> ConsumerReport:
     """One stub or command against vectors, compared here and not by itself."""
     from .verify import ConsumerReport, consumer_report, failed
 
@@ -323,7 +324,7 @@ def run_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerRep
                 raise kind(done.sentence)
             return outputs_from_json(done.out, outputs)
 
-        return consumer_report(stub.name if stub else name, ask, vectors)
+        return consumer_report(stub.name if stub else name, ask, vectors, watch)
 
 
 def _command(text: str) -> list[str]:

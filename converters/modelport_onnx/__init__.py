@@ -22,6 +22,7 @@ __all__ = [
     "SUFFIXES",
     "adopt",
     "describe",
+    "drawn",
     "load",
     "parts",
     "quantize",
@@ -98,6 +99,14 @@ def describe(data: bytes) -> dict[str, Any]:
     from .contents import describe as describe_model
 
     return describe_model(data)
+
+
+def drawn(data: bytes) -> tuple[list[Any], list[Any], list[Any]]:
+    """The nodes of an ONNX file, for `modelport report`: inputs as (name, type), nodes as (name, operator, values read, values
+    made, numbers held), outputs as (name, value)."""
+    from .drawing import drawn as drawn_of
+
+    return drawn_of(data)
 
 
 def parts(data: bytes) -> list[tuple[str, str, dict[str, Any]]]:
