@@ -36,6 +36,7 @@ from .errors import (
 )
 from .graph import Graph
 from .lossy import WIDEST_LOSS, ordinary
+from .progress import stage
 from .reading import Reading
 from .reasons import reasons
 from .run import Evaluator
@@ -448,6 +449,7 @@ class Prepared:
     def own(self) -> tuple[ConsumerReport, ...]:
         """Our own engine for the format: the rows, then rows the original refuses, the carried rows and stated tolerances."""
         engine = self.loaded.engine
+        stage(f"replaying in {engine}")
         reports = [consumer_report(engine, self.loaded.run, self.pool, self.watch, self.to_load)]
         if self.edited is not None:
             reports.append(failed(f"{engine}{FILE}", self.edited))
@@ -491,6 +493,7 @@ def prepare(
         )
     opened = Artifact.of(artifact)
     name = os.path.basename(os.fspath(artifact)) if isinstance(artifact, (str, os.PathLike)) else None
+    stage(f"reading {name or opened.format}", 2)
     start = time.perf_counter()
     loaded, edited = _loaded(opened)
     to_load = time.perf_counter() - start
@@ -498,6 +501,7 @@ def prepare(
     refused: Vectors | None = None
     if model is not None and vectors != "carried":
         rows = checked_sample(sample, model)
+        stage("asking the original", 1)
         reading = read_or_ask(model, rows, options)
         check_declaration(reading.graph, loaded)
         pool, refused = split_pool(reading, rows, seed=seed, plain=256, boundary=256, own_rows=True)
@@ -579,6 +583,7 @@ def _with_tolerance(pool: Vectors, loaded: Loaded) -> Vectors:
 
 
 def _other_consumer(name: str, artifact: Artifact, vectors: Vectors, watch: Watcher | None) -> ConsumerReport:
+    stage(f"replaying in {name}", 1)
     module = registry.writer(artifact.format)
     if name in getattr(module, "CONSUMERS", {}):
         try:

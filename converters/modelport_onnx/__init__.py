@@ -24,8 +24,10 @@ __all__ = [
     "describe",
     "drawn",
     "load",
+    "parts",
     "quantize",
     "report_line",
+    "sizes",
     "sniff",
     "write",
 ]
@@ -105,6 +107,20 @@ def drawn(data: bytes) -> tuple[list[Any], list[Any], list[Any]]:
     from .drawing import drawn as drawn_of
 
     return drawn_of(data)
+
+
+def parts(data: bytes) -> list[tuple[str, str, dict[str, Any]]]:
+    """The nodes of an ONNX file in order, as (first output, operator, parameters), for `modelport diff`."""
+    from .contents import parts as parts_of
+
+    return parts_of(data)
+
+
+def sizes(data: bytes) -> dict[str, int]:
+    """Where the bytes of an ONNX file go."""
+    from .contents import sizes as sizes_of
+
+    return sizes_of(data)
 
 
 def quantize(data: bytes, kind: str, feeds: Sequence[Mapping[str, Any]] = ()) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ STRUCTURAL = frozenset(
 )
 RANDOM = frozenset("RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial".split())
 DOMAINS = ("", "ai.onnx")
+#: what makes a name unique in its file; the graph has numbers of its own
+NUMBER = re.compile(r" \d+$")
 #: how often a loop is unrolled at most
 ROUNDS = 512
 
@@ -102,7 +105,7 @@ class Translator:
                 f"The ONNX model's node {proto.name!r} ({proto.op_type}) reads {missing[0]!r}, which nothing defines."
             )
         inputs = [scope[name] if name else None for name in proto.input]
-        self.b.hint = next((name for name in proto.output if name), proto.op_type)
+        self.b.hint = NUMBER.sub("", next((name for name in proto.output if name), proto.op_type))
         results = self.results(proto, inputs, scope, [name in used for name in proto.output])
         for name, result in zip(proto.output, results, strict=False):
             if name:

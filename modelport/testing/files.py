@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..artifact import Artifact, write_atomically
 from ..consumers import consumers_of
-from ..errors import MissingDependency
+from ..errors import MissingDependency, ModelportError
 from ..outcomes import Outcome, markdown
 from ..verify import Report
 
@@ -48,5 +48,9 @@ def write_page(path: str, title: str, report: Report, artifact: Artifact, **sour
         return
     answered = {c.consumer for c in report.consumers if c.problem is None}
     names = [c.name for c in consumers_of(artifact.format)[1:] if c.name in answered]
-    with contextlib.suppress(MissingDependency):
+    try:
         module.write_report(path, artifact, with_=names, title=title, **sources)
+    except MissingDependency:
+        return
+    except ModelportError as error:  # a page that cannot be drawn must not hide what the test found
+        warnings.warn(f"There is no HTML report of {title}: {error}", stacklevel=2)

@@ -35,13 +35,13 @@ def _shown(text: str) -> str:
 
 def _fail(sentence: str) -> NoReturn:
     __tracebackhide__ = True
-    pytest.fail(_shown(sentence), pytrace=False)
+    raise pytest.fail.Exception(_shown(sentence), pytrace=False) from None
 
 
 def _skip(reason: str) -> NoReturn:
     """A counted skip that is said to stand where the test does."""
     __tracebackhide__ = True
-    raise pytest.skip.Exception(_shown(reason), _use_item_location=True)
+    raise pytest.skip.Exception(_shown(reason), _use_item_location=True) from None
 
 
 def _lacking(consumer: Consumer, why: str) -> str:
@@ -170,7 +170,7 @@ class Parity:
             _skip(_lacking(_owner(target), str(error)))
         except ModelportError as error:
             _fail(f"The baseline {label!r} was not verified. {_lines(error)}")
-        _record(item, label, report, prepared, model=model, sample=sample, **reader_options)
+        _record(item, label, report, prepared, model=model, sample=sample, tolerance=tolerance, **reader_options)
         _judge(report, prepared.artifact.format, f"The baseline {label!r} failed.", consumers)
         return report
 
@@ -218,7 +218,7 @@ class Pending:
             except ModelportError as error:
                 wrong.append(f"{format_}: {_lines(error)}")
                 continue
-            sources = {"model": self.model, "sample": self.sample, **_reader_options(options)}
+            sources = {"model": self.model, "sample": self.sample, "tolerance": tolerance, **_reader_options(options)}
             _record(self.item, type(self.model).__name__, report, prepared, **sources)
             found.append(report)
             if not report.passed:
@@ -358,7 +358,8 @@ def run_case(item: pytest.Function, format_: str, name: str) -> None:
         _note(item, Outcome(item.originalname, format_, name, "not run", details=first.problem or ""))
         _skip(_lacking(consumer, first.problem or "") if first.missing else f"{name}: {first.problem}")
     report = prepared.of(reports)
-    _record(item, item.originalname, report, prepared, model=model, sample=sample, **_reader_options(options))
+    sources = {"model": model, "sample": sample, "tolerance": tolerance, **_reader_options(options)}
+    _record(item, item.originalname, report, prepared, **sources)
     if not report.passed:
         _fail(str(report))
 
