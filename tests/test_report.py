@@ -306,6 +306,7 @@ def test_histograms_add_up() -> None:
     assert drawn.startswith("<svg")
     assert "1 row from 1e-3 to 1e-2, beyond the tolerance" in drawn
     assert "1 row that is not a number apart" in drawn
+    assert drawn.count(">1</text>") >= 2, "rows beyond the tolerance are counted in the drawing"
     assert drawn == plots.draw(one, plots.span_of([one]), 3e-3, "p")
 
 
