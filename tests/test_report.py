@@ -521,6 +521,14 @@ def test_what_is_refused(tmp_path: Path) -> None:
         write_report(tmp_path / "r.html", [tmp_path / "x.json"])
 
 
+def test_of_several_artifacts_the_one_that_is_refused_is_named(tmp_path: Path) -> None:
+    document = json.loads(LIARS["float-off"].read_text(encoding="utf-8"))
+    del document["verification"]
+    (tmp_path / "bare.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"^bare\.json: .* carries no vectors"):
+        gather([LIARS["float-off"], tmp_path / "bare.json"])
+
+
 def test_files_of_one_name_are_told_apart() -> None:
     facts = gather([LIARS["float-off"], LIARS["label-flipped"], LIARS["float-off"]])
     names = [artifact.name for artifact in facts.artifacts]
