@@ -83,13 +83,13 @@ def main() -> None:
         browser.open(failed, width=1080)
         photograph(browser, "report-failed", until="document.querySelector('table')")
         browser.open(demo, width=1080)
-        photograph(browser, "report-light", until="document.querySelectorAll('table')[1]")
+        photograph(browser, "report-light", until="document.querySelector('table')")
         browser.open(demo, width=1080, dark=True)
         browser.run("document.querySelectorAll('details').forEach(part => part.open = true)")
         top = "document.querySelector('#m6-model')"
         photograph(browser, "report-dark", top=top, until=f"{top}.closest('details').querySelectorAll('.map li')[14]")
         browser.open(demo, width=390, height=844, scale=2)
-        photograph(browser, "report-phone", until="document.querySelectorAll('section p')[1]")
+        photograph(browser, "report-phone", until="document.querySelector('table')")
 
 
 if __name__ == "__main__":
