@@ -24,7 +24,7 @@ def file_name(test: str) -> str:
     """A test's id as a file's name, another for every id.
 
     >>> file_name("tests/test_iris.py::test_iris[json-c]")
-    'tests-test_iris.py-test_iris-json-c-5a1a40'
+    'tests-test_iris.py-test_iris-json-c-6a1458'
     """
     plain = re.sub(r"[^A-Za-z0-9_.]+", "-", test).strip("-.")[:120]
     return f"{plain}-{hashlib.sha256(test.encode('utf-8', 'replace')).hexdigest()[:6]}"
