@@ -54,6 +54,10 @@ def words(element: Any) -> str:
     return " ".join(element.text_content().split())
 
 
+def words_of(text: str) -> str:
+    return " ".join(text.split())
+
+
 def parity_of(tree: Any) -> dict[tuple[str, str, str], tuple[str, str]]:
     """(artifact, consumer, output) -> (result, how far) of the parity table."""
     (table,) = tree.xpath("//section[h2[@id='parity']]//table")
@@ -302,6 +306,7 @@ def test_histograms_add_up() -> None:
     assert drawn.startswith("<svg")
     assert "1 row from 1e-3 to 1e-2, beyond the tolerance" in drawn
     assert "1 row that is not a number apart" in drawn
+    assert drawn.count(">1</text>") >= 2, "rows beyond the tolerance are counted in the drawing"
     assert drawn == plots.draw(one, plots.span_of([one]), 3e-3, "p")
 
 
@@ -494,8 +499,10 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], mi
 def test_a_consumer_that_cannot_run_is_no_pass(tmp_path: Path) -> None:
     (report,) = write_report(tmp_path / "r.html", LIARS["one-ulp-off-exact"], with_=str(shutil.which("false")))
     tree = read((tmp_path / "r.html").read_text(encoding="utf-8"))
-    assert any(words(item).startswith("No answer, given by") for item in tree.xpath("//header//ul/li"))
-    assert report.consumers[1].problem
+    problem = report.consumers[1].problem
+    assert problem
+    name = report.consumers[1].consumer
+    assert any(words(item) == f"{name}: {words_of(problem)}" for item in tree.xpath("//header//ul/li"))
 
 
 def test_without_matplotlib_the_report_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,6 +519,14 @@ def test_what_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{", encoding="utf-8")
     with pytest.raises(ArtifactError):
         write_report(tmp_path / "r.html", [tmp_path / "x.json"])
+
+
+def test_of_several_artifacts_the_one_that_is_refused_is_named(tmp_path: Path) -> None:
+    document = json.loads(LIARS["float-off"].read_text(encoding="utf-8"))
+    del document["verification"]
+    (tmp_path / "bare.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"^bare\.json: .* carries no vectors"):
+        gather([LIARS["float-off"], tmp_path / "bare.json"])
 
 
 def test_files_of_one_name_are_told_apart() -> None:

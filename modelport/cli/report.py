@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from ..errors import UsageError
-from .common import TABLES, add_net_options, check_output, factory_of, lengths_of, say
+from .common import TABLES, add_json, add_net_options, check_output, emit_json, factory_of, lengths_of, say
 
 __all__ = ["add", "run"]
 
@@ -30,7 +29,7 @@ def add(commands: Any) -> None:
     command.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
     command.add_argument("-o", "--output", metavar="PATH", help="the HTML file to write")
     command.add_argument("--title", help="what the page is called; the artifacts' name when left out")
-    command.add_argument("--json", action="store_true", help="print the facts of the report as JSON; -o may then be left out")
+    add_json(command, "the facts of the report")
     command.set_defaults(run=run)
 
 
@@ -61,7 +60,7 @@ def run(a: argparse.Namespace) -> int:
             bar.stage("drawing")
             write_page(a.output, [facts])
     if a.json:
-        say(json.dumps(facts.to_json(), indent=1, allow_nan=False))
+        emit_json(facts.to_json())
     else:
         for report in facts.reports:
             say(report)

@@ -172,7 +172,12 @@ def gather(
     for label, (_, artifact) in zip(labels, opened, strict=True):
         if progress is not None:
             progress.stage(f"verifying {label}")
-        prepared = prepare(artifact, model=model, sample=sample, **options)
+        try:
+            prepared = prepare(artifact, model=model, sample=sample, **options)
+        except ModelportError as error:
+            if len(several) > 1:
+                error.args = (f"{label}: {error}",)
+            raise
         loaded = prepared.loaded
         seen = Seen(loaded.inputs, loaded.outputs)
         asked = names if ALL in names else [consumer.name for consumer in chosen[artifact.format]]

@@ -121,9 +121,12 @@ def _verdict(facts: Facts, title: str) -> Html:
     found = findings(facts)
     items = []
     for finding in found[:MOST_FINDINGS]:
-        where = [tag("b", tag("bdi", finding.output))] if finding.output is not None else [tag("b", "No answer")]
         in_ = [] if len(facts.artifacts) == 1 else [" in ", tag("bdi", finding.artifact)]
-        items.append(tag("li", *where, *in_, ", given by ", listed(finding.consumers), ": ", finding.sentence))
+        if finding.output is None:
+            items.append(tag("li", tag("b", listed(finding.consumers)), *in_, ": ", finding.sentence))
+        else:
+            who = [", given by ", listed(finding.consumers), ": "]
+            items.append(tag("li", tag("b", tag("bdi", finding.output)), *in_, *who, finding.sentence))
     if len(found) > MOST_FINDINGS:
         items.append(tag("li", f"and {len(found) - MOST_FINDINGS:,} more."))
     for artifact in facts.artifacts:

@@ -89,7 +89,7 @@ def _cells(artifact: ArtifactFacts, consumer: ConsumerReport, names: Sequence[st
         problem = consumer.problem or "it compared nothing"
         yield tag(
             "td",
-            tag("span", "✗ no answer", class_="no"),
+            tag("span", "✗ failed", class_="no"),
             tag("span", text(problem, 400), class_="sub"),
             colspan=max(1, len(names)),
         )

@@ -128,8 +128,14 @@ def _drawn(columns: Sequence[_Column], bound: float | None) -> bytes:
         figure.patch.set_visible(False)
         axes.patch.set_visible(False)
         places = range(len(columns))
-        axes.bar(places, [c.inside for c in columns], width=0.78, color=GOOD)
-        axes.bar(places, [c.beyond for c in columns], bottom=[c.inside for c in columns], width=0.78, color=BAD)
+        highest = max(1, max(c.inside + c.beyond for c in columns))
+        inside, beyond = ([_seen(n, highest) for n in counts] for counts in zip(*((c.inside, c.beyond) for c in columns)))
+        axes.bar(places, inside, width=0.78, color=GOOD)
+        axes.bar(places, beyond, bottom=inside, width=0.78, color=BAD)
+        for place, column in enumerate(columns):
+            if column.beyond:
+                top = inside[place] + beyond[place]
+                axes.text(place, top, f"{column.beyond:,}", ha="center", va="bottom", fontsize=8, color=BAD)
         if bound is not None:
             axes.axvline(bound, color=BOUND, linewidth=1.2, linestyle=(0, (3, 2)))
         axes.set_xlim(-0.6, max(len(columns), 6) - 0.4)
@@ -138,7 +144,7 @@ def _drawn(columns: Sequence[_Column], bound: float | None) -> bytes:
         shown = [i for i in places if columns[i].low == columns[i].high or ((last - i) % every == 0 and i >= every)]
         axes.set_xticks(shown, [columns[i].label for i in shown])
         axes.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
-        axes.set_ylim(0, max(1.0, max(c.inside + c.beyond for c in columns)) * 1.04)
+        axes.set_ylim(0, highest * (1.16 if any(beyond) else 1.04))
         axes.tick_params(length=0, pad=3)
         axes.grid(axis="y", color=FAINT, linewidth=0.6)
         axes.set_axisbelow(True)
@@ -147,6 +153,11 @@ def _drawn(columns: Sequence[_Column], bound: float | None) -> bytes:
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return out.getvalue()
+
+
+def _seen(rows: int, highest: int) -> float:
+    """How high a bar is drawn: its rows, but never so low that it cannot be seen."""
+    return max(float(rows), 0.02 * highest) if rows else 0.0
 
 
 def _inlined(svg: bytes, label: str, name: str) -> Html:
