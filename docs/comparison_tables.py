@@ -51,7 +51,7 @@ every figure on this page is from there.
 
 skl2onnx writes single precision by default, and double precision when it is given doubles; in double precision it is asked as
 our [delegate](delegates.md) asks it. onnxruntime runs ONNX files. Options other than the defaults, and models inside models, are
-not part of this table. A converter that is not listed was not measured.
+not part of this table.{absent(peers)}
 
 ## Converted without an error, and wrong on ordinary rows
 
@@ -88,6 +88,13 @@ ensembles of trees), Hummingbird (scikit-learn to PyTorch), and onnxmltools (boo
 exporters are [delegates](delegates.md): what they write is verified like our own. If one of them does what you need, convert
 with it and let modelport verify what it writes: [side by side](delegates.md#side-by-side).
 """
+
+
+def absent(peers: Mapping[str, Any]) -> str:
+    """What the script can measure and was not measured, in a sentence."""
+    if any(name.startswith("sklearn2pmml") for name in peers):
+        return ""
+    return " The script also knows sklearn2pmml, run by JPMML-Evaluator; it was not measured for this table."
 
 
 def net_totals() -> list[tuple[str, ...]]:
