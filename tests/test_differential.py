@@ -1,4 +1,4 @@
-"""Damaged artifacts, nightly in one process each: every stub refuses, or accepts and proves, exactly what the reference reader does."""
+"""Damaged artifacts, nightly in one process each: every stub refuses, or accepts and proves, what the reference reader does."""
 
 from __future__ import annotations
 
