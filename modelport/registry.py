@@ -6,9 +6,11 @@ A plugin is a module. The group says what it offers:
   `read(model, sample, options) -> Reading`, and may have `sample_of(model, data) -> Sample | Arrays | None` for models that are
   fed something else than tables and texts, and `survey(model, sample, options)` for `modelport check`.
 * `modelport.writers`: the name is the format ("json"). The module has `FORMAT`, `SUFFIXES`, `sniff(head) -> bool`,
-  `write(document, options) -> bytes` and `load(data, options) -> Loaded`; optionally `CONSUMERS`, a mapping name -> function
-  `(data) -> Loaded` of further independent engines that can run such a file, `OPTIONS`, the names of the options it takes
-  (then a misspelt one is refused), and `DELEGATED = True` where only delegates write the format.
+  `write(document, options) -> bytes` and `load(data, options) -> Loaded`; optionally `ENGINE`, the name of what runs such a
+  file in `load` (else it is called as the format is), `CONSUMERS`, a mapping name -> function `(data) -> Loaded` of further
+  independent engines that can run such a file, `OPTIONS`, the names of the options it takes
+  (then a misspelt one is refused), `EDITED`, the options with which `load` opens a file that was changed since it was written
+  (so that a verification can say what differs before it fails), and `DELEGATED = True` where only delegates write the format.
 * `modelport.delegates`: the name is the delegate's ("skl2onnx"). The module has `ROOTS` (root modules of the models it takes),
   `FORMATS` and `convert(model, format, wanted, options) -> bytes | Written` (delegation.py); optionally `OPTIONS` as a writer has
   them, `missing() -> str | None`, a sentence about what is not installed, `OPT_IN = True` where `auto` must not use it unasked,

@@ -287,7 +287,7 @@ def outputs_from_json(data: bytes, outputs: Sequence[Output]) -> dict[str, Any]:
 
 def run_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerReport:
     """One stub or command against vectors, compared here and not by itself."""
-    from .verify import ConsumerReport, consumer_report
+    from .verify import ConsumerReport, consumer_report, failed
 
     stub = find_stub(name)
     if stub is not None and stub.format != artifact.format:
@@ -295,7 +295,7 @@ def run_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerRep
     try:
         command = command_for(stub) if stub is not None else _command(name)
     except ModelportError as error:
-        return ConsumerReport(name, (), str(error), error.exit_code)
+        return failed(name, error)
     outputs = artifact.load().outputs
     with tempfile.TemporaryDirectory(prefix="modelport-") as folder:
         path = Path(folder) / f"artifact.{artifact.format}"

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from . import nets, registry
 from .arrays import Arrays
 from .artifact import Artifact
+from .bounds import bounded, bounds_of, stated_too_wide
 from .compare import OutputReport, compare, merge
+from .consumers import ALL, consumers_of, own_engine, required
 from .document import EXACT, Loaded, Tolerance, Vectors
 from .doubts import in_doubt
 from .errors import (
@@ -27,17 +29,19 @@ from .errors import (
     ModelportError,
     NotFitted,
     PluginError,
+    Unsupported,
     UnsupportedModel,
     UsageError,
 )
 from .graph import Graph
 from .lossy import WIDEST_LOSS, ordinary
 from .reading import Reading
+from .reasons import reasons
 from .run import Evaluator
 from .sample import Sample
 from .vectors import EXTREME, cancelling, choose_rows, default_tolerance, labels_exact, record, scale_of, without_ties
 
-__all__ = ["ConsumerReport", "Divergence", "Report", "build_pool", "first_divergence", "verify"]
+__all__ = ["ConsumerReport", "Divergence", "Prepared", "Report", "build_pool", "first_divergence", "prepare", "verify"]
 
 #: Where the order of floating-point operations cannot be kept, an answer may lie this far from the original's, relative to
 #: the output's scale, before it is refused; what was measured is what the artifact states, ten times over.
@@ -65,12 +69,14 @@ class Divergence:
 
 @dataclass(frozen=True)
 class ConsumerReport:
-    """How one consumer's answers compare, per output; `problem` when it could not answer at all."""
+    """How one consumer's answers compare, per output; `problem` when it could not answer at all, `missing` where that is because
+    a package or a program is not installed."""
 
     consumer: str
     outputs: tuple[OutputReport, ...] = ()
     problem: str | None = None
     exit_code: int = 0
+    missing: bool = False
 
     @property
     def passed(self) -> bool:
@@ -82,7 +88,8 @@ class ConsumerReport:
 class Report:
     """A verification: what was compared, per consumer and output.
 
-    `passed` is true only when there was at least one row, one consumer and one output, and all of them match.
+    `passed` is true only when there was at least one row, one consumer and one output, and all of them match. `not_run` says of
+    consumers that were not asked for by name why they cannot run here.
     """
 
     format: str
@@ -93,11 +100,18 @@ class Report:
     divergence: Divergence | None = None
     notes: tuple[str, ...] = ()
     row_kinds: Mapping[str, int] = field(default_factory=dict)
+    not_run: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
         """Did everything match?"""
         return self.rows > 0 and bool(self.consumers) and all(c.passed for c in self.consumers)
+
+    @property
+    def stale(self) -> bool:
+        """Did an answer differ, or the file? Then making the artifact again may help, which it does not where a consumer is
+        missing."""
+        return any((c.problem is None and not c.passed) or c.consumer.endswith(FILE) for c in self.consumers)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `json.dumps`."""
@@ -112,6 +126,7 @@ class Report:
                 {"consumer": c.consumer, "passed": c.passed, "problem": c.problem, "outputs": [o.to_json() for o in c.outputs]}
                 for c in self.consumers
             ],
+            "not_run": dict(self.not_run),
             "divergence": None if self.divergence is None else vars(self.divergence),
             "notes": list(self.notes),
         }
@@ -119,6 +134,7 @@ class Report:
     def __str__(self) -> str:
         head = f"{'PASSED' if self.passed else 'FAILED'}  {self.artifact or self.format} against {self.source}, {self.rows} rows"
         lines = [head, *(_consumer_lines(c) for c in self.consumers)]
+        lines += [f"  {name}: not run: {why}" for name, why in self.not_run.items()]
         if self.divergence is not None:
             lines.append(f"  {self.divergence}")
         lines += [f"  note: {note}" for note in self.notes]
@@ -272,7 +288,12 @@ def consumer_report(name: str, run: Run, vectors: Vectors) -> ConsumerReport:
     try:
         return ConsumerReport(name, compare_all(run, vectors))
     except ModelportError as error:
-        return ConsumerReport(name, (), str(error), error.exit_code)
+        return failed(name, error)
+
+
+def failed(name: str, error: ModelportError) -> ConsumerReport:
+    """A consumer that could not answer."""
+    return ConsumerReport(name, (), str(error), error.exit_code, isinstance(error, MissingDependency))
 
 
 # --- where it starts to differ ------------------------------------------------------------------------------------------------
@@ -341,15 +362,102 @@ def verify(
     with_: str | Sequence[str] = (),
     vectors: str | None = None,
     seed: int = 1,
+    tolerance: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Report:
     """Verify an artifact against the vectors it carries, or against the live model with boundary rows added.
 
-    with_ names consumers beside our own: a stub ("javascript"), another engine for the format ("pypmml"), or any command that
-    speaks the stub protocol. vectors="carried" (default without a model) or "model"; against the model, the carried vectors
-    are replayed as well. options are the reader's own (`lengths` for nets). The report's `passed` tells the result; damaged
-    artifacts raise ArtifactError.
+    with_ names consumers beside our own: a stub ("javascript"), another engine for the format ("pypmml"), any command that
+    speaks the stub protocol, or "all" that can run here. vectors="carried" (default without a model) or "model"; against the
+    model, the carried vectors are replayed as well. tolerance bounds outputs more strictly than the artifact does
+    ({"probability": {"atol": 1e-9}}); it never loosens what the artifact states. options are the reader's own (`lengths` for
+    nets). The report's `passed` tells the result; damaged artifacts raise ArtifactError.
     """
+    prepared = prepare(artifact, model=model, sample=sample, vectors=vectors, seed=seed, tolerance=tolerance, **options)
+    return prepared.report(with_)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An artifact with the rows it is held against: consumers can be asked one after another, and the model was read once."""
+
+    name: str | None
+    artifact: Artifact
+    loaded: Loaded
+    pool: Vectors
+    refused: Vectors | None = None
+    reading: Reading | None = None
+    too_wide: tuple[str, ...] = ()
+    edited: ModelportError | None = None
+
+    def report(self, with_: str | Sequence[str] = ()) -> Report:
+        """The format's own engine, then the consumers that are named, or all that can run here."""
+        own = self.own()
+        names = [with_] if isinstance(with_, str) else list(with_)
+        others = [self.other(name) for name in dict.fromkeys(names) if name not in (ALL, own_engine(self.artifact.format))]
+        not_run: dict[str, str] = {}
+        for consumer in consumers_of(self.artifact.format)[1:] if ALL in names else ():
+            if set(consumer.names) & set(names):
+                continue
+            found = self.other(consumer.name)
+            if found.problem is None or found.exit_code != Unsupported.exit_code or (found.missing and required(consumer)):
+                others.append(found)
+            else:
+                not_run[consumer.name] = found.problem
+        return self.of(own[:1] + tuple(others) + own[1:], not_run)
+
+    def of(self, reports: Sequence[ConsumerReport], not_run: Mapping[str, str] | None = None) -> Report:
+        """A report of what consumers answered; where our own engine parts from the model, it says where."""
+        pool, divergence, first = self.pool, None, reports[0]
+        ours = first.consumer == self.loaded.engine and first.problem is None
+        if self.reading is not None and ours and not first.passed and not self.reading.unread:
+            divergence = first_divergence(self.loaded.graph, self.reading, pool)
+        kinds: dict[str, int] = {}
+        for note in pool.notes:
+            kinds[note] = kinds.get(note, 0) + 1
+        source = "the vectors it carries" if self.reading is None else "the model"
+        notes = _said_of_itself(self.loaded) + reasons(self, reports)
+        return Report(
+            self.artifact.format, source, len(pool), tuple(reports), self.name, divergence, notes, kinds, dict(not_run or {})
+        )
+
+    def own(self) -> tuple[ConsumerReport, ...]:
+        """Our own engine for the format: the rows, then rows the original refuses, the carried rows and stated tolerances."""
+        engine = self.loaded.engine
+        reports = [consumer_report(engine, self.loaded.run, self.pool)]
+        if self.edited is not None:
+            reports.append(failed(f"{engine}{FILE}", self.edited))
+        reports += [ConsumerReport(f"{engine}, tolerance", (), why, Mismatch.exit_code) for why in self.too_wide]
+        if self.refused is not None:
+            problem = answered_anyway(self.loaded.run, self.refused)
+            if problem is not None:
+                reports.append(ConsumerReport(f"{engine}, refused rows", (), problem, Mismatch.exit_code))
+            if self.loaded.vectors is not None:
+                reports.append(consumer_report(f"{engine}{CARRIED}", self.loaded.run, self.loaded.vectors))
+        return tuple(reports)
+
+    def other(self, name: str) -> ConsumerReport:
+        """Another consumer, by name, on the same rows."""
+        return _other_consumer(name, self.artifact, self.pool)
+
+
+#: how our own engine's report on the carried rows is called, behind the engine's name
+CARRIED = ", carried rows"
+#: and its refusal of a file that was changed since it was written
+FILE = ", file"
+
+
+def prepare(
+    artifact: str | os.PathLike[str] | Artifact | bytes,
+    *,
+    model: Any = None,
+    sample: Any = None,
+    vectors: str | None = None,
+    seed: int = 1,
+    tolerance: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Prepared:
+    """An artifact and the rows to hold it against, as `verify` describes them; nothing is compared yet."""
     if vectors not in (None, "carried", "model"):
         raise UsageError(f"vectors={vectors!r} is not known: use 'carried' or 'model'.")
     if (model is None) != (sample is None) or (vectors == "model" and model is None):
@@ -358,14 +466,15 @@ def verify(
         )
     opened = Artifact.of(artifact)
     name = os.path.basename(os.fspath(artifact)) if isinstance(artifact, (str, os.PathLike)) else None
-    loaded = opened.load()
+    loaded, edited = _loaded(opened)
     reading: Reading | None = None
+    refused: Vectors | None = None
     if model is not None and vectors != "carried":
         rows = checked_sample(sample, model)
         reading = read_or_ask(model, rows, options)
         check_declaration(reading.graph, loaded)
         pool, refused = split_pool(reading, rows, seed=seed, plain=256, boundary=256, own_rows=True)
-        pool, source = _with_tolerance(pool, loaded), "the model"
+        pool = _with_tolerance(pool, loaded)
         if loaded.provenance.get("approximation"):
             pool = ordinary(pool)
         elif isinstance(reading.sample or rows, Arrays):
@@ -376,23 +485,22 @@ def verify(
             "or verify it against the model."
         )
     else:
-        pool, source = loaded.vectors, "the vectors it carries"
-    names = [with_] if isinstance(with_, str) else list(with_)
-    reports = [consumer_report(loaded.engine, loaded.run, pool)]
-    reports += [_other_consumer(each, opened, pool) for each in names]
-    divergence = None
-    if reading is not None:
-        if not reports[0].passed and reports[0].problem is None and not reading.unread:
-            divergence = first_divergence(loaded.graph, reading, pool)
-        problem = answered_anyway(loaded.run, refused)
-        if problem is not None:
-            reports.append(ConsumerReport(f"{loaded.engine}, refused rows", (), problem, Mismatch.exit_code))
-        if loaded.vectors is not None:
-            reports.append(consumer_report(f"{loaded.engine}, carried rows", loaded.run, loaded.vectors))
-    kinds: dict[str, int] = {}
-    for note in pool.notes:
-        kinds[note] = kinds.get(note, 0) + 1
-    return Report(opened.format, source, len(pool), tuple(reports), name, divergence, _said_of_itself(loaded), kinds)
+        pool = loaded.vectors
+    bounds = bounds_of(tolerance, [o.name for o in loaded.outputs])
+    too_wide = tuple(stated_too_wide(loaded.vectors, bounds)) if loaded.vectors is not None else ()
+    return Prepared(name, opened, loaded, bounded(pool, bounds), refused, reading, too_wide, edited)
+
+
+def _loaded(artifact: Artifact) -> tuple[Loaded, ModelportError | None]:
+    """The artifact, also one that was changed since it was written; then the refusal too, and the verification has failed."""
+    try:
+        return artifact.load(), None
+    except (ArtifactError, Mismatch) as error:
+        module = registry.writer(artifact.format)
+        with contextlib.suppress(ModelportError):
+            if hasattr(module, "EDITED"):
+                return module.load(artifact.data, module.EDITED), error
+        raise
 
 
 def _said_of_itself(loaded: Loaded) -> tuple[str, ...]:
@@ -449,7 +557,7 @@ def _other_consumer(name: str, artifact: Artifact, vectors: Vectors) -> Consumer
         try:
             return consumer_report(name, module.CONSUMERS[name](artifact.data).run, vectors)
         except ModelportError as error:
-            return ConsumerReport(name, (), str(error), error.exit_code)
+            return failed(name, error)
     from .stubs import run_consumer
 
     return run_consumer(name, artifact, vectors)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+#: packages and repositories of strangers, with tests of their own
+collect_ignore = ["thirdparty"]
 REQUIRED = {name.strip() for name in os.environ.get("MODELPORT_REQUIRE", "").split(",") if name.strip()}
 
 

@@ -16,6 +16,7 @@ from .write import verification, write_document
 
 __all__ = [
     "CONSUMERS",
+    "ENGINE",
     "FORMAT",
     "LOSSY",
     "OPTIONS",
@@ -31,6 +32,8 @@ __all__ = [
 
 FORMAT = "json"
 SUFFIXES = (".json",)
+#: what runs these files here, as a consumer is named
+ENGINE = "modelport"
 OPTIONS = ("style", "quantize", "prune")
 #: options that give up accuracy for size
 LOSSY = ("quantize", "prune")

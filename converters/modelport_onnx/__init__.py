@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONSUMERS",
+    "EDITED",
+    "ENGINE",
     "FORMAT",
     "LOSSY",
     "OPTIONS",
@@ -29,10 +31,14 @@ __all__ = [
 
 FORMAT = "onnx"
 SUFFIXES = (".onnx",)
+#: what runs these files here, as a consumer is named
+ENGINE = "onnxruntime"
 OPTIONS = ("target", "quantize")
 #: options that give up accuracy for size
 LOSSY = ("quantize",)
 CONSUMERS: Mapping[str, Callable[[bytes], Loaded]] = {}
+#: options of `load` that open a file which something changed after it was written, so that a verification can say what differs
+EDITED = {"digest": False}
 
 
 def sniff(head: bytes) -> bool:

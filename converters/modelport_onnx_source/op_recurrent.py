@@ -72,6 +72,7 @@ class _Cell:
             raise node.refused("direction", f"direction={direction!r} and {self.directions} sets of weights")
         self._check_lengths()
         self.states = [node.get(k) for k in ((5, 6) if node.kind == "LSTM" else (5,))]
+        self._check_shapes()
         peepholes = node.known(7, "the peepholes") if node.kind == "LSTM" else None
         if peepholes is not None and peepholes.array.any():
             raise UnsupportedModel(f"The ONNX model's {node} has peepholes, which no step expresses. {ADVICE}")
@@ -80,6 +81,25 @@ class _Cell:
         if node.attr("clip") is not None:
             raise node.refused("clip", f"clip={node.attr('clip')}")
         self.reset_after = bool(node.attr("linear_before_reset", 0)) if node.kind == "GRU" else None
+
+    def _check_shapes(self) -> None:
+        """The gates stand below each other, each of as many units as the states have (torch.onnx drops proj_size silently)."""
+        rows = len(GATES[self.node.kind]) * self.units
+        wanted: list[tuple[str, Sequence[Dim], Sequence[Dim]]] = [
+            ("weights W", self.weight.shape, (self.directions, rows, self.x.shape[2])),
+            ("recurrent weights R", self.recurrent.shape, (self.directions, rows, self.units)),
+        ]
+        if self.bias is not None:
+            wanted.append(("biases B", self.bias.array.shape, (self.directions, 2 * rows)))
+        for what, state in zip(("a first state", "a first cell state"), self.states, strict=False):
+            if state is not None:
+                wanted.append((what, state.shape[-1:], (self.units,)))
+        for what, shape, asked in wanted:
+            if len(shape) != len(asked) or not all(same(a, b) for a, b in zip(shape, asked, strict=True)):
+                raise UnsupportedModel(
+                    f"The ONNX model's {self.node} has {what} of {list(shape)} where {self.units} units ask for {list(asked)}: "
+                    "a projection of the states (proj_size) is nothing that ONNX has. Use an LSTM without it, and a linear layer."
+                )
 
     def _check_lengths(self) -> None:
         given = self.node.get(4)

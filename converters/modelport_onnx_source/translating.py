@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +29,21 @@ STRUCTURAL = frozenset(
 )
 RANDOM = frozenset("RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial".split())
 DOMAINS = ("", "ai.onnx")
+#: what makes a name unique in its file; the graph has numbers of its own
+NUMBER = re.compile(r" \d+$")
 #: how often a loop is unrolled at most
 ROUNDS = 512
+
+
+def picked(data: Any, indices: Any, *, axis: int) -> Any:
+    """GatherElements: data[..., indices[..., j, ...], ...] along one axis; along the others the indices may be shorter.
+
+    >>> picked(np.array([[1, 2, 3]]), np.array([[2, -3]]), axis=1).tolist()
+    [[3, 1]]
+    """
+    axis = axis % data.ndim
+    there = tuple(slice(None) if k == axis else slice(n) for k, n in enumerate(indices.shape))
+    return np.take_along_axis(data[there], indices, axis)
 
 
 @dataclass(frozen=True)
@@ -91,7 +105,7 @@ class Translator:
                 f"The ONNX model's node {proto.name!r} ({proto.op_type}) reads {missing[0]!r}, which nothing defines."
             )
         inputs = [scope[name] if name else None for name in proto.input]
-        self.b.hint = next((name for name in proto.output if name), proto.op_type)
+        self.b.hint = NUMBER.sub("", next((name for name in proto.output if name), proto.op_type))
         results = self.results(proto, inputs, scope, [name in used for name in proto.output])
         for name, result in zip(proto.output, results, strict=False):
             if name:
@@ -155,9 +169,13 @@ class Translator:
 
         feeds = {name: v.array for name, v in zip(proto.input, values, strict=True) if isinstance(v, Known)}
         try:
-            run = ReferenceEvaluator(proto, opsets={"": self.opset})
-            with np.errstate(all="ignore"):
-                results = run.run(None, feeds)
+            if proto.op_type == "GatherElements":  # the reference implementation takes no more than 64 elements
+                data, indices = (v.array for v in values if isinstance(v, Known))
+                results = [picked(data, indices, axis=self.attributes(proto).get("axis", 0))]
+            else:
+                run = ReferenceEvaluator(proto, opsets={"": self.opset})
+                with np.errstate(all="ignore"):
+                    results = run.run(None, feeds)
         except Exception as error:  # its errors have no common base
             raise UnsupportedModel(
                 f"The ONNX model's node {proto.name!r} ({proto.op_type}) of constants fails: {error}"

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelport.document import Document, Loaded
 
-__all__ = ["CONSUMERS", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "load", "sniff", "write"]
+__all__ = ["CONSUMERS", "EDITED", "ENGINE", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "load", "sniff", "write"]
 
 FORMAT = "pmml"
 SUFFIXES = (".pmml",)
+#: what runs these files here, as a consumer is named
+ENGINE = "modelport"
 OPTIONS = ()
 
 
@@ -63,3 +65,5 @@ def _jpmml(data: bytes) -> Loaded:
 
 
 CONSUMERS = {"pypmml": _pypmml, "jpmml": _jpmml}
+#: options of `load` that open a file which something changed after it was written, so that a verification can say what differs
+EDITED = {"altered": True}

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelport.document import Document, Loaded
 
-__all__ = ["DELEGATED", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "load", "sniff", "write"]
+__all__ = ["DELEGATED", "ENGINE", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "load", "sniff", "write"]
 
 FORMAT = "tflite"
 SUFFIXES = (".tflite",)
+#: what runs these files here, as a consumer is named
+ENGINE = "litert"
 OPTIONS = ()
 #: only delegates write this format: the backend "auto" asks one of them at once
 DELEGATED = True

@@ -18,6 +18,7 @@ from modelport.delegation import first_line
 from modelport.errors import ModelportError, UnsupportedModel
 
 from .calling import Original, named_tensors, quiet
+from .naming import layer_names
 
 __all__ = ["Exported", "exported"]
 
@@ -313,7 +314,8 @@ def _nodes(graph: Any) -> Any:
 
 
 def _rename(graph: Any, inputs: list[str], outputs: list[str]) -> None:
-    """Inputs, outputs and weights under the names of the model."""
+    """Inputs, outputs, weights and layers under the names of the model."""
+    _renamed(graph, layer_names(graph))
     changed: dict[str, str] = {}
     for value, name in zip(graph.input, inputs, strict=True):
         changed[value.name] = name

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modelport.errors import UnsupportedModel
 from tests.converters.modelport_onnx_source.nets import agree, normal, whole
 
 X = {"x": normal(3, 4)}
@@ -293,6 +294,12 @@ def test_constants_are_folded() -> None:
     assert [step.op for step in graph.steps] == ["scale"]
 
 
+def test_many_elements_of_a_constant_are_picked() -> None:
+    table = normal(2, 100, seed=7)
+    places = np.random.default_rng(3).integers(-100, 100, size=(1, 3))
+    agree("e = GatherElements<axis=1>(t, k)\n y = Add(x, e)", {"x": normal(4, 3)}, {"t": table, "k": places})
+
+
 def test_numbers_of_shapes() -> None:
     agree(
         """s = Shape(x)
@@ -506,6 +513,14 @@ def test_recurrences(kind: str, gates: int, direction: str) -> None:
     z = Transpose<perm=[1, 0, 2]>(h)
     """ + ("u = Transpose<perm=[1, 0, 2]>(c)" if last else "")
     agree(text, SEQUENCE, weights, outputs=("y", "z", *(["u"] if last else [])))
+
+
+@pytest.mark.parametrize(("name", "axis"), [("w", 1), ("w", 2), ("r", 1), ("b", 1)])
+def test_weights_of_another_number_of_units_are_refused(name: str, axis: int) -> None:
+    weights = cell(4)
+    weights[name] = np.concatenate([weights[name]] * 2, axis=axis)
+    with pytest.raises(UnsupportedModel, match=rf"has .* {name.upper()} of .* where 4 units ask for .*proj_size"):
+        agree("t = Transpose<perm=[1, 0, 2]>(x)\n y, h = LSTM<hidden_size=4>(t, w, r, b)", SEQUENCE, weights)
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])

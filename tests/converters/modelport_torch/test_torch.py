@@ -342,6 +342,43 @@ def test_an_output_with_the_name_of_an_input() -> None:
 # --- refusals ------------------------------------------------------------------------------------------------------------------
 
 
+class Projected(nn.Module):
+    """An LSTM whose states are projected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(4, 8, proj_size=3, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.rnn(x)[0]
+
+
+def test_a_projection_that_the_exporter_drops_is_refused() -> None:
+    with pytest.raises(UnsupportedModel, match="proj_size"):
+        modelport.convert(Projected().eval(), "json", sample=np.ones((2, 5, 4), np.float32))
+
+
+class Layered(nn.Module):
+    """Layers by name, one of them used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3)
+        self.head = nn.Sequential(nn.Linear(6, 6), nn.Tanh())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.head(self.norm(self.stem(x)).flatten(1))) * 2
+
+
+def test_steps_have_the_names_of_the_layers() -> None:
+    model = Layered().eval()
+    reading = modelport_torch.read(model, modelport_torch.sample_of(model, np.ones((2, 2, 4), np.float32)), {})
+    steps = [(step.op, step.output) for step in reading.graph.steps]
+    assert ("conv", "norm") in steps
+    assert [name for op, name in steps if op == "linear"] == ["head.0", "head.0 2"]
+    assert [name for op, name in steps if op == "unary"] == ["head.1", "head.1 2"]
+
+
 def test_refusals() -> None:
     with pytest.raises(NotFitted, match="lazy"):
         modelport.convert(nn.LazyLinear(3), "json", sample=ROWS)
