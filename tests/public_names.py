@@ -15,7 +15,6 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ PUBLIC: dict[str, tuple[str, ...] | None] = {
     "modelport.document": ("Document", "Loaded", "Tolerance", "Vectors"),
     "modelport.sample": ("Sample",),
     "modelport.delegation": ("Wanted", "Written"),
+    "modelport.testing.parity": ("Parity", "Pending"),
 }
 
 #: what the library makes and users read: new fields may come, so what they are made with is not promised
@@ -46,6 +46,8 @@ READ = (
     "Entry",
     "Loaded",
     "OutputReport",
+    "Parity",
+    "Pending",
     "Predictor",
     "Report",
     "SideBySide",
@@ -79,7 +81,8 @@ def class_lines(dotted: str, cls: type) -> Iterator[str]:
         yield from list(signature_lines(dotted, cls))[1:]
     annotated = {name for base in cls.__mro__ for name in vars(base).get("__annotations__", {})}
     for name in sorted(annotated | set(dir(cls))):
-        if name.startswith("_") or any(name in vars(base) for base in (Exception, BaseException, tuple, object)):
+        private = name.startswith("_") and not (name == "__call__" and "__call__" in vars(cls))
+        if private or any(name in vars(base) for base in (Exception, BaseException, tuple, object)):
             continue
         value = inspect.getattr_static(cls, name, None)
         if isinstance(value, (staticmethod, classmethod)):
@@ -115,38 +118,29 @@ def plugin_names() -> Iterator[str]:
 
     for group, parts in CONTRACTS.items():
         yield f"plugins modelport.{group}: {', '.join(parts) or 'see docs'}"
-    for entry in entry_points(group="pytest11"):
-        if entry.name == "modelport":
-            yield from pytest_names(entry.value)
+    yield from pytest_names("modelport.testing.plugin")
 
 
 def pytest_names(module_name: str) -> Iterator[str]:
-    """What the pytest plugin gives: fixtures, command line options and settings, found in what it registers."""
+    """What the pytest plugin gives: fixtures, the mark, and options of pytest's command line."""
     module = importlib.import_module(module_name)
     for name, value in vars(module).items():
         if type(value).__name__ == "FixtureFunctionDefinition" or hasattr(value, "_pytestfixturefunction"):
             yield f"pytest fixture {name}"
+    yield f"pytest mark {module.MARK}"
+    found: list[str] = []
 
-    class Recorder:
-        """Stands for pytest's parser and its config."""
+    class Parser:
+        """Stands for pytest's, and writes down what it is given."""
 
-        found: list[str] = []  # noqa: RUF012
-
-        def getgroup(self, *_: Any, **__: Any) -> Recorder:
+        def getgroup(self, *_: object) -> Parser:
             return self
 
-        def addoption(self, *options: str, **_: Any) -> None:
-            self.found.extend(f"pytest option {option}" for option in options)
+        def addoption(self, *options: str, metavar: str = "", **_: object) -> None:
+            found.extend(f"pytest option {option} {metavar}".rstrip() for option in options)
 
-        def addini(self, name: str, *_: Any, **__: Any) -> None:
-            self.found.append(f"pytest setting {name}")
-
-        def addinivalue_line(self, key: str, line: str) -> None:
-            self.found.append(f"pytest {key[:-1]} {re.split(r'[(:]', line)[0]}")
-
-    if hasattr(module, "pytest_addoption"):
-        module.pytest_addoption(Recorder())
-    yield from Recorder.found
+    module.pytest_addoption(Parser())
+    yield from found
 
 
 def command_names() -> Iterator[str]:

@@ -48,14 +48,14 @@ def main(fixtures: Path) -> None:
 
 
 def modules() -> set[str]:
-    """Every module of the wheel; but what only runs as a program, and pytest's plugin, which pytest imports."""
-    plugin = {entry.value for entry in entry_points(group="pytest11")}
+    """Every module of the wheel; but what only runs as a program, and what only pytest imports."""
+    pytests = {"modelport.testing.parity", *(entry.value for entry in entry_points(group="pytest11"))}
     tops = sorted({file.parts[0] for file in distribution("modelport").files or () if file.suffix == ".py"})
     found = set()
     for top in tops:
         package = importlib.import_module(top)
         found |= {top, *(module.name for module in pkgutil.walk_packages(package.__path__, f"{top}."))}
-    return {name for name in found - plugin if not name.endswith(".__main__")}
+    return {name for name in found - pytests if not name.endswith(".__main__")}
 
 
 if __name__ == "__main__":
