@@ -17,7 +17,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $(READY)
 
-demo: $(READY) ## train on real data, convert to json, onnx and pmml, replay in every consumer, write demo-output/report.md
+demo: $(READY) ## train on real data, convert to json, onnx and pmml, replay in every consumer, write demo-output/report.html
 	$(BIN)/python demo/demo.py --output demo-output
 
 test: lint ## everything CI runs: lint, types, and all tests (missing toolchains are counted skips)

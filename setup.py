@@ -7,11 +7,11 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-SHIPPED = ("stubs", "fixtures/schema")
+SHIPPED = ("stubs", "fixtures/schema", "docs/errors")
 
 
 class BuildWithData(build_py):
-    """build_py, then stubs/ and fixtures/schema/ as modelport/_data/."""
+    """build_py, then stubs/, fixtures/schema/ and docs/errors/ as modelport/_data/."""
 
     def run(self):
         super().run()

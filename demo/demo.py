@@ -1,7 +1,8 @@
 """Train on real data, convert to JSON, ONNX and PMML, replay every artifact in every consumer, print the parity table.
 
 Usage: python demo/demo.py [--output demo-output]
-Writes the artifacts, report.md and report.json. Exit code 1 when any consumer answers differently from the original.
+Writes the artifacts, report.md, report.json and, where matplotlib is installed, report.html. Exit code 1 when any consumer
+answers differently from the original.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from typing import Any
 
 import modelport
 from modelport.errors import MissingDependency, Unsupported
+from modelport.report import gather, write_page
 from modelport.verify import ConsumerReport, Report
 
 ROOT = Path(__file__).resolve().parent.parent
-CONSUMERS = {"json": ["python", "javascript", "java", "c"], "onnx": [], "pmml": ["pypmml", "jpmml"]}
+FORMATS = ("json", "onnx", "pmml")
 
 
 def models() -> Iterator[tuple[str, Any, Any]]:
@@ -141,28 +143,34 @@ def main() -> int:
     folder = Path(parser.parse_args().output)
     folder.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore")
-    rows, reports, failed = [], [], 0
+    rows, reports, pages, failed = [], [], [], 0
     skipped: dict[str, str] = {}
     for name, model, sample in itertools.chain(models(), nets(skipped)):
-        for format_ in CONSUMERS:
+        written, spent = [], {}
+        for format_ in FORMATS:
             path = folder / f"{name.replace(',', '').replace(' ', '_')}.{format_}"
             started = time.perf_counter()
             try:
-                artifact = modelport.convert(model, path, sample=sample)
+                modelport.convert(model, path, sample=sample)
             except (MissingDependency, Unsupported) as error:
                 skipped[f"{name} to {format_}"] = str(error)
                 continue
-            spent = time.perf_counter() - started
-            report = modelport.verify(path, model=model, sample=sample, with_=CONSUMERS[format_])
-            reports.append({"model": name, "convert_seconds": spent, "bytes": len(artifact.data), **report.to_json()})
+            spent[format_] = time.perf_counter() - started
+            written.append(path)
+        if not written:
+            continue
+        facts = gather(written, model=model, sample=sample, with_="all", title=name)
+        pages.append(facts)
+        for artifact in facts.artifacts:
+            report = artifact.report
+            seconds = spent[report.format]
+            reports.append({"model": name, "convert_seconds": seconds, "bytes": artifact.bytes, **report.to_json()})
+            skipped |= {f"{consumer} on {report.format}": why for consumer, why in report.not_run.items()}
             for consumer in report.consumers:
                 if consumer.passed and consumer.consumer.endswith("carried rows"):
                     continue
-                if consumer.problem is not None and consumer.exit_code == 3:
-                    skipped[f"{consumer.consumer} on {format_}"] = consumer.problem
-                    continue
                 failed += not consumer.passed
-                rows.append([name, format_, consumer.consumer, str(report.rows), *_summary(consumer)])
+                rows.append([name, report.format, consumer.consumer, str(report.rows), *_summary(consumer)])
     table = _table(["model", "format", "consumer", "rows", "label flips", "largest error", "result"], rows)
     print(table)
     for what, why in skipped.items():
@@ -171,6 +179,10 @@ def main() -> int:
     notes = "\n".join(f"* skipped: {what}: {why}" for what, why in skipped.items())
     (folder / "report.md").write_text(f"# Parity of the demo\n\n{table}\n\n{notes}\n", encoding="utf-8")
     (folder / "report.json").write_text(json.dumps(reports, indent=1, allow_nan=False), encoding="utf-8")
+    try:
+        write_page(folder / "report.html", pages, "The demo")
+    except MissingDependency as error:
+        print(f"skipped: report.html: {error}")
     return 1 if failed or not rows else 0
 
 

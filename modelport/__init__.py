@@ -4,7 +4,7 @@ Importing it costs next to nothing: what a name stands for, NumPy among it, is i
 
 >>> import modelport
 >>> sorted(modelport.__all__)[:4]
-['Artifact', 'CheckReport', 'ModelportError', 'Predictor']
+['Artifact', 'CheckReport', 'Difference', 'ModelportError']
 """
 
 from __future__ import annotations
@@ -17,23 +17,27 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import inspect, load
+    from .api import load
     from .artifact import Artifact
     from .check import CheckReport, check
     from .convert import convert
+    from .diff import Difference, diff
     from .errors import ModelportError
+    from .inspecting import inspect
     from .predictor import Predictor
     from .verify import Report, verify
 
 __all__ = [
     "Artifact",
     "CheckReport",
+    "Difference",
     "ModelportError",
     "Predictor",
     "Report",
     "__version__",
     "check",
     "convert",
+    "diff",
     "inspect",
     "load",
     "verify",
@@ -43,19 +47,21 @@ __all__ = [
 _HOMES = {
     "Artifact": "artifact",
     "CheckReport": "check",
+    "Difference": "diff",
     "ModelportError": "errors",
     "Predictor": "predictor",
     "Report": "verify",
     "check": "check",
     "convert": "convert",
-    "inspect": "api",
+    "diff": "diff",
+    "inspect": "inspecting",
     "load": "api",
     "verify": "verify",
 }
 
 
 class _Package(ModuleType):
-    """check, convert and verify are functions here: the modules of the same name, once imported, do not shadow them."""
+    """check, convert, diff and verify are functions here: the modules of the same name, once imported, do not shadow them."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, ModuleType) and _HOMES.get(name) == name:

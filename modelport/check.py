@@ -18,6 +18,7 @@ from .delegation import delegates_of
 from .document import Document
 from .errors import MissingDependency, ModelportError, NotFitted
 from .ops import OPS
+from .progress import stage
 from .reading import SurveyPart
 from .verify import checked_sample
 
@@ -126,6 +127,7 @@ def check(model: Any, sample: Any) -> CheckReport:
     writers = [(format_, writer) for format_, writer in registry.writers() if format_ not in by_delegates]
     checked = tuple(_part(part, name, writers) for part in parts)
     wanted = [f for f in sorted(registry.plugins("writers")) if f not in by_delegates or delegates_of(model, f)]
+    stage("converting in memory", 4 * len(wanted))
     formats = tuple(_format(model, sample, f, "auto" if f in by_delegates else "graph") for f in wanted)
     ops = {op for part in checked for op in part.ops}
     return CheckReport(type(model).__name__, checked, formats, _stubs(ops))
@@ -161,6 +163,7 @@ def _part(part: SurveyPart, reader: str, writers: Sequence[tuple[str, ModuleType
 
 
 def _format(model: Any, sample: Any, format_: str, backend: str) -> FormatCheck:
+    stage(f"converting to {format_}")
     try:
         artifact = convert(model, format_, sample=sample, backend=backend)
     except ModelportError as error:
@@ -174,6 +177,7 @@ def _format(model: Any, sample: Any, format_: str, backend: str) -> FormatCheck:
 def _stubs(ops: set[str]) -> dict[str, str | None]:
     from .stubs import command_for, run, stubs
 
+    stage("asking the stubs", 1)
     found: dict[str, str | None] = {}
     for stub in stubs():
         if stub.format != "json":

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .document import Tolerance
 
-__all__ = ["OutputReport", "compare", "merge", "ulps"]
+__all__ = ["ByRow", "OutputReport", "by_row", "compare", "merge", "ulps"]
 
 Array = NDArray[Any]
 
@@ -62,17 +62,11 @@ def ulps(expected: Array, got: Array) -> Array:
 
 def compare(name: str, expected: Array, got: Array, tolerance: Tolerance) -> OutputReport:
     """Compare one output's rows with the original's; shape and dtype first."""
-    expected, got = np.asarray(expected), np.asarray(got)
-    if got.dtype.kind == "U":
-        got = got.astype(object)
+    expected, got = _as_compared(expected, got)
     dtype = str(expected.dtype) if expected.dtype != object else "str"
     said = tolerance.to_json()
-    problem = None
-    if got.shape != expected.shape:
-        problem = f"the shape is {list(got.shape)}, not {list(expected.shape)}"
-    elif got.dtype != expected.dtype:
-        problem = f"the dtype is {got.dtype}, not {expected.dtype}"
-    if problem:
+    problem = _misfit(expected, got)
+    if problem is not None:
         return OutputReport(
             name,
             dtype,
@@ -88,9 +82,7 @@ def compare(name: str, expected: Array, got: Array, tolerance: Tolerance) -> Out
         )
     if expected.dtype.kind == "f":
         return _compare_floats(name, expected, got, tolerance)
-    unequal = np.array(
-        [not _same(e, g) for e, g in zip(expected.ravel().tolist(), got.ravel().tolist(), strict=True)], dtype=bool
-    )
+    unequal = _unequal(expected, got)
     rows = unequal.reshape(len(expected), -1).any(axis=1) if expected.size else np.zeros(len(expected), dtype=bool)
     first = int(np.flatnonzero(rows)[0]) if rows.any() else None
     worst = None if first is None else f"{got[first]!r} instead of {expected[first]!r}"
@@ -139,21 +131,92 @@ def _most(values: Sequence[float | None]) -> float | None:
     return None if any(v is None for v in values) else max(v for v in values if v is not None)
 
 
+@dataclass(frozen=True)
+class ByRow:
+    """How far every row of an output lies from the original's.
+
+    error is the largest absolute difference of a row (infinity where it is no number), or None where there is no distance:
+    labels, and answers of another shape or dtype. passed says which rows match, differs which are not equal, worst where in the
+    row (flat) the element stands that decides.
+    """
+
+    passed: Array
+    differs: Array
+    worst: Array
+    error: Array | None = None
+
+
+def by_row(expected: Array, got: Array, tolerance: Tolerance) -> ByRow:
+    """The rows of one output by the same measure as `compare`: it passes when every row does.
+
+    >>> rows = by_row(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [3.0, 4.5]]), Tolerance(0.25))
+    >>> rows.passed.tolist(), rows.error.tolist(), rows.worst.tolist()
+    ([True, False], [0.0, 0.5], [0, 1])
+    """
+    expected, got = _as_compared(expected, got)
+    n = len(expected)
+    if _misfit(expected, got) is not None:
+        return ByRow(np.zeros(n, dtype=bool), np.ones(n, dtype=bool), np.zeros(n, dtype=np.int64))
+    if not expected.size:
+        return ByRow(np.ones(n, dtype=bool), np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64))
+    if expected.dtype.kind != "f":
+        unequal = _unequal(expected, got).reshape(n, -1)
+        equal: Array = np.asarray(~unequal.any(axis=1))
+        return ByRow(equal, ~equal, unequal.argmax(axis=1))
+    same, inside, difference = (a.reshape(n, -1) for a in _elements(expected, got, tolerance))
+    error = np.where(np.isnan(difference), np.inf, difference)
+    passed: Array = np.asarray(inside.all(axis=1))
+    decides = np.where(inside & ~passed[:, None], -1.0, error)
+    return ByRow(passed, np.asarray(~same.all(axis=1)), decides.argmax(axis=1), error.max(axis=1))
+
+
+def _as_compared(expected: Array, got: Array) -> tuple[Array, Array]:
+    expected, got = np.asarray(expected), np.asarray(got)
+    return expected, got.astype(object) if got.dtype.kind == "U" else got
+
+
+def _misfit(expected: Array, got: Array) -> str | None:
+    """Why answers cannot be compared element by element, or None."""
+    if got.shape != expected.shape:
+        return f"the shape is {list(got.shape)}, not {list(expected.shape)}"
+    if got.dtype != expected.dtype:
+        return f"the dtype is {got.dtype}, not {expected.dtype}"
+    return None
+
+
+def _unequal(expected: Array, got: Array) -> Array:
+    """Which labels, flat, are not the same."""
+    return np.array([not _same(e, g) for e, g in zip(expected.ravel().tolist(), got.ravel().tolist(), strict=True)], dtype=bool)
+
+
+def _elements(expected: Array, got: Array, tolerance: Tolerance) -> tuple[Array, Array, Array]:
+    """Of floats, element by element: equal, inside the tolerance, and the absolute difference (NaN where it is no number)."""
+    with np.errstate(all="ignore"):
+        same = (got == expected) | (np.isnan(got) & np.isnan(expected))
+        difference = np.where(same, 0.0, np.abs(got.astype(np.float64) - expected.astype(np.float64)))
+        if tolerance.ulp:
+            inside = same | (_distance(expected, got, same) <= tolerance.ulp)
+        else:
+            bound = tolerance.atol + tolerance.rtol * np.abs(expected.astype(np.float64))
+            inside = same | ((difference <= bound) & np.isfinite(expected))
+    return same, inside, difference
+
+
+def _distance(expected: Array, got: Array, same: Array) -> Array:
+    """Units in the last place, 0 where the elements are equal."""
+    distance = np.zeros(expected.shape)
+    distance[~same] = ulps(np.ascontiguousarray(expected[~same]), np.ascontiguousarray(got[~same]))
+    return distance
+
+
 def _same(expected: Any, got: Any) -> bool:
     return type(expected) is type(got) and bool(expected == got)
 
 
 def _compare_floats(name: str, expected: Array, got: Array, tolerance: Tolerance) -> OutputReport:
+    same, inside, difference = _elements(expected, got, tolerance)
     with np.errstate(all="ignore"):
-        same = (got == expected) | (np.isnan(got) & np.isnan(expected))
-        difference = np.where(same, 0.0, np.abs(got.astype(np.float64) - expected.astype(np.float64)))
-        distance = np.zeros(expected.shape)
-        distance[~same] = ulps(np.ascontiguousarray(expected[~same]), np.ascontiguousarray(got[~same]))
-        if tolerance.ulp:
-            inside = same | (distance <= tolerance.ulp)
-        else:
-            bound = tolerance.atol + tolerance.rtol * np.abs(expected.astype(np.float64))
-            inside = same | ((difference <= bound) & np.isfinite(expected))
+        distance = _distance(expected, got, same)
         relative = np.where(same, 0.0, difference / np.abs(expected.astype(np.float64)))
     passed = bool(inside.all())
     equality = "exact" if bool(same.all()) else "within" if passed else "mismatch"

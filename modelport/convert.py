@@ -34,6 +34,7 @@ from .errors import (
 from .graph import Graph
 from .lossy import LOSSLESS, Loss
 from .ops.base import in_passing
+from .progress import stage
 from .reading import Reading
 from .run import Evaluator
 from .sample import Column, Sample, is_missing
@@ -230,7 +231,9 @@ def from_reading(
     _check_names(reading.graph, name)
     graph = reading.graph if name is None else replace(reading.graph, name=name)
     reading = replace(reading, graph=graph)
+    stage("asking the original")
     pool, carry, refused = _recorded(reading, sample, vectors)
+    stage("comparing the graph with the original")
     if verify and by is None:
         _check_refused(Evaluator(graph).run, refused, "The graph read from the model")
         pool = _settle(reading, pool, Evaluator(graph).run, "The graph read from the model")
@@ -241,6 +244,7 @@ def from_reading(
     document = Document(graph, _same_tolerance(carry, pool), provenance)
     write = module.write if by is None else by.write
     backend = "graph" if by is None else by.name
+    stage(f"writing {format_} and verifying it")
     data = write(document, options)
     if not verify:
         return Artifact(format_, data, None, backend)
@@ -470,7 +474,7 @@ def _is_text(text: str) -> bool:
 
 
 def _provenance(provenance: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    result = {"producer": f"modelport {__version__}", "created": _moment(), **provenance}
+    result = {"producer": f"modelport {__version__}", "created": moment(), **provenance}
     if metadata:
         try:
             result["metadata"] = dict(metadata)
@@ -482,11 +486,11 @@ def _provenance(provenance: Mapping[str, Any], metadata: Mapping[str, Any] | Non
     return result
 
 
-def _moment() -> str:
+def moment() -> str:
     """Now, or the time of SOURCE_DATE_EPOCH."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     try:
-        moment = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+        now = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
     except (ValueError, OverflowError, OSError):
         raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}: it is a whole number of seconds since 1970.") from None
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")

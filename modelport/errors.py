@@ -1,13 +1,20 @@
 """One class per reason to refuse; every message is a sentence that says what was found, where, and what to do.
 
+Every class has a page in docs/errors: `address` is where it stands on the web, `modelport explain` prints it.
+
 >>> from modelport.errors import Mismatch, ModelportError
 >>> issubclass(Mismatch, ModelportError), Mismatch.exit_code
 (True, 1)
+>>> Mismatch("The numbers differ.").page
+'mismatch'
 """
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
+    "PAGES",
     "ArtifactError",
     "GraphError",
     "InputError",
@@ -24,13 +31,51 @@ __all__ = [
     "UntrustedFile",
     "UsageError",
     "WriteError",
+    "page_of",
 ]
 
 
+#: where the pages of docs/errors stand on the web
+PAGES = "https://modelport.readthedocs.io/en/stable/errors/"
+
+
+def page_of(kind: type[ModelportError]) -> str:
+    """The name of an error class's page; that of its nearest base in this module for a class of somebody else.
+
+    >>> page_of(MissingDependency)
+    'missing-dependency'
+    """
+    ours = next(cls for cls in kind.__mro__ if cls.__module__ == __name__)
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", ours.__name__).lower()
+
+
 class ModelportError(Exception):
-    """Base of all errors modelport raises on purpose; `exit_code` is what the command line answers with."""
+    """Base of all errors modelport raises on purpose; `exit_code` is what the command line answers with.
+
+    str(error) is the sentence. Tracebacks show `hint` below it (Python 3.11 and newer).
+    """
 
     exit_code = 2
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        if hasattr(self, "add_note"):
+            self.add_note(self.hint)
+
+    @property
+    def page(self) -> str:
+        """The name of the page that explains this class of errors, for `modelport explain`."""
+        return page_of(type(self))
+
+    @property
+    def address(self) -> str:
+        """The page that explains this class of errors, on the web."""
+        return f"{PAGES}{self.page}/"
+
+    @property
+    def hint(self) -> str:
+        """Where to read more."""
+        return f"see {self.address} or: modelport explain {self.page}"
 
 
 class Refused(ModelportError):
@@ -109,6 +154,9 @@ class UnsupportedAttribute(UnsupportedModel):
     def __init__(self, message: str, attribute: str) -> None:
         super().__init__(message)
         self.attribute = attribute
+
+    def __reduce__(self) -> tuple[type[UnsupportedAttribute], tuple[str, str], dict[str, object]]:
+        return type(self), (str(self), self.attribute), self.__dict__
 
 
 class Misjudged(UnsupportedAttribute):

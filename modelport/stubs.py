@@ -25,6 +25,7 @@ from .graph import Output
 if TYPE_CHECKING:
     from .artifact import Artifact
     from .verify import ConsumerReport
+    from .watch import Watcher
 
 __all__ = [
     "Completed",
@@ -36,6 +37,7 @@ __all__ = [
     "run",
     "run_consumer",
     "stubs",
+    "toolchain",
     "toolchain_problem",
 ]
 
@@ -46,7 +48,7 @@ MOST_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Stub:
-    """One stub: its folder and what its stub.json says."""
+    """One stub: its folder and what its stub.json says; `profiles` are those it has whole, none where it does not say."""
 
     name: str
     folder: Path
@@ -58,6 +60,7 @@ class Stub:
     build: tuple[tuple[str, ...], ...] = ()
     run: tuple[str, ...] = ()
     example: str = ""
+    profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def _found() -> Iterator[Stub | ModelportError]:
 def _read(folder: Path) -> Stub:
     try:
         said = json.loads((folder / "stub.json").read_text(encoding="utf-8"))
-        lists = {key: _words(said.get(key, []), key) for key in ("aliases", "needs", "library", "files", "run")}
+        lists = {key: _words(said.get(key, []), key) for key in ("aliases", "needs", "library", "files", "run", "profiles")}
         build = tuple(_words(line, "build") for line in said.get("build", []))
         name, format_, example = _words([said["name"], said.get("format", "json"), said.get("example", "")], "name")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -142,6 +145,19 @@ def toolchain_problem(stub: Stub) -> str | None:
         if shutil.which(_program(need)) is None:
             return f"the {stub.name} stub needs {need!r}, which is not on the PATH: install it, or set MODELPORT_{need.upper()}"
     return None
+
+
+def toolchain(stub: Stub) -> dict[str, str]:
+    """The programs that a stub needs, by name, and what each says of its version."""
+    found = {}
+    for need in stub.needs:
+        for option in ("--version", "-version"):
+            done = run([_program(need)], [option], timeout=30.0)
+            lines = [line.strip() for line in (done.out.decode("utf-8", "replace") + done.err).splitlines() if line.strip()]
+            found[need] = lines[0] if lines else "does not say its version"
+            if done.code == 0:
+                break
+    return found
 
 
 def command_for(stub: Stub) -> list[str]:
@@ -285,7 +301,7 @@ def outputs_from_json(data: bytes, outputs: Sequence[Output]) -> dict[str, Any]:
     return {o.name: decode(given[o.name], o.dtype, f"The consumer's output {o.name!r}") for o in outputs}
 
 
-def run_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerReport:
+def run_consumer(name: str, artifact: Artifact, vectors: Vectors, watch: Watcher | None = None) -> ConsumerReport:
     """One stub or command against vectors, compared here and not by itself."""
     from .verify import ConsumerReport, consumer_report, failed
 
@@ -308,7 +324,7 @@ def run_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerRep
                 raise kind(done.sentence)
             return outputs_from_json(done.out, outputs)
 
-        return consumer_report(stub.name if stub else name, ask, vectors)
+        return consumer_report(stub.name if stub else name, ask, vectors, watch)
 
 
 def _command(text: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,11 +36,13 @@ from .errors import (
 )
 from .graph import Graph
 from .lossy import WIDEST_LOSS, ordinary
+from .progress import stage
 from .reading import Reading
 from .reasons import reasons
 from .run import Evaluator
 from .sample import Sample
 from .vectors import EXTREME, cancelling, choose_rows, default_tolerance, labels_exact, record, scale_of, without_ties
+from .watch import Watcher
 
 __all__ = ["ConsumerReport", "Divergence", "Prepared", "Report", "build_pool", "first_divergence", "prepare", "verify"]
 
@@ -273,20 +276,32 @@ def answers(run: Run, vectors: Vectors) -> dict[str, Array]:
     return got
 
 
-def compare_all(run: Run, vectors: Vectors) -> tuple[OutputReport, ...]:
-    """Every output of a consumer against vectors, all sets of them."""
+def compare_all(
+    run: Run, vectors: Vectors, told: Callable[[Vectors, dict[str, Array], float], None] | None = None
+) -> tuple[OutputReport, ...]:
+    """Every output of a consumer against vectors, all sets of them; told gets the answers to each set, and the seconds."""
     found: dict[str, list[OutputReport]] = {name: [] for name in vectors.outputs}
     for part in vectors.sets():
+        start = time.perf_counter()
         got = answers(run, part)
+        if told is not None:
+            told(part, got, time.perf_counter() - start)
         for name, expected in part.outputs.items():
             found[name].append(compare(name, expected, got[name], part.tolerance.get(name, EXACT)))
     return tuple(merge(reports) for reports in found.values())
 
 
-def consumer_report(name: str, run: Run, vectors: Vectors) -> ConsumerReport:
-    """One consumer against vectors; an error becomes the report's problem."""
+def consumer_report(
+    name: str, run: Run, vectors: Vectors, watch: Watcher | None = None, to_load: float | None = None
+) -> ConsumerReport:
+    """One consumer against vectors; an error becomes the report's problem. watch is told its answers."""
+
+    def told(part: Vectors, got: dict[str, Array], seconds: float) -> None:
+        if watch is not None:
+            watch.answered(name, part, got, seconds, to_load)
+
     try:
-        return ConsumerReport(name, compare_all(run, vectors))
+        return ConsumerReport(name, compare_all(run, vectors, told))
     except ModelportError as error:
         return failed(name, error)
 
@@ -302,8 +317,13 @@ def failed(name: str, error: ModelportError) -> ConsumerReport:
 def first_divergence(artifact: Graph | None, reading: Reading, vectors: Vectors) -> Divergence | None:
     """The first step of the artifact whose value is not what the original (where it can be asked) or a fresh reading gives."""
     if vectors.more:
-        parts = (first_divergence(artifact, reading, part) for part in vectors.sets())
-        return next((found for found in parts if found is not None), None)
+        start = 0
+        for part in vectors.sets():
+            found = first_divergence(artifact, reading, part)
+            if found is not None:
+                return replace(found, row=start + found.row)
+            start += len(part)
+        return None
     fresh = Evaluator(reading.graph)
     expected = fresh.values(vectors.inputs)
     for name, probe in reading.probes.items():
@@ -379,7 +399,10 @@ def verify(
 
 @dataclass(frozen=True)
 class Prepared:
-    """An artifact with the rows it is held against: consumers can be asked one after another, and the model was read once."""
+    """An artifact with the rows it is held against: consumers can be asked one after another, and the model was read once.
+
+    to_load is how many seconds loading took; watch is told every consumer's answers.
+    """
 
     name: str | None
     artifact: Artifact
@@ -389,6 +412,8 @@ class Prepared:
     reading: Reading | None = None
     too_wide: tuple[str, ...] = ()
     edited: ModelportError | None = None
+    to_load: float = 0.0
+    watch: Watcher | None = None
 
     def report(self, with_: str | Sequence[str] = ()) -> Report:
         """The format's own engine, then the consumers that are named, or all that can run here."""
@@ -424,7 +449,8 @@ class Prepared:
     def own(self) -> tuple[ConsumerReport, ...]:
         """Our own engine for the format: the rows, then rows the original refuses, the carried rows and stated tolerances."""
         engine = self.loaded.engine
-        reports = [consumer_report(engine, self.loaded.run, self.pool)]
+        stage(f"replaying in {engine}")
+        reports = [consumer_report(engine, self.loaded.run, self.pool, self.watch, self.to_load)]
         if self.edited is not None:
             reports.append(failed(f"{engine}{FILE}", self.edited))
         reports += [ConsumerReport(f"{engine}, tolerance", (), why, Mismatch.exit_code) for why in self.too_wide]
@@ -433,12 +459,13 @@ class Prepared:
             if problem is not None:
                 reports.append(ConsumerReport(f"{engine}, refused rows", (), problem, Mismatch.exit_code))
             if self.loaded.vectors is not None:
-                reports.append(consumer_report(f"{engine}{CARRIED}", self.loaded.run, self.loaded.vectors))
+                carried = self.loaded.vectors
+                reports.append(consumer_report(f"{engine}{CARRIED}", self.loaded.run, carried, self.watch, self.to_load))
         return tuple(reports)
 
     def other(self, name: str) -> ConsumerReport:
         """Another consumer, by name, on the same rows."""
-        return _other_consumer(name, self.artifact, self.pool)
+        return _other_consumer(name, self.artifact, self.pool, self.watch)
 
 
 #: how our own engine's report on the carried rows is called, behind the engine's name
@@ -466,11 +493,15 @@ def prepare(
         )
     opened = Artifact.of(artifact)
     name = os.path.basename(os.fspath(artifact)) if isinstance(artifact, (str, os.PathLike)) else None
+    stage(f"reading {name or opened.format}", 2)
+    start = time.perf_counter()
     loaded, edited = _loaded(opened)
+    to_load = time.perf_counter() - start
     reading: Reading | None = None
     refused: Vectors | None = None
     if model is not None and vectors != "carried":
         rows = checked_sample(sample, model)
+        stage("asking the original", 1)
         reading = read_or_ask(model, rows, options)
         check_declaration(reading.graph, loaded)
         pool, refused = split_pool(reading, rows, seed=seed, plain=256, boundary=256, own_rows=True)
@@ -488,7 +519,7 @@ def prepare(
         pool = loaded.vectors
     bounds = bounds_of(tolerance, [o.name for o in loaded.outputs])
     too_wide = tuple(stated_too_wide(loaded.vectors, bounds)) if loaded.vectors is not None else ()
-    return Prepared(name, opened, loaded, bounded(pool, bounds), refused, reading, too_wide, edited)
+    return Prepared(name, opened, loaded, bounded(pool, bounds), refused, reading, too_wide, edited, to_load)
 
 
 def _loaded(artifact: Artifact) -> tuple[Loaded, ModelportError | None]:
@@ -551,13 +582,16 @@ def _with_tolerance(pool: Vectors, loaded: Loaded) -> Vectors:
     return replace(pool, tolerance=tolerance)
 
 
-def _other_consumer(name: str, artifact: Artifact, vectors: Vectors) -> ConsumerReport:
+def _other_consumer(name: str, artifact: Artifact, vectors: Vectors, watch: Watcher | None) -> ConsumerReport:
+    stage(f"replaying in {name}", 1)
     module = registry.writer(artifact.format)
     if name in getattr(module, "CONSUMERS", {}):
         try:
-            return consumer_report(name, module.CONSUMERS[name](artifact.data).run, vectors)
+            start = time.perf_counter()
+            run = module.CONSUMERS[name](artifact.data).run
+            return consumer_report(name, run, vectors, watch, time.perf_counter() - start)
         except ModelportError as error:
             return failed(name, error)
     from .stubs import run_consumer
 
-    return run_consumer(name, artifact, vectors)
+    return run_consumer(name, artifact, vectors, watch)

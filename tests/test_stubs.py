@@ -255,7 +255,7 @@ def test_a_broken_stub_is_reported_and_disturbs_no_other(
     assert "no command 'no-such-program'" in str(run_consumer("good", artifact, artifact.load().vectors).problem)
     from modelport.doctor import diagnose
 
-    assert problem in [finding["says"] for finding in diagnose()]
+    assert problem in [finding.says for finding in diagnose().findings]
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_broken_writer_is_reported_and_disturbs_no_other(
     assert "aaa" not in dict(registry.writers())
     assert registry.writer_for_path("model.json") == "json"
     assert modelport.load(artifact.data).predict([[5.0, 3.0, 1.0, 0.1]])["label"].shape == (1,)
-    assert any(words in finding["says"] for finding in diagnose())
+    assert any(words in finding.says for finding in diagnose().findings)
 
 
 def test_a_plugin_whose_sniffing_fails_disturbs_no_other(monkeypatch: pytest.MonkeyPatch, artifact: Artifact) -> None:

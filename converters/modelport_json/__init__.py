@@ -12,6 +12,7 @@ from modelport.graph import LIMITS
 from modelport.run import Evaluator
 
 from .read import read_document, read_verification
+from .sizes import sizes
 from .write import verification, write_document
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "load",
     "read_document",
     "read_verification",
+    "sizes",
     "sniff",
     "verification",
     "write",

@@ -22,9 +22,12 @@ __all__ = [
     "SUFFIXES",
     "adopt",
     "describe",
+    "drawn",
     "load",
+    "parts",
     "quantize",
     "report_line",
+    "sizes",
     "sniff",
     "write",
 ]
@@ -96,6 +99,28 @@ def describe(data: bytes) -> dict[str, Any]:
     from .contents import describe as describe_model
 
     return describe_model(data)
+
+
+def drawn(data: bytes) -> tuple[list[Any], list[Any], list[Any]]:
+    """The nodes of an ONNX file, for `modelport report`: inputs as (name, type), nodes as (name, operator, values read, values
+    made, numbers held), outputs as (name, value)."""
+    from .drawing import drawn as drawn_of
+
+    return drawn_of(data)
+
+
+def parts(data: bytes) -> list[tuple[str, str, dict[str, Any]]]:
+    """The nodes of an ONNX file in order, as (first output, operator, parameters), for `modelport diff`."""
+    from .contents import parts as parts_of
+
+    return parts_of(data)
+
+
+def sizes(data: bytes) -> dict[str, int]:
+    """Where the bytes of an ONNX file go."""
+    from .contents import sizes as sizes_of
+
+    return sizes_of(data)
 
 
 def quantize(data: bytes, kind: str, feeds: Sequence[Mapping[str, Any]] = ()) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelport.document import Document, Loaded
 
-__all__ = ["CONSUMERS", "EDITED", "ENGINE", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "load", "sniff", "write"]
+__all__ = ["CONSUMERS", "EDITED", "ENGINE", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "load", "sizes", "sniff", "write"]
 
 FORMAT = "pmml"
 SUFFIXES = (".pmml",)
@@ -48,6 +48,20 @@ def load(data: bytes, options: Mapping[str, Any] | None = None) -> Loaded:
     from .reader import load_document
 
     return load_document(data, options)
+
+
+def sizes(data: bytes) -> dict[str, int]:
+    """Bytes of the model's elements and of the vectors (exact ones in the header, rounded ones in ModelVerification)."""
+    import html
+    import re
+
+    from modelport_json.sizes import members
+
+    rounded = sum(len(m[0]) for m in re.finditer(rb"<ModelVerification\b.*?</ModelVerification>", data, re.DOTALL))
+    head = data.partition(b"</Header>")
+    declared = re.search(rb'<Extension[^>]*name="document"[^>]*>(.*?)</Extension>', head[0], re.DOTALL)
+    exact = dict(members(html.unescape(declared[1].decode("utf-8")))).get("verification", 0) if declared else 0
+    return {"model": len(head[2] or data) - rounded, "vectors": exact + rounded}
 
 
 def _pypmml(data: bytes) -> Loaded:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelport.document import Document, Loaded
 
-__all__ = ["DELEGATED", "ENGINE", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "load", "sniff", "write"]
+__all__ = ["DELEGATED", "ENGINE", "FORMAT", "OPTIONS", "SUFFIXES", "adopt", "load", "sizes", "sniff", "write"]
 
 FORMAT = "tflite"
 SUFFIXES = (".tflite",)
@@ -63,3 +63,11 @@ def load(data: bytes, options: Mapping[str, Any] | None = None) -> Loaded:
     from .running import load as load_model
 
     return load_model(bytes(data), options or {})
+
+
+def sizes(data: bytes) -> dict[str, int]:
+    """Bytes of the LiteRT model; the vectors are compressed behind it, with the declaration."""
+    from .container import unpack
+
+    model = len(unpack(bytes(data)).model)
+    return {"model": model, "vectors": len(data) - model}

@@ -1,5 +1,5 @@
-"""The command line, a module per command. Every error is one sentence; exit codes: 0 done, 1 mismatch, 2 refused,
-3 unsupported, 64 usage."""
+"""The command line, a module per command. Every error is one sentence and where to read more; exit codes: 0 done, 1 mismatch,
+2 refused, 3 unsupported, 64 usage."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from typing import NoReturn
 
 from ..errors import ModelportError, UsageError
 from ..version import __version__
-from . import check, convert, doctor, inspect, plugins, predict, stub, verify
-from .common import complain
+from . import check, completion, convert, diff, doctor, explain, inspect, plugins, predict, report, stub, verify
+from .common import behave, fail, speaks_json
 
 __all__ = ["build_parser", "main"]
 
 #: in the order in which --help lists them
-COMMANDS = (convert, check, verify, predict, inspect, plugins, doctor, stub)
+COMMANDS = (convert, check, verify, report, predict, inspect, diff, plugins, doctor, stub, explain, completion)
 
 
 class Parser(argparse.ArgumentParser):
     """argparse with our exit code for usage errors."""
 
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(UsageError.exit_code, f"{self.prog}: {message}\n")
+        if not speaks_json():
+            self.print_usage(sys.stderr)
+        sentence = f"{message} (see {self.prog} --help)."
+        self.exit(fail(sentence, UsageError.exit_code, UsageError(sentence)))
 
 
 def build_parser() -> Parser:
@@ -37,6 +39,16 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for command in COMMANDS:
         command.add(commands)
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only, and what was asked for as data")
+    for subparser in commands.choices.values():
+        # without a default: one that was given before the command's name counts
+        subparser.add_argument(
+            "-q",
+            "--quiet",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="print errors only, and what was asked for as data",
+        )
     return parser
 
 
@@ -44,34 +56,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name the terminal cannot show must not end in a traceback
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    behave(quiet=False, as_json="--json" in given)
     try:
-        parsed = build_parser().parse_args(arguments)
+        parsed = build_parser().parse_args(given)
+        behave(quiet=parsed.quiet, as_json=bool(getattr(parsed, "json", False)))
         code = int(parsed.run(parsed))
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
     except ModelportError as error:
-        complain(str(error))
-        return error.exit_code
+        return fail(str(error), error.exit_code, error)
     except BrokenPipeError:
         _drop_stdout()
         return 0
-    except KeyboardInterrupt:
-        complain("interrupted; nothing was left half written.")
-        return 130
-    except MemoryError:
-        complain("there is not enough memory for this.")
-        return 2
+    except KeyboardInterrupt as error:
+        return fail("interrupted; nothing was left half written.", 130, error)
+    except MemoryError as error:
+        return fail("there is not enough memory for this.", 2, error)
     except OSError as error:
         _drop_stdout()
-        complain(f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.")
-        return 2
+        return fail(f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", 2, error)
     except Exception as error:
         if os.environ.get("MODELPORT_DEBUG"):
             raise
         first = (str(error).splitlines() or [""])[0]
-        complain(f"an unexpected {type(error).__name__} ({first}): please report it; MODELPORT_DEBUG=1 shows where it happened.")
-        return 2
+        sentence = f"an unexpected {type(error).__name__} ({first}): please report it; MODELPORT_DEBUG=1 shows where it happened."
+        return fail(sentence, 2, error)
 
 
 def _drop_stdout() -> None:

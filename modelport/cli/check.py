@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from ..errors import Unsupported
-from .common import TABLES, say
+from .common import TABLES, add_json, emit_json, say
 
 __all__ = ["add", "run"]
 
@@ -18,7 +17,7 @@ def add(commands: Any) -> None:
     command.add_argument("model", help="a saved model")
     command.add_argument("--sample", required=True, metavar="FILE", help=f"rows the model is fed, as {TABLES}")
     command.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
-    command.add_argument("--json", action="store_true", help="print the report as JSON")
+    add_json(command, "the report")
     command.set_defaults(run=run)
 
 
@@ -26,7 +25,17 @@ def run(a: argparse.Namespace) -> int:
     """modelport check"""
     from ..check import check
     from ..files import load_model, load_sample
+    from ..progress import Progress
 
-    report = check(load_model(a.model, trust=a.trust), load_sample(a.sample))
-    say(json.dumps(report.to_json(), indent=1, allow_nan=False) if a.json else report)
+    with Progress(3) as bar:
+        bar.stage(f"opening {a.model}")
+        model = load_model(a.model, trust=a.trust)
+        bar.stage(f"reading {a.sample}")
+        sample = load_sample(a.sample)
+        bar.stage("trying every format")
+        report = check(model, sample)
+    if a.json:
+        emit_json(report.to_json())
+    else:
+        say(report)
     return 0 if report.passed else Unsupported.exit_code

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from ..errors import UsageError
+from ..errors import ModelportError, UsageError
+from ..layout import Block, lines_of
+from .terminal import width_of, write
 
-__all__ = ["TABLES", "add_net_options", "check_output", "complain", "factory_of", "lengths_of", "say"]
+__all__ = [
+    "TABLES",
+    "add_json",
+    "add_net_options",
+    "behave",
+    "check_output",
+    "complain",
+    "emit",
+    "emit_json",
+    "factory_of",
+    "fail",
+    "is_quiet",
+    "lengths_of",
+    "say",
+    "speaks_json",
+]
 
 TABLES = "CSV or parquet, or as .npy or .npz arrays for a net"
+
+
+def add_json(command: argparse.ArgumentParser, what: str = "the answer") -> None:
+    """--json, which means the same for every command."""
+    command.add_argument("--json", action="store_true", help=f"print {what} as JSON, and errors as JSON on standard error")
 
 
 def add_net_options(command: argparse.ArgumentParser) -> None:
@@ -26,18 +50,69 @@ def add_net_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def say(text: object) -> None:
-    """Print lines; control characters in them (names come from files of others) are shown, not obeyed."""
-    print("\n".join(map(_shown, str(text).split("\n"))))
+class _Manners:
+    """How this run of the command line speaks."""
+
+    quiet = False
+    as_json = False
+
+
+def behave(*, quiet: bool, as_json: bool) -> None:
+    """Set how the command line speaks from here on: `quiet` leaves out every word but errors and what was asked for as data."""
+    from ..progress import Progress
+
+    _Manners.quiet, _Manners.as_json = quiet, as_json
+    Progress.enabled = not quiet
+
+
+def is_quiet() -> bool:
+    """Whether only errors and data are wanted."""
+    return _Manners.quiet
+
+
+def speaks_json() -> bool:
+    """Whether JSON is wanted, of answers and errors."""
+    return _Manners.as_json
+
+
+def say(*blocks: Block | object) -> None:
+    """Print lines and tables for a person; control characters in them (names come from files of others) are shown, not obeyed.
+
+    With --quiet nothing is said, but for the one thing that --json asks for.
+    """
+    if not _Manners.quiet or _Manners.as_json:
+        emit(*blocks)
+
+
+def emit(*blocks: Block | object) -> None:
+    """Print what was asked for as data, with --quiet too."""
+    known = [block if isinstance(block, Block) else str(block) for block in blocks]
+    write(list(lines_of(known, width_of(sys.stdout))), sys.stdout)
+
+
+def emit_json(value: Any) -> None:
+    """Print a value as JSON, and nothing else."""
+    print(json.dumps(value, indent=1, allow_nan=False))
 
 
 def complain(sentence: str) -> None:
-    """An error, on standard error."""
-    print("\n".join(map(_shown, f"modelport: {sentence}".split("\n"))), file=sys.stderr)
+    """A sentence on standard error."""
+    write(list(lines_of([f"modelport: {sentence}"])), sys.stderr)
 
 
-def _shown(line: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+def fail(sentence: str, exit_code: int, error: BaseException | None = None) -> int:
+    """Say on standard error why a command ends, as a JSON object under --json; returns the exit code."""
+    ours = error if isinstance(error, ModelportError) else None
+    if _Manners.as_json:
+        said: dict[str, Any] = {"error": type(error).__name__ if error is not None else None, "message": sentence}
+        said |= {"exit_code": exit_code, "page": ours.page if ours else None, "address": ours.address if ours else None}
+        report = getattr(error, "report", None)
+        if report is not None:
+            said["report"] = report.to_json() if hasattr(report, "to_json") else [output.to_json() for output in report]
+        print(json.dumps(said), file=sys.stderr)
+    else:
+        complain(f"{sentence}\n  {ours.hint}" if ours else sentence)
+    return exit_code
 
 
 def factory_of(a: argparse.Namespace) -> str | None:

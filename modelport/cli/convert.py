@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Unsupported, UsageError
-from .common import TABLES, add_net_options, check_output, factory_of, lengths_of, say
+from .common import TABLES, add_json, add_net_options, check_output, emit_json, factory_of, lengths_of, say
 
 __all__ = ["add", "run"]
+
+#: stages of converting to one format: reading, asking, comparing, writing
+STAGES = 4
 
 
 def add(commands: Any) -> None:
@@ -40,7 +42,7 @@ def add(commands: Any) -> None:
     style.add_argument("--readable", action="store_const", const="readable", dest="style", help="JSON: every number in decimal")
     style.add_argument("--compact", action="store_const", const="compact", dest="style", help="JSON: most tensors in base64")
     command.add_argument("--compare", action="store_true", help="write nothing; put our artifact beside every delegate's")
-    command.add_argument("--json", action="store_true", help="with --compare: print the comparison as JSON")
+    add_json(command, "the reports, or with --compare the comparison,")
     command.set_defaults(run=run)
 
 
@@ -52,8 +54,6 @@ def run(a: argparse.Namespace) -> int:
     from ..files import load_model, load_sample
     from ..progress import Progress
 
-    if a.json and not a.compare:
-        raise UsageError("--json prints a comparison: say --compare too, or leave it out.")
     targets = _targets(a.to, a.output, a.model, registry.writer_for_path)
     for format_, _ in targets:
         registry.writer(format_)
@@ -67,7 +67,7 @@ def run(a: argparse.Namespace) -> int:
     if a.answers is not None:
         answers = load_sample(a.answers)
         options = {format_: {**own, "answers": answers} for format_, own in options.items()}
-    with Progress(2 + len(targets)) as bar:
+    with Progress(2 + STAGES * len(targets)) as bar:
         bar.stage(f"opening {a.model}")
         model = load_model(a.model, trust=a.trust, factory=factory_of(a))
         bar.stage(f"reading {a.sample}")
@@ -87,9 +87,17 @@ def run(a: argparse.Namespace) -> int:
             artifacts.append((path, artifact))
     for path, artifact in artifacts:
         write_atomically(path, artifact.data)
+    if a.json:
+        emit_json({"artifacts": [_as_json(path, artifact) for path, artifact in artifacts]})
+        return 0
     for path, artifact in artifacts:
         say(f"{path}: {len(artifact.data):,} bytes; {artifact.report}")
     return 0
+
+
+def _as_json(path: str, artifact: Any) -> dict[str, Any]:
+    known = {"path": path, "format": artifact.format, "bytes": len(artifact.data), "backend": artifact.backend}
+    return {**known, "report": None if artifact.report is None else artifact.report.to_json()}
 
 
 def _compare(a: argparse.Namespace, formats: Sequence[str]) -> int:
@@ -107,7 +115,10 @@ def _compare(a: argparse.Namespace, formats: Sequence[str]) -> int:
         vectors="sample" if a.carry_sample else "synthetic",
         name=a.name,
     )
-    say(json.dumps(found.to_json(), indent=1, allow_nan=False) if a.json else found)
+    if a.json:
+        emit_json(found.to_json())
+    else:
+        say(found)
     return 0 if found.passed else Unsupported.exit_code
 
 

@@ -1,31 +1,41 @@
-"""modelport doctor: what is installed, and what is missing."""
+"""modelport doctor: what is installed, what is missing for what, and what is known not to work together."""
 
 from __future__ import annotations
 
 import argparse
-import json
+from itertools import groupby
 from typing import Any
 
-from .common import say
+from ..layout import Block, Rows
+from .common import add_json, emit_json, say
 
 __all__ = ["add", "run"]
 
 
 def add(commands: Any) -> None:
     """The command's options."""
-    command = commands.add_parser("doctor", help="say what is installed and what is missing for what")
-    command.add_argument("--json", action="store_true")
+    command = commands.add_parser("doctor", help="say what is installed, what works together, and what is missing for what")
+    command.add_argument(
+        "--check", action="store_true", help="write a tiny model in every format and run it in every consumer here"
+    )
+    add_json(command, "the findings")
     command.set_defaults(run=run)
 
 
 def run(a: argparse.Namespace) -> int:
     """modelport doctor"""
     from ..doctor import diagnose
+    from ..progress import Progress
 
-    findings = diagnose()
+    with Progress(1) as bar:
+        bar.stage("looking at what is installed")
+        diagnosis = diagnose(a.check)
     if a.json:
-        say(json.dumps(findings, indent=1))
-        return 0
-    for finding in findings:
-        say(f"{'ok  ' if finding['ok'] else '--  '} {finding['what']:<28} {finding['says']}")
-    return 0
+        emit_json(diagnosis.to_json())
+        return diagnosis.exit_code
+    blocks: list[Block] = []
+    for group, findings in groupby(diagnosis.findings, key=lambda f: f.group):
+        rows = [("ok" if f.ok else "BAD" if f.bad else "--", f.what, f.says) for f in findings]
+        blocks += ["", f"{group}:", Rows(rows)]
+    say(*blocks[1:])
+    return diagnosis.exit_code

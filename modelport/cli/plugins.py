@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
-from .common import say
+from ..layout import Rows
+from .common import add_json, emit_json, say
 
 __all__ = ["add", "run"]
 
@@ -14,7 +14,7 @@ __all__ = ["add", "run"]
 def add(commands: Any) -> None:
     """The command's options."""
     command = commands.add_parser("plugins", help="list readers, writers, delegates and stubs")
-    command.add_argument("--json", action="store_true")
+    add_json(command)
     command.set_defaults(run=run)
 
 
@@ -26,8 +26,8 @@ def run(a: argparse.Namespace) -> int:
     found = {group: {name: entry.value for name, entry in registry.plugins(group).items()} for group in registry.GROUPS[:4]}
     found["stubs"] = {stub.name: stub.format for stub in stubs()}
     if a.json:
-        say(json.dumps(found, indent=1))
+        emit_json(found)
         return 0
     for group, entries in found.items():
-        say(f"{group}: {', '.join(f'{name} ({value})' for name, value in sorted(entries.items())) or 'none'}")
+        say(f"{group.capitalize()}:", Rows(sorted(entries.items()) or [("none",)]))
     return 0

@@ -7,7 +7,8 @@ import io
 import sys
 from typing import Any
 
-from .common import TABLES, check_output
+from ..errors import UsageError
+from .common import TABLES, add_json, check_output
 
 __all__ = ["add", "run"]
 
@@ -18,6 +19,7 @@ def add(commands: Any) -> None:
     command.add_argument("artifact")
     command.add_argument("rows", help=TABLES)
     command.add_argument("-o", "--output", metavar="PATH", help="a CSV or .npz file; CSV on standard output when left out")
+    add_json(command, "the answers (docs/format.md, section 11)")
     command.set_defaults(run=run)
 
 
@@ -29,13 +31,16 @@ def run(a: argparse.Namespace) -> int:
 
     if a.output not in (None, "-"):
         check_output(a.output)
+        if a.json and a.output.lower().endswith((".csv", ".npz")):
+            raise UsageError(f"--json contradicts -o {a.output!r}, whose suffix is that of another kind of file.")
     predictor = load(a.artifact)
     rows = load_sample(a.rows, predictor.known_strings())
     outputs = predictor.predict(rows)
     if a.output not in (None, "-") and a.output.lower().endswith(".npz"):
         write_atomically(a.output, outputs_as_npz(outputs))
         return 0
-    text = outputs_as_csv(outputs, {o.name: o.classes for o in predictor.outputs})
+    csv_of = {o.name: o.classes for o in predictor.outputs}
+    text = outputs_as_json(outputs) if a.json else outputs_as_csv(outputs, csv_of)
     if a.output not in (None, "-"):
         write_atomically(a.output, text.encode("utf-8"))
     elif isinstance(sys.stdout, io.TextIOWrapper):  # UTF-8, whatever the terminal's encoding: labels are data
@@ -44,6 +49,16 @@ def run(a: argparse.Namespace) -> int:
     else:
         print(text, end="")
     return 0
+
+
+def outputs_as_json(outputs: dict[str, Any]) -> str:
+    """Outputs as JSON text, as a stub answers: a tensor per output; numbers round-trip, NaN and infinities are strings."""
+    import json
+
+    from modelport_json.tensors import encode
+
+    members = ",\n".join(f"{json.dumps(name, ensure_ascii=False)}: {encode(array)}" for name, array in outputs.items())
+    return f'{{"outputs": {{\n{members}\n}}}}\n'
 
 
 def outputs_as_npz(outputs: dict[str, Any]) -> bytes:

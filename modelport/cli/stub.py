@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..errors import UsageError
-from .common import say
+from .common import add_json, emit_json, say
 
 __all__ = ["add", "run"]
 
@@ -16,6 +16,7 @@ def add(commands: Any) -> None:
     command = commands.add_parser("stub", help="write a consumer stub's files into a folder")
     command.add_argument("language")
     command.add_argument("-o", "--output", required=True, metavar="DIR")
+    add_json(command, "the names of the files")
     command.set_defaults(run=run)
 
 
@@ -31,8 +32,10 @@ def run(a: argparse.Namespace) -> int:
         raise UsageError(f"There is no stub {a.language!r}; there are: {', '.join(s.name for s in stubs())}.")
     folder = Path(a.output)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in dict.fromkeys((*stub.library, *stub.files, "README.md")):
-        source = stub.folder / name
-        if source.is_file():
-            say(write_atomically(folder / name, source.read_bytes()))
+    names = [name for name in dict.fromkeys((*stub.library, *stub.files, "README.md")) if (stub.folder / name).is_file()]
+    written = [write_atomically(folder / name, (stub.folder / name).read_bytes()) for name in names]
+    if a.json:
+        emit_json({"stub": stub.name, "format": stub.format, "needs": list(stub.needs), "files": list(map(str, written))})
+    else:
+        say(*written)
     return 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelportError, UsageError
-from .common import TABLES, add_net_options, factory_of, lengths_of, say
+from .common import TABLES, add_net_options, emit_json, factory_of, lengths_of, say
 
 if TYPE_CHECKING:
     from ..many import Verified
@@ -39,7 +38,7 @@ def add(commands: Any) -> None:
         "--update", action="store_true", help="with a project file: write artifacts that are missing or stale again"
     )
     style = command.add_mutually_exclusive_group()
-    style.add_argument("--json", action="store_true", help="print the result as JSON")
+    style.add_argument("--json", action="store_true", help="print the result as JSON, and errors as JSON on standard error")
     style.add_argument("--markdown", action="store_true", help="print the result as Markdown")
     command.set_defaults(run=run)
 
@@ -55,7 +54,8 @@ def run(a: argparse.Namespace) -> int:
     if (a.model is None) != (a.sample is None):
         raise UsageError("--model and --sample go together: the sample says what the model is fed.")
     if len(a.artifacts) == 1:
-        found = [_one(a)]
+        with Progress(1):
+            found = [_one(a)]
     else:
         total = len(a.artifacts) if project is None else sum(1 + len(e.artifacts) + len(e.formats) for e in project.entries)
         with Progress(total) as bar:
@@ -67,7 +67,7 @@ def run(a: argparse.Namespace) -> int:
     if a.json:
         one = found[0].report if len(a.artifacts) == 1 else None
         result = one.to_json() if one is not None else _as_json(found, code)
-        say(json.dumps(result, indent=1, allow_nan=False))
+        emit_json(result)
     elif a.markdown:
         say(said.rstrip("\n"))
     elif len(a.artifacts) == 1:
