@@ -42,6 +42,7 @@ READ = (
     "Artifact",
     "CheckReport",
     "ConsumerReport",
+    "Difference",
     "Divergence",
     "Entry",
     "Loaded",
@@ -165,9 +166,10 @@ def option_lines(command: str, parser: argparse.ArgumentParser) -> Iterator[str]
 
 
 def exit_codes() -> Iterator[str]:
-    """The table of docs/cli.md."""
+    """The table at the head of docs/cli.md."""
     page = (Path(__file__).resolve().parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
-    for code, meaning in re.findall(r"^\| (\d+) \| ([^|:;]+)", page, re.MULTILINE):
+    table = page[page.index("| exit code |") :].partition("\n\n")[0]
+    for code, meaning in re.findall(r"^\| (\d+) \| ([^|:;]+)", table, re.MULTILINE):
         yield f"exit code {code}: {meaning.strip()}"
 
 
