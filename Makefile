@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: help demo test lint nightly bench fixtures sweep docs site wheel clean
+.PHONY: help demo test lint nightly bench fixtures sweep docs site names wheel release clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -48,9 +48,17 @@ site: $(READY) ## build the documentation site into site/; every warning is an e
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
+names: $(READY) ## write the list of public names again: tests/public_names.txt
+	$(BIN)/python tests/public_names.py --write
+
 wheel: $(READY) ## sdist, and the wheel built from the sdist
-	rm -rf build dist
+	rm -rf build dist *.egg-info/SOURCES.txt
 	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
+release: test wheel ## everything that has to hold before a version is tagged; tags nothing itself (docs/releasing.md)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/test_release.py
+	@echo "All of it holds. Tag what you have just tested: git tag -a v$$($(BIN)/python -c 'import modelport; print(modelport.__version__)')"
 
 clean: ## remove the virtual environment and everything built
 	rm -rf $(VENV) build dist site demo-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

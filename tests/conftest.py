@@ -17,6 +17,13 @@ collect_ignore = ["thirdparty"]
 REQUIRED = {name.strip() for name in os.environ.get("MODELPORT_REQUIRE", "").split(",") if name.strip()}
 
 
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # each worker has a core: pools of threads that wait for each other cost many times the work
+    for _pool in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
+        os.environ.setdefault(f"{_pool}_THREADS", "1")
+
+
 def missing(name: str, why: str) -> None:
     """A counted skip on a user's machine; a failure where MODELPORT_REQUIRE names it."""
     if name in REQUIRED:

@@ -1,4 +1,4 @@
-"""Damaged artifacts, one process each: every stub refuses, or accepts and proves, exactly what the reference reader does."""
+"""Damaged artifacts, nightly in one process each: every stub refuses, or accepts and proves, what the reference reader does."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from many import Ask, asking
 from modelport_json import load
 from suite import artifacts, document_of_case, op_cases
 from test_mutations import mutate
@@ -36,14 +37,14 @@ def verdict(data: bytes) -> int:
     return 0
 
 
-def disagreements(stub: Stub, folder: Path, count: int, seed: int) -> list[str]:
+def disagreements(ask: Ask, folder: Path, count: int, seed: int) -> list[str]:
     """Mutants on which a stub and the reference part."""
-    rng, documents, command = random.Random(seed), small_documents(), command_for(stub)
+    rng, documents = random.Random(seed), small_documents()
     path, found, refused = folder / "mutant.json", [], 0
     for number in range(count):
         data = json.dumps(mutate(rng.choice(documents), rng)).encode()
         path.write_bytes(data)
-        expected, done = verdict(data), run(command, ["verify", str(path)], timeout=20)
+        expected, done = verdict(data), ask(["verify", str(path)], timeout=20)
         refused += expected != 0
         if done.code != expected or (expected and not done.err.strip()):
             found.append(f"mutant {number} of seed {seed}: exit {done.code} instead of {expected}: {done.sentence}")
@@ -60,10 +61,12 @@ def stub(request: pytest.FixtureRequest, need) -> Stub:  # type: ignore[no-untyp
 
 
 def test_stubs_judge_damaged_artifacts_alike(stub: Stub, tmp_path: Path) -> None:
-    assert disagreements(stub, tmp_path, 120, seed=0) == []
+    with asking(stub, tmp_path) as ask:
+        assert disagreements(ask, tmp_path, 120, seed=0) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_stubs_judge_many_damaged_artifacts_alike(stub: Stub, tmp_path: Path, seed: int) -> None:
-    assert disagreements(stub, tmp_path, 1000, seed) == []
+    command = command_for(stub)
+    assert disagreements(lambda arguments, timeout: run(command, arguments, timeout=timeout), tmp_path, 1000, seed) == []

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -156,6 +157,7 @@ def stub_json(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "stub.json").read_text(encoding="utf-8")))
 
 
+@cache
 def schema(name: str) -> Any:
     """A validator for fixtures/schema/NAME."""
     from jsonschema import Draft202012Validator

@@ -42,7 +42,8 @@ def test_op(op: str, case: dict[str, Any]) -> None:
     assert result.passed, result
 
 
-def test_special_functions_against_scipy() -> None:
+def test_special_functions_against_scipy(need_module) -> None:  # type: ignore[no-untyped-def]
+    need_module("scipy", "scipy")
     import numpy as np
     from scipy.special import erf, ndtri
 

@@ -99,10 +99,10 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_hostile_file_is_refused_quickly(name: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # the work, however busy the machine is
     with pytest.raises((ArtifactError, Unsupported)) as caught:
         modelport_pmml.load(FILES[name])
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert str(caught.value).endswith(".")
     assert "\n" not in str(caught.value)
 

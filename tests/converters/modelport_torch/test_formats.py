@@ -6,16 +6,16 @@ import pytest
 
 import modelport
 from modelport.errors import UnsupportedModel
-from tests.converters.modelport_torch.zoo import CASES, Case
+from tests.converters.modelport_torch.zoo import Case, each_in_a_process, shared
 
 #: how far an output may lie from the module's, relative to its largest number
 SCALE = 1e-5
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", each_in_a_process())
 def test_json_and_onnx(case: Case, need_module) -> None:  # type: ignore[no-untyped-def]
     need_module("onnxruntime", "onnxruntime")
-    model, rows = case.model(), case.rows()
+    model, rows = shared(case.name), case.rows()
     options = {"lengths": case.lengths} if case.lengths else {}
     for format_ in ("json", "onnx"):
         if case.refused:

@@ -12,7 +12,7 @@ import torch
 from modelport.errors import GraphError, UnsupportedModel
 from modelport.graph import bind
 from modelport.run import Evaluator
-from tests.converters.modelport_torch.zoo import CASES, Case
+from tests.converters.modelport_torch.zoo import CASES, Case, each_in_a_process, shared
 
 #: how far an answer may lie apart, relative to the largest number of its tensor
 SCALE = 1e-5
@@ -46,9 +46,9 @@ def compare(model: torch.nn.Module, graph: Any, names: list[str], rows: tuple[np
             np.testing.assert_array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", each_in_a_process())
 def test_zoo(case: Case) -> None:
-    model = case.model()
+    model = shared(case.name)
     sample = modelport_torch.sample_of(model, case.rows(4))
     assert sample is not None
     if case.refused:

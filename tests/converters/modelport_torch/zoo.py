@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["CASES", "Case", "case"]
+__all__ = ["CASES", "Case", "case", "each_in_a_process", "shared"]
 
 ROWS = 5
 
@@ -370,3 +372,14 @@ class Swish(torch.autograd.Function):
 @case("autograd_function", normal(4))
 def autograd_function() -> nn.Module:
     return Fn(lambda self, x: self.b(Swish.apply(self.a(x))), a=nn.Linear(4, 6), b=nn.Linear(6, 3))
+
+
+@cache
+def shared(name: str) -> nn.Module:
+    """The module of a case, one for all tests of a process: exporting takes most of the time, and is done once per module."""
+    return CASES[name].model()
+
+
+def each_in_a_process() -> list[Any]:
+    """The cases as parameters; those of one module stay in one process, which exports it once."""
+    return [pytest.param(case, id=name, marks=pytest.mark.xdist_group(f"torch-{name}")) for name, case in CASES.items()]
