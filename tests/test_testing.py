@@ -260,7 +260,7 @@ def test_reports_and_junit(user: pytest.Pytester) -> None:
     run(user, MARKED, "--modelport-report=reports", "--junitxml=junit.xml").assert_outcomes(passed=3, skipped=3)
     files = sorted((user.path / "reports").iterdir())
     assert [f.suffix for f in files if f.suffix != ".html"] == [".json", ".md"] * 2
-    content = json.loads(files[0].read_text(encoding="utf-8"))
+    content = json.loads(next(f for f in files if f.suffix == ".json").read_text(encoding="utf-8"))
     assert content["test"] == "test_iris.py::test_iris[json-modelport]"
     assert content["report"]["passed"] is True
     page = next(f for f in files if f.suffix == ".md").read_text(encoding="utf-8")
