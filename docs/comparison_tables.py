@@ -32,8 +32,9 @@ def comparison(mark: str, table: Table) -> str:
 # Comparison
 
 What other converters do with the models and rows that [coverage.md](coverage.md) is about: the {count} estimators of scikit-learn
-that can be exported, fitted with default options on bundled real data. `python benchmarks/comparison.py --write` measures it;
-every figure on this page is from there.
+that can be exported, fitted once each on bundled real data: with few rounds, and with the default options but where others are
+needed or say more (`tests/catalogue.py` has them all: `SimpleImputer` adds its indicator columns, for one).
+`python benchmarks/comparison.py --write` measures it; every figure on this page is from there.
 
 * Every converter is asked the same rows, scikit-learn's answers are the expected ones, and our own files are held to the same.
 * A number is right within {result["bar"]:g} of the scale of its output, which is what single precision can keep; a label, when it
@@ -50,8 +51,8 @@ every figure on this page is from there.
 {versions}
 
 skl2onnx writes single precision by default, and double precision when it is given doubles; in double precision it is asked as
-our [delegate](delegates.md) asks it. onnxruntime runs ONNX files. Options other than the defaults, and models inside models, are
-not part of this table.{absent(peers)}
+our [delegate](delegates.md) asks it. onnxruntime runs ONNX files. What other options do, and models inside models, is not part of
+this table.{absent(peers)}
 
 ## Converted without an error, and wrong on ordinary rows
 

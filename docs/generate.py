@@ -150,7 +150,7 @@ are refused in every format are not counted.
 
 ## Estimators
 
-Every estimator of scikit-learn, fitted on bundled real data with default options (`tests/catalogue.py`), converted, and held
+Every estimator of scikit-learn, fitted on bundled real data (`tests/catalogue.py` says with which options), converted, and held
 against the original on rows it was not proven on (`tests/sweep.py`). `make sweep` writes `coverage.json`; the nightly target
 sweeps all of it again, CI a sample. *Plain* rows are the data's own and a grid through them; *boundary* rows lie on, just below
 and just above every kind of boundary of the graph, with missing and extreme cells. *exact*: equal in every bit; else the worst
