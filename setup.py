@@ -7,11 +7,14 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-SHIPPED = ("stubs", "fixtures/schema", "docs/errors")
+SHIPPED = (
+    *("stubs", "docs/errors"),
+    *("fixtures/schema", "fixtures/ops", "fixtures/models", "fixtures/invalid", "fixtures/liars", "fixtures/compat"),
+)
 
 
 class BuildWithData(build_py):
-    """build_py, then stubs/, fixtures/schema/ and docs/errors/ as modelport/_data/."""
+    """build_py, then the folders of SHIPPED as modelport/_data/."""
 
     def run(self):
         super().run()

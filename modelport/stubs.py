@@ -32,6 +32,7 @@ __all__ = [
     "Stub",
     "broken_stubs",
     "command_for",
+    "command_of",
     "data_folder",
     "find_stub",
     "run",
@@ -309,7 +310,7 @@ def run_consumer(name: str, artifact: Artifact, vectors: Vectors, watch: Watcher
     if stub is not None and stub.format != artifact.format:
         return ConsumerReport(name, (), f"the {stub.name} stub reads {stub.format}, not {artifact.format}", Unsupported.exit_code)
     try:
-        command = command_for(stub) if stub is not None else _command(name)
+        command = command_for(stub) if stub is not None else command_of(name)
     except ModelportError as error:
         return failed(name, error)
     outputs = artifact.load().outputs
@@ -327,7 +328,8 @@ def run_consumer(name: str, artifact: Artifact, vectors: Vectors, watch: Watcher
         return consumer_report(stub.name if stub else name, ask, vectors, watch)
 
 
-def _command(text: str) -> list[str]:
+def command_of(text: str) -> list[str]:
+    """The words of a command as a shell would read them; UsageError for none."""
     try:
         command = shlex.split(text)
     except ValueError as error:

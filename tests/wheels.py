@@ -131,8 +131,8 @@ def install(python: Path, requirements: Sequence[object]) -> None:
 def shipped(setup: str) -> Mapping[str, str]:
     """Folder of the repository -> folder of the wheel, for what setup.py copies.
 
-    >>> shipped('SHIPPED = ("stubs", "fixtures/schema")')
+    >>> shipped('SHIPPED = ("stubs", "fixtures/schema")\\n\\n')
     {'stubs': 'modelport/_data/stubs', 'fixtures/schema': 'modelport/_data/fixtures/schema'}
     """
-    line = next(line for line in setup.splitlines() if line.startswith("SHIPPED = "))
-    return {folder: f"modelport/_data/{folder}" for folder in line.split('"')[1::2]}
+    said = setup[setup.index("SHIPPED = ") :].partition("\n\n")[0]
+    return {folder: f"modelport/_data/{folder}" for folder in said.split('"')[1::2]}

@@ -13,13 +13,13 @@ from typing import NoReturn
 
 from ..errors import ModelportError, UsageError
 from ..version import __version__
-from . import check, completion, convert, diff, doctor, explain, inspect, plugins, predict, report, stub, verify
+from . import check, completion, conformance, convert, diff, doctor, explain, inspect, plugins, predict, report, stub, verify
 from .common import behave, fail, speaks_json
 
 __all__ = ["build_parser", "main"]
 
 #: in the order in which --help lists them
-COMMANDS = (convert, check, verify, report, predict, inspect, diff, plugins, doctor, stub, explain, completion)
+COMMANDS = (convert, check, verify, report, predict, inspect, diff, plugins, doctor, stub, conformance, explain, completion)
 
 
 class Parser(argparse.ArgumentParser):
