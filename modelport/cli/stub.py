@@ -20,7 +20,10 @@ def add(commands: Any) -> None:
     command.add_argument("language")
     command.add_argument("-o", "--output", required=True, metavar="DIR")
     command.add_argument(
-        "--for", dest="artifact", metavar="FILE", help="write what this artifact needs only, and a typed facade of it with an example"
+        "--for",
+        dest="artifact",
+        metavar="FILE",
+        help="write what this artifact needs only, and a typed facade of it with an example",
     )
     add_json(command, "the names of the files")
     command.set_defaults(run=run)

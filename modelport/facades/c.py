@@ -322,7 +322,9 @@ static bool check_strings(const char *name, const mp_string *got, const mp_strin
 def write(plan: Plan) -> dict[str, str]:
     """File name -> text: header and source, the example, and how to build it."""
     if any("\0" in str(v) for f, values in zip(plan.fields, plan.row) if f.kind == "text" for v in values):
-        raise Unsupported("Every text that the artifact carries has a NUL in it; a text of a facade in C ends there. Leave out --for.")
+        raise Unsupported(
+            "Every text that the artifact carries has a NUL in it; a text of a facade in C ends there. Leave out --for."
+        )
     prefix = snake(plan.stem)
     prefix = f"the_{prefix}" if prefix.partition("_")[0] in ("mp", "modelport") or prefix in RESERVED else prefix
     file = f"{prefix}_facade"

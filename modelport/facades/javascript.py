@@ -172,7 +172,8 @@ def write(plan: Plan) -> dict[str, str]:
         "ops": f", {{ ops: {{ {', '.join('...' + g for g in globals_)} }} }}" if globals_ else "",
         "fields": wrapped((f'"{name}"' for name in fields), "  "),
         "names": "".join(
-            f"\nexport const {name} = Object.freeze([\n  {wrapped(map(literal, words), '  ')},\n]);\n" for name, words in constants
+            f"\nexport const {name} = Object.freeze([\n  {wrapped(map(literal, words), '  ')},\n]);\n"
+            for name, words in constants
         ),
         "results": "\n".join(f"    const o{k} = {_output(r)};" for k, r in enumerate(plan.results)),
         "answers": "\n".join(f"      {name}: {_answer(r, name, k)}," for k, (r, name) in enumerate(zip(plan.results, results))),
@@ -281,5 +282,7 @@ def _helpers(plan: Plan) -> str:
 
 def _checks(plan: Plan, results: list[str]) -> Iterable[str]:
     for result, name, said, (atol, rtol) in zip(plan.results, results, plan.answer, plan.tolerance):
-        got = f"[...answer.{name}.values()]" if result.classes else f"[answer.{name}]" if result.width is None else f"answer.{name}"
+        got = (
+            f"[...answer.{name}.values()]" if result.classes else f"[answer.{name}]" if result.width is None else f"answer.{name}"
+        )
         yield f'  ["{name}", {got}, [{wrapped(map(literal, said), "    ")}], {atol!r}, {rtol!r}],'

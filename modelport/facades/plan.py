@@ -115,7 +115,9 @@ class Plan:
 def plan_of(loaded: Loaded, model: str, stem: str, library: Sequence[str]) -> Plan:
     """The plan for a model that carries rows; Unsupported where a record cannot hold its rows, or code not its names."""
     if loaded.vectors is None:
-        raise Refused("The artifact carries no rows, so that nothing proves what a facade of it answers: convert the model with a sample.")
+        raise Refused(
+            "The artifact carries no rows, so that nothing proves what a facade of it answers: convert the model with a sample."
+        )
     _check(loaded.inputs, loaded.outputs, loaded.vectors)
     fields, bounds = _bind(loaded.inputs)
     results = tuple(_result(output, loaded.vectors.outputs[output.name].shape[1:]) for output in loaded.outputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import keyword
 import math
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from .plan import Bound, Field, Plan, Result
 
 __all__ = ["write"]
 
-RESERVED = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "self", "math", "Sequence", "dataclass"}
+RESERVED = {*keyword.kwlist, *keyword.softkwlist, "float", "int", "bool", "str", "dict", "list", "self"}
 TYPES = {"number": "float", "integer": "int", "boolean": "bool", "text": "str"}
 
 FACADE = '''"""A typed facade of @model@, written by `modelport stub python --for`: rows go in by field, answers come out by field."""
@@ -108,23 +107,23 @@ SIGNATURE = (
 )
 '''
 
-ELEMENTS = '''
+ELEMENTS = """
 def _elements(values: Sequence[Any], width: int, name: str) -> list[Any]:
     found = list(values)
     if len(found) != width or any(isinstance(value, (list, tuple)) for value in found):
         raise Refused(f"the field {name} has {len(found)} elements; a flat sequence of {width} is needed")
     return found
 
-'''
+"""
 
-SHAPED = '''
+SHAPED = """
 def _shaped(values: list[Any], shape: tuple[int, ...]) -> Any:
     if len(shape) < 2:
         return values
     size = len(values) // shape[0]
     return [_shaped(values[at : at + size], shape[1:]) for at in range(0, len(values), size)]
 
-'''
+"""
 
 EXAMPLE = '''"""Asks @model@ one row, prints its answers and compares them with those that the artifact carries."""
 
@@ -213,7 +212,11 @@ def _result(result: Result, name: str) -> str:
     one = TYPES[result.kind] + (" | None" if result.kind == "text" else "")
     if result.classes:
         return f"    {name}: dict[{TYPES[result.class_kind]}, {one}]  # {shown(result.name)}"
-    return f"    {name}: {one}  # {shown(result.name)}" if result.width is None else f"    {name}: list[{one}]  # {result.width} elements"
+    return (
+        f"    {name}: {one}  # {shown(result.name)}"
+        if result.width is None
+        else f"    {name}: list[{one}]  # {result.width} elements"
+    )
 
 
 def _answer(result: Result, name: str) -> str:
@@ -255,5 +258,11 @@ def _helpers(plan: Plan) -> str:
 
 def _checks(plan: Plan, results: list[str]) -> Iterable[str]:
     for result, name, said, (atol, rtol) in zip(plan.results, results, plan.answer, plan.tolerance):
-        got = f"[*answer.{name}.values()]" if result.classes else f"[answer.{name}]" if result.width is None else f"[*answer.{name}]"
+        got = (
+            f"[*answer.{name}.values()]"
+            if result.classes
+            else f"[answer.{name}]"
+            if result.width is None
+            else f"[*answer.{name}]"
+        )
         yield f'    ("{name}", {got}, {_list(said)}, {atol!r}, {rtol!r}),'
