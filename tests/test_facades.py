@@ -24,76 +24,18 @@ from modelport.stubs import Stub, find_stub, stubs, toolchain_problem
 
 MODELS = Path(__file__).resolve().parent.parent / "fixtures" / "models"
 LANGUAGES = [stub.name for stub in stubs() if stub.facade]
-FIXTURES = ("sklearn/iris_logistic", "sklearn/mixed_pipeline", "sklearn/diabetes_two_outputs", "sklearn/texts_tfidf_logistic")
-FIXTURES += (
-    "sklearn/cancer_neighbours",
-    "torch/several_inputs",
-    "torch/cnn_batch_norm",
-    "format/names",
-    "format/dtypes-of-inputs",
+FIXTURES = (
+    *("sklearn/iris_logistic", "sklearn/mixed_pipeline", "sklearn/diabetes_two_outputs", "sklearn/texts_tfidf_logistic"),
+    *("sklearn/cancer_neighbours", "torch/several_inputs", "torch/cnn_batch_norm", "format/names", "format/dtypes-of-inputs"),
 )
 
 #: names that try to leave a comment, a string or a line, or that are words of a language
 HOSTILE = [
-    *(
-        "class",
-        "def",
-        "int",
-        "switch",
-        "yield",
-        "errno",
-        "constructor",
-        "__proto__",
-        "toString",
-        "self",
-        "None",
-        "f64",
-        "INFINITY",
-    ),
-    *(
-        '"; import os; os.abort(); "',
-        "*/ #error x",
-        "// \\",
-        "\\u002a\\u002f x",
-        "\\u0022); System.exit(9); //",
-        "'''\"\"\"",
-        "`${x}`",
-    ),
-    *(
-        "a\nb",
-        "a\r\nb",
-        "a\u2028b",
-        "\x00",
-        "a\x00b",
-        "??/",
-        "??)",
-        "%s%n",
-        "${jndi}",
-        "@p@",
-        "@fields@",
-        "@",
-        "</script>",
-        "<!--",
-    ),
-    *(
-        "a b",
-        "a.b",
-        "a_b",
-        "A b",
-        "aB",
-        "a_b_2",
-        "2nd",
-        "2nd ",
-        "größe",
-        "GRÖSSE",
-        "身長",
-        "体重",
-        "🙂",
-        "\u202eevil",
-        "x" * 500,
-        " ",
-        "-",
-    ),
+    *("class", "def", "int", "switch", "yield", "errno", "constructor", "__proto__", "toString", "self", "None", "f64"),
+    *('"; import os; os.abort(); "', "*/ #error x", "// \\", "\\u002a\\u002f x", "\\u0022); System.exit(9); //", "`${x}`"),
+    *("a\nb", "a\r\nb", "a\u2028b", "\x00", "a\x00b", "??/", "??)", "%s%n", "${jndi}", "@p@", "@fields@", "@", "</script>"),
+    *("a b", "a.b", "a_b", "A b", "aB", "a_b_2", "2nd", "2nd ", "größe", "GRÖSSE", "身長", "体重", "🙂", "\u202eevil"),
+    *(" ", "-", "INFINITY", "<!--", "x" * 500, "'" * 3, '"' * 3, "\\"),
 ]
 
 
@@ -101,8 +43,12 @@ def document(inputs: list[dict[str, Any]], steps: list[dict[str, Any]], given: d
     """A model with the output y, a number, and one carried row."""
     return json.dumps(
         {
-            **{"format": "modelport", "version": "1.0", "requires": sorted({step["op"] for step in steps})},
-            **{"inputs": inputs, "steps": steps, "outputs": [{"name": "y", "from": "y", "dtype": "f64", "role": "prediction"}]},
+            "format": "modelport",
+            "version": "1.0",
+            "requires": sorted({step["op"] for step in steps}),
+            "inputs": inputs,
+            "steps": steps,
+            "outputs": [{"name": "y", "from": "y", "dtype": "f64", "role": "prediction"}],
             "verification": {"source": "synthetic", "inputs": given, "outputs": {"y": [y]}, "tolerance": {"y": "exact"}},
         }
     ).encode()
@@ -277,7 +223,8 @@ public final class Asking {
         ModelFacade model = ModelFacade.load(Files.readAllBytes(Paths.get("model.json")));
         if (!model.predict(new ArrayList<ModelFacade.Row>()).isEmpty()) System.exit(9);
         try { model.predict(new ModelFacade.Row()); } catch (Modelport.Refused e) { System.out.println(e.getMessage()); }
-        try { ModelFacade.load(Files.readAllBytes(Paths.get("other.json"))); } catch (Modelport.Refused e) { System.out.println(e.getMessage()); }
+        byte[] other = Files.readAllBytes(Paths.get("other.json"));
+        try { ModelFacade.load(other); } catch (Modelport.Refused e) { System.out.println(e.getMessage()); }
     }
 }
 """,
@@ -354,11 +301,8 @@ def stub_of(language: str) -> Stub:
 )
 def test_only_the_files_that_a_model_needs_are_copied(ops: list[str], suffixes: list[str]) -> None:
     for stub in map(stub_of, LANGUAGES):
-        stems = {
-            Path(file).stem.lower().replace("_", "").removeprefix("modelport").removeprefix("stub")
-            for file in library_for(stub, ops)
-        }
-        assert stems == {"", *suffixes}, stub.name
+        stems = {Path(file).stem.lower().replace("_", "").replace("stub", "") for file in library_for(stub, ops)}
+        assert stems == {f"modelport{suffix}" for suffix in ["", *suffixes]}, stub.name
     assert "modelport_more.c" in library_for(stub_of("c"), ["poly"])
 
 
@@ -414,8 +358,8 @@ def test_an_artifact_of_any_name(name: str, tmp_path: Path, libraries: Path) -> 
     assert "same answers" in ran_python(folder, libraries, "example")
     for language in LANGUAGES:
         files = facade_files(stub_of(language), Artifact.of(one_number("x")), name)
-        assert all(file == name or file.isascii() and " " not in file for file in files)
-        if shutil.which(stub_of(language).needs[0] if stub_of(language).needs else "python") and language in ("c", "javascript"):
+        assert all(file == name or (file.isascii() and " " not in file) for file in files)
+        if language in ("c", "javascript") and toolchain_problem(stub_of(language)) is None:
             shutil.rmtree(tmp_path / "again", ignore_errors=True)
             (tmp_path / "again").mkdir()
             for file, data in files.items():

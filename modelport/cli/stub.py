@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         "--for",
         dest="artifact",
         metavar="FILE",
-        help="write what this artifact needs only, and a typed facade of it with an example",
+        help="write what this artifact needs, and a typed facade of it",
     )
     add_json(command, "the names of the files")
     command.set_defaults(run=run)

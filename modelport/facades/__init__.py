@@ -1,7 +1,7 @@
 """Typed facades: what `modelport stub LANG --for model.json` writes around a stub's library for one model.
 
-A stub's stub.json names the module that writes its facade (`facade`); that module has a function `write`, which makes files (name ->
-text) of a Plan. `further` says which files of the library only some models need (stubs/README.md).
+A stub's stub.json names the module that writes its facade (`facade`); that module has a function `write`, which makes files
+(name -> text) of a Plan. `further` says which files of the library only some models need (stubs/README.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Plan", "facade_files", "library_for"]
 
 
 def facade_files(stub: Stub, artifact: Artifact, name: str) -> dict[str, bytes]:
-    """All files of a facade, by name: the library that the model needs, the model itself (called `name`), and what is written for it."""
+    """All files of a facade, by name: the library that the model needs, what is written for it, and itself, called `name`."""
     if not stub.facade:
         raise UsageError(f"The stub {stub.name!r} brings no facade: leave out --for, and feed its library as its README says.")
     if artifact.format != stub.format:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from ..errors import Unsupported
@@ -16,12 +16,13 @@ __all__ = ["write"]
 
 #: keywords of C and C++, and what headers and compilers define as macros
 RESERVED = set(
-    """alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const const_cast constexpr continue
-    decltype default delete do double dynamic_cast else enum explicit export extern false float for friend goto if inline int long
-    mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast restrict
-    return short signed sizeof static static_assert static_cast struct switch template this thread_local throw true try typedef typeid
-    typename typeof union unsigned using virtual void volatile wchar_t while xor xor_eq errno stdin stdout stderr offsetof assert linux
-    unix i386 min max near far small huge interface isnan isinf isfinite isnormal signbit fpclassify noreturn complex""".split()
+    """alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const const_cast constexpr
+    continue decltype default delete do double dynamic_cast else enum explicit export extern false float for friend
+    goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected
+    public register reinterpret_cast restrict return short signed sizeof static static_assert static_cast struct
+    switch template this thread_local throw true try typedef typeid typename typeof union unsigned using virtual void
+    volatile wchar_t while xor xor_eq errno stdin stdout stderr offsetof assert linux unix i386 min max near far small
+    huge interface isnan isinf isfinite isnormal signbit fpclassify noreturn complex""".split()
 )
 ONE = {"number": "double ", "integer": "int64_t ", "boolean": "bool ", "text": "const char *"}
 MANY = {"number": "const double *", "integer": "const int64_t *", "boolean": "const bool *", "text": "const char *const *"}
@@ -31,7 +32,7 @@ SAID_MANY = {"number": "const double *", "integer": "const int64_t *", "boolean"
 DATA = {"number": "numbers", "integer": "integers", "boolean": "integers", "text": "strings"}
 ELEMENT = {"number": "double", "integer": "int64_t", "boolean": "int64_t", "text": "mp_string"}
 
-HEADER = """/* @file@.h - a typed facade of @model@, written by `modelport stub c --for`: rows go in by field, answers come out by field. */
+HEADER = """/* @file@.h - a typed facade of @model@, written by `modelport stub c --for`: rows and answers by field. */
 #ifndef @guard@
 #define @guard@
 
@@ -171,7 +172,7 @@ mp_code @p@_load(const char *data, size_t size, @p@_model **model, mp_error *err
         code = has_signature(inner) ? MP_NO_MEMORY : MP_REFUSED;
         mp_free(inner);
         if (code == MP_NO_MEMORY) return fail(error, code, "There is no memory for the model.");
-        return fail(error, code, "The artifact has other inputs or outputs than the one this facade was written for: write it again.");
+        return fail(error, code, "The artifact has other inputs or outputs than the one of this facade: write the facade again.");
     }
     made->inner = inner;
     *model = made;
@@ -206,7 +207,8 @@ mp_code @p@_predict(const @p@_model *model, const @p@_row *rows, size_t count, @
     if (count == 0) return MP_OK;
     void *held[COLUMNS] = {NULL};
     mp_feed *feeds = calloc(FEEDS, sizeof *feeds);
-    mp_code code = feeds ? feed_rows(rows, count, feeds, held, error) : fail(error, MP_NO_MEMORY, "There is no memory for the rows.");
+    if (!feeds) return fail(error, MP_NO_MEMORY, "There is no memory for the rows.");
+    mp_code code = feed_rows(rows, count, feeds, held, error);
     if (code == MP_OK) code = mp_predict(model->inner, feeds, FEEDS, &answers->result, error);
     for (size_t k = 0; k < COLUMNS; k++) free(held[k]);
     free(feeds);
@@ -322,9 +324,7 @@ static bool check_strings(const char *name, const mp_string *got, const mp_strin
 def write(plan: Plan) -> dict[str, str]:
     """File name -> text: header and source, the example, and how to build it."""
     if any("\0" in str(v) for f, values in zip(plan.fields, plan.row) if f.kind == "text" for v in values):
-        raise Unsupported(
-            "Every text that the artifact carries has a NUL in it; a text of a facade in C ends there. Leave out --for."
-        )
+        raise Unsupported("Every row that the artifact carries has a NUL in a text, where a text ends in C: leave out --for.")
     prefix = snake(plan.stem)
     prefix = f"the_{prefix}" if prefix.partition("_")[0] in ("mp", "modelport") or prefix in RESERVED else prefix
     file = f"{prefix}_facade"
@@ -472,7 +472,8 @@ def _group(plan: Plan, number: int, fields: list[str], prefix: str, k: int, feed
     yield "        }"
     yield "    }"
     yield f"    for (size_t j = 0; j < {field.width}; j++) {{"
-    yield f"        feeds[{feed} + j] = (mp_feed){{.name = {names}[j].data, .name_size = {names}[j].size, .rows = count, .width = 1,"
+    yield f"        const mp_string name = {names}[j];"
+    yield f"        feeds[{feed} + j] = (mp_feed){{.name = name.data, .name_size = name.size, .rows = count, .width = 1,"
     yield f"                                  .{DATA[field.kind]} = in{k} + count * j}};"
     yield "    }"
 
@@ -484,10 +485,16 @@ def _answer(result: Result, name: str, k: int) -> str:
     return f"    answer->{name} = {data} + {result.width} * r;"
 
 
+def _said(result: Result, value: Any) -> str:
+    if result.kind == "text":
+        return string(value)
+    return literal(int(value) if result.kind == "boolean" else value)
+
+
 def _checks(plan: Plan, results: list[str]) -> Iterable[str]:
     for k, (result, name, said, (atol, rtol)) in enumerate(zip(plan.results, results, plan.answer, plan.tolerance)):
         kind, count = ELEMENT[result.kind], len(said)
-        words = [string(v) if result.kind == "text" else literal(int(v) if result.kind == "boolean" else v) for v in said]
+        words = [_said(result, v) for v in said]
         yield f"    static const {kind} said{k}[] = {{{wrapped(words, ' ' * 8)}}};"
         got = f"answer->{name}"
         if result.width is None and result.kind == "boolean":

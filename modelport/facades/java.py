@@ -13,9 +13,10 @@ from .plan import Bound, Field, Plan, Result
 __all__ = ["write"]
 
 RESERVED = set(
-    """abstract assert boolean break byte case catch char class const continue default do double else enum extends false final finally
-    float for goto if implements import instanceof int interface long native new null package private protected public return short
-    static strictfp super switch synchronized this throw throws transient true try void volatile while var record yield""".split()
+    """abstract assert boolean break byte case catch char class const continue default do double else enum extends false
+    final finally float for goto if implements import instanceof int interface long native new null package private
+    protected public return short static strictfp super switch synchronized this throw throws transient true try void
+    volatile while var record yield""".split()
 )
 ONE = {"number": "double", "integer": "Long", "boolean": "Boolean", "text": "String"}
 MANY = {"number": "double", "integer": "long", "boolean": "boolean", "text": "String"}
@@ -33,7 +34,7 @@ import java.util.Map;
 
 /** A typed facade of @model@, written by `modelport stub java --for`: rows go in by field, answers come out by field. */
 public final class @class@ {
-    /** What the model is asked. A field that is not set is missing (NaN, null), which is refused where the model does not accept it. */
+    /** What the model is asked. A field that is not set is missing; where the model does not accept that, it refuses the row. */
     public static final class Row {
 @fields@
     }
@@ -57,7 +58,7 @@ public final class @class@ {
     public static @class@ load(byte[] document) {
         Modelport.Model inner = Modelport.load(document@ops@);
         if (!signature(inner).equals(SIGNATURE)) {
-            throw new Modelport.Refused("The artifact has other inputs or outputs than the one this facade was written for: write it again.");
+            throw new Modelport.Refused("The artifact has other inputs or outputs than the one of this facade: write it again.");
         }
         return new @class@(inner);
     }
@@ -299,7 +300,7 @@ def write(plan: Plan) -> dict[str, str]:
 
 
 def literal(value: Any) -> str:
-    """A value in Java. A string is printable ASCII; what is not is octal or, beyond 127, \\uXXXX (which Java reads before all else)."""
+    """A value in Java. Of a string, what is not printable ASCII is octal or, beyond 127, \\uXXXX, which Java reads first."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -331,7 +332,8 @@ def _table(words: Sequence[str], method: str, chunks: list[str]) -> str:
         calls.append(f"{method}{at // CHUNK}()")
         body = wrapped(map(literal, words[at : at + CHUNK]), " " * 12)
         chunks.append(
-            f"\n    private static String[] {calls[-1]} {{\n        return new String[] {{\n            {body},\n        }};\n    }}\n"
+            f"\n    private static String[] {calls[-1]} {{\n"
+            f"        return new String[] {{\n            {body},\n        }};\n    }}\n"
         )
     return f"together({wrapped(calls, ' ' * 8)})"
 

@@ -14,15 +14,15 @@ from .plan import Bound, Field, Plan, Result
 __all__ = ["write"]
 
 RESERVED = set(
-    """abstract any arguments as async await bigint boolean break case catch class const continue debugger declare default delete do else
-    enum eval export extends false finally for function get if implements import in instanceof interface let module namespace never new
-    null number object of package private protected public readonly return set static string super switch symbol then this throw true try
-    type typeof undefined unknown var void while with yield constructor toString valueOf hasOwnProperty isPrototypeOf
-    propertyIsEnumerable toLocaleString proto""".split()
+    """abstract any arguments as async await bigint boolean break case catch class const continue debugger declare
+    default delete do else enum eval export extends false finally for function get if implements import in instanceof
+    interface let module namespace never new null number object of package private protected public readonly return
+    set static string super switch symbol then this throw true try type typeof undefined unknown var void while with
+    yield constructor toString valueOf hasOwnProperty isPrototypeOf propertyIsEnumerable toLocaleString proto""".split()
 )
 TYPES = {"number": "number", "integer": "number | bigint", "boolean": "boolean", "text": "string"}
 
-FACADE = """// A typed facade of @model@, written by `modelport stub javascript --for`: rows go in by field, answers come out by field.
+FACADE = """// A typed facade of @model@, written by `modelport stub javascript --for`: rows and answers by field.
 
 // CommonJS, or globals when a package.json makes .js files ES modules, and in browsers
 const modelport = (await import("./modelport.js")).default ?? globalThis.modelport;
@@ -34,7 +34,7 @@ export function load(source) {
   const inner = modelport.load(source@ops@);
   const found = signature(inner);
   if (found.length !== SIGNATURE.length || found.some((word, k) => word !== SIGNATURE[k])) {
-    throw new modelport.Refused("The artifact has other inputs or outputs than the one this facade was written for: write it again.");
+    throw new modelport.Refused("The artifact has other inputs or outputs than the one of this facade: write the facade again.");
   }
   return new Model(inner);
 }
@@ -64,7 +64,7 @@ function check(row, k) {
   const lacks = [...FIELDS].find((field) => !Object.hasOwn(row, field));
   if (lacks !== undefined) throw new modelport.Refused(`Row ${k} lacks the field ${lacks}.`);
   const odd = Object.keys(row).find((key) => !FIELDS.has(key));
-  if (odd !== undefined) throw new modelport.Refused(`Row ${k} has the field ${JSON.stringify(odd)}, which the model does not have.`);
+  if (odd !== undefined) throw new modelport.Refused(`Row ${k} has ${JSON.stringify(odd)}, which is no field of the model.`);
 }
 
 function inputs(rows) {
@@ -254,7 +254,7 @@ def _inputs(plan: Plan, fields: list[str]) -> Iterable[str]:
     for bound in plan.apart():
         shape = ", ".join(["n", *map(str, bound.shape)])
         yield f"    [{literal(bound.input.name)}, {{ shape: [{shape}], data: {_data(plan, bound, fields)} }}],"
-    for number, group in plan.groups().items():
+    for number in plan.groups():
         name, field = fields[number], plan.fields[number]
         yield f'    ...columns({name}Names, rows.map((row) => elements(row.{name}, {field.width}, "{name}")){_wrap(field.kind)}),'
 

@@ -24,9 +24,9 @@ artifact carries: exit code 0 when they are the same.
 |---|---|
 @files@
 
-Loading replays all rows that the artifact carries and refuses it when an answer is not the original model's. It refuses an artifact with
-other inputs or outputs than these, too: a retrained model with the same columns takes the place of the file, a model with others needs
-`modelport stub @stub@ --for` again.
+Loading replays all rows that the artifact carries and refuses it when an answer is not the original model's. It
+refuses an artifact with other inputs or outputs than these, too: a retrained model with the same columns takes the place of the
+file, a model with others needs `modelport stub @stub@ --for` again.
 """
 
 

@@ -1,4 +1,4 @@
-"""What a facade of one model has, before any language: the fields of a row, where they go, what comes back, and one carried row."""
+"""What a facade of one model has, before any language: the fields of a row, where they go, what comes back, a carried row."""
 
 from __future__ import annotations
 
@@ -159,8 +159,8 @@ def _check(inputs: Sequence[Input], outputs: Sequence[Output], vectors: Vectors)
     for each in inputs:
         if each.lengths:
             raise Unsupported(
-                f"Input {each.name!r} has a length that is known only when rows come ({each.lengths[0]!r}); the fields of a record "
-                f"have fixed sizes. {instead}"
+                f"Input {each.name!r} has a length that is known only when rows come ({each.lengths[0]!r}); the fields of a "
+                f"record have fixed sizes. {instead}"
             )
     arrays = [*vectors.inputs.values(), *vectors.outputs.values()]
     sizes = [math.prod(array.shape[1:]) for array in arrays]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .naming import fill, identifiers, shown, snake, wrapped
@@ -16,7 +16,7 @@ __all__ = ["write"]
 RESERVED = {*keyword.kwlist, *keyword.softkwlist, "float", "int", "bool", "str", "dict", "list", "self"}
 TYPES = {"number": "float", "integer": "int", "boolean": "bool", "text": "str"}
 
-FACADE = '''"""A typed facade of @model@, written by `modelport stub python --for`: rows go in by field, answers come out by field."""
+FACADE = '''"""A typed facade of @model@, written by `modelport stub python --for`: rows and answers by field."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def load(document: bytes) -> Model:
     """The model of an artifact: it is checked, replays the rows it carries, and has to have the columns of this facade."""
     inner = modelport_stub.load(document)
     if _signature(inner) != SIGNATURE:
-        raise Refused("the artifact has other inputs or outputs than the one this facade was written for: write it again")
+        raise Refused("the artifact has other inputs or outputs than the one of this facade: write the facade again")
     return Model(inner)
 
 
@@ -196,7 +196,8 @@ def _given(field: Field, values: tuple[Any, ...]) -> str:
 
 
 def _names(plan: Plan, fields: list[str], results: list[str]) -> str:
-    found = [(f"{name.upper().rstrip('_')}_NAMES", f.names) for f, name in zip(plan.fields, fields) if f.names and f.width]
+    found: list[tuple[str, Sequence[Any]]] = []
+    found += [(f"{name.upper().rstrip('_')}_NAMES", f.names) for f, name in zip(plan.fields, fields) if f.names]
     found += [(f"{name.upper().rstrip('_')}_CLASSES", r.classes) for r, name in zip(plan.results, results) if r.classes]
     return "".join(f"\n{name} = (\n    {wrapped(map(ascii, words), '    ')},\n)" for name, words in found) + "\n" * bool(found)
 
@@ -220,7 +221,7 @@ def _result(result: Result, name: str) -> str:
 
 
 def _answer(result: Result, name: str) -> str:
-    got = f"outputs[{ascii(result.name)}].reshape(count, -1)[k]"
+    got = f"outputs[{result.name!a}].reshape(count, -1)[k]"
     if result.classes:
         return f"dict(zip({name.upper().rstrip('_')}_CLASSES, {got}.tolist()))"
     return f"{got}.tolist()" + ("[0]" if result.width is None else "")
@@ -228,12 +229,10 @@ def _answer(result: Result, name: str) -> str:
 
 def _inputs(plan: Plan, fields: list[str]) -> Iterable[str]:
     for bound in plan.apart():
-        yield f"        {ascii(bound.input.name)}: [{_cells(plan, bound, fields)} for row in rows],"
+        yield f"        {bound.input.name!a}: [{_cells(plan, bound, fields)} for row in rows],"
     for number in plan.groups():
         name, field = fields[number], plan.fields[number]
-        yield (
-            f"        **_columns({name.upper()}_NAMES, [_elements(row.{name}, {field.width}, {ascii(name)}) for row in rows]),"
-        )
+        yield (f"        **_columns({name.upper()}_NAMES, [_elements(row.{name}, {field.width}, {name!a}) for row in rows]),")
 
 
 def _cells(plan: Plan, bound: Bound, fields: list[str]) -> str:
@@ -241,7 +240,7 @@ def _cells(plan: Plan, bound: Bound, fields: list[str]) -> str:
         cells = [f"row.{fields[cell.field]}" for cell in bound.cells]
         return cells[0] if bound.shape == () else "[" + wrapped(cells, " " * 12) + "]"
     name = fields[bound.whole]
-    flat = f"_elements(row.{name}, {plan.fields[bound.whole].width}, {ascii(name)})"
+    flat = f"_elements(row.{name}, {plan.fields[bound.whole].width}, {name!a})"
     return flat if len(bound.shape) == 1 else f"_shaped({flat}, {bound.shape})"
 
 
