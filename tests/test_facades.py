@@ -39,8 +39,16 @@ HOSTILE = [
 ]
 
 
-def document(inputs: list[dict[str, Any]], steps: list[dict[str, Any]], given: dict[str, Any], y: float) -> bytes:
-    """A model with the output y, a number, and one carried row."""
+def document(
+    inputs: list[dict[str, Any]],
+    steps: list[dict[str, Any]],
+    given: dict[str, Any],
+    y: float,
+    further: dict[str, Any] | None = None,
+) -> bytes:
+    """A model with the output y, a number, and one carried row; `more` has outputs that are equal to y or an input."""
+    outputs = [{"name": "y", "from": "y", "dtype": "f64", "role": "prediction"}, *(more or {}).values()]
+    said = {output["name"]: [y] if output["from"] == "y" else given[output["from"]] for output in outputs}
     return json.dumps(
         {
             "format": "modelport",
@@ -48,8 +56,13 @@ def document(inputs: list[dict[str, Any]], steps: list[dict[str, Any]], given: d
             "requires": sorted({step["op"] for step in steps}),
             "inputs": inputs,
             "steps": steps,
-            "outputs": [{"name": "y", "from": "y", "dtype": "f64", "role": "prediction"}],
-            "verification": {"source": "synthetic", "inputs": given, "outputs": {"y": [y]}, "tolerance": {"y": "exact"}},
+            "outputs": outputs,
+            "verification": {
+                "source": "synthetic",
+                "inputs": given,
+                "outputs": said,
+                "tolerance": dict.fromkeys(said, "exact"),
+            },
         }
     ).encode()
 
@@ -72,9 +85,22 @@ def many_inputs(count: int) -> bytes:
     return document(inputs, steps, given, sum(k / 4 if kind == "f64" else float(k % 4 == 0) for k, kind in enumerate(kinds)))
 
 
+def odd_outputs() -> bytes:
+    """Outputs with hostile names and classes, and with the names of what stands around them in the code."""
+    names = [*HOSTILE, "k", "outputs", "words", "found", "j", "rows", "o0", "result", "answer", "this"]
+    names = list({name.lower(): name for name in names}.values())  # keys of one object differ by more than case
+    further: dict[str, Any] = {name: {"name": name, "from": "y", "dtype": "f64", "role": "score"} for name in names}
+    further["by class"] = {"name": "by class", "from": "x", "dtype": "f64", "role": "probability", "classes": HOSTILE}
+    x = {"name": "x", "dtype": "f64", "shape": [len(HOSTILE)]}
+    values = [k / 8 for k in range(len(HOSTILE))]
+    steps = [{"op": "reduce", "in": ["x"], "out": "y", "fn": "sum"}]
+    return document([x], steps, {"x": [values]}, sum(values), further)
+
+
 MADE: dict[str, Callable[[], bytes]] = {
     "hostile": lambda: summed(HOSTILE),
     "wide": lambda: summed([f'column {k} "*/' for k in range(10_000)]),
+    "odd outputs": odd_outputs,
     "many": lambda: many_inputs(300),
 }
 

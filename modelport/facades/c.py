@@ -198,7 +198,7 @@ static mp_code feed_rows(const @p@_row *rows, size_t count, mp_feed *feeds, void
     return MP_OK;
 }
 
-static void read_answer(const mp_result *result, size_t r, @p@_answer *answer) {
+static void fill_one(const mp_result *result, size_t r, @p@_answer *answer) {
 @answers@
 }
 
@@ -219,7 +219,7 @@ mp_code @p@_predict(const @p@_model *model, const @p@_row *rows, size_t count, @
         return fail(error, MP_NO_MEMORY, "There is no memory for the answers.");
     }
     answers->count = count;
-    for (size_t r = 0; r < count; r++) read_answer(answers->result, r, &answers->items[r]);
+    for (size_t r = 0; r < count; r++) fill_one(answers->result, r, &answers->items[r]);
     return MP_OK;
 }
 

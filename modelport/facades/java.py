@@ -32,7 +32,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** A typed facade of @model@, written by `modelport stub java --for`: rows go in by field, answers come out by field. */
+/** A typed facade of @model@, written by `modelport stub java --for`: rows and answers by field. */
 public final class @class@ {
     /** What the model is asked. A field that is not set is missing; where the model does not accept that, it refuses the row. */
     public static final class Row {
@@ -377,7 +377,7 @@ def _result(result: Result, name: str) -> str:
 def _answer(result: Result, name: str) -> Iterable[str]:
     tensor = f"outputs.get({literal(result.name)})"
     if result.width is None:
-        yield f"            {name} = ({BOXED[result.kind]}) {tensor}.get(k);"
+        yield f"            this.{name} = ({BOXED[result.kind]}) {tensor}.get(k);"
     elif result.classes:
         key, value = BOXED[result.class_kind], BOXED[result.kind]
         words = wrapped(map(literal, result.classes), " " * 16)
@@ -387,16 +387,16 @@ def _answer(result: Result, name: str) -> Iterable[str]:
         yield "                for (int j = 0; j < words.length; j++) {"
         yield f"                    found.put(words[j], ({value}) {tensor}.get(words.length * k + j));"
         yield "                }"
-        yield f"                {name} = Collections.unmodifiableMap(found);"
+        yield f"                this.{name} = Collections.unmodifiableMap(found);"
         yield "            }"
     elif result.kind == "boolean":
-        yield f"            {name} = new boolean[{result.width}];"
+        yield f"            this.{name} = new boolean[{result.width}];"
         yield f"            for (int j = 0; j < {result.width}; j++) {{"
-        yield f"                {name}[j] = (Boolean) {tensor}.get({result.width} * k + j);"
+        yield f"                this.{name}[j] = (Boolean) {tensor}.get({result.width} * k + j);"
         yield "            }"
     else:
         data = {"number": "doubles", "integer": "longs", "text": "strings"}[result.kind]
-        yield f"            {name} = Arrays.copyOfRange({tensor}.{data}(), {result.width} * k, {result.width} * (k + 1));"
+        yield f"            this.{name} = Arrays.copyOfRange({tensor}.{data}(), {result.width} * k, {result.width} * (k + 1));"
 
 
 def _cell(kind: str, expression: str, name: str) -> str:
@@ -415,7 +415,8 @@ def _input(plan: Plan, bound: Bound, fields: list[str], k: int) -> Iterable[str]
         yield f'            System.arraycopy(elements(row.{name}, {width}, "{name}"), 0, in{k}, {width} * k, {width});'
     for j, cell in enumerate(bound.cells):
         name = fields[cell.field]
-        yield f"            in{k}[{width} * k + {j}] = {_cell(bound.kind, f'row.{name}', name)};"
+        place = "k" if width == 1 else f"{width} * k + {j}"
+        yield f"            in{k}[{place}] = {_cell(bound.kind, f'row.{name}', name)};"
     yield "        }"
     shape = "".join(f", {length}" for length in bound.shape)
     yield f"        inputs.put({literal(bound.input.name)}, Modelport.Tensor.of(in{k}).shaped(rows.size(){shape}));"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import math
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,6 @@ FACADE = '''"""A typed facade of @model@, written by `modelport stub python --fo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -67,12 +67,12 @@ class Model:
         if not rows:
             return []
         outputs = self._inner.predict(_inputs(rows))
-        count = len(rows)
+@outputs@
         return [
             Answer(
 @answers@
             )
-            for k in range(count)
+            for k in range(len(rows))
         ]
 
 
@@ -90,6 +90,7 @@ def _inputs(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 @helpers@
+
 def _signature(model: modelport_stub.Model) -> tuple[str, ...]:
     found: list[str] = []
     for i in model.inputs:
@@ -164,14 +165,17 @@ def write(plan: Plan) -> dict[str, str]:
     values = {
         "model": shown(plan.model),
         "module": module,
-        "file": ascii(plan.model),
+        "file": text(plan.model),
         "names": _names(plan, fields, results),
         "fields": "\n".join(map(_field, plan.fields, fields)),
         "results": "\n".join(map(_result, plan.results, results)),
-        "answers": "\n".join(f"                {name}={_answer(r, name)}," for r, name in zip(plan.results, results)),
+        "answers": "\n".join(f"                {n}={_answer(r, n, k)}," for k, (r, n) in enumerate(zip(plan.results, results))),
+        "outputs": "\n".join(
+            f"        o{k} = outputs[{text(r.name)}].reshape(len(rows), -1).tolist()" for k, r in enumerate(plan.results)
+        ),
         "inputs": "\n".join(_inputs(plan, fields)),
         "helpers": _helpers(plan),
-        "signature": wrapped(map(ascii, plan.signature), "    "),
+        "signature": wrapped(map(text, plan.signature), "    "),
         "row": wrapped((f"{name}={_given(f, v)}" for f, name, v in zip(plan.fields, fields, plan.row)), "    "),
         "checks": "\n".join(_checks(plan, results)),
     }
@@ -183,7 +187,12 @@ def literal(value: Any) -> str:
     """A value in Python; names are plain ASCII with escapes."""
     if isinstance(value, float) and not math.isfinite(value):
         return "math.nan" if math.isnan(value) else "math.inf" if value > 0 else "-math.inf"
-    return ascii(value)
+    return text(value) if isinstance(value, str) else repr(value)
+
+
+def text(value: str) -> str:
+    """A string of plain ASCII."""
+    return '"' + "".join(json.dumps(c)[1:-1] if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in value) + '"'
 
 
 def _list(values: Iterable[Any]) -> str:
@@ -199,7 +208,7 @@ def _names(plan: Plan, fields: list[str], results: list[str]) -> str:
     found: list[tuple[str, Sequence[Any]]] = []
     found += [(f"{name.upper().rstrip('_')}_NAMES", f.names) for f, name in zip(plan.fields, fields) if f.names]
     found += [(f"{name.upper().rstrip('_')}_CLASSES", r.classes) for r, name in zip(plan.results, results) if r.classes]
-    return "".join(f"\n{name} = (\n    {wrapped(map(ascii, words), '    ')},\n)" for name, words in found) + "\n" * bool(found)
+    return "".join(f"\n{name} = (\n    {wrapped(map(literal, words), '    ')},\n)" for name, words in found) + "\n" * bool(found)
 
 
 def _field(field: Field, name: str) -> str:
@@ -220,19 +229,18 @@ def _result(result: Result, name: str) -> str:
     )
 
 
-def _answer(result: Result, name: str) -> str:
-    got = f"outputs[{result.name!a}].reshape(count, -1)[k]"
+def _answer(result: Result, name: str, k: int) -> str:
     if result.classes:
-        return f"dict(zip({name.upper().rstrip('_')}_CLASSES, {got}.tolist()))"
-    return f"{got}.tolist()" + ("[0]" if result.width is None else "")
+        return f"dict(zip({name.upper().rstrip('_')}_CLASSES, o{k}[k]))"
+    return f"o{k}[k]" + ("[0]" if result.width is None else "")
 
 
 def _inputs(plan: Plan, fields: list[str]) -> Iterable[str]:
     for bound in plan.apart():
-        yield f"        {bound.input.name!a}: [{_cells(plan, bound, fields)} for row in rows],"
+        yield f"        {text(bound.input.name)}: [{_cells(plan, bound, fields)} for row in rows],"
     for number in plan.groups():
         name, field = fields[number], plan.fields[number]
-        yield (f"        **_columns({name.upper()}_NAMES, [_elements(row.{name}, {field.width}, {name!a}) for row in rows]),")
+        yield (f"        **_columns({name.upper()}_NAMES, [_elements(row.{name}, {field.width}, {text(name)}) for row in rows]),")
 
 
 def _cells(plan: Plan, bound: Bound, fields: list[str]) -> str:
@@ -240,19 +248,19 @@ def _cells(plan: Plan, bound: Bound, fields: list[str]) -> str:
         cells = [f"row.{fields[cell.field]}" for cell in bound.cells]
         return cells[0] if bound.shape == () else "[" + wrapped(cells, " " * 12) + "]"
     name = fields[bound.whole]
-    flat = f"_elements(row.{name}, {plan.fields[bound.whole].width}, {name!a})"
+    flat = f"_elements(row.{name}, {plan.fields[bound.whole].width}, {text(name)})"
     return flat if len(bound.shape) == 1 else f"_shaped({flat}, {bound.shape})"
 
 
 def _helpers(plan: Plan) -> str:
     columns = (
         "\ndef _columns(names: tuple[str, ...], rows: list[list[Any]]) -> dict[str, Any]:\n"
-        "    return {name: list(column) for name, column in zip(names, zip(*rows))}\n\n"
+        "    return {name: list(column) for name, column in zip(names, zip(*rows))}\n"
     )
     arrays = any(f.width is not None for f in plan.fields)
     shaped = any(bound.whole is not None and len(bound.shape) > 1 for bound in plan.bounds)
     grouped = [b.shape for group in plan.groups().values() for b in group]
-    return ELEMENTS * arrays + SHAPED * shaped + columns * bool(grouped) + "" if arrays else "\n"
+    return "\n".join(part for part, wanted in ((ELEMENTS, arrays), (SHAPED, shaped), (columns, grouped)) if wanted)
 
 
 def _checks(plan: Plan, results: list[str]) -> Iterable[str]:
