@@ -44,7 +44,7 @@ def document(
     steps: list[dict[str, Any]],
     given: dict[str, Any],
     y: float,
-    further: dict[str, Any] | None = None,
+    more: dict[str, Any] | None = None,
 ) -> bytes:
     """A model with the output y, a number, and one carried row; `more` has outputs that are equal to y or an input."""
     outputs = [{"name": "y", "from": "y", "dtype": "f64", "role": "prediction"}, *(more or {}).values()]
