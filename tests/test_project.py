@@ -28,6 +28,8 @@ def broken():
     raise ZeroDivisionError("no data")
 def other():
     return 3
+def ends():
+    raise SystemExit(0)
 """
 
 
@@ -210,6 +212,8 @@ def test_a_model_fitted_again_is_stale_until_it_is_updated(folder: Path, capsys:
         ("train_bad", 64, "it is MODULE:FUNCTION"),
         ("needs_more:f", 3, "needs package_that_is_nowhere"),
         ("no_python:f", 2, "SyntaxError"),
+        ("script:f", 2, "failed (SystemExit: 0)"),
+        ("train_bad:ends", 2, "failed (SystemExit: 0)"),
     ],
 )
 def test_a_factory_that_fails_is_a_sentence(
@@ -218,6 +222,7 @@ def test_a_factory_that_fails_is_a_sentence(
     factory("train_bad")
     Path("needs_more.py").write_text("import package_that_is_nowhere", encoding="utf-8")
     Path("no_python.py").write_text("def", encoding="utf-8")
+    Path("script.py").write_text("import sys\nsys.exit(0)", encoding="utf-8")  # no main guard
     declare(f'{ENTRY}factory = "{name}"\nformats = ["json"]\n')
     found, out, _ = run(capsys, "verify")
     assert found == code
