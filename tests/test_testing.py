@@ -274,6 +274,28 @@ def test_reports_and_junit(user: pytest.Pytester) -> None:
     assert properties["modelport.python.label.passed"] == "True"
 
 
+def test_every_artifact_of_a_test_has_files_of_its_own(user: pytest.Pytester) -> None:
+    code = """
+def test_json_and_pmml(parity):
+    model, X = iris()
+    parity(model, sample=X).to("json", "pmml", consumers=["python"])
+    parity(iris(0.5)[0], sample=X).to("json", consumers=["python"])
+    parity(iris(0.1)[0], sample=X).to("json", consumers=["python"])
+"""
+    run(user, code, "--modelport-report=reports").assert_outcomes(passed=1)
+    pages = [json.loads(page.read_text(encoding="utf-8")) for page in (user.path / "reports").glob("*.json")]
+    assert sorted(page["report"]["format"] for page in pages) == ["json", "json", "json", "pmml"]
+
+
+def test_reports_that_cannot_be_written_are_a_sentence(user: pytest.Pytester) -> None:
+    (user.path / "reports").write_text("a file", encoding="utf-8")
+    code = "def test_a(parity):\n    model, X = iris()\n    parity(model, sample=X).to('json', consumers=['python'])"
+    result = run(user, code, "--modelport-report=reports")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["The files of --modelport-report cannot be written into 'reports': File exists."])
+    assert "parity.py" not in said(result)
+
+
 def test_the_job_summary_and_workers(user: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, entry: Path) -> None:
     pytest.importorskip("xdist")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(user.path / "summary.md"))

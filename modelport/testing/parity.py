@@ -13,7 +13,7 @@ import pytest
 from ..artifact import Artifact
 from ..consumers import ALL, Consumer, consumers_of, own_engine, required, select
 from ..convert import convert
-from ..errors import ArtifactError, Mismatch, MissingDependency, ModelportError, Unsupported
+from ..errors import ArtifactError, Mismatch, MissingDependency, ModelportError, Unsupported, WriteError
 from ..outcomes import Outcome, markdown, of_error, of_report, one_line, write_job_summary
 from ..project import options_for
 from ..verify import ConsumerReport, Prepared, Report, prepare
@@ -66,6 +66,7 @@ def _note(item: pytest.Item, outcome: Outcome) -> None:
 
 def _record(item: pytest.Item, label: str, report: Report, prepared: Prepared, **sources: Any) -> None:
     """A report becomes properties (JUnit), rows of the table at the end, and files where these are asked for."""
+    __tracebackhide__ = True
     outcomes = of_report(label, report)
     for outcome in outcomes:
         _note(item, outcome)
@@ -84,7 +85,12 @@ def _record(item: pytest.Item, label: str, report: Report, prepared: Prepared, *
     folder = item.config.getoption("--modelport-report")
     if folder is not None:
         test, target = str(item.nodeid), item.config.invocation_params.dir / folder
-        write_files(target, test, outcomes, report, prepared.artifact, **sources)
+        taken = item.__dict__.setdefault("modelport_files", set())
+        try:
+            write_files(target, test, outcomes, report, prepared.artifact, taken, **sources)
+        except (OSError, WriteError) as error:
+            why = error if isinstance(error, WriteError) else f"{error.strerror or error}."
+            _fail(f"The files of --modelport-report cannot be written into {folder!r}: {why}\n{report}")
 
 
 def summary_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
