@@ -163,7 +163,15 @@ UNHEARD = [
         "        return iris()",
         "Use the fixture 'parity'",
     ),
+    (
+        "@pytest.mark.parity('json')\n@pytest.mark.parity('pmml')\ndef test_a():\n    return iris()",
+        "test_a has the mark 'parity' more than once",
+    ),
     ("def test_a(parity):\n    model, X = iris()\n    parity(model, sample=X)", "alone verifies nothing"),
+    (
+        "def test_a(parity):\n    for format in []:\n        parity(*iris()).to(format)",
+        "asks for the fixture 'parity' and verifies",
+    ),
     ("def test_a(parity):\n    model, X = iris()\n    parity(model, sample=X).to()", "names no format"),
     ("def test_a(parity):\n    parity(3, sample=[[1.0]]).to('json')", "UnsupportedModel: No reader knows"),
     ("def test_a(parity):\n    parity.baseline('nowhere.json')", "There is no baseline 'nowhere.json': run pytest"),
@@ -178,6 +186,26 @@ def test_nothing_passes_unheard(user: pytest.Pytester) -> None:
         assert re.search(rf"^(FAILED|ERROR) test_{number}\.py", text, re.MULTILINE), number
         assert words in text
     assert "INTERNALERROR" not in text
+
+
+def test_a_test_that_skips_or_marks_need_not_call_the_fixture(user: pytest.Pytester) -> None:
+    code = """
+def test_skips(parity):
+    pytest.skip("no data here")
+
+@pytest.mark.parity("json", consumers=["modelport"])
+def test_marked(parity):
+    return iris()
+
+@pytest.mark.parity("json", consumers=["modelport"])
+class TestNearest:
+    @pytest.mark.parity("pmml", consumers=["modelport"])
+    def test_one(self):
+        return iris()
+"""
+    result = run(user, code, "-v")
+    result.assert_outcomes(passed=2, skipped=1)
+    assert "test_one[pmml-modelport] PASSED" in said(result)
 
 
 BASELINE = """

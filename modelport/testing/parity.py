@@ -121,9 +121,12 @@ class Parity:
         return self._pending[-1]
 
     def finish(self) -> None:
-        """Called when the test is over: a model of which nothing was verified is a mistake in the test."""
+        """Called when the test is over: a model of which nothing was verified is a mistake in the test, and so is no model."""
         if any(not pending.used for pending in self._pending):
             _fail('parity(model, sample=X) alone verifies nothing: say .to("json") or other formats.')
+        known = self._item.__dict__
+        if not (self._pending or known.get("modelport_outcomes") or known.get("modelport_interrupted")):
+            _fail("The test asks for the fixture 'parity' and verifies nothing: call it, leave it out, or skip with a reason.")
 
     def baseline(
         self,
