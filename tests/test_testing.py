@@ -173,6 +173,13 @@ UNHEARD = [
         "asks for the fixture 'parity' and verifies",
     ),
     ("def test_a(parity):\n    model, X = iris()\n    parity(model, sample=X).to()", "names no format"),
+    (
+        "def test_a(parity, monkeypatch):\n    from modelport.testing import parity as module\n"
+        "    from modelport.verify import Report\n"
+        "    monkeypatch.setattr(module.Prepared, 'report', lambda self, names: Report('json', 'nothing at all', 0, ()))\n"
+        "    parity(*iris()[:1], sample=iris()[1]).to('json')",
+        "json against nothing at all, 0 rows",
+    ),
     ("def test_a(parity):\n    parity(3, sample=[[1.0]]).to('json')", "UnsupportedModel: No reader knows"),
     ("def test_a(parity):\n    parity.baseline('nowhere.json')", "There is no baseline 'nowhere.json': run pytest"),
 ]

@@ -231,8 +231,9 @@ class Pending:
             _record(self.item, type(self.model).__name__, report, prepared, **sources)
             found.append(report)
             if not report.passed:
-                absent += _absent(report, format_, consumers)
-                wrong += [] if _only_absent(report) else [str(report)]
+                lacking = _absent(report, format_, consumers)
+                absent += lacking
+                wrong += [] if lacking and _only_absent(report) else [str(report)]
         if wrong:
             _fail("\n".join(wrong))
         if absent:
