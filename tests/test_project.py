@@ -289,6 +289,26 @@ def test_update_leaves_alone_what_a_new_file_would_not_help(
     assert run(capsys, "verify")[0] == 0
 
 
+@pytest.mark.parametrize("content", [b"", b"\0garbage", b"{}"])
+def test_a_damaged_artifact_hides_no_other_and_is_written_again(
+    folder: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    Path("spoilt.json").write_bytes(content)
+    Path("odd").write_bytes(content)
+    sources = 'model = "model.joblib"\ntrust = true\nsample = "rows.csv"\nconsumers = ["modelport"]\n'
+    declare(f'{ENTRY}artifacts = ["spoilt.json", "odd", "iris.json"]\n{sources}')
+    code, out, _ = run(capsys, "verify")
+    assert code == 2
+    assert re.findall(r"^iris \((\S+)\) .* (\w+)$", out, re.MULTILINE)[:3] == [
+        ("spoilt.json", "failed"),
+        ("odd", "failed"),
+        ("iris.json", "passed"),
+    ]
+    declare(f'{ENTRY}artifacts = ["spoilt.json", "iris.json"]\n{sources}')
+    assert run(capsys, "verify", "--update")[0] == 0
+    assert run(capsys, "verify")[0] == 0
+
+
 def test_the_job_summary_of_a_workflow(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder / "summary.md"))
     assert run(capsys, "verify", "iris.json")[0] == 0
