@@ -152,6 +152,9 @@ def test_fixture(parity):
 
 UNHEARD = [
     ("@pytest.mark.parity()\ndef test_a():\n    return iris()", "The mark names no format"),
+    ("@pytest.mark.parity(['json'])\ndef test_a():\n    return iris()", "The mark names no format"),
+    ("@pytest.mark.parity('json', consumers=3)\ndef test_a():\n    return iris()", "consumers=3 is not understood"),
+    ("def test_a(parity):\n    parity(*iris()[:1], sample=iris()[1]).to(['json'])", "names no format"),
     ("@pytest.mark.parity('jsn')\ndef test_a():\n    return iris()", "There is no writer called 'jsn'"),
     ("@pytest.mark.parity('json', consumers=['pyton'])\ndef test_a():\n    return iris()", "did you mean 'python'"),
     ("@pytest.mark.parity('json')\ndef test_a():\n    iris()", "test_a returned NoneType; with the mark 'parity' a function"),

@@ -144,6 +144,7 @@ class Parity:
         --modelport-update writes one that is missing, and with a model one that failed.
         """
         __tracebackhide__ = True
+        _check_names(consumers)
         item, target = self._item, self._item.config.rootpath / path
         update = bool(item.config.getoption("--modelport-update"))
         label, reader_options = str(path), _reader_options(options)
@@ -207,8 +208,9 @@ class Pending:
         """
         __tracebackhide__ = True
         self.used = True
-        if not formats:
+        if not formats or not all(isinstance(format_, str) for format_ in formats):
             _fail('parity(...).to() names no format: say .to("json") or others.')
+        _check_names(consumers)
         found, absent, wrong = [], [], []
         try:
             chosen = select(formats, consumers)
@@ -239,6 +241,14 @@ class Pending:
         if absent:
             _skip("; ".join(absent))
         return found
+
+
+def _check_names(consumers: Any) -> None:
+    """Consumers are named by a text, or by several of them."""
+    __tracebackhide__ = True
+    several = consumers if isinstance(consumers, (list, tuple, set, frozenset)) else [consumers]
+    if not all(isinstance(name, str) for name in several):
+        _fail(f"consumers={consumers!r} is not understood: it is 'all', or a list of names.")
 
 
 def _names(chosen: Sequence[Consumer], consumers: str | Sequence[str]) -> list[str]:
@@ -296,9 +306,10 @@ def _read_mark(mark: pytest.Mark) -> tuple[tuple[str, ...], str | Sequence[str],
 
 def cases_of(mark: pytest.Mark) -> list[tuple[str, str]]:
     """(format, consumer) of every test a mark makes; the same on every machine with the same packages."""
-    formats, consumers, *_ = _read_mark(mark)
-    if not formats or not all(isinstance(format_, str) for format_ in formats):
+    if not mark.args or not all(isinstance(format_, str) for format_ in mark.args):
         _fail('The mark names no format: write @pytest.mark.parity("json") or others.')
+    formats, consumers, *_ = _read_mark(mark)
+    _check_names(consumers)
     try:
         chosen = select(formats, consumers)
     except ModelportError as error:
