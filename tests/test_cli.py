@@ -348,6 +348,17 @@ def test_an_interrupt_and_a_bug_are_one_sentence(
         main(["doctor"])
 
 
+@pytest.mark.parametrize("command", ["verify model.json", "report model.json -o page.html"])
+@pytest.mark.parametrize("option", ["--factory train:make --trust", "--lengths x:1=time"])
+def test_how_a_model_is_opened_needs_a_model(
+    folder: Path, iris, capsys: pytest.CaptureFixture[str], command: str, option: str
+) -> None:
+    modelport.convert(iris[2], "model.json", sample=iris[0])
+    code, out, err = run(capsys, *command.split(), *option.split())
+    assert (code, out) == (64, "")
+    assert f"{option.split()[0]} goes with --model" in sentence(err)
+
+
 class Ends:
     """A pickle that ends the process, as a script does that is imported."""
 
