@@ -75,7 +75,8 @@ def _record(item: pytest.Item, label: str, report: Report, prepared: Prepared, *
     said += [("modelport.format", report.format), ("modelport.engine", prepared.loaded.engine)]
     framework = prepared.loaded.provenance.get("framework")
     if isinstance(framework, Mapping):
-        said.append(("modelport.framework", f"{framework.get('name')} {framework.get('version')}"))
+        parts = (framework.get("name"), framework.get("version"))
+        said.append(("modelport.framework", " ".join(one_line(str(part)) for part in parts if part)))
     own = own_engine(report.format)
     for consumer in report.consumers:
         plain = consumer.consumer.replace(prepared.loaded.engine, own).replace(", ", ".").replace(" ", "_")
