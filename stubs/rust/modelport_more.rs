@@ -1,0 +1,2 @@
+use crate::modelport::Ops;
+pub static OPS: Ops = Ops(&[]);
