@@ -22,19 +22,12 @@ use std::sync::{Arc, Mutex};
 /// What a document may cost at most (docs/format.md, section 5).
 #[derive(Clone, Debug)]
 pub struct Limits {
-    pub document_bytes: usize,
-    pub depth: usize,
-    pub steps: usize,
-    pub rank: usize,
-    pub tensor_elements: usize,
-    pub row_elements: usize,
-    pub total_row_elements: usize,
-    pub carried_rows: usize,
-    pub multiplications: u64,
+    pub document_bytes: usize, pub depth: usize, pub steps: usize,
+    pub rank: usize, pub tensor_elements: usize, pub row_elements: usize, pub total_row_elements: usize,
+    pub carried_rows: usize, pub multiplications: u64,
     /// Bytes that one load or one prediction may allocate.
     pub memory: usize,
 }
-
 impl Default for Limits {
     fn default() -> Self {
         let memory = usize::try_from(1u64 << 32).unwrap_or(usize::MAX / 2);
@@ -44,13 +37,10 @@ impl Default for Limits {
         }
     }
 }
-
 /// The limits of one load or prediction, and what is left of its memory: asked before anything large is allocated.
 pub(crate) struct Guard {
-    pub(crate) limits: Limits,
-    left: Cell<usize>,
+    pub(crate) limits: Limits, left: Cell<usize>,
 }
-
 impl Guard {
     fn new(limits: &Limits) -> Guard { Guard { limits: limits.clone(), left: Cell::new(limits.memory) } }
     /// A guard over what is left, for an attempt of which nothing is kept.
@@ -61,8 +51,7 @@ impl Guard {
         if wanted > self.left.get() {
             refuse!("More than the {} MB of memory that this reader may use would be needed; raise Limits.memory.", self.limits.memory >> 20);
         }
-        self.left.set(self.left.get() - wanted);
-        Ok(())
+        self.left.set(self.left.get() - wanted); Ok(())
     }
 }
 
@@ -78,40 +67,26 @@ pub enum Error {
     /// The document needs an op or a version that this reader does not have.
     Unsupported(String),
 }
-
 impl Error {
     /// What a command line answers with.
-    pub fn exit_code(&self) -> i32 {
-        match self {
-            Error::Mismatch(_) => 1,
-            Error::Refused(_) => 2,
-            Error::Unsupported(_) => 3,
-        }
-    }
+    pub fn exit_code(&self) -> i32 { match self { Error::Mismatch(_) => 1, Error::Refused(_) => 2, Error::Unsupported(_) => 3, } }
 }
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Error::Refused(sentence) | Error::Mismatch(sentence) | Error::Unsupported(sentence)) = self;
         f.write_str(sentence)
     }
 }
-
 impl std::error::Error for Error {}
-
 /// Returns a refusal from the function around it.
 macro_rules! refuse {
     ($($sentence:tt)*) => { return Err($crate::modelport::Error::Refused(format!($($sentence)*))) };
 }
 pub(crate) use refuse;
-
 /// A name as it appears in a sentence: in quotes, on one line, not longer than 60 characters.
 pub(crate) fn quote(name: &str) -> String {
     let mut text = String::new();
-    match name.char_indices().nth(60) {
-        Some((end, _)) => spell(&format!("{}...", &name[..end]), &mut text),
-        None => spell(name, &mut text),
-    }
+    match name.char_indices().nth(60) { Some((end, _)) => spell(&format!("{}...", &name[..end]), &mut text), None => spell(name, &mut text), }
     text
 }
 
@@ -122,16 +97,8 @@ pub(crate) fn quote(name: &str) -> String {
 /// object, have children. The kind is the first character, b'0' for every number. An array `holds` numbers (1), strings or null (2).
 #[derive(Clone)]
 pub(crate) struct Json {
-    doc: Arc<Vec<u8>>,
-    start: usize,
-    end: usize,
-    count: usize,
-    holds: u8,
-    kind: u8,
-    members: BTreeMap<String, Json>,
-    items: Vec<Json>,
+    doc: Arc<Vec<u8>>, start: usize, end: usize, count: usize, holds: u8, kind: u8, members: BTreeMap<String, Json>, items: Vec<Json>,
 }
-
 /// b'{', b'[', b'"', b'0', b't', b'f' or b'n'; b' ' where no value begins.
 fn kind_of(first: u8) -> u8 {
     match first {
@@ -140,21 +107,14 @@ fn kind_of(first: u8) -> u8 {
         _ => b' ',
     }
 }
-
 fn called(kind: u8) -> &'static str {
     match kind {
         b'{' => "an object",
-        b'[' => "an array",
-        b'"' => "a string",
-        b'0' => "a number",
-        b't' => "true",
-        b'f' => "false",
+        b'[' => "an array", b'"' => "a string", b'0' => "a number", b't' => "true", b'f' => "false",
         _ => "null",
     }
 }
-
 fn ignored(key: &str) -> bool { key.starts_with("x-") || key == "name" || key == "doc" || key == "provenance" }
-
 impl Json {
     fn get(&self, key: &str) -> Option<&Json> { self.members.get(key) }
     fn expect(&self, wanted: u8, at: &str) -> Result<&Json, Error> {
@@ -162,22 +122,13 @@ impl Json {
         Ok(self)
     }
     fn object(&self, at: &str) -> Result<&BTreeMap<String, Json>, Error> { Ok(&self.expect(b'{', at)?.members) }
-    fn string(&self, at: &str) -> Result<String, Error> {
-        self.expect(b'"', at)?;
-        Ok(unescaped(&self.doc[self.start..self.end]).unwrap_or_default())
-    }
+    fn string(&self, at: &str) -> Result<String, Error> { self.expect(b'"', at)?; Ok(unescaped(&self.doc[self.start..self.end]).unwrap_or_default()) }
     /// A cursor before the first element of this array.
-    fn elements<'a>(&'a self, at: &'a str) -> Result<Cursor<'a>, Error> {
-        self.expect(b'[', at)?;
-        Ok(Cursor { b: &self.doc, i: self.start + 1, at })
-    }
+    fn elements<'a>(&'a self, at: &'a str) -> Result<Cursor<'a>, Error> { self.expect(b'[', at)?; Ok(Cursor { b: &self.doc, i: self.start + 1, at }) }
     /// A cursor on this one value.
     fn scalar<'a>(&'a self, at: &'a str) -> Cursor<'a> { Cursor { b: &self.doc, i: self.start, at } }
     fn need(&self, key: &str, at: &str) -> Result<&Json, Error> {
-        match self.object(at)?.get(key) {
-            Some(value) => Ok(value),
-            None => refuse!("{} lacks the key {}; it is required.", at, quote(key)),
-        }
+        match self.object(at)?.get(key) { Some(value) => Ok(value), None => refuse!("{} lacks the key {}; it is required.", at, quote(key)), }
     }
     /// Refuses every key but those listed and those that evaluators ignore.
     fn only(&self, at: &str, keys: &[&str]) -> Result<(), Error> {
@@ -187,10 +138,7 @@ impl Json {
         Ok(())
     }
     fn strings(&self, at: &str, guard: &Guard) -> Result<Vec<String>, Error> {
-        guard.take(self.count, 64)?;
-        guard.take(self.end - self.start, 1)?;
-        let mut list = Vec::new();
-        let mut c = self.elements(at)?;
+        guard.take(self.count, 64)?; guard.take(self.end - self.start, 1)?; let mut list = Vec::new(); let mut c = self.elements(at)?;
         while c.next() { list.push(c.string()?); }
         Ok(list)
     }
@@ -202,31 +150,21 @@ impl Json {
         Ok(&self.items)
     }
 }
-
 /// The text of a checked string literal, quotes included; None when it holds half of a surrogate pair, or is no UTF-8.
 fn unescaped(literal: &[u8]) -> Option<String> {
     let raw = std::str::from_utf8(literal.get(1..literal.len().checked_sub(1)?)?).ok()?;
     if !raw.contains('\\') { return Some(raw.to_string()); }
-    let mut text = String::with_capacity(raw.len());
-    let mut rest = raw;
+    let mut text = String::with_capacity(raw.len()); let mut rest = raw;
     while let Some(k) = rest.find('\\') {
-        text.push_str(&rest[..k]);
-        let escape = *rest.as_bytes().get(k + 1)?;
-        rest = &rest[k + 2..];
+        text.push_str(&rest[..k]); let escape = *rest.as_bytes().get(k + 1)?; rest = &rest[k + 2..];
         let plain = match escape {
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
+            b'b' => '\u{8}', b'f' => '\u{c}', b'n' => '\n', b'r' => '\r', b't' => '\t',
             b'u' => {
-                let mut code = u32::from_str_radix(rest.get(..4)?, 16).ok()?;
-                rest = &rest[4..];
+                let mut code = u32::from_str_radix(rest.get(..4)?, 16).ok()?; rest = &rest[4..];
                 if (0xD800..0xDC00).contains(&code) {
                     let low = u32::from_str_radix(rest.strip_prefix("\\u")?.get(..4)?, 16).ok()?;
                     if !(0xDC00..0xE000).contains(&low) { return None; }
-                    code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-                    rest = &rest[6..];
+                    code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00); rest = &rest[6..];
                 }
                 char::from_u32(code)?
             }
@@ -234,31 +172,20 @@ fn unescaped(literal: &[u8]) -> Option<String> {
         };
         text.push(plain);
     }
-    text.push_str(rest);
-    Some(text)
+    text.push_str(rest); Some(text)
 }
-
 /// The strict parser: one pass that checks what RFC 8259 demands, and duplicate keys, depth and overflow.
 struct Parser<'a> {
-    doc: Arc<Vec<u8>>,
-    what: &'a str,
-    guard: &'a Guard,
-    i: usize,
-    depth: usize,
+    doc: Arc<Vec<u8>>, what: &'a str, guard: &'a Guard, i: usize, depth: usize,
 }
-
 const LONGEST_NUMBER: usize = 4096;
 const BYTES_PER_MEMBER: usize = 320;
-
 impl<'a> Parser<'a> {
     /// The text as one value; `what` begins a sentence.
     fn parse(text: &[u8], what: &str, guard: &Guard) -> Result<Json, Error> {
         if text.len() > guard.limits.document_bytes { refuse!("{} has {} bytes, more than the limit of {}.", what, text.len(), guard.limits.document_bytes); }
-        guard.take(text.len(), 1)?;
-        let mut p = Parser { doc: Arc::new(text.to_vec()), what, guard, i: 0, depth: 0 };
-        p.space();
-        let value = p.value()?;
-        p.space();
+        guard.take(text.len(), 1)?; let mut p = Parser { doc: Arc::new(text.to_vec()), what, guard, i: 0, depth: 0 };
+        p.space(); let value = p.value()?; p.space();
         if p.i < text.len() { return p.fail("something follows the end of the value; a document is one JSON value"); }
         Ok(value)
     }
@@ -277,16 +204,12 @@ impl<'a> Parser<'a> {
         match kind_of(self.peek().unwrap_or(0)) {
             b'{' => self.object(),
             b'[' => self.array(),
-            kind => {
-                self.scalar(kind)?;
-                Ok(self.json(start, 0, 0, BTreeMap::new(), Vec::new()))
-            }
+            kind => { self.scalar(kind)?; Ok(self.json(start, 0, 0, BTreeMap::new(), Vec::new())) }
         }
     }
     fn scalar(&mut self, kind: u8) -> Result<(), Error> {
         match kind {
-            b'"' => self.string(),
-            b'0' => self.number(),
+            b'"' => self.string(), b'0' => self.number(),
             b' ' if self.at(b'N') || self.at(b'I') => self.fail("a bare NaN or Infinity is no JSON; write it in quotes"),
             b' ' => self.fail("no value begins here"),
             _ => {
@@ -301,89 +224,61 @@ impl<'a> Parser<'a> {
     fn open(&mut self) -> Result<(), Error> {
         self.depth += 1;
         if self.depth > self.guard.limits.depth { return self.fail(&format!("the values are nested deeper than the limit of {}", self.guard.limits.depth)); }
-        self.i += 1;
-        self.space();
-        Ok(())
+        self.i += 1; self.space(); Ok(())
     }
     /// True when another element follows; false after the closing bracket.
     fn more(&mut self, close: u8, first: bool) -> Result<bool, Error> {
-        self.space();
-        let closed = self.at(close);
+        self.space(); let closed = self.at(close);
         if first && !closed { return Ok(true); }
         if !closed && !self.at(b',') { return self.fail(&format!("a comma or '{}' is needed here", char::from(close))); }
         self.i += 1;
-        if closed {
-            self.depth -= 1;
-        } else {
-            self.space();
-        }
+        if closed { self.depth -= 1; } else { self.space(); }
         Ok(!closed)
     }
     fn object(&mut self) -> Result<Json, Error> {
-        let start = self.i;
-        let mut members = BTreeMap::new();
-        let mut seen = HashSet::new();
-        self.open()?;
+        let start = self.i; let mut members = BTreeMap::new(); let mut seen = HashSet::new(); self.open()?;
         let mut more = self.more(b'}', true)?;
         while more {
             if !self.at(b'"') { return self.fail("a key in double quotes is needed here"); }
-            let from = self.i;
-            self.string()?;
-            self.guard.take(4 * (self.i - from) + BYTES_PER_MEMBER, 1)?;
+            let from = self.i; self.string()?; self.guard.take(4 * (self.i - from) + BYTES_PER_MEMBER, 1)?;
             let key = unescaped(&self.doc[from..self.i]).unwrap_or_default();
             if !seen.insert(key.to_ascii_lowercase()) {
                 return self.fail(&format!("the key {} stands twice in one object, or in spellings that differ by case only", quote(&key)));
             }
             self.space();
             if !self.at(b':') { return self.fail("a colon is needed after a key"); }
-            self.i += 1;
-            self.space();
-            let value = self.value()?;
-            members.insert(key, value);
+            self.i += 1; self.space(); let value = self.value()?; members.insert(key, value);
             more = self.more(b'}', false)?;
         }
         Ok(self.json(start, members.len(), 0, members, Vec::new()))
     }
     fn array(&mut self) -> Result<Json, Error> {
-        let start = self.i;
-        let (mut count, mut holds) = (0, 0);
-        let mut items = Vec::new();
-        self.open()?;
+        let start = self.i; let (mut count, mut holds) = (0, 0); let mut items = Vec::new(); self.open()?;
         let keep = self.at(b'{');
         let mut more = self.more(b']', true)?;
         while more {
             let kind = kind_of(self.peek().unwrap_or(0));
             holds |= match kind {
-                b'0' => 1,
-                b'"' | b'n' => 2,
+                b'0' => 1, b'"' | b'n' => 2,
                 _ => 0,
             };
             if !keep && kind != b'{' && kind != b'[' {
                 self.scalar(kind)?;
             } else {
-                let item = self.value()?;
-                holds |= item.holds;
-                if keep {
-                    self.guard.take(1, BYTES_PER_MEMBER)?;
-                    items.push(item);
-                }
+                let item = self.value()?; holds |= item.holds;
+                if keep { self.guard.take(1, BYTES_PER_MEMBER)?; items.push(item); }
             }
-            count += 1;
-            more = self.more(b']', false)?;
+            count += 1; more = self.more(b']', false)?;
         }
         Ok(self.json(start, count, holds, BTreeMap::new(), items))
     }
     fn number(&mut self) -> Result<(), Error> {
         let start = self.i;
         if self.at(b'-') { self.i += 1; }
-        let leading = self.i;
-        let digits = self.digits()?;
+        let leading = self.i; let digits = self.digits()?;
         if digits > 1 && self.doc[leading] == b'0' { return self.fail("a number begins with a needless zero"); }
         let mut large = digits > 200;
-        if self.at(b'.') {
-            self.i += 1;
-            self.digits()?;
-        }
+        if self.at(b'.') { self.i += 1; self.digits()?; }
         if self.at(b'e') || self.at(b'E') {
             self.i += 1;
             if self.at(b'+') || self.at(b'-') { self.i += 1; }
@@ -401,13 +296,10 @@ impl<'a> Parser<'a> {
     }
     /// Checks a string; one with bytes beyond ASCII or \u escapes must be text when it is decoded.
     fn string(&mut self) -> Result<(), Error> {
-        let start = self.i;
-        let mut plain = true;
-        self.i += 1;
+        let start = self.i; let mut plain = true; self.i += 1;
         loop {
             match self.peek() {
-                None => return self.fail(""),
-                Some(b'"') => break,
+                None => return self.fail(""), Some(b'"') => break,
                 Some(b'\\') => {
                     self.i += 1;
                     match self.peek() {
@@ -422,58 +314,46 @@ impl<'a> Parser<'a> {
                         _ => return self.fail("an unknown escape stands in a string"),
                     }
                 }
-                Some(c) if c < b' ' => return self.fail("a control character stands in a string; write it as an escape"),
-                Some(c) => plain &= c < 128,
+                Some(c) if c < b' ' => return self.fail("a control character stands in a string; write it as an escape"), Some(c) => plain &= c < 128,
             }
             self.i += 1;
         }
         self.i += 1;
         if plain { return Ok(()); }
-        self.guard.take(self.i - start, 2)?;
-        let literal = &self.doc[start..self.i];
+        self.guard.take(self.i - start, 2)?; let literal = &self.doc[start..self.i];
         if std::str::from_utf8(literal).is_err() { return self.fail("a string is not UTF-8"); }
         if unescaped(literal).is_none() { return self.fail("a string holds half of a surrogate pair"); }
         Ok(())
     }
 }
-
 /// A checked decimal as the nearest f64.
 fn parsed(decimal: &[u8]) -> f64 { std::str::from_utf8(decimal).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN) }
-
 /// Decodes the elements of a checked array one after the other, without an object for each.
 struct Cursor<'a> {
-    b: &'a [u8],
-    i: usize,
-    at: &'a str,
+    b: &'a [u8], i: usize, at: &'a str,
 }
-
 const SAFE: i128 = (1 << 53) - 1;
-
 impl<'a> Cursor<'a> {
     fn byte(&self) -> u8 { self.b.get(self.i).copied().unwrap_or(b']') }
     /// Moves to the next element; false at the closing bracket, which is passed.
     fn next(&mut self) -> bool {
         while let b' ' | b',' | b'\n' | b'\r' | b'\t' = self.byte() { self.i += 1; }
         if self.byte() != b']' { return true; }
-        self.i += 1;
-        false
+        self.i += 1; false
     }
     fn kind(&self) -> u8 { kind_of(self.byte()) }
     /// Enters the array that is the current element; next() then moves through it.
     fn enter(&mut self) -> Result<(), Error> {
         if self.byte() != b'[' { return self.needed("an array"); }
-        self.i += 1;
-        Ok(())
+        self.i += 1; Ok(())
     }
     fn needed<T>(&self, what: &str) -> Result<T, Error> { refuse!("{} holds {}; {} is needed there.", self.at, called(self.kind()), what) }
     /// The number of elements of the array that is the current element; it is passed.
     fn length(&mut self) -> Result<usize, Error> {
-        let mut length = 0;
-        self.enter()?;
+        let mut length = 0; self.enter()?;
         while self.next() {
             if let b'[' | b'{' = self.byte() { refuse!("{} is nested deeper than two levels; write it in the object form.", self.at); }
-            self.skip();
-            length += 1;
+            self.skip(); length += 1;
         }
         Ok(length)
     }
@@ -491,8 +371,7 @@ impl<'a> Cursor<'a> {
     }
     fn number(&mut self, dtype: DType) -> Result<f64, Error> {
         let value = match self.kind() {
-            b'"' => self.named()?,
-            b'0' => parsed(self.skip()),
+            b'"' => self.named()?, b'0' => parsed(self.skip()),
             _ => return self.needed("a number"),
         };
         if dtype != DType::F32 { return Ok(value); }
@@ -505,9 +384,7 @@ impl<'a> Cursor<'a> {
     fn named(&mut self) -> Result<f64, Error> {
         let name = self.string()?;
         match name.as_str() {
-            "NaN" => Ok(f64::NAN),
-            "Infinity" => Ok(f64::INFINITY),
-            "-Infinity" => Ok(f64::NEG_INFINITY),
+            "NaN" => Ok(f64::NAN), "Infinity" => Ok(f64::INFINITY), "-Infinity" => Ok(f64::NEG_INFINITY),
             _ => refuse!("{} holds the string {}; a number is needed there.", self.at, quote(&name)),
         }
     }
@@ -532,8 +409,7 @@ impl<'a> Cursor<'a> {
     fn bool(&mut self) -> Result<bool, Error> {
         let kind = self.kind();
         if kind != b't' && kind != b'f' { return self.needed("true or false"); }
-        self.skip();
-        Ok(kind == b't')
+        self.skip(); Ok(kind == b't')
     }
     fn string(&mut self) -> Result<String, Error> {
         if self.byte() != b'"' { return self.needed("a string"); }
@@ -541,14 +417,10 @@ impl<'a> Cursor<'a> {
     }
     /// A string, or None where it is null.
     fn missing(&mut self) -> Result<Option<Arc<str>>, Error> {
-        if self.kind() == b'n' {
-            self.skip();
-            return Ok(None);
-        }
+        if self.kind() == b'n' { self.skip(); return Ok(None); }
         Ok(Some(Arc::from(self.string()?)))
     }
 }
-
 /// Appends a string as JSON.
 fn spell(text: &str, out: &mut String) {
     out.push('"');
@@ -561,7 +433,6 @@ fn spell(text: &str, out: &mut String) {
     }
     out.push('"');
 }
-
 /// Appends a float as a decimal that reads back as the same number, or as its name.
 fn spell_float(v: f64, dtype: DType, out: &mut String) {
     use fmt::Write;
@@ -579,11 +450,9 @@ fn spell_float(v: f64, dtype: DType, out: &mut String) {
         let _ = write!(out, "{:?}", v);
     }
 }
-
 /// Appends an integer, in quotes beyond 2^53-1.
 fn spell_integer(v: i64, out: &mut String) {
-    let quotes = if i128::from(v) > SAFE || i128::from(v) < -SAFE { "\"" } else { "" };
-    out.push_str(&format!("{}{}{}", quotes, v, quotes));
+    let quotes = if i128::from(v) > SAFE || i128::from(v) < -SAFE { "\"" } else { "" }; out.push_str(&format!("{}{}{}", quotes, v, quotes));
 }
 
 // ==== 3 Tensors ======================================================================================================
@@ -603,7 +472,6 @@ pub enum DType {
     Bool,
     Str,
 }
-
 pub(crate) const ANY: &[DType] = &[
     DType::F64, DType::F32, DType::I64, DType::I32, DType::I16, DType::I8, DType::U32, DType::U16, DType::U8, DType::Bool, DType::Str,
 ];
@@ -611,52 +479,38 @@ pub(crate) const FLOATS: &[DType] = &[DType::F64, DType::F32];
 pub(crate) const INTEGERS: &[DType] = &[DType::I64, DType::I32, DType::I16, DType::I8, DType::U32, DType::U16, DType::U8];
 const CAN_BE_MISSING: &[DType] = &[DType::F64, DType::F32, DType::Str];
 const NAMES: [&str; 11] = ["f64", "f32", "i64", "i32", "i16", "i8", "u32", "u16", "u8", "bool", "str"];
-
 impl DType {
     pub fn name(self) -> &'static str { NAMES[self as usize] }
     pub fn is_float(self) -> bool { self == DType::F64 || self == DType::F32 }
     pub fn is_integer(self) -> bool { INTEGERS.contains(&self) }
     pub(crate) fn range(self) -> (i64, i64) {
         match self {
-            DType::I64 => (i64::MIN, i64::MAX),
-            DType::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
-            DType::I16 => (-32768, 32767),
-            DType::I8 => (-128, 127),
-            DType::U32 => (0, i64::from(u32::MAX)),
-            DType::U16 => (0, 65535),
-            DType::U8 => (0, 255),
-            DType::Bool => (0, 1),
+            DType::I64 => (i64::MIN, i64::MAX), DType::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+            DType::I16 => (-32768, 32767), DType::I8 => (-128, 127), DType::U32 => (0, i64::from(u32::MAX)), DType::U16 => (0, 65535),
+            DType::U8 => (0, 255), DType::Bool => (0, 1),
             _ => (0, 0),
         }
     }
     fn bytes(self) -> usize {
         match self {
-            DType::F64 | DType::I64 => 8,
-            DType::F32 | DType::I32 | DType::U32 => 4,
-            DType::I16 | DType::U16 => 2,
-            DType::I8 | DType::U8 | DType::Bool => 1,
-            DType::Str => 0,
+            DType::F64 | DType::I64 => 8, DType::F32 | DType::I32 | DType::U32 => 4,
+            DType::I16 | DType::U16 => 2, DType::I8 | DType::U8 | DType::Bool => 1, DType::Str => 0,
         }
     }
     fn named(name: &str, at: &str) -> Result<DType, Error> {
         match NAMES.iter().position(|known| *known == name) {
-            Some(k) => Ok(ANY[k]),
-            None => refuse!("{} has the unknown dtype {}; it is one of {}.", at, quote(name), NAMES.join(", ")),
+            Some(k) => Ok(ANY[k]), None => refuse!("{} has the unknown dtype {}; it is one of {}.", at, quote(name), NAMES.join(", ")),
         }
     }
 }
-
 impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.name()) }
 }
-
 /// dtype and row shape of a value. Lengths that overflow are as good as infinite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Type {
-    pub(crate) dtype: DType,
-    pub(crate) dims: Vec<usize>,
+    pub(crate) dtype: DType, pub(crate) dims: Vec<usize>,
 }
-
 impl Type {
     pub(crate) fn new(dtype: DType, dims: Vec<usize>) -> Type { Type { dtype, dims } }
     pub(crate) fn row(dtype: DType, width: usize) -> Type { Type { dtype, dims: vec![width] } }
@@ -670,11 +524,7 @@ impl Type {
     /// The same row shape with another dtype.
     pub(crate) fn with(&self, dtype: DType) -> Type { Type { dtype, dims: self.dims.clone() } }
     /// The same row shape with another length of one axis.
-    pub(crate) fn resized(&self, axis: usize, length: usize) -> Type {
-        let mut changed = self.clone();
-        changed.dims[axis] = length;
-        changed
-    }
+    pub(crate) fn resized(&self, axis: usize, length: usize) -> Type { let mut changed = self.clone(); changed.dims[axis] = length; changed }
     /// The product of the lengths of some axes.
     pub(crate) fn size(&self, from: usize, to: usize) -> usize { product(&self.dims[from.min(to)..to]) }
     /// The offsets of the positions along an axis: all of them, or as many zeros where the axis has length 1, or is not there.
@@ -690,32 +540,22 @@ impl Type {
         places(guard, &offsets).map(Some)
     }
     /// The shape of n rows.
-    pub(crate) fn shape(&self, n: usize) -> Vec<usize> {
-        let mut shape = vec![n];
-        shape.extend(&self.dims);
-        shape
-    }
+    pub(crate) fn shape(&self, n: usize) -> Vec<usize> { let mut shape = vec![n]; shape.extend(&self.dims); shape }
 }
-
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { write!(f, "{}{:?}", self.dtype, self.dims) }
 }
-
 /// The product of a shape, saturating; 0 where a length is 0.
 pub(crate) fn product(shape: &[usize]) -> usize {
     if shape.contains(&0) { return 0; }
     shape.iter().fold(1, |size, &n| usize::saturating_mul(size, n))
 }
-
 /// The sums of one offset for each axis, in row-major order; -1 where one of them is negative.
 pub(crate) fn places(guard: &Guard, offsets: &[Vec<isize>]) -> Result<Vec<isize>, Error> {
-    let size = product(&offsets.iter().map(Vec::len).collect::<Vec<_>>());
-    guard.take(size, 16)?;
-    let mut places = vec![0; size.min(1)];
+    let size = product(&offsets.iter().map(Vec::len).collect::<Vec<_>>()); guard.take(size, 16)?; let mut places = vec![0; size.min(1)];
     for axis in offsets { places = places.iter().flat_map(|&p: &isize| axis.iter().map(move |&o| if p < 0 || o < 0 { -1 } else { p + o })).collect(); }
     Ok(places)
 }
-
 /// The elements of a tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
@@ -726,18 +566,11 @@ pub enum Data {
     /// Of str; None is missing.
     Strings(Arc<Vec<Option<Arc<str>>>>),
 }
-
 impl Data {
     pub(crate) fn floats(v: Vec<f64>) -> Data { Data::Floats(Arc::new(v)) }
     pub(crate) fn integers(v: Vec<i64>) -> Data { Data::Integers(Arc::new(v)) }
     pub(crate) fn none() -> Data { Data::integers(Vec::new()) }
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Data::Floats(v) => v.len(),
-            Data::Integers(v) => v.len(),
-            Data::Strings(v) => v.len(),
-        }
-    }
+    pub(crate) fn len(&self) -> usize { match self { Data::Floats(v) => v.len(), Data::Integers(v) => v.len(), Data::Strings(v) => v.len(), } }
     pub(crate) fn f(&self) -> &[f64] { if let Data::Floats(v) = self { v } else { &[] } }
     pub(crate) fn i(&self) -> &[i64] { if let Data::Integers(v) = self { v } else { &[] } }
     pub(crate) fn s(&self) -> &[Option<Arc<str>>] { if let Data::Strings(v) = self { v } else { &[] } }
@@ -758,82 +591,61 @@ impl Data {
     pub(crate) fn pick(n: usize, x: &Data, y: &Data, source: impl FnMut(usize) -> Result<isize, Error>) -> Result<Data, Error> {
         fn picked<T: Clone>(n: usize, x: &[T], y: &[T], mut source: impl FnMut(usize) -> Result<isize, Error>) -> Result<Arc<Vec<T>>, Error> {
             let mut out = Vec::with_capacity(n);
-            for k in 0..n {
-                let s = source(k)?;
-                out.push(if s >= 0 { x[s as usize].clone() } else { y[(-1 - s) as usize].clone() });
-            }
+            for k in 0..n { let s = source(k)?; out.push(if s >= 0 { x[s as usize].clone() } else { y[(-1 - s) as usize].clone() }); }
             Ok(Arc::new(out))
         }
         Ok(match x {
-            Data::Floats(x) => Data::Floats(picked(n, x, y.f(), source)?),
-            Data::Integers(x) => Data::Integers(picked(n, x, y.i(), source)?),
+            Data::Floats(x) => Data::Floats(picked(n, x, y.f(), source)?), Data::Integers(x) => Data::Integers(picked(n, x, y.i(), source)?),
             Data::Strings(x) => Data::Strings(picked(n, x, y.s(), source)?),
         })
     }
     fn slice(&self, from: usize, to: usize) -> Data { Data::join(&[self], std::iter::once((0, from, to))) }
     /// The key under which an element is found in a map: NaN equals NaN, null equals null, -0.0 equals 0.0.
     fn key(&self, k: usize) -> Key {
-        match self {
-            Data::Floats(v) => float_key(v[k]),
-            Data::Integers(v) => Key::Integer(v[k]),
-            Data::Strings(v) => Key::Text(v[k].clone()),
-        }
+        match self { Data::Floats(v) => float_key(v[k]), Data::Integers(v) => Key::Integer(v[k]), Data::Strings(v) => Key::Text(v[k].clone()), }
     }
     /// One element as it appears in a sentence.
     fn shown(&self, k: usize, dtype: DType) -> String {
         match self {
-            Data::Floats(v) => format!("{:?}", v[k]),
-            Data::Integers(v) if dtype == DType::Bool => format!("{}", v[k] != 0),
-            Data::Integers(v) => format!("{}", v[k]),
-            Data::Strings(v) => v[k].as_ref().map_or("null".to_string(), |s| quote(s)),
+            Data::Floats(v) => format!("{:?}", v[k]), Data::Integers(v) if dtype == DType::Bool => format!("{}", v[k] != 0),
+            Data::Integers(v) => format!("{}", v[k]), Data::Strings(v) => v[k].as_ref().map_or("null".to_string(), |s| quote(s)),
         }
     }
 }
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Float(u64),
     Integer(i64),
     Text(Option<Arc<str>>),
 }
-
 fn float_key(v: f64) -> Key { Key::Float(if v.is_nan() { f64::NAN.to_bits() } else if v == 0.0 { 0 } else { v.to_bits() }) }
-
 /// An array with its dtype and shape, row-major; for rows, the first axis counts them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    pub dtype: DType,
-    pub(crate) shape: Vec<usize>,
+    pub dtype: DType, pub(crate) shape: Vec<usize>,
     pub(crate) data: Data,
 }
-
 impl From<Vec<f64>> for Tensor {
     fn from(v: Vec<f64>) -> Tensor { Tensor { dtype: DType::F64, shape: vec![v.len()], data: Data::floats(v) } }
 }
-
 impl From<Vec<f32>> for Tensor {
     fn from(v: Vec<f32>) -> Tensor { Tensor { dtype: DType::F32, shape: vec![v.len()], data: Data::floats(v.into_iter().map(f64::from).collect()) } }
 }
-
 impl From<Vec<i64>> for Tensor {
     fn from(v: Vec<i64>) -> Tensor { Tensor { dtype: DType::I64, shape: vec![v.len()], data: Data::integers(v) } }
 }
-
 impl From<Vec<bool>> for Tensor {
     fn from(v: Vec<bool>) -> Tensor { Tensor { dtype: DType::Bool, shape: vec![v.len()], data: Data::integers(v.into_iter().map(i64::from).collect()) } }
 }
-
 impl From<Vec<&str>> for Tensor {
     fn from(v: Vec<&str>) -> Tensor { Tensor::from(v.into_iter().map(Some).collect::<Vec<_>>()) }
 }
-
 impl From<Vec<Option<&str>>> for Tensor {
     fn from(v: Vec<Option<&str>>) -> Tensor {
         let data = v.into_iter().map(|s| s.map(Arc::from)).collect::<Vec<_>>();
         Tensor { dtype: DType::Str, shape: vec![data.len()], data: Data::Strings(Arc::new(data)) }
     }
 }
-
 impl Tensor {
     /// Rows of equal length.
     pub fn matrix<R: AsRef<[f64]>>(rows: &[R]) -> Result<Tensor, Error> {
@@ -845,8 +657,7 @@ impl Tensor {
     /// The same elements in another shape, batch axis first: `Tensor::from(pixels).shaped(&[2, 3, 32, 32])`.
     pub fn shaped(mut self, shape: &[usize]) -> Result<Tensor, Error> {
         if product(shape) != self.data.len() { refuse!("A tensor of {} elements cannot have the shape {:?}; they must agree.", self.data.len(), shape); }
-        self.shape = shape.to_vec();
-        Ok(self)
+        self.shape = shape.to_vec(); Ok(self)
     }
     pub fn shape(&self) -> &[usize] { &self.shape }
     /// The length of the first axis.
@@ -878,10 +689,7 @@ impl Tensor {
                 Data::Floats(v) => spell_float(v[k], self.dtype, out),
                 Data::Integers(v) if self.dtype == DType::Bool => out.push_str(if v[k] != 0 { "true" } else { "false" }),
                 Data::Integers(v) => spell_integer(v[k], out),
-                Data::Strings(v) => match &v[k] {
-                    Some(s) => spell(s, out),
-                    None => out.push_str("null"),
-                },
+                Data::Strings(v) => match &v[k] { Some(s) => spell(s, out), None => out.push_str("null"), },
             }
         }
         out.push_str("]}");
@@ -889,85 +697,52 @@ impl Tensor {
     /// A tensor in any of its three forms. `bare` is the dtype of a bare array; None lets its elements decide (f64 or str).
     fn read(json: &Json, bare: Option<DType>, at: &str, guard: &Guard) -> Result<Tensor, Error> {
         if json.kind == b'{' { return Tensor::read_object(json, at, guard); }
-        let dtype = bare.unwrap_or(if json.holds == 2 { DType::Str } else { DType::F64 });
-        let mut c = json.elements(at)?;
+        let dtype = bare.unwrap_or(if json.holds == 2 { DType::Str } else { DType::F64 }); let mut c = json.elements(at)?;
         let width = if c.next() && c.kind() == b'[' { Some(c.length()?) } else { None };
         let total = json.count.saturating_mul(width.unwrap_or(1));
         // Every element takes two bytes of text at least: more than that is ragged, whatever the counts promise.
         let mut even = total <= (json.end - json.start) / 2;
-        let mut filler = Filler::new(dtype, if even { total } else { 0 }, at, guard)?;
-        c = json.elements(at)?;
+        let mut filler = Filler::new(dtype, if even { total } else { 0 }, at, guard)?; c = json.elements(at)?;
         match width {
             None => { filler.fill(&mut c, total)?; }
-            Some(width) => {
-                while even && c.next() {
-                    c.enter()?;
-                    even = filler.fill(&mut c, width)?;
-                }
-            }
+            Some(width) => { while even && c.next() { c.enter()?; even = filler.fill(&mut c, width)?; } }
         }
         if !even { refuse!("{} is ragged: its first row has {} elements, another has not; rows are equally long.", at, width.unwrap_or(0)); }
-        let shape = width.map_or(vec![json.count], |width| vec![json.count, width]);
-        Ok(Tensor { dtype, shape, data: filler.done() })
+        let shape = width.map_or(vec![json.count], |width| vec![json.count, width]); Ok(Tensor { dtype, shape, data: filler.done() })
     }
     fn read_object(json: &Json, at: &str, guard: &Guard) -> Result<Tensor, Error> {
         json.only(at, &["dtype", "shape", "enc", "scale", "mask", "data"])?;
         let dtype = DType::named(&json.need("dtype", at)?.string(&format!("{} dtype", at))?, at)?;
-        let shape = read_shape(json.need("shape", at)?, at, guard)?;
-        let size = product(&shape);
-        let data = json.need("data", at)?;
+        let shape = read_shape(json.need("shape", at)?, at, guard)?; let size = product(&shape); let data = json.need("data", at)?;
         let (scale, mask) = (json.get("scale"), json.get("mask"));
         let enc = json.get("enc").map(|e| e.string(&format!("{} enc", at))).transpose()?;
-        let good = match enc.as_deref() {
-            None => true,
-            Some("b64") => dtype != DType::Str,
-            Some("i8") => dtype.is_float(),
-            Some(_) => false,
-        };
+        let good = match enc.as_deref() { None => true, Some("b64") => dtype != DType::Str, Some("i8") => dtype.is_float(), Some(_) => false, };
         if !good { refuse!("{} has an encoding that {} does not have; \"b64\" is one, not for str, and \"i8\" for floats.", at, dtype); }
         if scale.is_some() != (enc.as_deref() == Some("i8")) || mask.is_some() && (enc.is_none() || dtype == DType::Bool) {
             refuse!("{} has \"scale\" without \"enc\" \"i8\", or without it, or a \"mask\" without \"enc\" or of bool.", at);
         }
-        if enc.is_some() {
-            let data = encoded(data, scale, mask, dtype, &shape, size, at, guard)?;
-            return Ok(Tensor { dtype, shape, data });
-        }
-        let name = format!("{} data", at);
-        let mut elements = data.elements(&name)?;
+        if enc.is_some() { let data = encoded(data, scale, mask, dtype, &shape, size, at, guard)?; return Ok(Tensor { dtype, shape, data }); }
+        let name = format!("{} data", at); let mut elements = data.elements(&name)?;
         if data.count != size { refuse!("{} holds {} elements for the shape {:?}; they must agree.", at, data.count, shape); }
-        let mut filler = Filler::new(dtype, size, at, guard)?;
-        filler.fill(&mut elements, size)?;
+        let mut filler = Filler::new(dtype, size, at, guard)?; filler.fill(&mut elements, size)?;
         Ok(Tensor { dtype, shape, data: filler.done() })
     }
 }
-
 /// Refuses a tensor beyond the limits before it is allocated.
 fn allowed(size: usize, at: &str, guard: &Guard) -> Result<(), Error> {
     if size > guard.limits.tensor_elements { refuse!("{} has more than {} elements, the limit of a tensor.", at, guard.limits.tensor_elements); }
     guard.take(size, 8)
 }
-
 /// A tensor while its decimal elements are being read.
 struct Filler<'a> {
-    dtype: DType,
-    floats: Vec<f64>,
-    integers: Vec<i64>,
-    strings: Vec<Option<Arc<str>>>,
-    guard: &'a Guard,
+    dtype: DType, floats: Vec<f64>, integers: Vec<i64>, strings: Vec<Option<Arc<str>>>, guard: &'a Guard,
 }
-
 impl<'a> Filler<'a> {
     fn new(dtype: DType, size: usize, at: &str, guard: &'a Guard) -> Result<Filler<'a>, Error> {
-        allowed(size, at, guard)?;
-        let mut filler = Filler { dtype, floats: Vec::new(), integers: Vec::new(), strings: Vec::new(), guard };
+        allowed(size, at, guard)?; let mut filler = Filler { dtype, floats: Vec::new(), integers: Vec::new(), strings: Vec::new(), guard };
         if dtype.is_float() {
             filler.floats.reserve(size);
-        } else if dtype == DType::Str {
-            guard.take(size, 16)?;
-            filler.strings.reserve(size);
-        } else {
-            filler.integers.reserve(size);
-        }
+        } else if dtype == DType::Str { guard.take(size, 16)?; filler.strings.reserve(size); } else { filler.integers.reserve(size); }
         Ok(filler)
     }
     /// Decodes the rest of an array; whether it has just so many elements.
@@ -978,14 +753,8 @@ impl<'a> Filler<'a> {
             if self.dtype.is_float() {
                 self.floats.push(c.number(self.dtype)?);
             } else if self.dtype == DType::Str {
-                let s = c.missing()?;
-                self.guard.take(s.as_ref().map_or(0, |s| 32 + s.len()), 1)?;
-                self.strings.push(s);
-            } else if self.dtype == DType::Bool {
-                self.integers.push(i64::from(c.bool()?));
-            } else {
-                self.integers.push(c.integer(self.dtype)?);
-            }
+                let s = c.missing()?; self.guard.take(s.as_ref().map_or(0, |s| 32 + s.len()), 1)?; self.strings.push(s);
+            } else if self.dtype == DType::Bool { self.integers.push(i64::from(c.bool()?)); } else { self.integers.push(c.integer(self.dtype)?); }
             n += 1;
         }
         Ok(n == needed)
@@ -993,17 +762,11 @@ impl<'a> Filler<'a> {
     fn done(self) -> Data {
         if self.dtype.is_float() {
             Data::floats(self.floats)
-        } else if self.dtype == DType::Str {
-            Data::Strings(Arc::new(self.strings))
-        } else {
-            Data::integers(self.integers)
-        }
+        } else if self.dtype == DType::Str { Data::Strings(Arc::new(self.strings)) } else { Data::integers(self.integers) }
     }
 }
-
 fn read_shape(json: &Json, at: &str, guard: &Guard) -> Result<Vec<usize>, Error> {
-    let name = format!("{} shape", at);
-    let mut c = json.elements(&name)?;
+    let name = format!("{} shape", at); let mut c = json.elements(&name)?;
     if json.count > guard.limits.rank { refuse!("{} has rank {}, more than the limit of {}.", at, json.count, guard.limits.rank); }
     let mut shape = Vec::new();
     while c.next() {
@@ -1013,7 +776,6 @@ fn read_shape(json: &Json, at: &str, guard: &Guard) -> Result<Vec<usize>, Error>
     }
     Ok(shape)
 }
-
 /// Elements in base64: little-endian or, with a scale, signed bytes to be multiplied by it; with a mask, only those that it has.
 #[allow(clippy::too_many_arguments)]
 fn encoded(data: &Json, scale: Option<&Json>, mask: Option<&Json>, dtype: DType, shape: &[usize], size: usize, at: &str, guard: &Guard) -> Result<Data, Error> {
@@ -1026,8 +788,7 @@ fn encoded(data: &Json, scale: Option<&Json>, mask: Option<&Json>, dtype: DType,
     }
     let bytes_each = if scale.is_some() { 1 } else { dtype.bytes() };
     let bytes = base64(data, written.saturating_mul(bytes_each), &format!("{} data", at), guard)?;
-    allowed(size, at, guard)?;
-    let mut chunks = bytes.chunks_exact(bytes_each.max(1));
+    allowed(size, at, guard)?; let mut chunks = bytes.chunks_exact(bytes_each.max(1));
     let mut next = |k: usize| match &mask {
         Some(mask) if mask[k >> 3] >> (k & 7) & 1 == 0 => None,
         _ => chunks.next(),
@@ -1046,14 +807,12 @@ fn encoded(data: &Json, scale: Option<&Json>, mask: Option<&Json>, dtype: DType,
     if dtype == DType::Bool { if let Some(wrong) = integers.iter().find(|&&v| v > 1) { refuse!("{} holds the byte {} for a bool; it is 0 or 1.", at, wrong); } }
     Ok(Data::integers(integers))
 }
-
 fn scales(json: &Json, dtype: DType, shape: &[usize], at: &str, guard: &Guard) -> Result<Vec<f64>, Error> {
     let mut c = json.elements(at)?;
     if json.count != 1 && shape.first() != Some(&json.count) {
         refuse!("{} has {} numbers; one is needed, or one for each index of the first axis.", at, json.count);
     }
-    allowed(json.count, at, guard)?;
-    let mut scale = Vec::with_capacity(json.count);
+    allowed(json.count, at, guard)?; let mut scale = Vec::with_capacity(json.count);
     while c.next() {
         let v = c.number(dtype)?;
         if !(v > 0.0 && v <= f64::MAX) { refuse!("{} holds {:?}; it is positive and finite.", at, v); }
@@ -1061,39 +820,26 @@ fn scales(json: &Json, dtype: DType, shape: &[usize], at: &str, guard: &Guard) -
     }
     Ok(scale)
 }
-
 /// So many bytes in standard base64, padded. The length is checked before anything is allocated.
 fn base64(json: &Json, needed: usize, at: &str, guard: &Guard) -> Result<Vec<u8>, Error> {
-    json.expect(b'"', at)?;
-    guard.take(json.end - json.start, 2)?;
-    let literal = &json.doc[json.start + 1..json.end - 1];
+    json.expect(b'"', at)?; guard.take(json.end - json.start, 2)?; let literal = &json.doc[json.start + 1..json.end - 1];
     let text = if literal.contains(&b'\\') { Cow::Owned(json.string(at)?.into_bytes()) } else { Cow::Borrowed(literal) };
-    let n = text.len();
-    let padding = if text.ends_with(b"==") { 2 } else { usize::from(text.ends_with(b"=")) };
+    let n = text.len(); let padding = if text.ends_with(b"==") { 2 } else { usize::from(text.ends_with(b"=")) };
     if n % 4 != 0 || n / 4 * 3 != needed.saturating_add(padding) {
         refuse!("{} holds {} characters of base64 with padding; its shape and dtype need another number.", at, n);
     }
     let mut value = [255u8; 256];
     for (k, &c) in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().enumerate() { value[usize::from(c)] = k as u8; }
-    let mut out = Vec::with_capacity(needed);
-    let (mut wrong, mut bits, mut held) = (false, 0u32, 0u32);
+    let mut out = Vec::with_capacity(needed); let (mut wrong, mut bits, mut held) = (false, 0u32, 0u32);
     for &c in &text[..n - padding] {
-        let v = value[usize::from(c)];
-        wrong |= v == 255;
-        bits = (bits << 6 | u32::from(v & 63)) & 0xffff;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-        }
+        let v = value[usize::from(c)]; wrong |= v == 255; bits = (bits << 6 | u32::from(v & 63)) & 0xffff; held += 6;
+        if held >= 8 { held -= 8; out.push((bits >> held) as u8); }
     }
     if wrong || bits & ((1 << held) - 1) != 0 { refuse!("{} is not standard base64 with padding.", at); }
     Ok(out)
 }
-
 /// The nearest number of a dtype of floats.
 pub(crate) fn rounded(v: f64, dtype: DType) -> f64 { if dtype == DType::F32 { f64::from(v as f32) } else { v } }
-
 /// Rounds all of them.
 pub(crate) fn round_all(values: &mut [f64], dtype: DType) { if dtype == DType::F32 { values.iter_mut().for_each(|v| *v = f64::from(*v as f32)); } }
 
@@ -1114,9 +860,7 @@ const ERF_P: [f64; 6] = [
     3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1, 1.60837851487422766e-2, 6.58749161529837803e-4,
     1.63153871373020978e-2,
 ];
-const ERF_Q: [f64; 5] = [
-    2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1, 6.05183413124413191e-2, 2.33520497626869185e-3,
-];
+const ERF_Q: [f64; 5] = [2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1, 6.05183413124413191e-2, 2.33520497626869185e-3];
 const SQRPI: f64 = 5.6418958354775628695e-1;
 // norm_ppf: M. J. Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied Statistics 37 (1988); PPND16.
 const PPF_A: [f64; 8] = [
@@ -1143,27 +887,20 @@ const PPF_F: [f64; 8] = [
     1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2, 7.86869131145613259100e-4,
     1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15,
 ];
-
 pub(crate) fn erf(x: f64) -> f64 {
-    let y = x.abs();
-    let z = 1.0 / (y * y);
+    let y = x.abs(); let z = 1.0 / (y * y);
     if !(y > 0.46875) { return x * cody(&ERF_A, &ERF_B, 3, y * y); }
     let rest = if y <= 4.0 { cody(&ERF_C, &ERF_D, 7, y) } else { (SQRPI - z * cody(&ERF_P, &ERF_Q, 4, z)) / y };
     let coarse = (y * 16.0).floor() / 16.0;
     let erfc = if y > 26.6 { 0.0 } else { (-coarse * coarse).exp() * (-(y - coarse) * (y + coarse)).exp() * rest };
     if x < 0.0 { erfc - 1.0 } else { 1.0 - erfc }
 }
-
 /// Cody's ratio of two polynomials of degree n + 1: the leading coefficient of the numerator is its last entry.
 fn cody(top: &[f64], bottom: &[f64], n: usize, z: f64) -> f64 {
     let (mut a, mut b) = (top[n + 1] * z, z);
-    for k in 0..n {
-        a = (a + top[k]) * z;
-        b = (b + bottom[k]) * z;
-    }
+    for k in 0..n { a = (a + top[k]) * z; b = (b + bottom[k]) * z; }
     (a + top[n]) / (b + bottom[n])
 }
-
 fn norm_ppf(p: f64) -> f64 {
     if !(p > 0.0 && p < 1.0) { return if p == 0.0 { f64::NEG_INFINITY } else if p == 1.0 { f64::INFINITY } else { f64::NAN }; }
     let q = p - 0.5;
@@ -1172,26 +909,20 @@ fn norm_ppf(p: f64) -> f64 {
     let tail = if r <= 5.0 { ratio(&PPF_C, &PPF_D, r - 1.6) } else { ratio(&PPF_E, &PPF_F, r - 5.0) };
     if q < 0.0 { -tail } else { tail }
 }
-
 fn ratio(top: &[f64], bottom: &[f64], r: f64) -> f64 {
     let horner = |c: &[f64]| c.iter().rev().fold(0.0, |a, c| a * r + c);
     horner(top) / horner(bottom)
 }
-
 /// The two-branch form: exp never overflows.
 pub(crate) fn sigmoid(x: f64) -> f64 {
     let e = (-x.abs()).exp();
     if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
 }
-
 pub(crate) fn softplus(x: f64) -> f64 { larger(x, 0.0) + (-x.abs()).exp().ln_1p() }
-
 /// The larger of two; NaN when one of them is.
 pub(crate) fn larger(x: f64, y: f64) -> f64 { if x.is_nan() || x > y || x == y && y.is_sign_negative() { x } else { y } }
-
 /// The smaller of two; NaN when one of them is.
 pub(crate) fn smaller(x: f64, y: f64) -> f64 { if x.is_nan() || x < y || x == y && x.is_sign_negative() { x } else { y } }
-
 /// The nearest integer, half to even (f64::round_ties_even is younger than 1.63).
 fn half_even(x: f64) -> f64 {
     const WHOLE: f64 = 4503599627370496.0; // 2^52: from here on every number is an integer
@@ -1202,10 +933,8 @@ fn half_even(x: f64) -> f64 {
 
 /// Checks the attributes of a step and the types of what it reads.
 pub(crate) type Check = fn(&mut Args<'_>) -> Result<Step, Error>;
-
 /// A table of ops: those of this file, `modelport_more::OPS` (profiles kernel, text, solver), `modelport_nn::OPS` (profile nn).
 pub struct Ops(pub(crate) &'static [(&'static str, Check)]);
-
 /// The table of ops of profile tabular, in the order of docs/format.md.
 static TABULAR: Ops = Ops(&[
     ("concat", concat), ("select", select), ("cast", cast), ("constant", constant), ("impute", impute), ("is_missing", is_missing),
@@ -1213,49 +942,33 @@ static TABULAR: Ops = Ops(&[
     ("where", choose), ("linear", linear), ("softmax", softmax), ("log_softmax", log_softmax), ("normalize", normalize), ("reduce", reduce),
     ("two_class", two_class), ("take", take), ("poly", poly), ("interp", interp), ("tree_ensemble", tree_ensemble), ("gaussian_ll", gaussian_ll),
 ]);
-
 /// The entry of an op. A further table comes first: it may do an op of this file in another way.
 fn entry(op: &str, more: &[&'static Ops]) -> Option<Check> {
     more.iter().chain([&&TABULAR]).flat_map(|table| table.0).find(|(name, _)| *name == op).map(|(_, check)| *check)
 }
-
 /// The names of the ops that this reader implements, alone or with further ones, sorted.
 pub fn ops(more: &[&'static Ops]) -> Vec<&'static str> {
     let names: BTreeSet<&str> = more.iter().chain([&&TABULAR]).flat_map(|table| table.0).map(|(name, _)| *name).collect();
     names.into_iter().collect()
 }
-
 /// What attributes and steps have become, when steps are checked more than once: by their place in the document.
 #[derive(Default)]
 struct Memo {
-    tensors: Mutex<HashMap<usize, Arc<Tensor>>>,
-    steps: Mutex<HashMap<usize, Arc<Step>>>,
+    tensors: Mutex<HashMap<usize, Arc<Tensor>>>, steps: Mutex<HashMap<usize, Arc<Step>>>,
 }
-
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> { mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) }
-
 /// A step while it is being checked: its attributes, read one by one, and the types of what it reads.
 pub(crate) struct Args<'a> {
-    pub(crate) at: String,
-    pub(crate) types: Vec<Type>,
+    pub(crate) at: String, pub(crate) types: Vec<Type>,
     pub(crate) guard: &'a Guard,
     /// Of ops marked d.
     pub(crate) dtype: DType,
     /// Multiplications per row, of the profile nn.
-    pub(crate) work: u64,
-    inputs: Vec<usize>,
-    json: &'a Json,
-    memo: Option<&'a Memo>,
-    read: Vec<&'static str>,
-    deep: bool,
+    pub(crate) work: u64, inputs: Vec<usize>, json: &'a Json, memo: Option<&'a Memo>, read: Vec<&'static str>, deep: bool,
 }
-
 impl<'a> Args<'a> {
     /// Accepts values of any rank; without it, only rows.
-    pub(crate) fn deep(&mut self) -> &mut Self {
-        self.deep = true;
-        self
-    }
+    pub(crate) fn deep(&mut self) -> &mut Self { self.deep = true; self }
     pub(crate) fn refuse<T>(&self, sentence: String) -> Result<T, Error> { refuse!("{} {}", self.at, sentence) }
     /// Refuses attributes that the op has not read.
     fn finish(&self) -> Result<(), Error> {
@@ -1289,29 +1002,21 @@ impl<'a> Args<'a> {
         self.input(0, allowed)
     }
     /// The only input of an op marked d: floats, as they are after rounding to the step's dtype.
-    pub(crate) fn rounded(&mut self) -> Result<Type, Error> {
-        self.dtype = self.floating("dtype")?;
-        Ok(self.one(FLOATS)?.with(self.dtype))
-    }
+    pub(crate) fn rounded(&mut self) -> Result<Type, Error> { self.dtype = self.floating("dtype")?; Ok(self.one(FLOATS)?.with(self.dtype)) }
     pub(crate) fn floating(&mut self, key: &'static str) -> Result<DType, Error> {
         Ok(if self.choice_or(key, &["f64", "f32"])? == "f32" { DType::F32 } else { DType::F64 })
     }
     pub(crate) fn has(&self, key: &str) -> bool { self.json.get(key).is_some() }
     pub(crate) fn attribute(&mut self, key: &'static str) -> Result<&'a Json, Error> {
-        self.read.push(key);
-        let json: &'a Json = self.json;
-        match json.get(key) {
-            Some(value) => Ok(value),
-            None => self.refuse(format!("lacks the required attribute {}.", quote(key))),
-        }
+        self.read.push(key); let json: &'a Json = self.json;
+        match json.get(key) { Some(value) => Ok(value), None => self.refuse(format!("lacks the required attribute {}.", quote(key))), }
     }
     fn named(&self, key: &str) -> String { format!("{} attribute {}", self.at, quote(key)) }
     /// One of the options.
     pub(crate) fn choice(&mut self, key: &'static str, options: &[&'static str]) -> Result<&'static str, Error> {
         let value = self.attribute(key)?.string(&self.named(key))?;
         match options.iter().find(|option| **option == value) {
-            Some(option) => Ok(option),
-            None => self.refuse(format!("has {} {}; it is one of {}.", quote(key), quote(&value), options.join(", "))),
+            Some(option) => Ok(option), None => self.refuse(format!("has {} {}; it is one of {}.", quote(key), quote(&value), options.join(", "))),
         }
     }
     /// The same; the first is the default.
@@ -1335,13 +1040,10 @@ impl<'a> Args<'a> {
     }
     /// One JSON element of the dtype; null only where a missing string is an element.
     fn element(&mut self, key: &'static str, dtype: DType, missing: bool) -> Result<Data, Error> {
-        let name = self.named(key);
-        let mut c = self.attribute(key)?.scalar(&name);
+        let name = self.named(key); let mut c = self.attribute(key)?.scalar(&name);
         Ok(match dtype {
-            DType::F64 | DType::F32 => Data::floats(vec![c.number(dtype)?]),
-            DType::Str if missing => Data::Strings(Arc::new(vec![c.missing()?])),
-            DType::Str => Data::Strings(Arc::new(vec![Some(Arc::from(c.string()?))])),
-            DType::Bool => Data::integers(vec![i64::from(c.bool()?)]),
+            DType::F64 | DType::F32 => Data::floats(vec![c.number(dtype)?]), DType::Str if missing => Data::Strings(Arc::new(vec![c.missing()?])),
+            DType::Str => Data::Strings(Arc::new(vec![Some(Arc::from(c.string()?))])), DType::Bool => Data::integers(vec![i64::from(c.bool()?)]),
             _ => Data::integers(vec![c.integer(dtype)?]),
         })
     }
@@ -1355,8 +1057,7 @@ impl<'a> Args<'a> {
     }
     /// A row shape, held against the limits before anything is allocated by it.
     pub(crate) fn shaped(&self, dtype: DType, dims: Vec<usize>) -> Result<Type, Error> {
-        let t = Type::new(dtype, dims);
-        let limits = &self.guard.limits;
+        let t = Type::new(dtype, dims); let limits = &self.guard.limits;
         if t.width() > limits.row_elements || t.rank() > limits.rank {
             return self.refuse(format!("gives {}, more than the limit of {} elements, or of rank {}.", t, limits.row_elements, limits.rank));
         }
@@ -1375,8 +1076,7 @@ impl<'a> Args<'a> {
     pub(crate) fn floats(&mut self, key: &'static str, length: Option<usize>) -> Result<Arc<Vec<f64>>, Error> { self.floats_of(key, self.dtype, length) }
     pub(crate) fn floats_of(&mut self, key: &'static str, dtype: DType, length: Option<usize>) -> Result<Arc<Vec<f64>>, Error> {
         let t = self.tensor(key, Some(dtype), 1, 1)?;
-        self.expect(key, t.data.len(), length)?;
-        Ok(held(&t))
+        self.expect(key, t.data.len(), length)?; Ok(held(&t))
     }
     /// The same, or None when absent.
     pub(crate) fn optional(&mut self, key: &'static str, dtype: DType, length: Option<usize>) -> Result<Option<Arc<Vec<f64>>>, Error> {
@@ -1384,14 +1084,10 @@ impl<'a> Args<'a> {
     }
     /// One element for each column, or one for all (then repeated); None when absent.
     fn per_column(&mut self, key: &'static str, x: &Type) -> Result<Option<Vec<f64>>, Error> {
-        let values = match self.optional(key, x.dtype, None)? {
-            None => return Ok(None),
-            Some(values) => values,
-        };
+        let values = match self.optional(key, x.dtype, None)? { None => return Ok(None), Some(values) => values, };
         self.guard.take(x.last(), 8)?;
         if values.len() == 1 { return Ok(Some(vec![values[0]; x.last()])); }
-        self.expect(key, values.len(), Some(x.last()))?;
-        Ok(Some(values.to_vec()))
+        self.expect(key, values.len(), Some(x.last()))?; Ok(Some(values.to_vec()))
     }
     pub(crate) fn expect(&self, key: &str, found: usize, needed: Option<usize>) -> Result<(), Error> {
         match needed {
@@ -1402,8 +1098,7 @@ impl<'a> Args<'a> {
     /// A float matrix with a column for each of the row's: its rows and its elements.
     pub(crate) fn matrix(&mut self, key: &'static str, x: &Type) -> Result<(usize, Arc<Vec<f64>>), Error> {
         let t = self.tensor(key, Some(x.dtype), 2, 2)?;
-        self.fitting(key, &t, x)?;
-        Ok((t.shape[0], held(&t)))
+        self.fitting(key, &t, x)?; Ok((t.shape[0], held(&t)))
     }
     fn fitting(&self, key: &str, t: &Tensor, x: &Type) -> Result<(), Error> {
         if t.shape[1] != x.last() || t.shape[0] > self.guard.limits.row_elements {
@@ -1423,8 +1118,7 @@ impl<'a> Args<'a> {
     }
     /// Integers of rank 1, so many (None: any number), each within low..high.
     pub(crate) fn ints(&mut self, key: &'static str, length: Option<usize>, low: i64, high: i64) -> Result<Vec<i64>, Error> {
-        let t = self.integers(key, 1)?;
-        self.expect(key, t.data.len(), length)?;
+        let t = self.integers(key, 1)?; self.expect(key, t.data.len(), length)?;
         self.within(key, t.data.i(), low, high)
     }
     /// The same, of which none may be negative.
@@ -1440,8 +1134,7 @@ impl<'a> Args<'a> {
     }
     /// The row shape to which those of all inputs broadcast.
     pub(crate) fn broadcast(&self, dtype: DType) -> Result<Type, Error> {
-        let rank = self.types.iter().map(Type::rank).max().unwrap_or(0);
-        let mut dims = vec![1; rank];
+        let rank = self.types.iter().map(Type::rank).max().unwrap_or(0); let mut dims = vec![1; rank];
         for t in &self.types {
             for (wide, &n) in dims[rank - t.rank()..].iter_mut().zip(&t.dims) {
                 if n != *wide && n != 1 && *wide != 1 {
@@ -1461,46 +1154,30 @@ impl<'a> Args<'a> {
     /// rounded to the dtype of the value.
     pub(crate) fn rows(&self, ty: Type, row: impl Fn(&[f64], &mut [f64]) + Send + Sync + 'static) -> Result<Step, Error> {
         self.step(ty, move |s, f| {
-            let x = s.floats(f, 0);
-            let mut y = vec![0.0; f.rows * s.ty.width()];
+            let x = s.floats(f, 0); let mut y = vec![0.0; f.rows * s.ty.width()];
             let (n, m) = (s.from[0].last(), s.ty.last());
             for r in 0..f.rows * s.from[0].lanes() { row(&x[r * n..(r + 1) * n], &mut y[r * m..(r + 1) * m]); }
-            round_all(&mut y, s.ty.dtype);
-            Ok(Data::floats(y))
+            round_all(&mut y, s.ty.dtype); Ok(Data::floats(y))
         })
     }
     /// A step that computes floats element by element.
     pub(crate) fn each(&self, ty: Type, of: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Result<Step, Error> {
-        self.step(ty, move |s, f| {
-            let to = s.ty.dtype;
-            Ok(Data::floats(s.floats(f, 0).iter().map(|&v| rounded(of(v), to)).collect()))
-        })
+        self.step(ty, move |s, f| { let to = s.ty.dtype; Ok(Data::floats(s.floats(f, 0).iter().map(|&v| rounded(of(v), to)).collect())) })
     }
 }
-
 /// The elements of a float tensor.
 pub(crate) fn held(t: &Tensor) -> Arc<Vec<f64>> { if let Data::Floats(v) = &t.data { v.clone() } else { Arc::default() } }
-
 /// The values of one block of rows; `first` is the number of the block's first row in the batch.
 pub(crate) struct Frame {
-    pub(crate) rows: usize,
-    first: usize,
-    values: Vec<Data>,
+    pub(crate) rows: usize, first: usize, values: Vec<Data>,
 }
-
 type Run = Box<dyn Fn(&Step, &Frame) -> Result<Data, Error> + Send + Sync>;
-
 /// A checked step. `run` returns the rows of its value.
 pub(crate) struct Step {
-    at: String,
-    inputs: Vec<usize>,
-    pub(crate) from: Vec<Type>,
-    pub(crate) ty: Type,
-    pub(crate) dtype: DType,
-    work: u64,
-    run: Run,
+    at: String, inputs: Vec<usize>, pub(crate) from: Vec<Type>,
+    pub(crate) ty: Type, pub(crate) dtype: DType,
+    work: u64, run: Run,
 }
-
 impl Step {
     /// The k-th input.
     pub(crate) fn input<'a>(&self, f: &'a Frame, k: usize) -> &'a Data { &f.values[self.inputs[k]] }
@@ -1516,13 +1193,10 @@ impl Step {
         refuse!("{} refuses row {}: {}", self.at, f.first + row, sentence)
     }
 }
-
 /// concat: joins rows, or values of one rank along an axis.
 fn concat(a: &mut Args<'_>) -> Result<Step, Error> {
-    a.deep().arity(1, usize::MAX)?;
-    let x = a.input(0, ANY)?;
-    let axis = if a.has("axis") { Some(a.integer("axis", 0, x.rank() as i64 - 1)?) } else { None };
-    let mut width = 0usize;
+    a.deep().arity(1, usize::MAX)?; let x = a.input(0, ANY)?;
+    let axis = if a.has("axis") { Some(a.integer("axis", 0, x.rank() as i64 - 1)?) } else { None }; let mut width = 0usize;
     for k in 0..a.types.len() {
         let t = a.input(k, &[x.dtype])?;
         let good = axis.map_or(t.rank() < 2, |axis| t.rank() == x.rank() && t.resized(axis, 1) == x.resized(axis, 1));
@@ -1541,25 +1215,19 @@ fn concat(a: &mut Args<'_>) -> Result<Step, Error> {
         Ok(Data::join(&parts, stretches))
     })
 }
-
 /// select: columns by position.
 fn select(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.one(ANY)?;
-    let width = x.width();
-    let index = a.ints("index", None, 0, width as i64 - 1)?;
+    let x = a.one(ANY)?; let width = x.width(); let index = a.ints("index", None, 0, width as i64 - 1)?;
     a.step(Type::row(x.dtype, index.len()), move |s, f| {
         let (data, n) = (s.input(f, 0), index.len());
         Data::pick(f.rows * n, data, data, |k| Ok((k / n * width) as isize + index[k % n] as isize))
     })
 }
-
 /// cast: changes the dtype; what does not fit an integer is refused. An integer becomes an f32 in one rounding, not by way of f64.
 fn cast(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().one(&ANY[..ANY.len() - 1])?;
-    let to = DType::named(a.choice("to", &NAMES[..NAMES.len() - 1])?, &a.at)?;
+    let x = a.deep().one(&ANY[..ANY.len() - 1])?; let to = DType::named(a.choice("to", &NAMES[..NAMES.len() - 1])?, &a.at)?;
     a.step(x.with(to), move |s, f| {
-        let (low, high) = to.range();
-        let width = s.ty.width();
+        let (low, high) = to.range(); let width = s.ty.width();
         let misfit = |k: usize, given: String| s.refuse(f, k / width, format!("{} does not fit the dtype {}.", given, to));
         match s.input(f, 0) {
             Data::Floats(x) if to.is_float() => Ok(Data::floats(x.iter().map(|&v| rounded(v, to)).collect())),
@@ -1580,16 +1248,12 @@ fn cast(a: &mut Args<'_>) -> Result<Step, Error> {
                     DType::F64 => Ok(Data::floats(x.iter().map(|&v| v as f64).collect())),
                     DType::F32 => Ok(Data::floats(x.iter().map(|&v| f64::from(v as f32)).collect())),
                     DType::Bool => Ok(Data::integers(x.iter().map(|&v| i64::from(v != 0)).collect())),
-                    _ => match x.iter().position(|&v| v < low || v > high) {
-                        Some(k) => misfit(k, format!("{}", x[k])),
-                        None => Ok(other.clone()),
-                    },
+                    _ => match x.iter().position(|&v| v < low || v > high) { Some(k) => misfit(k, format!("{}", x[k])), None => Ok(other.clone()), },
                 }
             }
         }
     })
 }
-
 /// constant: the same row for every row of the batch.
 fn constant(a: &mut Args<'_>) -> Result<Step, Error> {
     a.deep().arity(0, 0)?;
@@ -1597,46 +1261,36 @@ fn constant(a: &mut Args<'_>) -> Result<Step, Error> {
     let value = a.tensor("value", None, 0, a.guard.limits.rank)?;
     a.step(Type::new(value.dtype, value.shape.clone()), move |_, f| { Ok(Data::join(&[&value.data], (0..f.rows).map(|_| (0, 0, value.data.len())))) })
 }
-
 /// What counts as missing in impute and is_missing: elements that equal `match`; by default NaN among floats, null among strings.
 fn matched(a: &mut Args<'_>, x: &Type) -> Result<Key, Error> {
     if a.has("match") { return Ok(a.element("match", x.dtype, false)?.key(0)); }
     Ok(if x.dtype == DType::Str { Key::Text(None) } else { float_key(f64::NAN) })
 }
-
 /// impute: elements that match are replaced by the column's value.
 fn impute(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.one(CAN_BE_MISSING)?;
-    let missing = matched(a, &x)?;
-    let values = a.tensor("values", Some(x.dtype), 1, 1)?;
-    let n = values.data.len();
+    let x = a.one(CAN_BE_MISSING)?; let missing = matched(a, &x)?;
+    let values = a.tensor("values", Some(x.dtype), 1, 1)?; let n = values.data.len();
     if n != 1 { a.expect("values", n, Some(x.width()))?; }
     a.step(x, move |s, f| {
         let data = s.input(f, 0);
         Data::pick(data.len(), data, &values.data, |k| Ok(if data.key(k) == missing { -1 - (k % n) as isize } else { k as isize }))
     })
 }
-
 /// is_missing: 1.0 where an element matches, else 0.0.
 fn is_missing(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.one(CAN_BE_MISSING)?;
-    let missing = matched(a, &x)?;
+    let x = a.one(CAN_BE_MISSING)?; let missing = matched(a, &x)?;
     a.step(x.with(DType::F64), move |s, f| {
         let data = s.input(f, 0);
         Ok(Data::floats((0..data.len()).map(|k| if data.key(k) == missing { 1.0 } else { 0.0 }).collect()))
     })
 }
-
 /// lookup: the value of the equal key; the default, or a refusal, for an unknown one.
 fn lookup(a: &mut Args<'_>) -> Result<Step, Error> {
     let x = a.deep().one(&[DType::F64, DType::F32, DType::I64, DType::Bool, DType::Str])?;
-    let keys = a.tensor("keys", Some(x.dtype), 1, 1)?;
-    let values = a.tensor("values", None, 1, 1)?;
+    let keys = a.tensor("keys", Some(x.dtype), 1, 1)?; let values = a.tensor("values", None, 1, 1)?;
     let otherwise = if a.has("default") { Some(a.element("default", values.dtype, true)?) } else { None };
-    let n = keys.data.len();
-    a.expect("values", values.data.len(), Some(n))?;
-    a.guard.take(n, 96)?;
-    let mut known = HashMap::with_capacity(n);
+    let n = keys.data.len(); a.expect("values", values.data.len(), Some(n))?;
+    a.guard.take(n, 96)?; let mut known = HashMap::with_capacity(n);
     for k in 0..n {
         if known.insert(keys.data.key(k), k as isize).is_some() {
             return a.refuse(format!("has one key twice in \"keys\", at position {}; keys are all different.", k));
@@ -1645,13 +1299,11 @@ fn lookup(a: &mut Args<'_>) -> Result<Step, Error> {
     a.step(x.with(values.dtype), move |s, f| {
         let data = s.input(f, 0);
         Data::pick(data.len(), &values.data, otherwise.as_ref().unwrap_or(&values.data), |k| match known.get(&data.key(k)) {
-            Some(&place) => Ok(place),
-            None if otherwise.is_some() => Ok(-1),
+            Some(&place) => Ok(place), None if otherwise.is_some() => Ok(-1),
             None => s.refuse(f, k / s.ty.width(), format!("{} is none of the known categories.", data.shown(k, s.from[0].dtype))),
         })
     })
 }
-
 /// onehot: per column a unit vector; -1 gives zeros.
 fn onehot(a: &mut Args<'_>) -> Result<Step, Error> {
     let x = a.one(INTEGERS)?;
@@ -1666,14 +1318,11 @@ fn onehot(a: &mut Args<'_>) -> Result<Step, Error> {
         Ok(Data::floats(out))
     })
 }
-
 /// bucketize: the number of edges e of the column with not (x <= e) (left) or not (x < e) (right); NaN counts all.
 fn bucketize(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.one(FLOATS)?;
-    let edges = a.floats_of("edges", x.dtype, None)?;
+    let x = a.one(FLOATS)?; let edges = a.floats_of("edges", x.dtype, None)?;
     let sizes = a.places("sizes", Some(x.width()), 0, edges.len())?;
-    let left = a.choice("side", &["left", "right"])? == "left";
-    let mut start = vec![0];
+    let left = a.choice("side", &["left", "right"])? == "left"; let mut start = vec![0];
     for (j, &n) in sizes.iter().enumerate() {
         let end = usize::min(start[j] + n, edges.len() + 1);
         let column = &edges[start[j].min(edges.len())..end.min(edges.len())];
@@ -1692,13 +1341,10 @@ fn bucketize(a: &mut Args<'_>) -> Result<Step, Error> {
         Ok(Data::integers(s.input(f, 0).f().iter().enumerate().map(count).collect()))
     })
 }
-
 /// scale: ((x - sub) / div) * mul + add, absent parts skipped.
 fn scale(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().rounded()?;
-    let (sub, div) = (a.per_column("sub", &x)?, a.per_column("div", &x)?);
-    let (mul, add) = (a.per_column("mul", &x)?, a.per_column("add", &x)?);
-    let dtype = a.dtype;
+    let x = a.deep().rounded()?; let (sub, div) = (a.per_column("sub", &x)?, a.per_column("div", &x)?);
+    let (mul, add) = (a.per_column("mul", &x)?, a.per_column("add", &x)?); let dtype = a.dtype;
     a.rows(x, move |x, y| {
         for (j, v) in y.iter_mut().enumerate() {
             *v = x[j];
@@ -1709,11 +1355,9 @@ fn scale(a: &mut Args<'_>) -> Result<Step, Error> {
         }
     })
 }
-
 /// clip: bounds per column; NaN passes.
 fn clip(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().rounded()?;
-    let (min, max) = (a.per_column("min", &x)?, a.per_column("max", &x)?);
+    let x = a.deep().rounded()?; let (min, max) = (a.per_column("min", &x)?, a.per_column("max", &x)?);
     a.rows(x, move |x, y| {
         for (j, v) in y.iter_mut().enumerate() {
             *v = match (&min, &max) {
@@ -1724,90 +1368,51 @@ fn clip(a: &mut Args<'_>) -> Result<Step, Error> {
         }
     })
 }
-
 type Unary = fn(f64) -> f64;
-
 /// The functions of unary, spelled as in the format.
 fn unary_named(name: &str) -> Unary {
     match name {
-        "neg" => |x| -x,
-        "abs" => f64::abs,
-        "sign" => |x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x + 0.0 },
-        "sqrt" => f64::sqrt,
-        "square" => |x| x * x,
-        "reciprocal" => |x| 1.0 / x,
-        "floor" => f64::floor,
-        "ceil" => f64::ceil,
-        "round" => half_even,
-        "trunc" => f64::trunc,
-        "relu" => |x| if x > 0.0 || x.is_nan() { x } else { 0.0 },
-        "exp" => f64::exp,
-        "expm1" => f64::exp_m1,
-        "log" => f64::ln,
-        "log1p" => f64::ln_1p,
-        "log2" => f64::log2,
-        "log10" => f64::log10,
-        "sin" => f64::sin,
-        "cos" => f64::cos,
-        "tan" => f64::tan,
-        "arcsin" => f64::asin,
-        "arccos" => f64::acos,
-        "arctan" => f64::atan,
-        "sinh" => f64::sinh,
-        "cosh" => f64::cosh,
-        "tanh" => f64::tanh,
-        "sigmoid" => sigmoid,
-        "log_sigmoid" => |x| if x >= 0.0 { -(-x).exp().ln_1p() } else { x - x.exp().ln_1p() },
-        "softplus" => softplus,
-        "erf" => erf,
+        "neg" => |x| -x, "abs" => f64::abs, "sign" => |x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x + 0.0 },
+        "sqrt" => f64::sqrt, "square" => |x| x * x, "reciprocal" => |x| 1.0 / x,
+        "floor" => f64::floor, "ceil" => f64::ceil, "round" => half_even, "trunc" => f64::trunc,
+        "relu" => |x| if x > 0.0 || x.is_nan() { x } else { 0.0 }, "exp" => f64::exp, "expm1" => f64::exp_m1, "log" => f64::ln,
+        "log1p" => f64::ln_1p, "log2" => f64::log2, "log10" => f64::log10, "sin" => f64::sin, "cos" => f64::cos, "tan" => f64::tan,
+        "arcsin" => f64::asin, "arccos" => f64::acos, "arctan" => f64::atan,
+        "sinh" => f64::sinh, "cosh" => f64::cosh, "tanh" => f64::tanh, "sigmoid" => sigmoid,
+        "log_sigmoid" => |x| if x >= 0.0 { -(-x).exp().ln_1p() } else { x - x.exp().ln_1p() }, "softplus" => softplus, "erf" => erf,
         _ => norm_ppf,
     }
 }
-
 const UNARY: &[&str] = &[
     "neg", "abs", "sign", "sqrt", "square", "reciprocal", "floor", "ceil", "round", "trunc", "relu", "not", "exp", "expm1", "log", "log1p",
     "log2", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "sigmoid", "log_sigmoid", "softplus", "erf",
     "norm_ppf",
 ];
-
 /// unary: a function, element by element; f32 is computed in f64 and rounded.
 fn unary(a: &mut Args<'_>) -> Result<Step, Error> {
-    a.deep();
-    let name = a.choice("fn", UNARY)?;
-    a.dtype = a.floating("dtype")?;
+    a.deep(); let name = a.choice("fn", UNARY)?; a.dtype = a.floating("dtype")?;
     if name == "not" {
         let x = a.one(&[DType::Bool])?;
         return a.step(x, |s, f| Ok(Data::integers(s.input(f, 0).i().iter().map(|v| 1 - v).collect())));
     }
-    let of = unary_named(name);
-    let x = a.rounded()?;
+    let of = unary_named(name); let x = a.rounded()?;
     a.each(x, of)
 }
-
 /// The comparisons of binary: whether they hold for an order, which is None when two are unequal without one.
 fn compares(name: &str, order: Option<std::cmp::Ordering>) -> bool {
     use std::cmp::Ordering::{Equal, Greater, Less};
     match name {
-        "eq" => order == Some(Equal),
-        "ne" => order != Some(Equal),
-        "lt" => order == Some(Less),
-        "le" => matches!(order, Some(Less | Equal)),
-        "gt" => order == Some(Greater),
+        "eq" => order == Some(Equal), "ne" => order != Some(Equal), "lt" => order == Some(Less),
+        "le" => matches!(order, Some(Less | Equal)), "gt" => order == Some(Greater),
         _ => matches!(order, Some(Greater | Equal)),
     }
 }
-
 const BINARY: &[&str] = &["add", "sub", "mul", "div", "min", "max", "pow", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor"];
-
 /// binary: arithmetic, comparison or logic of two values that broadcast.
 fn binary(a: &mut Args<'_>) -> Result<Step, Error> {
-    a.deep().arity(2, 2)?;
-    a.dtype = a.floating("dtype")?;
-    let name = a.choice("fn", BINARY)?;
-    let (x, y) = (a.types[0].clone(), a.types[1].clone());
-    let logic = ["and", "or", "xor"].contains(&name);
-    let comparison = ["eq", "ne", "lt", "le", "gt", "ge"].contains(&name);
-    let equality = name == "eq" || name == "ne";
+    a.deep().arity(2, 2)?; a.dtype = a.floating("dtype")?; let name = a.choice("fn", BINARY)?;
+    let (x, y) = (a.types[0].clone(), a.types[1].clone()); let logic = ["and", "or", "xor"].contains(&name);
+    let comparison = ["eq", "ne", "lt", "le", "gt", "ge"].contains(&name); let equality = name == "eq" || name == "ne";
     let compared = comparison && x.dtype == y.dtype && (x.dtype == DType::I64 || equality && (x.dtype == DType::Bool || x.dtype == DType::Str));
     let good = if logic { x.dtype == DType::Bool && y.dtype == x.dtype } else { compared || x.dtype.is_float() && y.dtype.is_float() };
     if !good { return a.refuse(format!("cannot compute {} of {} and {}; a cast step may help.", name, x, y)); }
@@ -1815,16 +1420,10 @@ fn binary(a: &mut Args<'_>) -> Result<Step, Error> {
     let (i, j) = (x.spread(&wide, a.guard)?, y.spread(&wide, a.guard)?);
     let (xw, yw, width) = (x.width(), y.width(), wide.width());
     // The places of element k of the value in both inputs.
-    let pairs = move |rows: usize| Pairs { i: i.clone(), j: j.clone(), xw, yw, width, rows };
-    let pairs = pairs(0);
+    let pairs = move |rows: usize| Pairs { i: i.clone(), j: j.clone(), xw, yw, width, rows }; let pairs = pairs(0);
     if !logic && !comparison {
         let of: fn(f64, f64) -> f64 = match name {
-            "add" => |x, y| x + y,
-            "sub" => |x, y| x - y,
-            "mul" => |x, y| x * y,
-            "div" => |x, y| x / y,
-            "min" => smaller,
-            "max" => larger,
+            "add" => |x, y| x + y, "sub" => |x, y| x - y, "mul" => |x, y| x * y, "div" => |x, y| x / y, "min" => smaller, "max" => larger,
             _ => f64::powf,
         };
         return a.step(wide, move |s, f| {
@@ -1834,34 +1433,20 @@ fn binary(a: &mut Args<'_>) -> Result<Step, Error> {
     }
     a.step(wide, move |s, f| {
         let out = match (s.input(f, 0), s.input(f, 1)) {
-            (Data::Strings(x), Data::Strings(y)) => {
-                pairs.map(f.rows, |v, w| compares(name, if x[v] == y[w] { Some(std::cmp::Ordering::Equal) } else { None }))
-            }
+            (Data::Strings(x), Data::Strings(y)) => { pairs.map(f.rows, |v, w| compares(name, if x[v] == y[w] { Some(std::cmp::Ordering::Equal) } else { None })) }
             (Data::Integers(x), Data::Integers(y)) => pairs.map(f.rows, |v, w| match name {
-                "and" => x[v] != 0 && y[w] != 0,
-                "or" => x[v] != 0 || y[w] != 0,
-                "xor" => x[v] != y[w],
+                "and" => x[v] != 0 && y[w] != 0, "or" => x[v] != 0 || y[w] != 0, "xor" => x[v] != y[w],
                 _ => compares(name, Some(x[v].cmp(&y[w]))),
             }),
-            _ => {
-                let (x, y) = (s.floats(f, 0), s.floats(f, 1));
-                pairs.map(f.rows, |v, w| compares(name, x[v].partial_cmp(&y[w])))
-            }
+            _ => { let (x, y) = (s.floats(f, 0), s.floats(f, 1)); pairs.map(f.rows, |v, w| compares(name, x[v].partial_cmp(&y[w]))) }
         };
         Ok(Data::integers(out.into_iter().map(i64::from).collect()))
     })
 }
-
 /// How two values broadcast: where element e of a row is found in a row of each.
 struct Pairs {
-    i: Option<Vec<isize>>,
-    j: Option<Vec<isize>>,
-    xw: usize,
-    yw: usize,
-    width: usize,
-    rows: usize,
+    i: Option<Vec<isize>>, j: Option<Vec<isize>>, xw: usize, yw: usize, width: usize, rows: usize,
 }
-
 impl Pairs {
     fn map<T>(&self, rows: usize, mut of: impl FnMut(usize, usize) -> T) -> Vec<T> {
         let mut out = Vec::with_capacity(rows * self.width);
@@ -1869,39 +1454,27 @@ impl Pairs {
             let (p, q) = (r * self.xw, r * self.yw);
             for e in 0..self.width {
                 let v = self.i.as_ref().map_or(p + e, |i| p + i[e] as usize);
-                let w = self.j.as_ref().map_or(q + e, |j| q + j[e] as usize);
-                out.push(of(v, w));
+                let w = self.j.as_ref().map_or(q + e, |j| q + j[e] as usize); out.push(of(v, w));
             }
         }
         out
     }
 }
-
 /// where: the second value where the first is true, else the third.
 fn choose(a: &mut Args<'_>) -> Result<Step, Error> {
-    a.deep().arity(3, 3)?;
-    a.input(0, &[DType::Bool])?;
-    let dtype = a.input(2, &[a.types[1].dtype])?.dtype;
-    let wide = a.broadcast(dtype)?;
-    let spread = a.types.iter().map(|t| t.spread(&wide, a.guard)).collect::<Result<Vec<_>, _>>()?;
-    let width = wide.width();
+    a.deep().arity(3, 3)?; a.input(0, &[DType::Bool])?;
+    let dtype = a.input(2, &[a.types[1].dtype])?.dtype; let wide = a.broadcast(dtype)?;
+    let spread = a.types.iter().map(|t| t.spread(&wide, a.guard)).collect::<Result<Vec<_>, _>>()?; let width = wide.width();
     a.step(wide, move |s, f| {
-        let place = |j: usize, k: usize| match &spread[j] {
-            None => k as isize,
-            Some(places) => (k / width * s.from[j].width()) as isize + places[k % width],
-        };
+        let place = |j: usize, k: usize| match &spread[j] { None => k as isize, Some(places) => (k / width * s.from[j].width()) as isize + places[k % width], };
         let test = s.input(f, 0).i();
         Data::pick(f.rows * width, s.input(f, 1), s.input(f, 2), |k| { Ok(if test[place(0, k) as usize] != 0 { place(1, k) } else { -1 - place(2, k) }) })
     })
 }
-
 /// linear: sum_j x_j * weight[k][j] in ascending j, then + bias[k], rounded once.
 fn linear(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().rounded()?;
-    let (n, weight) = a.matrix("weight", &x)?;
-    a.guard.take(weight.len(), 8)?;
-    let bias = a.optional("bias", a.dtype, Some(n))?;
-    let m = x.last();
+    let x = a.deep().rounded()?; let (n, weight) = a.matrix("weight", &x)?;
+    a.guard.take(weight.len(), 8)?; let bias = a.optional("bias", a.dtype, Some(n))?; let m = x.last();
     // [j, k]: the inner loop has no chain of sums
     let turned: Vec<f64> = (0..weight.len()).map(|p| weight[p % n * m + p / n]).collect();
     let ty = if x.rank() == 0 { Type::row(a.dtype, n) } else { x.resized(x.rank() - 1, n) };
@@ -1911,35 +1484,26 @@ fn linear(a: &mut Args<'_>) -> Result<Step, Error> {
         if let Some(bias) = &bias { y.iter_mut().zip(bias.iter()).for_each(|(y, b)| *y += b); }
     })
 }
-
 /// softmax: exp(x - max) / sum.
 fn softmax(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().rounded()?;
-    let dtype = a.dtype;
+    let x = a.deep().rounded()?; let dtype = a.dtype;
     a.rows(x, move |x, y| exponentials(x, y, dtype, false))
 }
-
 /// log_softmax: x - max - log(sum).
 fn log_softmax(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().rounded()?;
-    let dtype = a.dtype;
+    let x = a.deep().rounded()?; let dtype = a.dtype;
     a.rows(x, move |x, y| exponentials(x, y, dtype, true))
 }
-
 fn exponentials(x: &[f64], y: &mut [f64], dtype: DType, log: bool) {
-    let max = if x.is_empty() { 0.0 } else { x[extreme(x, true)] };
-    let mut sum = 0.0;
+    let max = if x.is_empty() { 0.0 } else { x[extreme(x, true)] }; let mut sum = 0.0;
     for (y, v) in y.iter_mut().zip(x) {
-        let shifted = rounded(v - max, dtype);
-        let e = rounded(shifted.exp(), dtype);
-        *y = if log { shifted } else { e };
-        sum += e;
+        let shifted = rounded(v - max, dtype); let e = rounded(shifted.exp(), dtype);
+        *y = if log { shifted } else { e }; sum += e;
     }
     sum = rounded(sum, dtype);
     if log { sum = rounded(sum.ln(), dtype); }
     y.iter_mut().for_each(|y| *y = if log { *y - sum } else { *y / sum });
 }
-
 /// The position of the largest (or smallest) of a row: ties go to the lowest index, the first NaN wins.
 pub(crate) fn extreme(x: &[f64], max: bool) -> usize {
     let mut best = 0;
@@ -1949,34 +1513,23 @@ pub(crate) fn extreme(x: &[f64], max: bool) -> usize {
     }
     best
 }
-
 pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 { x.iter().zip(y).fold(0.0, |sum, (x, y)| sum + x * y) }
-
 /// normalize: rows divided by their norm; an all-zero row is unchanged.
 fn normalize(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().rounded()?;
-    let norm = a.choice("norm", &["l1", "l2", "max"])?;
-    let dtype = a.dtype;
+    let x = a.deep().rounded()?; let norm = a.choice("norm", &["l1", "l2", "max"])?; let dtype = a.dtype;
     a.rows(x, move |x, y| {
         let by = match norm {
-            "l1" => rounded(x.iter().fold(0.0, |sum, v| sum + v.abs()), dtype),
-            "l2" => rounded(dot(x, x).sqrt(), dtype),
+            "l1" => rounded(x.iter().fold(0.0, |sum, v| sum + v.abs()), dtype), "l2" => rounded(dot(x, x).sqrt(), dtype),
             _ => x.iter().fold(0.0, |max, v| larger(max, v.abs())),
         };
         y.iter_mut().zip(x).for_each(|(y, &v)| *y = if by == 0.0 { v } else { v / by });
     })
 }
-
 const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "min", "max", "l2", "logsumexp", "argmax", "argmin"];
-
 /// reduce: one number per row, or over some axes; f32 is computed in f64 and rounded.
 fn reduce(a: &mut Args<'_>) -> Result<Step, Error> {
-    let t = a.deep().rounded()?;
-    let name = a.choice("fn", REDUCTIONS)?;
-    let position = name == "argmax" || name == "argmin";
-    let keep = a.flag("keep", false)?;
-    let rank = t.rank();
-    let given = a.has("axes");
+    let t = a.deep().rounded()?; let name = a.choice("fn", REDUCTIONS)?; let position = name == "argmax" || name == "argmin";
+    let keep = a.flag("keep", false)?; let rank = t.rank(); let given = a.has("axes");
     let axes = if given { a.ints("axes", None, 0, rank as i64 - 1)? } else { (0..rank.min(1) as i64).collect() };
     let ascend = axes.windows(2).all(|pair| pair[1] > pair[0]);
     let good = if given { !axes.is_empty() && ascend && (axes.len() == 1 || !position) } else { rank < 2 };
@@ -1988,11 +1541,7 @@ fn reduce(a: &mut Args<'_>) -> Result<Step, Error> {
     let stay: Vec<usize> = (0..rank).filter(|axis| !reduced(axis)).collect();
     let dims: Vec<usize> = if !keep {
         stay.iter().map(|&axis| t.dims[axis]).collect()
-    } else if rank == 0 {
-        vec![1]
-    } else {
-        (0..rank).map(|axis| if reduced(&axis) { 1 } else { t.dims[axis] }).collect()
-    };
+    } else if rank == 0 { vec![1] } else { (0..rank).map(|axis| if reduced(&axis) { 1 } else { t.dims[axis] }).collect() };
     // The axes that stay, then those that are reduced.
     let order: Vec<usize> = stay.iter().copied().chain((0..rank).filter(reduced)).collect();
     let moved = if order.windows(2).all(|pair| pair[1] > pair[0]) {
@@ -2001,8 +1550,7 @@ fn reduce(a: &mut Args<'_>) -> Result<Step, Error> {
         Some(places(a.guard, &order.iter().map(|&axis| t.along(Some(axis), t.dims[axis])).collect::<Vec<_>>())?)
     };
     let ty = Type::new(if position { DType::I64 } else { a.dtype }, dims);
-    let w = t.width() / ty.width();
-    let width = t.width();
+    let w = t.width() / ty.width(); let width = t.width();
     a.step(ty, move |s, f| {
         let mut x = s.floats(f, 0);
         if let Some(places) = &moved { x = Arc::new((0..x.len()).map(|k| x[k / width * width + places[k % width] as usize]).collect()); }
@@ -2010,34 +1558,22 @@ fn reduce(a: &mut Args<'_>) -> Result<Step, Error> {
         Ok(Data::floats(x.chunks_exact(w).map(|x| rounded(reduction(name, x), s.dtype)).collect()))
     })
 }
-
 fn reduction(name: &str, x: &[f64]) -> f64 {
     let sum = |of: fn(f64) -> f64| x.iter().fold(0.0, |sum, &v| sum + of(v));
     match name {
-        "sum" => sum(|v| v),
-        "prod" => x.iter().fold(1.0, |product, v| product * v),
-        "mean" => sum(|v| v) / x.len() as f64,
-        "min" => x[extreme(x, false)],
-        "max" => x[extreme(x, true)],
-        "l2" => sum(|v| v * v).sqrt(),
-        _ => {
-            let m = x[extreme(x, true)];
-            if m.is_infinite() { m } else { m + x.iter().fold(0.0, |sum, v| sum + (v - m).exp()).ln() }
-        }
+        "sum" => sum(|v| v), "prod" => x.iter().fold(1.0, |product, v| product * v),
+        "mean" => sum(|v| v) / x.len() as f64, "min" => x[extreme(x, false)], "max" => x[extreme(x, true)], "l2" => sum(|v| v * v).sqrt(),
+        _ => { let m = x[extreme(x, true)]; if m.is_infinite() { m } else { m + x.iter().fold(0.0, |sum, v| sum + (v - m).exp()).ln() } }
     }
 }
-
 /// two_class: [1 - p, p].
 fn two_class(a: &mut Args<'_>) -> Result<Step, Error> {
     if a.rounded()?.width() != 1 { return a.refuse(format!("reads {}; one probability per row is needed.", a.types[0])); }
     a.rows(Type::row(a.dtype, 2), |p, y| y.copy_from_slice(&[1.0 - p[0], p[0]]))
 }
-
 /// take: table rows by index.
 fn take(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().one(INTEGERS)?;
-    let table = a.tensor("table", None, 1, 2)?;
-    let w = table.width();
+    let x = a.deep().one(INTEGERS)?; let table = a.tensor("table", None, 1, 2)?; let w = table.width();
     if table.shape.len() == 2 && x.width() != 1 { return a.refuse(format!("reads {} with a table of rows; one index per row is needed.", x)); }
     let ty = if table.shape.len() == 1 { x.with(table.dtype) } else { Type::row(table.dtype, w) };
     a.step(ty, move |s, f| {
@@ -2051,17 +1587,11 @@ fn take(a: &mut Args<'_>) -> Result<Step, Error> {
         })
     })
 }
-
 /// poly: products of powers of columns, multiplied from the last factor to the first.
 fn poly(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.rounded()?;
-    let matrix = a.integers("powers", 2)?;
-    a.fitting("powers", &matrix, &x)?;
-    let powers = a.within("powers", matrix.data.i(), 0, 255)?;
-    let (n, width, dtype) = (matrix.shape[0], x.width(), a.dtype);
-    let count = powers.iter().filter(|&&p| p > 0).count();
-    a.guard.take(count, 16)?;
-    a.guard.take(n, 24)?;
+    let x = a.rounded()?; let matrix = a.integers("powers", 2)?; a.fitting("powers", &matrix, &x)?;
+    let powers = a.within("powers", matrix.data.i(), 0, 255)?; let (n, width, dtype) = (matrix.shape[0], x.width(), a.dtype);
+    let count = powers.iter().filter(|&&p| p > 0).count(); a.guard.take(count, 16)?; a.guard.take(n, 24)?;
     // The factors of every term, last column first, with how often they are taken.
     let terms: Vec<Vec<(usize, i64)>> = (0..n)
         .map(|k| (0..width).rev().map(|j| (j, powers[k * width + j])).filter(|factor| factor.1 > 0).collect())
@@ -2074,12 +1604,9 @@ fn poly(a: &mut Args<'_>) -> Result<Step, Error> {
         }
     })
 }
-
 /// interp: piecewise linear through the knots (x, y).
 fn interp(a: &mut Args<'_>) -> Result<Step, Error> {
-    let ty = a.deep().rounded()?;
-    let x = a.floats("x", None)?;
-    let y = a.floats("y", Some(x.len()))?;
+    let ty = a.deep().rounded()?; let x = a.floats("x", None)?; let y = a.floats("y", Some(x.len()))?;
     let outside = a.choice("outside", &["clip", "nan", "extend"])?;
     if x.len() < if outside == "extend" { 2 } else { 1 } { return a.refuse("has too few knots in \"x\"; one is needed, two to extend a line.".to_string()); }
     for k in 0..x.len() {
@@ -2096,17 +1623,12 @@ fn interp(a: &mut Args<'_>) -> Result<Step, Error> {
         rounded(slope * rounded(v - x[k], dtype), dtype) + y[k]
     })
 }
-
 /// gaussian_ll: log_prior - sum(log(2 pi var)) / 2 - sum((x - mean)^2 / var) / 2.
 fn gaussian_ll(a: &mut Args<'_>) -> Result<Step, Error> {
-    let t = a.rounded()?;
-    let ((classes, mean), (others, var)) = (a.matrix("mean", &t)?, a.matrix("var", &t)?);
-    a.expect("var", others, Some(classes))?;
-    let prior = a.optional("log_prior", a.dtype, Some(classes))?;
-    let width = t.width();
-    a.guard.take(classes, 8)?;
-    let base: Vec<f64> = (0..classes)
-        .map(|k| {
+    let t = a.rounded()?; let ((classes, mean), (others, var)) = (a.matrix("mean", &t)?, a.matrix("var", &t)?);
+    a.expect("var", others, Some(classes))?; let prior = a.optional("log_prior", a.dtype, Some(classes))?;
+    let width = t.width(); a.guard.take(classes, 8)?;
+    let base: Vec<f64> = (0..classes).map(|k| {
             let sum = var[k * width..(k + 1) * width].iter().fold(0.0, |sum, v| sum + (2.0 * std::f64::consts::PI * v).ln());
             prior.as_ref().map_or(0.0, |prior| prior[k]) - 0.5 * sum
         })
@@ -2126,54 +1648,35 @@ fn gaussian_ll(a: &mut Args<'_>) -> Result<Step, Error> {
 /// node, its right child `next`. A leaf has the column LEAF, and its row of leaf values in `next`.
 #[derive(Clone, Copy)]
 struct TreeNode {
-    threshold: f64,
-    feature: u32,
-    next: u32,
+    threshold: f64, feature: u32, next: u32,
 }
-
 const LEAF: u32 = u32::MAX;
-
 /// tree_ensemble: the sum (or mean) of the leaves that a row reaches, tree by tree in order. Nodes are in preorder: left is i + 1.
 struct Trees {
-    nodes: Vec<TreeNode>,
-    root: Vec<usize>,
-    strict: bool,
-    missing: &'static str,
+    nodes: Vec<TreeNode>, root: Vec<usize>, strict: bool, missing: &'static str,
     missing_left: Vec<bool>,     // of every node; empty unless missing is "node"
     category: Vec<Option<u32>>,  // set of a categorical node; empty without categories
     sets: Vec<(usize, usize)>,   // where they begin and end in `set`
-    set: Vec<i64>,
-    leaf_width: usize,
-    leaf: Arc<Vec<f64>>,
+    set: Vec<i64>, leaf_width: usize, leaf: Arc<Vec<f64>>,
     class_of: Option<Vec<usize>>, // the column that a tree adds to
-    init: Option<Arc<Vec<f64>>>,
-    mean: bool,
-    acc: DType,
+    init: Option<Arc<Vec<f64>>>, mean: bool, acc: DType,
 }
-
 fn tree_ensemble(a: &mut Args<'_>) -> Result<Step, Error> {
-    a.arity(1, 2)?;
-    a.dtype = a.floating("dtype")?;
-    let columns = a.input(0, FLOATS)?.width();
+    a.arity(1, 2)?; a.dtype = a.floating("dtype")?; let columns = a.input(0, FLOATS)?.width();
     let strict = a.choice_or("cmp", &["le", "lt"])? == "lt";
-    let missing = a.choice_or("missing", &["error", "left", "right", "node"])?;
-    let acc = a.floating("acc")?;
+    let missing = a.choice_or("missing", &["error", "left", "right", "node"])?; let acc = a.floating("acc")?;
     let mean = a.choice_or("aggregate", &["sum", "mean"])? == "mean";
-    let feature = a.ints("feature", None, -1, columns as i64 - 1)?;
-    let count = feature.len();
+    let feature = a.ints("feature", None, -1, columns as i64 - 1)?; let count = feature.len();
     if count >= LEAF as usize { return a.refuse("has more nodes than this reader takes.".to_string()); }
     let root = a.places("start", None, 0, count.saturating_sub(1))?;
     let inner = feature.iter().filter(|&&column| column >= 0).count();
-    a.guard.take(count, 48)?;
-    let right = a.places("right", Some(inner), 0, count)?;
-    let mut next = children(a, &feature, &root, &right)?;
-    let given = a.floats("threshold", Some(inner))?;
+    a.guard.take(count, 48)?; let right = a.places("right", Some(inner), 0, count)?;
+    let mut next = children(a, &feature, &root, &right)?; let given = a.floats("threshold", Some(inner))?;
     if let Some(k) = given.iter().position(|t| t.is_nan()) { return a.refuse(format!("has NaN in \"threshold\" at position {}.", k)); }
     let missing_left = if missing == "node" { a.ints("missing_left", Some(inner), 0, 1)? } else { Vec::new() };
     let (category, sets, set) = categories(a, inner, &given)?;
     let leaf_width = if a.has("leaf_width") { a.integer("leaf_width", 1, a.guard.limits.row_elements as i64)? } else { 1 };
-    let table = a.has("leaf_table");
-    let leaf = a.floats_of(if table { "leaf_table" } else { "leaf" }, acc, None)?;
+    let table = a.has("leaf_table"); let leaf = a.floats_of(if table { "leaf_table" } else { "leaf" }, acc, None)?;
     if leaf.len() % leaf_width != 0 { return a.refuse(format!("has leaf values that do not make rows of {}.", leaf_width)); }
     if table {
         let place = a.ints("leaf", Some(count - inner), 0, (leaf.len() / leaf_width) as i64 - 1)?;
@@ -2187,8 +1690,7 @@ fn tree_ensemble(a: &mut Args<'_>) -> Result<Step, Error> {
     }
     let width = if by_class { a.integer("size", 1, a.guard.limits.row_elements as i64)? } else { leaf_width };
     let class_of = if by_class { Some(a.places("class", Some(root.len()), 0, width - 1)?) } else { None };
-    let ty = Type::row(acc, width);
-    let init = a.optional("init", acc, Some(width))?;
+    let ty = Type::row(acc, width); let init = a.optional("init", acc, Some(width))?;
     if a.types.len() == 2 && (a.input(1, &[acc])?.width() != width || init.is_some()) {
         return a.refuse(format!("reads {} as the start of its sum; {} is needed, and no \"init\".", a.types[1], ty));
     }
@@ -2205,7 +1707,6 @@ fn tree_ensemble(a: &mut Args<'_>) -> Result<Step, Error> {
     };
     a.step(ty, move |s, f| trees.run(s, f))
 }
-
 /// Checks that the nodes form one tree in preorder for each start, so that every walk ends; the right child of every inner node, and the
 /// number of every leaf.
 fn children(a: &Args<'_>, feature: &[i64], root: &[usize], right: &[usize]) -> Result<Vec<usize>, Error> {
@@ -2213,14 +1714,11 @@ fn children(a: &Args<'_>, feature: &[i64], root: &[usize], right: &[usize]) -> R
     if root.first() != Some(&0) || feature.is_empty() { return a.refuse("has \"start\" that does not begin with 0.".to_string()); }
     let mut inner = 0;
     for (t, &start) in root.iter().enumerate() {
-        let end = root.get(t + 1).copied().unwrap_or(feature.len());
-        let mut open = Vec::new();
+        let end = root.get(t + 1).copied().unwrap_or(feature.len()); let mut open = Vec::new();
         if start >= end { return a.refuse("has \"start\" that does not ascend strictly.".to_string()); }
         for i in start..end {
             let good = if feature[i] >= 0 {
-                next[i] = start + right[inner];
-                inner += 1;
-                open.push(next[i]);
+                next[i] = start + right[inner]; inner += 1; open.push(next[i]);
                 next[i] > i + 1 && next[i] < end
             } else {
                 next[i] = i - inner;
@@ -2231,16 +1729,13 @@ fn children(a: &Args<'_>, feature: &[i64], root: &[usize], right: &[usize]) -> R
     }
     Ok(next)
 }
-
 type Categories = (Vec<i64>, Vec<(usize, usize)>, Vec<i64>);
-
 /// The set of every inner node (-1: none), where the sets begin and end, and their elements.
 fn categories(a: &mut Args<'_>, inner: usize, threshold: &[f64]) -> Result<Categories, Error> {
     let present = a.has("category");
     if a.has("set_start") != present || a.has("set") != present { return a.refuse("has a part of \"category\", \"set_start\", \"set\".".to_string()); }
     if !present { return Ok((Vec::new(), Vec::new(), Vec::new())); }
-    let set = a.integers("set", 1)?.data.i().to_vec();
-    let start = a.places("set_start", None, 0, set.len())?;
+    let set = a.integers("set", 1)?.data.i().to_vec(); let start = a.places("set_start", None, 0, set.len())?;
     let category = a.ints("category", Some(inner), -1, start.len() as i64 - 1)?;
     let sets: Vec<(usize, usize)> = start.iter().enumerate().map(|(s, &from)| (from, start.get(s + 1).copied().unwrap_or(set.len()))).collect();
     let covers = start.first().map_or(set.is_empty(), |&first| first == 0) && sets.iter().all(|(from, to)| from <= to);
@@ -2251,12 +1746,10 @@ fn categories(a: &mut Args<'_>, inner: usize, threshold: &[f64]) -> Result<Categ
     }
     Ok((category, sets, set))
 }
-
 impl Trees {
     fn run(&self, s: &Step, f: &Frame) -> Result<Data, Error> {
         const STRIP: usize = 512; // rows that go through a tree one after the other, while its nodes are near
-        let x = s.floats(f, 0);
-        let (columns, width) = (s.from[0].width(), s.ty.width());
+        let x = s.floats(f, 0); let (columns, width) = (s.from[0].width(), s.ty.width());
         let mut out = match (s.from.len(), &self.init) {
             (2, _) => s.input(f, 1).f().to_vec(),
             (_, Some(init)) => init.iter().copied().cycle().take(f.rows * width).collect(),
@@ -2275,8 +1768,7 @@ impl Trees {
             }
         }
         if self.mean { out.iter_mut().for_each(|o| *o /= self.root.len() as f64); }
-        round_all(&mut out, self.acc);
-        Ok(Data::floats(out))
+        round_all(&mut out, self.acc); Ok(Data::floats(out))
     }
     fn not_above(&self, t: usize, row: &[f64]) -> usize {
         let mut i = self.root[t];
@@ -2309,17 +1801,12 @@ impl Trees {
                 }
             } else if let Some(Some(set)) = self.category.get(i) {
                 self.contains(*set as usize, v)
-            } else if self.strict {
-                v < node.threshold
-            } else {
-                v <= node.threshold
-            };
+            } else if self.strict { v < node.threshold } else { v <= node.threshold };
             i = if left { i + 1 } else { node.next as usize };
         }
     }
     fn contains(&self, s: usize, v: f64) -> bool {
-        let code = v as i64;
-        let (from, to) = self.sets[s];
+        let code = v as i64; let (from, to) = self.sets[s];
         code as f64 == v && v < 9223372036854775808.0 && self.set[from..to].binary_search(&code).is_ok()
     }
 }
@@ -2333,25 +1820,15 @@ pub enum Axis {
     /// Known when rows come; the same in all inputs that name it.
     Named(String),
 }
-
 impl fmt::Display for Axis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Axis::Length(n) => write!(f, "{}", n),
-            Axis::Named(name) => f.write_str(name),
-        }
-    }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { match self { Axis::Length(n) => write!(f, "{}", n), Axis::Named(name) => f.write_str(name), } }
 }
-
 fn shown(axes: &[Axis]) -> String { format!("[{}]", axes.iter().map(Axis::to_string).collect::<Vec<_>>().join(", ")) }
-
 type Lengths = BTreeMap<String, usize>;
-
 /// One input of a model.
 #[derive(Clone, Debug)]
 pub struct Input {
-    pub name: String,
-    pub dtype: DType,
+    pub name: String, pub dtype: DType,
     /// The shape of one row.
     pub shape: Vec<Axis>,
     /// "error": NaN and null are refused; "nan" or "null": accepted.
@@ -2359,13 +1836,9 @@ pub struct Input {
     /// The names of a matrix's columns.
     pub features: Option<Vec<String>>,
 }
-
 impl Input {
     fn ty(&self, lengths: &Lengths) -> Type {
-        let length = |axis: &Axis| match axis {
-            Axis::Length(n) => *n,
-            Axis::Named(name) => lengths.get(name).copied().unwrap_or(0),
-        };
+        let length = |axis: &Axis| match axis { Axis::Length(n) => *n, Axis::Named(name) => lengths.get(name).copied().unwrap_or(0), };
         Type::new(self.dtype, self.shape.iter().map(length).collect())
     }
     /// Refuses rows of another shape; learns the named lengths that are not known yet.
@@ -2374,8 +1847,7 @@ impl Input {
         for (axis, &n) in self.shape.iter().zip(shape.get(1..).unwrap_or(&[])) {
             fits = fits && match axis {
                 Axis::Length(length) => n == *length,
-                Axis::Named(name) if n > 0 => *lengths.entry(name.clone()).or_insert(n) == n,
-                Axis::Named(_) => false,
+                Axis::Named(name) if n > 0 => *lengths.entry(name.clone()).or_insert(n) == n, Axis::Named(_) => false,
             };
         }
         if !fits {
@@ -2385,7 +1857,6 @@ impl Input {
         Ok(())
     }
 }
-
 /// The names of an output's last axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Classes {
@@ -2393,25 +1864,15 @@ pub enum Classes {
     Integers(Vec<i64>),
     Booleans(Vec<bool>),
 }
-
 impl Classes {
-    fn len(&self) -> usize {
-        match self {
-            Classes::Texts(v) => v.len(),
-            Classes::Integers(v) => v.len(),
-            Classes::Booleans(v) => v.len(),
-        }
-    }
+    fn len(&self) -> usize { match self { Classes::Texts(v) => v.len(), Classes::Integers(v) => v.len(), Classes::Booleans(v) => v.len(), } }
     fn read(json: &Json, at: &str, guard: &Guard) -> Result<Classes, Error> {
-        guard.take(json.count, 64)?;
-        guard.take(json.end - json.start, 1)?;
-        let name = format!("{} classes", at);
-        let mut c = json.elements(&name)?;
+        guard.take(json.count, 64)?; guard.take(json.end - json.start, 1)?;
+        let name = format!("{} classes", at); let mut c = json.elements(&name)?;
         let (mut texts, mut integers, mut booleans) = (Vec::new(), Vec::new(), Vec::new());
         while c.next() {
             match c.kind() {
-                b't' | b'f' => booleans.push(c.bool()?),
-                b'0' => integers.push(c.integer(DType::I64)?),
+                b't' | b'f' => booleans.push(c.bool()?), b'0' => integers.push(c.integer(DType::I64)?),
                 _ => texts.push(c.string()?),
             }
         }
@@ -2423,24 +1884,18 @@ impl Classes {
         }
     }
 }
-
 /// One output of a model.
 #[derive(Clone, Debug)]
 pub struct Output {
-    pub name: String,
-    pub dtype: DType,
+    pub name: String, pub dtype: DType,
     /// The shape of one row, for the example lengths; where a length is that of an input, its name.
     pub shape: Vec<Axis>,
     /// prediction, probability, score, transform, cluster or anomaly.
-    pub role: String,
-    pub classes: Option<Classes>,
-    slot: usize,
+    pub role: String, pub classes: Option<Classes>, slot: usize,
 }
-
 /// The predictions, in the order of the model's outputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outputs(pub Vec<(String, Tensor)>);
-
 impl Outputs {
     pub fn get(&self, name: &str) -> Option<&Tensor> { self.0.iter().find(|(known, _)| known == name).map(|(_, tensor)| tensor) }
     /// Writes {"outputs": {name: tensor}} (docs/format.md, section 11).
@@ -2448,42 +1903,29 @@ impl Outputs {
         let mut text = String::from("{\"outputs\": {");
         for (k, (name, tensor)) in self.0.iter().enumerate() {
             text.push_str(if k > 0 { ", " } else { "" });
-            spell(name, &mut text);
-            text.push_str(": ");
-            tensor.write(&mut text);
+            spell(name, &mut text); text.push_str(": "); tensor.write(&mut text);
         }
         text.push_str("}}");
         out.write_all(text.as_bytes())
     }
 }
-
 /// How one output compared with the vectors; the sentence says what differs first, or how far the worst element is off.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    pub output: String,
-    pub passed: bool,
-    pub sentence: String,
+    pub output: String, pub passed: bool, pub sentence: String,
 }
-
 /// The steps, checked for given lengths, and how long each value is needed.
 struct Plan {
     types: Vec<Type>, // of every value: the inputs, then the steps
-    steps: Vec<Arc<Step>>,
-    slots: HashMap<String, usize>,
+    steps: Vec<Arc<Step>>, slots: HashMap<String, usize>,
     free: Vec<Vec<usize>>, // the values that no step after this one needs
     peak: usize,           // the most elements of a row that are held at a time
     row_elements: usize,
 }
-
 /// What a plan is made from.
 struct Source {
-    inputs: Vec<Input>,
-    requires: Vec<String>,
-    more: Vec<&'static Ops>,
-    steps: Vec<Json>,
-    memo: Option<Memo>,
+    inputs: Vec<Input>, requires: Vec<String>, more: Vec<&'static Ops>, steps: Vec<Json>, memo: Option<Memo>,
 }
-
 impl Plan {
     fn new(source: &Source, lengths: &Lengths, guard: &Guard) -> Result<Plan, Error> {
         let limits = &guard.limits;
@@ -2493,8 +1935,7 @@ impl Plan {
         if source.steps.len() > limits.steps { refuse!("The document has {} steps, more than the limit of {}.", source.steps.len(), limits.steps); }
         let mut work = 0u64;
         for (k, json) in source.steps.iter().enumerate() {
-            let number = format!("Step {}", k);
-            let op = json.need("op", &number)?.string(&format!("{} op", number))?;
+            let number = format!("Step {}", k); let op = json.need("op", &number)?.string(&format!("{} op", number))?;
             let out = json.need("out", &number)?.string(&format!("{} out", number))?;
             let at = format!("Step {} ({})", quote(&out), if op.len() > 60 { "an op" } else { &op });
             if out.is_empty() { refuse!("{} has an empty \"out\"; name its value.", number); }
@@ -2503,34 +1944,28 @@ impl Plan {
                 Some(check) if source.requires.contains(&op) => check,
                 _ => refuse!("{} has the op {}, which \"requires\" does not list.", number, quote(&op)),
             };
-            let step = plan.step(source, check, &at, json, guard)?;
-            work = work.saturating_add(step.work);
+            let step = plan.step(source, check, &at, json, guard)?; work = work.saturating_add(step.work);
             if work > limits.multiplications { refuse!("{} brings a row beyond the limit of {} multiplications.", at, limits.multiplications); }
-            plan.define(out, step.ty.clone(), &at, limits)?;
-            plan.steps.push(step);
+            plan.define(out, step.ty.clone(), &at, limits)?; plan.steps.push(step);
         }
         match unused.iter().next() {
-            Some(op) => refuse!("The document requires {} and uses it in no step; list the ops that are used.", quote(op)),
-            None => Ok(plan),
+            Some(op) => refuse!("The document requires {} and uses it in no step; list the ops that are used.", quote(op)), None => Ok(plan),
         }
     }
     /// Checks a step; what attributes have become is kept for other lengths, and so is a step that reads what it read before.
     fn step(&self, source: &Source, check: Check, at: &str, json: &Json, guard: &Guard) -> Result<Arc<Step>, Error> {
         let names = json.need("in", at)?.strings(&format!("{} in", at), guard)?;
-        guard.take(names.len(), 96)?;
-        let mut inputs = Vec::new();
+        guard.take(names.len(), 96)?; let mut inputs = Vec::new();
         for name in &names {
             match self.slots.get(name) {
-                Some(&slot) => inputs.push(slot),
-                None => refuse!("{} reads {}, which no input and no earlier step defines.", at, quote(name)),
+                Some(&slot) => inputs.push(slot), None => refuse!("{} reads {}, which no input and no earlier step defines.", at, quote(name)),
             }
         }
         let types: Vec<Type> = inputs.iter().map(|&slot| self.types[slot].clone()).collect();
         let memo = source.memo.as_ref();
         if let Some(known) = memo.and_then(|memo| locked(&memo.steps).get(&json.start).cloned()) { if known.from == types { return Ok(known); } }
         let mut a = Args { at: at.to_string(), types, guard, dtype: DType::F64, work: 0, inputs, json, memo, read: Vec::new(), deep: false };
-        let step = Arc::new(check(&mut a)?);
-        a.finish()?;
+        let step = Arc::new(check(&mut a)?); a.finish()?;
         if let Some(memo) = memo { locked(&memo.steps).insert(json.start, step.clone()); }
         Ok(step)
     }
@@ -2544,29 +1979,21 @@ impl Plan {
             );
         }
         if self.slots.insert(value, self.types.len()).is_some() { refuse!("{} defines a name a second time; every name is defined once.", at); }
-        self.types.push(ty);
-        Ok(())
+        self.types.push(ty); Ok(())
     }
     /// Finds out when values are no longer needed: those that no output gives, after the last step that reads them.
     fn release(&mut self, outputs: &[Output]) {
-        let inputs = self.types.len() - self.steps.len();
-        let mut last = vec![0; self.types.len()];
-        for (k, step) in self.steps.iter().enumerate() {
-            last[inputs + k] = k;
-            step.inputs.iter().for_each(|&slot| last[slot] = k);
-        }
-        outputs.iter().for_each(|o| last[o.slot] = self.steps.len());
-        self.free = vec![Vec::new(); self.steps.len()];
+        let inputs = self.types.len() - self.steps.len(); let mut last = vec![0; self.types.len()];
+        for (k, step) in self.steps.iter().enumerate() { last[inputs + k] = k; step.inputs.iter().for_each(|&slot| last[slot] = k); }
+        outputs.iter().for_each(|o| last[o.slot] = self.steps.len()); self.free = vec![Vec::new(); self.steps.len()];
         for (slot, &k) in last.iter().enumerate() { if let Some(free) = self.free.get_mut(k) { free.push(slot); } }
         let mut held = 0usize;
         for slot in 0..last.len() {
-            held += self.types[slot].width();
-            self.peak = self.peak.max(held);
+            held += self.types[slot].width(); self.peak = self.peak.max(held);
             if slot >= inputs { held -= self.free[slot - inputs].iter().map(|&gone| self.types[gone].width()).sum::<usize>(); }
         }
     }
 }
-
 const BLOCK_ELEMENTS: usize = 1 << 22;
 const BLOCK_ROWS: usize = 1 << 14;
 const PLANS: usize = 16;
@@ -2579,12 +2006,10 @@ pub struct Model {
     outputs: Vec<Output>,
     lengths: Lengths, // the examples of the named ones
     owners: HashMap<String, usize>, // of a feature's name, and of an input's own
-    limits: Limits,
-    carried: Option<Vectors>,
+    limits: Limits, carried: Option<Vectors>,
     plan: Arc<Plan>, // for the examples
     plans: Mutex<Vec<(Lengths, Arc<Plan>)>>,
 }
-
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&self.info()) }
 }
@@ -2595,10 +2020,7 @@ impl Model {
     /// The same, with further ops: `Model::load_with(&bytes, &[&modelport_nn::OPS])`.
     pub fn load_with(document: &[u8], more: &[&'static Ops]) -> Result<Model, Error> {
         let model = Model::open(document, more, &Limits::default())?;
-        match model.verify()?.into_iter().find(|check| !check.passed) {
-            Some(check) => Err(Error::Mismatch(check.sentence)),
-            None => Ok(model),
-        }
+        match model.verify()?.into_iter().find(|check| !check.passed) { Some(check) => Err(Error::Mismatch(check.sentence)), None => Ok(model), }
     }
     /// Loads under the caller's terms, without a replay: the vectors are only read, and a document may carry none.
     pub fn open(document: &[u8], more: &[&'static Ops], limits: &Limits) -> Result<Model, Error> {
@@ -2610,8 +2032,7 @@ impl Model {
         let requires = header(&root, guard, more)?;
         let name = root.get("name").filter(|json| json.kind == b'"').map(|json| json.string("")).transpose()?;
         let lengths = root.get("lengths").map(read_lengths).transpose()?.unwrap_or_default();
-        let mut named = BTreeSet::new();
-        let mut inputs = Vec::new();
+        let mut named = BTreeSet::new(); let mut inputs = Vec::new();
         for json in list(&root, "inputs")? { inputs.push(input(json, inputs.len(), &mut named, guard)?); }
         if !named.iter().eq(lengths.keys()) || root.get("lengths").is_some() && named.is_empty() {
             refuse!("The document has lengths for {:?}; its inputs name {:?}.", lengths.keys(), named);
@@ -2622,15 +2043,13 @@ impl Model {
         let memo = if named.is_empty() { None } else { Some(Memo::default()) };
         let mut source = Source { inputs, requires, more: more.to_vec(), steps: list(&root, "steps")?.to_vec(), memo };
         let mut plan = Plan::new(&source, &lengths, guard)?;
-        let mut outputs: Vec<Output> = Vec::new();
-        let mut names = HashSet::new();
+        let mut outputs: Vec<Output> = Vec::new(); let mut names = HashSet::new();
         for json in list(&root, "outputs")? {
             let output = output(json, outputs.len(), &plan, guard)?;
             if !names.insert(output.name.clone()) { refuse!("Output {} has the name of another output; they are all different.", quote(&output.name)); }
             outputs.push(output);
         }
-        plan.release(&outputs);
-        guard.take(plan.peak, 16)?;
+        plan.release(&outputs); guard.take(plan.peak, 16)?;
         for (length, &n) in &lengths { name_axes(&source, &lengths, length, n, &mut outputs, &guard.attempt()); }
         if named.is_empty() { source.steps = Vec::new(); }
         let mut model = Model {
@@ -2643,18 +2062,10 @@ impl Model {
     fn plan_for(&self, given: &Lengths, guard: &Guard) -> Result<Arc<Plan>, Error> {
         if *given == self.lengths { return Ok(self.plan.clone()); }
         let mut plans = locked(&self.plans);
-        if let Some(k) = plans.iter().position(|(lengths, _)| lengths == given) {
-            let found = plans.remove(k);
-            plans.push(found.clone());
-            return Ok(found.1);
-        }
+        if let Some(k) = plans.iter().position(|(lengths, _)| lengths == given) { let found = plans.remove(k); plans.push(found.clone()); return Ok(found.1); }
         let before = guard.left.get();
-        let mut plan = match Plan::new(&self.source, given, guard) {
-            Ok(plan) => plan,
-            Err(e) => refuse!("Rows with the lengths {:?} do not fit: {}", given, e),
-        };
-        plan.release(&self.outputs);
-        let plan = Arc::new(plan);
+        let mut plan = match Plan::new(&self.source, given, guard) { Ok(plan) => plan, Err(e) => refuse!("Rows with the lengths {:?} do not fit: {}", given, e), };
+        plan.release(&self.outputs); let plan = Arc::new(plan);
         if before - guard.left.get() <= self.limits.memory / PLANS / 8 {
             if plans.len() == PLANS { plans.remove(0); }
             plans.push((given.clone(), plan.clone()));
@@ -2679,9 +2090,7 @@ impl Model {
     pub fn predict(&self, columns: &[(&str, Tensor)]) -> Result<Outputs, Error> {
         let mut given = BTreeMap::new();
         for (name, tensor) in columns { if given.insert(*name, tensor).is_some() { refuse!("The input {} is given twice.", quote(name)); } }
-        let mut bound = Vec::new();
-        let mut lengths = Lengths::new();
-        let mut rows = None;
+        let mut bound = Vec::new(); let mut lengths = Lengths::new(); let mut rows = None;
         let mut unused: BTreeSet<&str> = given.keys().copied().collect();
         for input in self.inputs() {
             let apart = if given.contains_key(input.name.as_str()) { None } else { input.features.as_ref() };
@@ -2689,8 +2098,7 @@ impl Model {
                 Some(features) => gather(input, features, &given, &mut unused)?,
                 None => bind(input, given.get(input.name.as_str()).copied(), &mut lengths)?,
             };
-            unused.remove(input.name.as_str());
-            let n = tensor.rows();
+            unused.remove(input.name.as_str()); let n = tensor.rows();
             if rows.map_or(false, |rows| rows != n) {
                 refuse!("Input {} has {} rows, those before it have {}; give equally many.", quote(&input.name), n, rows.unwrap_or(0));
             }
@@ -2702,8 +2110,7 @@ impl Model {
         for (name, &length) in &self.lengths {
             lengths.entry(name.clone()).or_insert(length); // there are no rows
         }
-        let guard = Guard::new(&self.limits);
-        let plan = self.plan_for(&lengths, &guard)?;
+        let guard = Guard::new(&self.limits); let plan = self.plan_for(&lengths, &guard)?;
         self.evaluate(&plan, &bound, rows.unwrap_or(0), &guard)
     }
     /// Runs the steps block by block, so that memory stays bounded.
@@ -2711,8 +2118,7 @@ impl Model {
         for o in &self.outputs { guard.take(rows.saturating_mul(plan.types[o.slot].width()), 16)?; }
         let block = (BLOCK_ELEMENTS.min(self.limits.memory / 64) / plan.peak.max(1)).clamp(1, BLOCK_ROWS);
         guard.take(block.min(rows).saturating_mul(plan.peak), 16)?;
-        let mut parts: Vec<Vec<Data>> = vec![Vec::new(); self.outputs.len()];
-        let mut first = 0;
+        let mut parts: Vec<Vec<Data>> = vec![Vec::new(); self.outputs.len()]; let mut first = 0;
         loop {
             let n = block.min(rows - first);
             let mut f = Frame { rows: n, first, values: Vec::with_capacity(plan.types.len()) };
@@ -2725,8 +2131,7 @@ impl Model {
                 if value.len() != n.saturating_mul(step.ty.width()) {
                     return step.refuse(&f, 0, "its value has another length than was announced; this is a fault of the reader.".to_string());
                 }
-                f.values.push(value);
-                free.iter().for_each(|&slot| f.values[slot] = Data::none());
+                f.values.push(value); free.iter().for_each(|&slot| f.values[slot] = Data::none());
             }
             for (o, parts) in self.outputs.iter().zip(&mut parts) { parts.push(f.values[o.slot].clone()); }
             first += n;
@@ -2743,16 +2148,12 @@ impl Model {
     }
     /// Reads {"inputs": {name: tensor}}, and predicts (docs/format.md, section 11).
     pub fn predict_json(&self, request: &[u8]) -> Result<Outputs, Error> {
-        let guard = Guard::new(&self.limits);
-        let root = Parser::parse(request, "The request", &guard)?;
-        root.only("The request", &["inputs"])?;
-        let mut columns = Vec::new();
-        let mut lengths = Lengths::new();
+        let guard = Guard::new(&self.limits); let root = Parser::parse(request, "The request", &guard)?;
+        root.only("The request", &["inputs"])?; let mut columns = Vec::new(); let mut lengths = Lengths::new();
         for (key, json) in root.need("inputs", "The request")?.object("The request's inputs")? {
             let at = format!("Input {}", quote(key));
             let owner = match self.owners.get(key) {
-                Some(&k) => &self.source.inputs[k],
-                None => refuse!("The input {} is not one of the model's; remove it.", quote(key)),
+                Some(&k) => &self.source.inputs[k], None => refuse!("The input {} is not one of the model's; remove it.", quote(key)),
             };
             let t = Tensor::read(json, Some(owner.dtype), &at, &guard)?;
             if owner.name == *key {
@@ -2778,11 +2179,7 @@ impl Model {
     }
     /// Name, inputs, outputs and ops as JSON.
     pub fn info(&self) -> String {
-        fn text(s: &str) -> String {
-            let mut out = String::new();
-            spell(s, &mut out);
-            out
-        }
+        fn text(s: &str) -> String { let mut out = String::new(); spell(s, &mut out); out }
         fn texts<'a>(list: impl IntoIterator<Item = &'a String>) -> String { format!("[{}]", list.into_iter().map(|s| text(s)).collect::<Vec<_>>().join(", ")) }
         fn axes(list: &[Axis]) -> String {
             let spelled = |axis: &Axis| if let Axis::Named(name) = axis { text(name) } else { axis.to_string() };
@@ -2794,16 +2191,12 @@ impl Model {
         };
         let integers = |list: &[i64]| {
             let mut out = String::from("[");
-            for (k, v) in list.iter().enumerate() {
-                out.push_str(if k > 0 { ", " } else { "" });
-                spell_integer(*v, &mut out);
-            }
+            for (k, v) in list.iter().enumerate() { out.push_str(if k > 0 { ", " } else { "" }); spell_integer(*v, &mut out); }
             out + "]"
         };
         let output = |o: &Output| {
             let classes = match &o.classes {
-                None => String::new(),
-                Some(Classes::Texts(v)) => format!(", \"classes\": {}", texts(v)),
+                None => String::new(), Some(Classes::Texts(v)) => format!(", \"classes\": {}", texts(v)),
                 Some(Classes::Integers(v)) => format!(", \"classes\": {}", integers(v)),
                 Some(Classes::Booleans(v)) => format!(", \"classes\": {:?}", v),
             };
@@ -2818,11 +2211,9 @@ impl Model {
         )
     }
 }
-
 /// Format, version and ops; returns the ops.
 fn header(root: &Json, guard: &Guard, more: &[&'static Ops]) -> Result<Vec<String>, Error> {
-    let the = "The document";
-    let format = root.need("format", the)?.string("The document's format")?;
+    let the = "The document"; let format = root.need("format", the)?.string("The document's format")?;
     if format != "modelport" { refuse!("The document has the format {}; this reader reads \"modelport\".", quote(&format)); }
     let version = root.need("version", the)?.string("The document's version")?;
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit());
@@ -2834,20 +2225,15 @@ fn header(root: &Json, guard: &Guard, more: &[&'static Ops]) -> Result<Vec<Strin
         _ => refuse!("The document has the version {}; it is \"1.\" and a decimal number.", quote(&version)),
     }
     let requires = root.need("requires", the)?.strings("The document's requires", guard)?;
-    let mut unknown = String::new();
-    let mut seen = HashSet::new();
+    let mut unknown = String::new(); let mut seen = HashSet::new();
     for op in &requires {
         if !seen.insert(op) { refuse!("The document requires {} twice; every op is listed once.", quote(op)); }
-        if entry(op, more).is_none() && unknown.len() < 1000 {
-            unknown += if unknown.is_empty() { "" } else { ", " };
-            unknown += &quote(op);
-        }
+        if entry(op, more).is_none() && unknown.len() < 1000 { unknown += if unknown.is_empty() { "" } else { ", " }; unknown += &quote(op); }
     }
     if !unknown.is_empty() { return Err(Error::Unsupported(format!("The document requires ops that this reader does not have: {}.", unknown))); }
     root.only(the, &["format", "version", "requires", "lengths", "inputs", "steps", "outputs", "verification"])?;
     Ok(requires)
 }
-
 fn read_lengths(json: &Json) -> Result<Lengths, Error> {
     let mut lengths = Lengths::new();
     for (name, json) in json.object("The document's lengths")? {
@@ -2857,33 +2243,24 @@ fn read_lengths(json: &Json) -> Result<Lengths, Error> {
     }
     Ok(lengths)
 }
-
 fn list<'a>(root: &'a Json, key: &str) -> Result<&'a [Json], Error> {
     let items = root.need(key, "The document")?.objects(&format!("The document's {}", key))?;
     if items.is_empty() && key != "steps" { refuse!("The document has no {}; at least one is needed.", key); }
     Ok(items)
 }
-
 fn input(json: &Json, number: usize, named: &mut BTreeSet<String>, guard: &Guard) -> Result<Input, Error> {
-    let number = format!("Input {}", number);
-    let name = json.need("name", &number)?.string(&format!("{} name", number))?;
-    let at = format!("Input {}", quote(&name));
-    json.only(&at, &["dtype", "shape", "missing", "features"])?;
+    let number = format!("Input {}", number); let name = json.need("name", &number)?.string(&format!("{} name", number))?;
+    let at = format!("Input {}", quote(&name)); json.only(&at, &["dtype", "shape", "missing", "features"])?;
     let dtype = DType::named(&json.need("dtype", &at)?.string(&format!("{} dtype", at))?, &at)?;
-    let text = format!("{} shape", at);
-    let axes = json.need("shape", &at)?;
-    let mut c = axes.elements(&text)?;
-    let mut shape = Vec::new();
+    let text = format!("{} shape", at); let axes = json.need("shape", &at)?;
+    let mut c = axes.elements(&text)?; let mut shape = Vec::new();
     let mut good = axes.count <= guard.limits.rank && !name.is_empty();
     while good && c.next() {
         if c.kind() == b'"' {
-            let length = c.string()?;
-            good &= !length.is_empty();
-            named.insert(length.clone());
-            shape.push(Axis::Named(length));
+            let length = c.string()?; good &= !length.is_empty();
+            named.insert(length.clone()); shape.push(Axis::Named(length));
         } else {
-            let length = c.integer(DType::I64)?;
-            good &= length >= 0;
+            let length = c.integer(DType::I64)?; good &= length >= 0;
             shape.push(Axis::Length(length.clamp(0, i64::from(i32::MAX)) as usize));
         }
     }
@@ -2902,12 +2279,9 @@ fn input(json: &Json, number: usize, named: &mut BTreeSet<String>, guard: &Guard
     }
     Ok(Input { name, dtype, shape, missing, features })
 }
-
 fn output(json: &Json, number: usize, plan: &Plan, guard: &Guard) -> Result<Output, Error> {
-    let number = format!("Output {}", number);
-    let name = json.need("name", &number)?.string(&format!("{} name", number))?;
-    let at = format!("Output {}", quote(&name));
-    json.only(&at, &["from", "dtype", "role", "classes"])?;
+    let number = format!("Output {}", number); let name = json.need("name", &number)?.string(&format!("{} name", number))?;
+    let at = format!("Output {}", quote(&name)); json.only(&at, &["from", "dtype", "role", "classes"])?;
     let from = json.need("from", &at)?.string(&format!("{} from", at))?;
     let role = json.need("role", &at)?.string(&format!("{} role", at))?;
     let dtype = DType::named(&json.need("dtype", &at)?.string(&format!("{} dtype", at))?, &at)?;
@@ -2926,11 +2300,9 @@ fn output(json: &Json, number: usize, plan: &Plan, guard: &Guard) -> Result<Outp
     }
     Ok(Output { name, dtype, shape: ty.dims.iter().map(|&n| Axis::Length(n)).collect(), role, classes, slot })
 }
-
 /// Gives the axes of outputs that are as long as a named length, and grow with it, its name.
 fn name_axes(source: &Source, lengths: &Lengths, length: &str, n: usize, outputs: &mut [Output], guard: &Guard) {
-    let mut longer = lengths.clone();
-    longer.insert(length.to_string(), n + 1);
+    let mut longer = lengths.clone(); longer.insert(length.to_string(), n + 1);
     if let Ok(other) = Plan::new(source, &longer, guard) {
         for o in outputs {
             for (axis, &grown) in o.shape.iter_mut().zip(&other.types[o.slot].dims) {
@@ -2939,65 +2311,49 @@ fn name_axes(source: &Source, lengths: &Lengths, length: &str, n: usize, outputs
         }
     } // else no other length fits
 }
-
 /// A matrix from one column per feature.
 fn gather<'a>(input: &'a Input, features: &'a [String], given: &BTreeMap<&str, &Tensor>, unused: &mut BTreeSet<&'a str>) -> Result<Tensor, Error> {
-    let mut columns = Vec::new();
-    let mut rows = 0;
+    let mut columns = Vec::new(); let mut rows = 0;
     for (j, key) in features.iter().enumerate() {
         let at = format!("Column {}", quote(key));
         let t = match given.get(key.as_str()) {
-            Some(t) => t,
-            None => refuse!("Input {} is missing, and so is its column {}; give one value per row.", quote(&input.name), quote(key)),
+            Some(t) => t, None => refuse!("Input {} is missing, and so is its column {}; give one value per row.", quote(&input.name), quote(key)),
         };
         rows = if j == 0 { t.rows() } else { rows };
         if t.data.len() != rows || t.rows() != rows { refuse!("{} has {} values; {} rows are given before it.", at, t.data.len(), rows); }
-        columns.push(t.as_dtype(input.dtype, &at)?);
-        unused.remove(key.as_str());
+        columns.push(t.as_dtype(input.dtype, &at)?); unused.remove(key.as_str());
     }
     let w = columns.len();
     let data = Data::join(&columns.iter().collect::<Vec<_>>(), (0..rows * w).map(|k| (k % w, k / w, k / w + 1)));
     Ok(Tensor { dtype: input.dtype, shape: vec![rows, w], data })
 }
-
 fn bind(input: &Input, given: Option<&Tensor>, lengths: &mut Lengths) -> Result<Tensor, Error> {
     let at = format!("Input {}", quote(&input.name));
-    let t = match given {
-        Some(t) => t,
-        None => refuse!("{} is missing; give one value per row.", at),
-    };
+    let t = match given { Some(t) => t, None => refuse!("{} is missing; give one value per row.", at), };
     let column = t.shape.len() == 1 && input.shape == [Axis::Length(1)];
     let none = t.shape.len() > 1 && t.shape[0] == 0 && !input.shape.is_empty();
     if !column && !none { input.fit(&at, input.dtype, &t.shape, lengths)?; }
     Ok(Tensor { dtype: input.dtype, shape: t.shape.clone(), data: t.as_dtype(input.dtype, &at)? })
 }
-
 fn refuse_missing(input: &Input, t: &Tensor) -> Result<(), Error> {
     let place = match &t.data {
-        Data::Floats(v) => v.iter().position(|v| v.is_nan()),
-        Data::Strings(v) => v.iter().position(Option::is_none),
-        Data::Integers(_) => None,
+        Data::Floats(v) => v.iter().position(|v| v.is_nan()), Data::Strings(v) => v.iter().position(Option::is_none), Data::Integers(_) => None,
     };
     match place {
-        Some(k) => refuse!("Input {} has a missing value in row {}; it is not accepted.", quote(&input.name), k / t.width().max(1)),
-        None => Ok(()),
+        Some(k) => refuse!("Input {} has a missing value in row {}; it is not accepted.", quote(&input.name), k / t.width().max(1)), None => Ok(()),
     }
 }
-
 /// Sets of recorded rows with the original model's answers, in the order of inputs and outputs, and the tolerance of each output.
 struct Vectors {
     sets: Vec<(Vec<Tensor>, Vec<Tensor>)>,
     tolerance: Vec<Tolerance>,
 }
-
 impl Vectors {
     fn read(json: &Json, model: &Model, most_rows: usize, guard: &Guard) -> Result<Vectors, Error> {
-        let at = "The verification";
-        json.only(at, &["source", "inputs", "outputs", "tolerance", "rows", "more"])?;
+        let at = "The verification"; json.only(at, &["source", "inputs", "outputs", "tolerance", "rows", "more"])?;
         let source = json.need("source", at)?.string("The verification's source")?;
         if source != "synthetic" && source != "sample" { refuse!("The verification has the source {}; it is \"synthetic\" or \"sample\".", quote(&source)); }
-        let tolerances = json.need("tolerance", at)?;
-        let mut tolerance = Vec::new();
+        let tolerances = json.need("tolerance", at)?; let mut tolerance = Vec::new();
         for o in &model.outputs {
             let given = Tolerance::read(tolerances.need(&o.name, "The verification's tolerance")?, &format!("The tolerance of {}", quote(&o.name)))?;
             tolerance.push(if o.dtype.is_float() { given } else { Tolerance::Exact });
@@ -3022,19 +2378,14 @@ impl Vectors {
             let at = format!("{}'s {}", at, name);
             Tensor::read(all.need(key, &at)?, Some(dtype), &format!("{} {}", at, quote(key)), guard)
         };
-        let mut lengths = Lengths::new();
-        let mut given = Vec::new();
+        let mut lengths = Lengths::new(); let mut given = Vec::new();
         for i in model.inputs() {
             let t = tensor(inputs, "inputs", &i.name, i.dtype)?;
-            i.fit(&format!("{}'s inputs {}", at, quote(&i.name)), t.dtype, &t.shape, &mut lengths)?;
-            given.push(t);
+            i.fit(&format!("{}'s inputs {}", at, quote(&i.name)), t.dtype, &t.shape, &mut lengths)?; given.push(t);
         }
-        let plan = model.plan_for(&lengths, guard)?;
-        let rows = given[0].rows();
-        let mut answers = Vec::new();
+        let plan = model.plan_for(&lengths, guard)?; let rows = given[0].rows(); let mut answers = Vec::new();
         for o in &model.outputs {
-            let t = tensor(outputs, "outputs", &o.name, o.dtype)?;
-            let ty = &plan.types[o.slot];
+            let t = tensor(outputs, "outputs", &o.name, o.dtype)?; let ty = &plan.types[o.slot];
             if t.dtype != o.dtype || t.shape != ty.shape(rows) {
                 refuse!("{}'s outputs {} is {}{:?}; {} rows of {} are needed.", at, quote(&o.name), t.dtype, t.shape, rows, ty);
             }
@@ -3050,8 +2401,7 @@ impl Vectors {
                 refuse!("{} says why for another number of rows than its {}; say it for each.", at, rows);
             }
         }
-        self.sets.push((given, answers));
-        Ok(rows)
+        self.sets.push((given, answers)); Ok(rows)
     }
     fn replay(&self, model: &Model) -> Result<Vec<Comparison>, Error> {
         let mut all = Vec::new();
@@ -3063,21 +2413,17 @@ impl Vectors {
         Ok(all)
     }
 }
-
 /// Element by element; NaN never passes by accident, because only what holds passes.
 fn compare(output: &str, got: &Tensor, expected: &Tensor, tolerance: &Tolerance) -> Comparison {
     let mut worst = 0.0;
-    let done = |passed: bool, sentence: String| {
-        Comparison { output: output.to_string(), passed, sentence: format!("Output {} {}", quote(output), sentence) }
-    };
+    let done = |passed: bool, sentence: String| { Comparison { output: output.to_string(), passed, sentence: format!("Output {} {}", quote(output), sentence) } };
     if got.dtype != expected.dtype || got.shape != expected.shape || got.data.len() != expected.data.len() {
         return done(false, format!("is {}{:?}; the original has {}{:?}.", got.dtype, got.shape, expected.dtype, expected.shape));
     }
     for k in 0..got.data.len() {
         let holds = match (&got.data, &expected.data) {
             (Data::Floats(g), Data::Floats(e)) => {
-                let difference = (g[k] - e[k]).abs();
-                worst = if difference > worst { difference } else { worst };
+                let difference = (g[k] - e[k]).abs(); worst = if difference > worst { difference } else { worst };
                 tolerance.holds(g[k], e[k], got.dtype)
             }
             (g, e) => g.key(k) == e.key(k),
@@ -3090,14 +2436,12 @@ fn compare(output: &str, got: &Tensor, expected: &Tensor, tolerance: &Tolerance)
     }
     done(true, format!("agrees in {} rows ({}), largest difference {:?}.", got.rows(), tolerance, worst))
 }
-
 /// How far an output may lie from the original's.
 enum Tolerance {
     Exact,
     Ulp(u64),
     Near { atol: f64, rtol: f64 },
 }
-
 impl Tolerance {
     fn read(json: &Json, at: &str) -> Result<Tolerance, Error> {
         if json.kind == b'"' && json.string(at)? == "exact" { return Ok(Tolerance::Exact); }
@@ -3105,9 +2449,7 @@ impl Tolerance {
         json.kind.eq(&b'{').then_some(()).map_or(Ok(()), |()| json.only(at, if ulp.is_some() { &["ulp"] } else { &["atol", "rtol"] }))?;
         match (ulp, atol, rtol) {
             (Some(ulp), None, None) => match u64::try_from(ulp.scalar(at).integer(DType::I64)?) {
-                Ok(0) => Ok(Tolerance::Exact),
-                Ok(ulp) => Ok(Tolerance::Ulp(ulp)),
-                Err(_) => refuse!("{} is negative or not finite.", at),
+                Ok(0) => Ok(Tolerance::Exact), Ok(ulp) => Ok(Tolerance::Ulp(ulp)), Err(_) => refuse!("{} is negative or not finite.", at),
             },
             (None, Some(atol), Some(rtol)) => {
                 let (atol, rtol) = (atol.scalar(at).number(DType::F64)?, rtol.scalar(at).number(DType::F64)?);
@@ -3132,12 +2474,10 @@ impl Tolerance {
         }
     }
 }
-
 impl fmt::Display for Tolerance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Tolerance::Exact => f.write_str("exact"),
-            Tolerance::Ulp(ulp) => write!(f, "{} ulp", ulp),
+            Tolerance::Exact => f.write_str("exact"), Tolerance::Ulp(ulp) => write!(f, "{} ulp", ulp),
             Tolerance::Near { atol, rtol } => write!(f, "atol {:?}, rtol {:?}", atol, rtol),
         }
     }
