@@ -206,7 +206,7 @@ def _build(stub: Stub) -> Path:
     work = Path(tempfile.mkdtemp(prefix=f"{stub.name}-", dir=target.parent))
     try:
         for line in stub.build:
-            done = run(_filled(line, stub, work), ())
+            done = run(_filled(line, stub, work), (), folder=stub.folder)
             if done.code != 0:
                 said = (done.err or done.out.decode("utf-8", "replace")).strip() or done.sentence
                 raise Refused(f"The {stub.name} stub does not build with {line[0]!r}: {said[:2000]}")
@@ -228,13 +228,17 @@ def _cache() -> Path:
         raise UsageError("There is no home folder to keep built stubs in: set MODELPORT_CACHE to a folder.") from None
 
 
-def run(command: Sequence[str], arguments: Sequence[str], stdin: bytes = b"", timeout: float | None = None) -> Completed:
-    """Run one stub process; with everything it started it is stopped when it takes too long or says too much."""
+def run(
+    command: Sequence[str], arguments: Sequence[str], stdin: bytes = b"", timeout: float | None = None, folder: Path | None = None
+) -> Completed:
+    """Run one stub process, in `folder`; with everything it started it is stopped when it takes too long or says too much."""
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(stdin)
         given.seek(0)
         try:
-            process = subprocess.Popen([*command, *arguments], stdin=given, stdout=out, stderr=err, start_new_session=True)
+            process = subprocess.Popen(
+                [*command, *arguments], stdin=given, stdout=out, stderr=err, start_new_session=True, cwd=folder
+            )
         except FileNotFoundError:
             raise UsageError(f"There is no command {command[0]!r}: name a stub (see modelport plugins) or a program.") from None
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
