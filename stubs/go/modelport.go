@@ -1552,7 +1552,7 @@ func normPpf(p float64) float64 {
 	if q >= 0 {
 		r = 1.0 - p
 	}
-	r = math.Sqrt(-math.Log(r))
+	r = math.Sqrt(-log(r))
 	tail := 0.0
 	if r <= 5.0 {
 		tail = ratio(ppfC, ppfD, r-1.6)
@@ -1571,30 +1571,138 @@ func ratio(top, bottom []float64, r float64) float64 {
 	return a / b
 }
 
+// log is the standard library's, whose assembly is wrong for subnormal numbers.
+func log(x float64) float64 {
+	if x > 0 && x < 0x1p-1022 {
+		return math.Log(x*0x1p54) - 54*math.Ln2
+	}
+	return math.Log(x)
+}
+
+// high is x without the lower half of its bits.
+func high(x float64) float64 { return math.Float64frombits(math.Float64bits(x) &^ (1<<32 - 1)) }
+
+// pow is that of fdlibm (Sun Microsystems, 1993): the logarithm to base 2 in two parts, times y, and a power of 2. The standard library's
+// loses digits for large powers.
+func pow(x, y float64) float64 {
+	size := math.Abs(x)
+	switch {
+	case y == 1:
+		return x
+	case y == 2:
+		return x * x
+	case y == 0.5 && x > 0 && x <= math.MaxFloat64:
+		return math.Sqrt(x)
+	case y == 0 || size == 1 || !(size > 0 && size <= math.MaxFloat64 && math.Abs(y) <= math.MaxFloat64):
+		return math.Pow(x, y)
+	}
+	sign := 1.0
+	if x < 0 {
+		if y != math.Floor(y) {
+			return math.NaN()
+		}
+		if math.Mod(y, 2) != 0 {
+			sign = -1
+		}
+	}
+	t1, t2 := 0.0, 0.0
+	if math.Abs(y) > 1<<31 {
+		if math.Abs(size-1) > 0x1p-20 { // beyond the largest or below the smallest number
+			return math.Copysign(math.Pow(size, y), sign)
+		}
+		t := size - 1
+		w := float64(t*t) * (0.5 - float64(t*(0.3333333333333333333333-float64(t*0.25))))
+		u, v := float64(1.44269502162933349609*t), float64(t*1.92596299112661746887e-08)-float64(w*1.44269504088896338700)
+		t1 = high(u + v)
+		t2 = v - (t1 - u)
+	} else {
+		t1, t2 = log2Parts(size)
+	}
+	y1 := high(y)
+	low, top := float64((y-y1)*t1)+float64(y*t2), float64(y1*t1)
+	z := low + top
+	if z > 1025 {
+		return sign * math.Inf(1)
+	} else if z < -1080 {
+		return sign * 0
+	}
+	n := math.RoundToEven(z)
+	top -= n
+	t := high(low + top)
+	u, v := float64(t*6.93147182464599609375e-01), float64((low-(t-top))*6.93147180559945286227e-01)+float64(t*-1.90465429995776804525e-09)
+	z = u + v
+	w := v - (z - u)
+	t = float64(z * z)
+	t1 = z - float64(t*polynomial(t, 4.13813679705723846039e-08, -1.65339022054652515390e-06, 6.61375632143793436117e-05,
+		-2.77777777770155933842e-03, 1.66666666666666019037e-01))
+	r := float64(z*t1)/(t1-2) - (w + float64(z*w))
+	return sign * math.Ldexp(1-(r-z), int(n))
+}
+
+// log2Parts is the logarithm to base 2 of a positive number, in two parts.
+func log2Parts(x float64) (float64, float64) {
+	x, exponent := math.Frexp(x)
+	x, exponent = 2*x, exponent-1 // in [1, 2)
+	base, baseHigh, baseLow := 1.0, 0.0, 0.0
+	if x >= 1.7320508075688772 {
+		x, exponent = x/2, exponent+1
+	} else if x > 1.224744871391589 {
+		base, baseHigh, baseLow = 1.5, 5.84962487220764160156e-01, 1.35003920212974897128e-08
+	}
+	u, v := x-base, 1/(x+base)
+	s := float64(u * v)
+	top, th := high(s), high(x+base)
+	tl := x - (th - base)
+	low := float64(v * ((u - float64(top*th)) - float64(top*tl)))
+	s2 := float64(s * s)
+	r := float64(float64(s2*s2) * polynomial(s2, 2.06975017800338417784e-01, 2.30660745775561754067e-01, 2.72728123808534006489e-01,
+		3.33333329818377432918e-01, 4.28571428578550184252e-01, 5.99999999999994648725e-01))
+	r += float64(low * (top + s))
+	s2 = float64(top * top)
+	th = high(3 + s2 + r)
+	tl = r - ((th - 3) - s2)
+	u, v = float64(top*th), float64(low*th)+float64(tl*s)
+	ph := high(u + v)
+	pl := v - (ph - u)
+	zh, zl := float64(9.61796700954437255859e-01*ph), float64(-7.02846165095275826516e-09*ph)+float64(pl*9.61796693925975554329e-01)+baseLow
+	n := float64(exponent)
+	t1 := high(((zh + zl) + baseHigh) + n)
+	return t1, zl - (((t1 - n) - baseHigh) - zh)
+}
+
+// polynomial has its highest coefficient first.
+func polynomial(x float64, coefficients ...float64) float64 {
+	sum := 0.0
+	for _, c := range coefficients {
+		sum = float64(sum*x) + c
+	}
+	return sum
+}
+
 // log2 is exact for powers of two: the exponent is split off, so that the logarithm is taken near 1.
 func log2(x float64) float64 {
 	if !(x > 0 && x <= math.MaxFloat64) {
-		return math.Log(x)
+		return log(x)
 	}
 	exponent := 0
 	if x < 0x1p-1000 {
 		x, exponent = x*0x1p54, -54
 	}
 	split := math.Ilogb(x/1.4142135623730951) + 1
-	return float64(exponent+split) + math.Log(math.Ldexp(x, -split))/0.6931471805599453
+	return float64(exponent+split) + log(math.Ldexp(x, -split))/0.6931471805599453
 }
 
 // log10 as fdlibm has it; the standard library's is inexact near 1.
 func log10(x float64) float64 {
 	if !(x > 0 && x <= math.MaxFloat64) {
-		return math.Log(x)
+		return log(x)
 	}
 	fraction, exponent := math.Frexp(x) // in [0.5, 1)
 	if exponent > 0 {
 		fraction, exponent = 2*fraction, exponent-1
 	}
 	y := float64(exponent)
-	return float64(y*3.69423907715893078616e-13) + float64(4.34294481903251816668e-01*math.Log(fraction)) + float64(y*3.01029995663611771306e-01)
+	return float64(y*3.69423907715893078616e-13) + float64(4.34294481903251816668e-01*log(fraction)) + float64(y*3.01029995663611771306e-01)
 }
 
 // The standard library's arcsin and arccos lose digits near 1.
@@ -2285,7 +2393,7 @@ func clip(a *args) *step {
 // unaries are the functions of unary, spelled as in the format; all but not.
 var unaries = map[string]func(x float64) float64{
 	"abs": math.Abs, "sqrt": math.Sqrt, "floor": math.Floor, "ceil": math.Ceil, "round": math.RoundToEven, "trunc": math.Trunc,
-	"exp": math.Exp, "expm1": math.Expm1, "log": math.Log, "log1p": math.Log1p, "log2": log2, "log10": log10, "sin": math.Sin,
+	"exp": math.Exp, "expm1": math.Expm1, "log": log, "log1p": math.Log1p, "log2": log2, "log10": log10, "sin": math.Sin,
 	"cos": math.Cos, "tan": math.Tan, "arcsin": arcsin, "arccos": arccos, "arctan": math.Atan, "sinh": sinh, "cosh": cosh,
 	"tanh": math.Tanh, "sigmoid": sigmoid, "softplus": softplus, "erf": erf, "norm_ppf": normPpf,
 	"neg":        func(x float64) float64 { return -x },
@@ -2344,7 +2452,7 @@ func unary(a *args) *step {
 // The functions of binary, spelled as in the format: arithmetic, comparisons, logic.
 var (
 	arithmetic = map[string]func(x, y float64) float64{
-		"min": smaller, "max": larger, "pow": math.Pow,
+		"min": smaller, "max": larger, "pow": pow,
 		"add": func(x, y float64) float64 { return x + y },
 		"sub": func(x, y float64) float64 { return x - y },
 		"mul": func(x, y float64) float64 { return x * y },
@@ -2485,7 +2593,7 @@ func softmax(a *args) *step {
 		}
 		sum = rounded(sum, t.dtype)
 		if logarithm {
-			sum = rounded(math.Log(sum), t.dtype)
+			sum = rounded(log(sum), t.dtype)
 		}
 		for j := range y {
 			if logarithm {
@@ -2621,7 +2729,7 @@ func reduced(fn string, x []float64, m float64) float64 {
 		for _, v := range x {
 			sum += math.Exp(v - m)
 		}
-		return m + math.Log(sum)
+		return m + log(sum)
 	}
 	for _, v := range x {
 		sum += v
@@ -2723,7 +2831,7 @@ func gaussianLl(a *args) *step {
 	for k := range base {
 		sum := 0.0
 		for j := 0; j < t.width; j++ {
-			sum += math.Log(2 * math.Pi * variance[k*t.width+j])
+			sum += log(2 * math.Pi * variance[k*t.width+j])
 		}
 		if prior != nil {
 			base[k] = prior[k]

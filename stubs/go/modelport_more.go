@@ -60,8 +60,8 @@ var metrics = map[string]metric{
 	"euclidean":   {squares, nil, func(k *kernel, sum, other, w float64) float64 { return math.Sqrt(sum) }},
 	"manhattan":   {absolutes, nil, itself},
 	"chebyshev":   {absolutes, nil, itself}, // the largest of them instead of their sum
-	"minkowski": {func(x, p, power float64) float64 { return math.Pow(math.Abs(x-p), power) }, nil,
-		func(k *kernel, sum, other, w float64) float64 { return math.Pow(sum, 1/k.p) }},
+	"minkowski": {func(x, p, power float64) float64 { return pow(math.Abs(x-p), power) }, nil,
+		func(k *kernel, sum, other, w float64) float64 { return pow(sum, 1/k.p) }},
 	"cosine": {products, nil, func(k *kernel, sum, other, w float64) float64 {
 		if other == 0 {
 			return 1
@@ -103,7 +103,7 @@ var metrics = map[string]metric{
 	"rbf":           {squares, nil, exponential},
 	"laplacian":     {absolutes, nil, exponential},
 	"poly": {products, nil, func(k *kernel, sum, other, w float64) float64 {
-		return math.Pow(float64(k.gamma*sum)+k.coef0, k.degree)
+		return pow(float64(k.gamma*sum)+k.coef0, k.degree)
 	}},
 	"sigmoid": {products, nil, func(k *kernel, sum, other, w float64) float64 { return math.Tanh(float64(k.gamma*sum) + k.coef0) }},
 }
@@ -1095,7 +1095,7 @@ func (m *multiplication) update(x, w, sums []float64) {
 		}
 		factor := top[t] / b
 		if m.gamma != 1 {
-			factor = math.Pow(factor, m.gamma)
+			factor = pow(factor, m.gamma)
 		}
 		w[t] *= factor
 	}
@@ -1120,9 +1120,9 @@ func (m *multiplication) divideByModel(x, w, sums, top, bottom []float64) {
 		case 0:
 			c[j] = float64(1/s*(1/s)) * x[j]
 		default:
-			c[j] = math.Pow(s, m.beta-2) * x[j]
+			c[j] = pow(s, m.beta-2) * x[j]
 		}
-		b[j] = math.Pow(u, m.beta-1)
+		b[j] = pow(u, m.beta-1)
 	}
 	m.multiply(c, top)
 	if m.beta == 1 {
@@ -1154,17 +1154,17 @@ func (m *multiplication) divergence(x, w, y []float64) float64 {
 	for j, v := range x {
 		u := floored(y[j])
 		ratio := v / u
-		modelled += math.Pow(y[j], m.beta)
+		modelled += pow(y[j], m.beta)
 		if v > floatEpsilon {
 			given += v
 			ratios += ratio
 			if m.beta == 1 {
-				logarithms += float64(v * math.Log(ratio))
+				logarithms += float64(v * log(ratio))
 			} else {
-				logarithms += math.Log(ratio)
+				logarithms += log(ratio)
 			}
-			powers += math.Pow(v, m.beta)
-			mixed += float64(v * math.Pow(u, m.beta-1))
+			powers += pow(v, m.beta)
+			mixed += float64(v * pow(u, m.beta-1))
 		}
 	}
 	switch m.beta {
@@ -1246,7 +1246,7 @@ func psi(z float64) float64 {
 		r -= 1 / z
 	}
 	q := 1 / z
-	r += math.Log(z) - float64(0.5*q)
+	r += log(z) - float64(0.5*q)
 	q *= q
 	return r - float64(q*(1.0/12-float64(q*(1.0/120-float64(q*(1.0/252))))))
 }
