@@ -152,7 +152,7 @@ def toolchain(stub: Stub) -> dict[str, str]:
     """The programs that a stub needs, by name, and what each says of its version."""
     found = {}
     for need in stub.needs:
-        for option in ("--version", "-version"):
+        for option in ("--version", "-version", "version"):
             done = run([_program(need)], [option], timeout=30.0)
             lines = [line.strip() for line in (done.out.decode("utf-8", "replace") + done.err).splitlines() if line.strip()]
             found[need] = lines[0] if lines else "does not say its version"

@@ -369,7 +369,7 @@ def test_plugins_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     assert {"json", "onnx", "pmml"} <= set(found["writers"])
     assert "sklearn" in found["readers"]
-    assert {"python", "javascript", "java", "c"} <= set(found["stubs"])
+    assert {"python", "javascript", "java", "go", "c"} <= set(found["stubs"])
     code, out, _ = run(capsys, "doctor")
     assert code == 0
     assert "numpy" in out
@@ -380,6 +380,7 @@ def test_stub_writes_its_files(folder: Path, capsys: pytest.CaptureFixture[str])
         ("javascript", "modelport.js"),
         ("c", "modelport.c"),
         ("java", "Modelport.java"),
+        ("go", "modelport.go"),
         ("python", "modelport_stub.py"),
     ):
         code, out, _ = run(capsys, "stub", language, "-o", f"out/{language}")

@@ -17,7 +17,7 @@ def names(format_: str) -> list[str]:
 
 
 def test_the_consumers_of_a_format_begin_with_its_own_engine() -> None:
-    assert names("json") == ["modelport", "c", "java", "javascript", "python"]
+    assert names("json") == ["modelport", "c", "go", "java", "javascript", "python"]
     assert names("onnx") == ["onnxruntime"]
     assert names("pmml") == ["modelport", "pypmml", "jpmml"]
     with pytest.raises(UsageError, match="no writer called 'cobol'"):
@@ -64,13 +64,13 @@ def test_required_by_name_alias_or_format(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_all_leaves_out_what_is_not_here_and_says_so(iris, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     artifact = modelport.convert(iris[2], "json", sample=iris[0])
-    for program in ("CC", "JAVAC", "NODE"):
+    for program in ("CC", "GO", "JAVAC", "NODE"):
         monkeypatch.setenv(f"MODELPORT_{program}", "no-such-program")
     monkeypatch.delenv("MODELPORT_REQUIRE", raising=False)
     report = modelport.verify(artifact, with_="all")
     assert report.passed
     assert [c.consumer.partition(" ")[0] for c in report.consumers] == ["numpy", "python"]
-    assert set(report.not_run) == {"c", "java", "javascript"}
+    assert set(report.not_run) == {"c", "go", "java", "javascript"}
     assert "c: not run: The c stub needs 'cc'" in str(report)
     monkeypatch.setenv("MODELPORT_REQUIRE", "c")
     report = modelport.verify(artifact, with_="all")

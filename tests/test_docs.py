@@ -27,7 +27,7 @@ BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PLUGIN = "modelport.testing.plugin"
 TITLE = re.compile(r' title="([\w./-]+)"$')
 #: programs that a page may run: what it is called when it is missing (conftest.py), and what has to be on the PATH for it
-PROGRAMS = {"javac": ("java", "javac"), "java": ("java", "java"), "cc": ("c", "cc"), "node": ("javascript", "node")}
+PROGRAMS = {"javac": ("java", "javac"), "java": ("java", "java"), "cc": ("c", "cc"), "go": ("go", "go"), "node": ("javascript", "node")}
 #: packages that a page may import, and what each is called when it is missing
 PACKAGES = {
     **{name: name for name in ("torch", "keras", "tensorflow", "xgboost", "lightgbm", "catboost", "onnxruntime", "skl2onnx")},
@@ -209,7 +209,7 @@ def test_what_is_run_of_a_page(tmp_path: Path) -> None:
 
 
 def test_every_fenced_block_is_closed_and_of_a_known_kind() -> None:
-    known = {"", "python", "console", "bash", "json", "toml", "yaml", "js", "java", "kotlin", "groovy", "c", "html", "text"}
+    known = {"", "python", "console", "bash", "json", "toml", "yaml", "js", "java", "kotlin", "go", "groovy", "c", "html", "text"}
     for page in LINKED:
         text = page.read_text(encoding="utf-8")
         assert text.count("\n```") % 2 == 0, name_of(page)

@@ -26,10 +26,12 @@ MODULES = sorted([*(ROOT / "modelport").rglob("*.py"), *(ROOT / "converters").rg
 PACKAGES = sorted(p.name for p in (ROOT / "converters").iterdir() if (p / "__init__.py").is_file())
 STUBS = sorted(p.parent for p in (ROOT / "stubs").glob("*/stub.json"))
 MODULE_LINES, STUB_LINES = 600, 2500
+#: where the language's one formatter gives every short branch, and every closing brace, a line of its own
+STUB_LINES_OF = {"go": 4200}
 LICENCE = "SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT"
 SECTIONS = ("Errors", "JSON", "Tensors", "Special functions", "Ops", "Trees", "Model")
 TEXT = {
-    *(".c", ".cfg", ".cjs", ".csv", ".h", ".html", ".in", ".java", ".js", ".json", ".md", ".mjs", ".pmml", ".py", ".sh", ".toml"),
+    *(".c", ".cfg", ".cjs", ".csv", ".go", ".h", ".html", ".in", ".java", ".js", ".json", ".md", ".mjs", ".mod", ".pmml", ".py", ".sh", ".toml"),
     *(".ts", ".txt", ".xml", ".yaml", ".yml", ""),
 }
 MACHINE = re.compile(r"(?<![\w.])/(?:work|home|root|Users|mnt|srv)/\w|[A-Z]:\\\\?Users|file:///\w")
@@ -193,7 +195,7 @@ def test_every_stub_library_is_one_readable_file(folder: Path) -> None:
         head = (folder / name).read_text(encoding="utf-8").splitlines()[:3]
         assert any(LICENCE in line for line in head), f"{name} lacks its SPDX line"
     body = max((folder / name for name in said["library"]), key=line_count)
-    assert line_count(body) <= STUB_LINES
+    assert line_count(body) <= STUB_LINES_OF.get(folder.name, STUB_LINES)
     titles = [t for line in body.read_text(encoding="utf-8").splitlines() if (t := section(line))]
     assert tuple(titles) == SECTIONS
 

@@ -55,7 +55,7 @@ def warm(iris) -> None:  # type: ignore[no-untyped-def]
 def user(pytester: pytest.Pytester, entry: Path, warm: None, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A user's folder; only the python stub is there beside our own engine."""
     monkeypatch.syspath_prepend(str(entry))
-    for program in ("CC", "JAVAC", "NODE"):
+    for program in ("CC", "GO", "JAVAC", "NODE"):
         monkeypatch.setenv(f"MODELPORT_{program}", "no-such-program")
     for name in ("MODELPORT_REQUIRE", "GITHUB_STEP_SUMMARY", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
@@ -91,15 +91,15 @@ def test_the_entry_point_is_declared() -> None:
 
 def test_the_mark_makes_a_test_per_consumer(user: pytest.Pytester) -> None:
     result = run(user, MARKED, "-v")
-    result.assert_outcomes(passed=3, skipped=3)
+    result.assert_outcomes(passed=3, skipped=4)
     found = set(re.findall(r"test_iris\[([\w-]+)\] (\w+)", said(result)))
     assert found == {
         ("json-modelport", "PASSED"),
         ("json-python", "PASSED"),
-        *((f"json-{name}", "SKIPPED") for name in ("c", "java", "javascript")),
+        *((f"json-{name}", "SKIPPED") for name in ("c", "go", "java", "javascript")),
     }
     result.stdout.fnmatch_lines(["SKIPPED * test_iris.py:*: c: The c stub needs 'cc'*", "*"])
-    result.stdout.fnmatch_lines(["parity: 3 passed, 3 not run", "not run: c: The c stub needs*"])
+    result.stdout.fnmatch_lines(["parity: 3 passed, 4 not run", "not run: c: The c stub needs*"])
 
 
 def test_what_is_required_and_missing_fails(user: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_fixture(parity):
     model, X = iris()
     reports = parity(model, sample=X).to("json")
     assert [c.consumer.split()[0] for c in reports[0].consumers][:2] == ["numpy", "python"]
-    assert list(reports[0].not_run) == ["c", "java", "javascript"]
+    assert list(reports[0].not_run) == ["c", "go", "java", "javascript"]
     parity(model, sample=X).to("json", consumers=["python"], tolerance={"probability": 1e-15})
 """
     result = run(user, code)
@@ -257,7 +257,7 @@ def test_failing(parity):
 
 
 def test_reports_and_junit(user: pytest.Pytester) -> None:
-    run(user, MARKED, "--modelport-report=reports", "--junitxml=junit.xml").assert_outcomes(passed=3, skipped=3)
+    run(user, MARKED, "--modelport-report=reports", "--junitxml=junit.xml").assert_outcomes(passed=3, skipped=4)
     files = sorted((user.path / "reports").iterdir())
     assert [f.suffix for f in files if f.suffix != ".html"] == [".json", ".md"] * 2
     content = json.loads(next(f for f in files if f.suffix == ".json").read_text(encoding="utf-8"))
@@ -281,11 +281,11 @@ def test_the_job_summary_and_workers(user: pytest.Pytester, monkeypatch: pytest.
     code = MARKED.replace("assert len(calls) == 1", "pass")
     user.makepyfile(test_iris=f"{MODEL}\n{code}")
     result = user.runpytest_subprocess("-n", "1", "--dist", "loadgroup")
-    result.assert_outcomes(passed=3, skipped=3)
-    result.stdout.fnmatch_lines(["parity: 3 passed, 3 not run"])
+    result.assert_outcomes(passed=3, skipped=4)
+    result.stdout.fnmatch_lines(["parity: 3 passed, 4 not run"])
     summary = (user.path / "summary.md").read_text(encoding="utf-8")
     assert summary.count("| test\\_iris | json | ") == 6
-    assert summary.count("## parity: 3 passed, 3 not run") == 1
+    assert summary.count("## parity: 3 passed, 4 not run") == 1
 
 
 COST = """

@@ -1517,12 +1517,12 @@ func erf(x float64) float64 {
 	coarse := math.Floor(y*16.0) / 16.0
 	erfc := 0.0
 	if !(y > 26.6) {
-		erfc = float64(math.Exp(-coarse*coarse)*math.Exp(-float64(y-coarse)*(y+coarse))) * rest
+		erfc = float64(float64(math.Exp(-coarse*coarse)*math.Exp(-(y-coarse)*(y+coarse))) * rest)
 	}
 	if x < 0 {
-		return float64(erfc) - 1.0
+		return erfc - 1.0
 	}
-	return 1.0 - float64(erfc)
+	return 1.0 - erfc
 }
 
 // cody is a ratio of two polynomials of degree n + 1: the leading coefficient of the numerator is its last entry.

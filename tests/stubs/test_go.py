@@ -174,7 +174,7 @@ def test_products_are_rounded_before_they_are_added(go: str, tmp_path: Path) -> 
     for name in (*LIBRARY, "main.go", "go.mod"):
         shutil.copy(FOLDER / name, tmp_path)
     environment = {**os.environ, "GOARCH": "arm64", "GOOS": "linux", "CGO_ENABLED": "0"}
-    command = [go, "build", "-buildvcs=false", "-gcflags=-S", "-o", "out", "main.go"]
+    command = [go, "build", "-buildvcs=false", "-gcflags=modelport=-S", "-o", "out", "main.go"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     fused = re.findall(r"\((\S*modelport\w*\.go:\d+)\).*\tFN?M(?:ADD|SUB)D", done.stderr)
