@@ -74,7 +74,7 @@ def test_the_site_fetches_nothing_from_elsewhere(built: Path) -> None:
     assert len(pages) > 25
     for page in pages:
         found = fetched(page.read_text(encoding="utf-8"))
-        assert found, page
+        assert bool(found) != (page.name == "demo-report.html"), page  # a report is one file
         assert not [address for address in found if re.match(r"(?:[a-z]+:)?//", address)], page
     for sheet in built.rglob("*.css"):
         assert not re.search(r"(?:@import|url\()\s*[\"']?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet
