@@ -27,7 +27,13 @@ BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PLUGIN = "modelport.testing.plugin"
 TITLE = re.compile(r' title="([\w./-]+)"$')
 #: programs that a page may run: what it is called when it is missing (conftest.py), and what has to be on the PATH for it
-PROGRAMS = {"javac": ("java", "javac"), "java": ("java", "java"), "cc": ("c", "cc"), "go": ("go", "go"), "node": ("javascript", "node")}
+PROGRAMS = {
+    "javac": ("java", "javac"),
+    "java": ("java", "java"),
+    "cc": ("c", "cc"),
+    "go": ("go", "go"),
+    "node": ("javascript", "node"),
+}
 #: packages that a page may import, and what each is called when it is missing
 PACKAGES = {
     **{name: name for name in ("torch", "keras", "tensorflow", "xgboost", "lightgbm", "catboost", "onnxruntime", "skl2onnx")},

@@ -1514,15 +1514,20 @@ func erf(x float64) float64 {
 	} else {
 		rest = (5.6418958354775628695e-1 - float64(z*cody(erfP, erfQ, 4, z))) / y
 	}
-	coarse := math.Floor(y*16.0) / 16.0
-	erfc := 0.0
-	if !(y > 26.6) {
-		erfc = float64(float64(math.Exp(-coarse*coarse)*math.Exp(-(y-coarse)*(y+coarse))) * rest)
+	erfc := tail(y) * rest
+	if y > 26.6 {
+		erfc = 0
 	}
 	if x < 0 {
-		return erfc - 1.0
+		return float64(erfc) - 1.0
 	}
-	return 1.0 - erfc
+	return 1.0 - float64(erfc)
+}
+
+// tail is exp(-y * y), with the digits that the square would lose.
+func tail(y float64) float64 {
+	coarse := float64(math.Floor(y*16.0) / 16.0) // rounded, for the compiler multiplies instead of dividing
+	return math.Exp(-coarse*coarse) * math.Exp(-(y-coarse)*(y+coarse))
 }
 
 // cody is a ratio of two polynomials of degree n + 1: the leading coefficient of the numerator is its last entry.

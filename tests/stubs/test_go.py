@@ -84,7 +84,8 @@ func main() {
 	for _, other := range []modelport.Outputs{flat, recorded, named} {
 		check(text(other) == text(expected), "equal outputs")
 	}
-	for _, wrong := range []any{nil, 1.5, [][]float64{{1, 2}}, [][]float64{{1, 2, 3, 4}, {1}}, []string{"a"}, modelport.Floats(nil, 1, 4)} {
+	ragged := [][]float64{{1, 2, 3, 4}, {1}}
+	for _, wrong := range []any{nil, 1.5, [][]float64{{1, 2}}, ragged, []string{"a"}, modelport.Floats(nil, 1, 4)} {
 		_, err = model.Predict(wrong)
 		check(errors.As(err, &refused), fmt.Sprint("rows that are refused: ", wrong))
 	}
