@@ -3375,8 +3375,8 @@ var roles = []string{"prediction", "probability", "score", "transform", "cluster
 func newModel(root *node, g *guard) *Model {
 	m := &Model{limits: *g.limits, lengths: map[string]int{}, owners: map[string]*Input{}, plans: map[string]*plan{}}
 	m.requires = header(root, g)
-	if name := root.get("name"); name != nil && name.kind == '"' {
-		m.name = name.text("")
+	if name := root.get("name"); name != nil {
+		m.name = name.text("The document's name")
 	}
 	if lengths := root.get("lengths"); lengths != nil {
 		for _, key := range lengths.object("The document's lengths").keys {
