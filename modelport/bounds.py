@@ -90,9 +90,9 @@ def bounded(vectors: Vectors, bounds: Mapping[str, Tolerance]) -> Vectors:
         return vectors
     tolerance = dict(vectors.tolerance)
     for name, bound in bounds.items():
-        for part in vectors.sets():
-            if name in part.outputs:
-                tolerance[name] = stricter(tolerance.get(name, EXACT), bound, part.outputs[name])
+        expected = [part.outputs[name].ravel() for part in vectors.sets() if name in part.outputs]
+        if expected:
+            tolerance[name] = stricter(tolerance.get(name, EXACT), bound, np.concatenate(expected))
     return replace(vectors, tolerance=tolerance)
 
 

@@ -85,7 +85,7 @@ def compare(name: str, expected: Array, got: Array, tolerance: Tolerance) -> Out
     unequal = _unequal(expected, got)
     rows = unequal.reshape(len(expected), -1).any(axis=1) if expected.size else np.zeros(len(expected), dtype=bool)
     first = int(np.flatnonzero(rows)[0]) if rows.any() else None
-    worst = None if first is None else f"{got[first]!r} instead of {expected[first]!r}"
+    worst = None if first is None else f"{_shown(got, first)} instead of {_shown(expected, first)}"
     passed = not unequal.any()
     none = 0.0 if passed else None
     return OutputReport(
@@ -103,6 +103,11 @@ def compare(name: str, expected: Array, got: Array, tolerance: Tolerance) -> Out
         worst_row=first,
         worst=worst,
     )
+
+
+def _shown(labels: Array, row: int) -> str:
+    """A row's label as a person writes it."""
+    return repr(labels[row].item() if isinstance(labels[row], np.generic) and labels.dtype != object else labels[row])
 
 
 def merge(reports: Sequence[OutputReport]) -> OutputReport:

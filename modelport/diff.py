@@ -129,6 +129,8 @@ def diff(
             crossings.append(_crossing(aligned, loaded, rows, i, f"carried by {name}"))
     if sample is not None:
         given = Vectors(to_feeds(loaded[0].inputs, sample), {})
+        if not len(given):
+            raise InputError("The sample has no rows: hand over at least one, or leave it out.")
         crossings.append(_crossing(aligned, loaded, given, 0, "of the sample"))
     if not crossings:
         raise ArtifactError("Neither artifact carries vectors, so there is no row to compare them on: hand over rows (sample=X).")

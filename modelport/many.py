@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,8 +100,8 @@ def verify_project(project: Project, said: Said, *, consumers: Sequence[str] = (
             model, sample = entry.sources(project.root)
             wanted = tuple(consumers) or entry.consumers
             found = _Run(project.root, entry, model, sample, update)
-            formats = list(dict.fromkeys([*entry.formats, *(_format_of(project.root / path) for path in entry.artifacts)]))
-            chosen = select(formats, wanted)
+            formats = [*entry.formats, *(_format_of(project.root / path) for path in entry.artifacts)]
+            chosen = select(dict.fromkeys(filter(None, formats)), wanted)
         except ModelportError as error:
             yield Verified.failed(entry.name, ", ".join(entry.formats), error)
             continue
@@ -113,16 +114,15 @@ def verify_project(project: Project, said: Said, *, consumers: Sequence[str] = (
             yield found.fresh(format_, names[format_])
 
 
-def _format_of(path: Path) -> str:
-    """The format of a committed artifact: by its content, or where it is not there yet, by its suffix."""
-    if path.is_file():
-        return Artifact.open(path).format
+def _format_of(path: Path) -> str | None:
+    """The format of a committed artifact: by its content, or where it is damaged or not there yet, by its suffix; None where
+    that is no format's either."""
     from .registry import writer_for_path
 
-    by_suffix = writer_for_path(str(path))
-    if by_suffix is None:
-        raise UsageError(f"There is no file {str(path)!r}, and its suffix is no format's.")
-    return by_suffix
+    if path.is_file():
+        with contextlib.suppress(ModelportError):
+            return Artifact.open(path).format
+    return writer_for_path(str(path))
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,12 @@ class _Run:
         model, target = f"{self.entry.name} ({path})", self.root / path
         format_ = _suffix(path)
         try:
-            format_ = _format_of(target)
+            known = _format_of(target)
+            if known is None and target.is_file():
+                Artifact.open(target)  # says what is wrong with it
+            if known is None:
+                raise UsageError(f"There is no file {path!r}, and its suffix is no format's.")
+            format_ = known
             if target.is_file():
                 report = self._committed_report(target, names[format_])
                 if report is not None:

@@ -227,20 +227,20 @@ def call_factory(name: str, root: Path) -> tuple[Any, Any]:
             raise MissingDependency(f"The factory {name!r} needs {error.name}, which cannot be imported here.") from None
         except AttributeError:
             raise UsageError(f"The factory {name!r} is not found: {module} has no {function!r}.") from None
-        except Exception as error:  # a user's module can raise anything
+        except (Exception, SystemExit) as error:  # a user's module can raise anything, and a script ends the process
             raise _failed(name, error) from None
         try:
             given = found()
         except ModelportError:
             raise
-        except Exception as error:  # and so can a function
+        except (Exception, SystemExit) as error:  # and so can a function
             raise _failed(name, error) from None
     if not isinstance(given, tuple) or len(given) != 2:
         raise UsageError(f"The factory {name!r} returned {type(given).__name__}; it returns (model, sample).")
     return given
 
 
-def _failed(name: str, error: Exception) -> Refused:
+def _failed(name: str, error: BaseException) -> Refused:
     said = (str(error).splitlines() or [""])[0]
     return Refused(f"The factory {name!r} failed ({type(error).__name__}: {said}): run it by itself.")
 

@@ -34,7 +34,7 @@ def reasons(prepared: Prepared, reports: Sequence[ConsumerReport]) -> tuple[str,
     if replayed is not None and replayed.problem is None:
         if not replayed.passed:
             found.append(CHANGED)
-        elif prepared.reading is not None and "" in own and not own[""].passed:
+        elif prepared.reading is not None and "" in own and not own[""].passed and not prepared.too_wide:
             found.append(STALE)
     return (*found, *_versions(prepared.loaded.provenance))
 

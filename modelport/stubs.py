@@ -49,7 +49,10 @@ MOST_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Stub:
-    """One stub: its folder and what its stub.json says; `profiles` are those it has whole, none where it does not say."""
+    """One stub: its folder and what its stub.json says; `profiles` are those it has whole, none where it does not say.
+
+    `further` says of files of the library which profiles or ops need them; `facade` names the module that writes typed facades.
+    """
 
     name: str
     folder: Path
@@ -62,6 +65,8 @@ class Stub:
     run: tuple[str, ...] = ()
     example: str = ""
     profiles: tuple[str, ...] = ()
+    further: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    facade: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,12 +121,14 @@ def _read(folder: Path) -> Stub:
         said = json.loads((folder / "stub.json").read_text(encoding="utf-8"))
         lists = {key: _words(said.get(key, []), key) for key in ("aliases", "needs", "library", "files", "run", "profiles")}
         build = tuple(_words(line, "build") for line in said.get("build", []))
+        further = {file: _words(needs, "further") for file, needs in said.get("further", {}).items()}
         name, format_, example = _words([said["name"], said.get("format", "json"), said.get("example", "")], "name")
+        (facade,) = _words([said.get("facade", "")], "facade")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{str(folder / 'stub.json')!r} is no description of a stub: {error}.") from None
     if not lists["run"] or not name:
         raise ArtifactError(f"{str(folder / 'stub.json')!r} does not say how to run the stub: give 'name' and 'run'.")
-    return Stub(name, folder, format=format_, build=build, example=example, **lists)
+    return Stub(name, folder, format=format_, build=build, example=example, further=further, facade=facade, **lists)
 
 
 def _words(value: Any, key: str) -> tuple[str, ...]:

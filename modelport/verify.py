@@ -84,7 +84,7 @@ class ConsumerReport:
     @property
     def passed(self) -> bool:
         """True when every output matches; a consumer that compared nothing has not passed."""
-        return self.problem is None and bool(self.outputs) and all(o.passed for o in self.outputs)
+        return self.problem is None and bool(self.outputs) and all(o.passed and o.rows > 0 for o in self.outputs)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import joblib
 import numpy as np
 import pytest
 
+import modelport
 from modelport.cli import main
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -345,6 +346,34 @@ def test_an_interrupt_and_a_bug_are_one_sentence(
     monkeypatch.setenv("MODELPORT_DEBUG", "1")
     with pytest.raises(LookupError):
         main(["doctor"])
+
+
+@pytest.mark.parametrize("command", ["verify model.json", "report model.json -o page.html"])
+@pytest.mark.parametrize("option", ["--factory train:make --trust", "--lengths x:1=time"])
+def test_how_a_model_is_opened_needs_a_model(
+    folder: Path, iris, capsys: pytest.CaptureFixture[str], command: str, option: str
+) -> None:
+    modelport.convert(iris[2], "model.json", sample=iris[0])
+    code, out, err = run(capsys, *command.split(), *option.split())
+    assert (code, out) == (64, "")
+    assert f"{option.split()[0]} goes with --model" in sentence(err)
+
+
+class Ends:
+    """A pickle that ends the process, as a script does that is imported."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return sys.exit, (0,)
+
+
+@pytest.mark.parametrize("command", ["verify model.json --model ends.joblib", "convert ends.joblib -o other.json"])
+def test_code_that_ends_the_process_is_no_success(folder: Path, iris, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    modelport.convert(iris[2], "model.json", sample=iris[0])
+    joblib.dump(Ends(), "ends.joblib")
+    code, out, err = run(capsys, *command.split(), "--sample", "rows.csv", "--trust")
+    assert (code, out) == (2, "")
+    assert "(SystemExit: 0), so nothing was done" in sentence(err)
+    assert not Path("other.json").exists()
 
 
 def test_quiet_in_pipes_and_a_bar_on_a_terminal(folder: Path) -> None:

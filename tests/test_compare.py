@@ -68,3 +68,8 @@ def test_the_worst_row_is_the_one_with_the_largest_error() -> None:
     within = compare("y", expected, got, Tolerance(atol=1.0))
     assert (within.passed, within.worst_row) == (True, 2)
     assert compare("y", np.array([1e6, 1.0]), np.array([1e6 + 1, 1.5]), Tolerance(rtol=1e-5)).worst_row == 1
+
+
+def test_labels_are_shown_as_a_person_writes_them() -> None:
+    assert compare("label", np.array([0, 1]), np.array([0, 2]), Tolerance()).worst == "2 instead of 1"
+    assert compare("label", np.array(["a"], object), np.array(["b"], object), Tolerance()).worst == "'b' instead of 'a'"

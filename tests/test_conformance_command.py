@@ -51,6 +51,8 @@ def test_a_consumer_that_conforms(tmp_path: Path) -> None:
         ("err = b''", "invalid/duplicate-key-case", "no sentence on standard error"),
         ("err = b'Traceback (most recent call last)'", "invalid/duplicate-key-case", "no sentence on standard error"),
         ("out = out or b'[]'", "invalid/duplicate-key-case", "output although it was refused"),
+        ("out = b''", "ops/scale/", "0 lines on standard output; verify prints one for each output"),
+        ("out = b''", "compat/v1/", "0 lines on standard output; verify prints one for each output"),
         ("code = 3", "ops/scale/", "exit code 3 instead of 0"),
         ("out = b'{}' if 'info' in sys.argv else out", "protocol/info", "has no 'inputs'"),
         ("out = b'' if 'ops' in sys.argv else out", "protocol/ops", "lists the ops it knows"),

@@ -117,6 +117,14 @@ def test_a_bound_never_loosens() -> None:
     assert "allows 1e-12 where the bound set for it allows 1e-13" in next(stated_too_wide(vectors, bounds_of({"y": 1e-13})))
 
 
+def test_a_bound_never_loosens_one_of_several_sets() -> None:
+    few = Vectors({"x": np.zeros((1, 1))}, {"y": np.array([1.0])}, {})
+    vectors = Vectors({"x": np.zeros((1, 2))}, {"y": np.array([100.0])}, {"y": Tolerance(1.0)}, more=(few,))
+    for part in bounded(vectors, bounds_of({"y": {"rtol": 0.1}})).sets():
+        y = part.outputs["y"][0]
+        assert _most(part.tolerance["y"], y) <= min(1.0, 0.1 * y)
+
+
 @pytest.mark.parametrize("bound", [-1.0, True, "tight", {"abs": 1e-9}, {}, float("nan"), {"atol": float("inf")}, {"ulp": 1.5}])
 def test_what_is_no_bound_is_refused(bound: object) -> None:
     with pytest.raises(UsageError, match="The tolerance of 'y' is"):
@@ -129,6 +137,7 @@ def test_a_bound_is_held(iris) -> None:  # type: ignore[no-untyped-def]
     report = modelport.verify(artifact, model=iris[2], sample=iris[0], tolerance={"probability": 1e-14})
     assert not report.passed
     assert "states a tolerance for 'probability'" in str(report)
+    assert "fitted again" not in str(report)  # the model is the one it was made from: the bound is what fails
     with pytest.raises(UsageError, match="did you mean 'probability'"):
         modelport.verify(artifact, tolerance={"probabilty": 1e-9})
 

@@ -12,7 +12,7 @@ import pytest
 import modelport
 from modelport.cli import main
 from modelport.document import EXACT, Document, Vectors
-from modelport.errors import ArtifactError, Mismatch
+from modelport.errors import ArtifactError, InputError, Mismatch
 from modelport.graph import Graph, Input, Output, Step
 
 
@@ -246,6 +246,12 @@ def test_nan_is_a_difference() -> None:
     assert not found.same
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["crossings"][0]["worst"]["transformed"][0]["b"] == "nan"
     assert modelport.diff(filled(np.nan), filled(np.nan)).same
+
+
+def test_a_sample_without_rows_is_no_difference(upgrade, iris) -> None:  # type: ignore[no-untyped-def]
+    path = upgrade[0] / "old.json"
+    with pytest.raises(InputError, match="The sample has no rows"):
+        modelport.diff(path, path, sample=iris[0][:0])
 
 
 def test_an_approximation_is_compared_near_the_sample(upgrade, iris) -> None:  # type: ignore[no-untyped-def]

@@ -117,6 +117,18 @@ def test_a_file_of_somebody_else_carries_nothing_that_proves_it(
     assert "not recorded" in out
 
 
+@pytest.mark.parametrize(
+    ("framework", "said"),
+    [({"name": "torch", "version": "2.1"}, "made with   torch 2.1"), ({"name": "onnx", "opset": 17}, "made with   onnx\n")],
+)
+def test_what_it_was_made_with(artifacts: Path, tmp_path: Path, capsys, framework: dict, said: str) -> None:  # type: ignore[no-untyped-def]
+    document = json.loads((artifacts / "iris.json").read_text(encoding="utf-8"))
+    document["provenance"]["framework"] = framework
+    (tmp_path / "model.json").write_text(json.dumps(document), encoding="utf-8")
+    assert main(["inspect", str(tmp_path / "model.json")]) == 0
+    assert said in capsys.readouterr().out
+
+
 def test_forests_are_told_by_trees_and_nodes(iris) -> None:  # type: ignore[no-untyped-def]
     from sklearn.ensemble import RandomForestClassifier
 

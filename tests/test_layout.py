@@ -31,9 +31,27 @@ STUB_LINES_OF = {"go": 4200}
 LICENCE = "SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT"
 SECTIONS = ("Errors", "JSON", "Tensors", "Special functions", "Ops", "Trees", "Model")
 TEXT = {
-    *(".c", ".cfg", ".cjs", ".csv", ".go", ".h", ".html", ".in", ".java", ".js", ".json", ".md", ".mjs", ".mod", ".pmml"),
-    *(".py", ".sh", ".toml"),
-    *(".ts", ".txt", ".xml", ".yaml", ".yml", ""),
+    *(
+        ".c",
+        ".cfg",
+        ".cjs",
+        ".csv",
+        ".go",
+        ".h",
+        ".html",
+        ".in",
+        ".java",
+        ".js",
+        ".json",
+        ".md",
+        ".mjs",
+        ".mod",
+        ".pmml",
+        ".py",
+        ".rs",
+        ".sh",
+    ),
+    *(".toml", ".ts", ".txt", ".xml", ".yaml", ".yml", ""),
 }
 MACHINE = re.compile(r"(?<![\w.])/(?:work|home|root|Users|mnt|srv)/\w|[A-Z]:\\\\?Users|file:///\w")
 REGISTRY = re.compile(

@@ -28,6 +28,8 @@ def broken():
     raise ZeroDivisionError("no data")
 def other():
     return 3
+def ends():
+    raise SystemExit(0)
 """
 
 
@@ -210,6 +212,8 @@ def test_a_model_fitted_again_is_stale_until_it_is_updated(folder: Path, capsys:
         ("train_bad", 64, "it is MODULE:FUNCTION"),
         ("needs_more:f", 3, "needs package_that_is_nowhere"),
         ("no_python:f", 2, "SyntaxError"),
+        ("script:f", 2, "failed (SystemExit: 0)"),
+        ("train_bad:ends", 2, "failed (SystemExit: 0)"),
     ],
 )
 def test_a_factory_that_fails_is_a_sentence(
@@ -218,6 +222,7 @@ def test_a_factory_that_fails_is_a_sentence(
     factory("train_bad")
     Path("needs_more.py").write_text("import package_that_is_nowhere", encoding="utf-8")
     Path("no_python.py").write_text("def", encoding="utf-8")
+    Path("script.py").write_text("import sys\nsys.exit(0)", encoding="utf-8")  # no main guard
     declare(f'{ENTRY}factory = "{name}"\nformats = ["json"]\n')
     found, out, _ = run(capsys, "verify")
     assert found == code
@@ -280,6 +285,26 @@ def test_update_leaves_alone_what_a_new_file_would_not_help(
     Path("iris.json").write_bytes(before[:900])
     declare(f'{COMMITTED}{sources}consumers = ["modelport"]\n')
     assert run(capsys, "verify")[0] == 2
+    assert run(capsys, "verify", "--update")[0] == 0
+    assert run(capsys, "verify")[0] == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\0garbage", b"{}"])
+def test_a_damaged_artifact_hides_no_other_and_is_written_again(
+    folder: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    Path("spoilt.json").write_bytes(content)
+    Path("odd").write_bytes(content)
+    sources = 'model = "model.joblib"\ntrust = true\nsample = "rows.csv"\nconsumers = ["modelport"]\n'
+    declare(f'{ENTRY}artifacts = ["spoilt.json", "odd", "iris.json"]\n{sources}')
+    code, out, _ = run(capsys, "verify")
+    assert code == 2
+    assert re.findall(r"^iris \((\S+)\) .* (\w+)$", out, re.MULTILINE)[:3] == [
+        ("spoilt.json", "failed"),
+        ("odd", "failed"),
+        ("iris.json", "passed"),
+    ]
+    declare(f'{ENTRY}artifacts = ["spoilt.json", "iris.json"]\n{sources}')
     assert run(capsys, "verify", "--update")[0] == 0
     assert run(capsys, "verify")[0] == 0
 

@@ -152,6 +152,9 @@ def test_fixture(parity):
 
 UNHEARD = [
     ("@pytest.mark.parity()\ndef test_a():\n    return iris()", "The mark names no format"),
+    ("@pytest.mark.parity(['json'])\ndef test_a():\n    return iris()", "The mark names no format"),
+    ("@pytest.mark.parity('json', consumers=3)\ndef test_a():\n    return iris()", "consumers=3 is not understood"),
+    ("def test_a(parity):\n    parity(*iris()[:1], sample=iris()[1]).to(['json'])", "names no format"),
     ("@pytest.mark.parity('jsn')\ndef test_a():\n    return iris()", "There is no writer called 'jsn'"),
     ("@pytest.mark.parity('json', consumers=['pyton'])\ndef test_a():\n    return iris()", "did you mean 'python'"),
     ("@pytest.mark.parity('json')\ndef test_a():\n    iris()", "test_a returned NoneType; with the mark 'parity' a function"),
@@ -163,8 +166,23 @@ UNHEARD = [
         "        return iris()",
         "Use the fixture 'parity'",
     ),
+    (
+        "@pytest.mark.parity('json')\n@pytest.mark.parity('pmml')\ndef test_a():\n    return iris()",
+        "test_a has the mark 'parity' more than once",
+    ),
     ("def test_a(parity):\n    model, X = iris()\n    parity(model, sample=X)", "alone verifies nothing"),
+    (
+        "def test_a(parity):\n    for format in []:\n        parity(*iris()).to(format)",
+        "asks for the fixture 'parity' and verifies",
+    ),
     ("def test_a(parity):\n    model, X = iris()\n    parity(model, sample=X).to()", "names no format"),
+    (
+        "def test_a(parity, monkeypatch):\n    from modelport.testing import parity as module\n"
+        "    from modelport.verify import Report\n"
+        "    monkeypatch.setattr(module.Prepared, 'report', lambda self, names: Report('json', 'nothing at all', 0, ()))\n"
+        "    parity(*iris()[:1], sample=iris()[1]).to('json')",
+        "json against nothing at all, 0 rows",
+    ),
     ("def test_a(parity):\n    parity(3, sample=[[1.0]]).to('json')", "UnsupportedModel: No reader knows"),
     ("def test_a(parity):\n    parity.baseline('nowhere.json')", "There is no baseline 'nowhere.json': run pytest"),
 ]
@@ -178,6 +196,26 @@ def test_nothing_passes_unheard(user: pytest.Pytester) -> None:
         assert re.search(rf"^(FAILED|ERROR) test_{number}\.py", text, re.MULTILINE), number
         assert words in text
     assert "INTERNALERROR" not in text
+
+
+def test_a_test_that_skips_or_marks_need_not_call_the_fixture(user: pytest.Pytester) -> None:
+    code = """
+def test_skips(parity):
+    pytest.skip("no data here")
+
+@pytest.mark.parity("json", consumers=["modelport"])
+def test_marked(parity):
+    return iris()
+
+@pytest.mark.parity("json", consumers=["modelport"])
+class TestNearest:
+    @pytest.mark.parity("pmml", consumers=["modelport"])
+    def test_one(self):
+        return iris()
+"""
+    result = run(user, code, "-v")
+    result.assert_outcomes(passed=2, skipped=1)
+    assert "test_one[pmml-modelport] PASSED" in said(result)
 
 
 BASELINE = """
@@ -272,6 +310,28 @@ def test_reports_and_junit(user: pytest.Pytester) -> None:
     assert float(properties["modelport.python.probability.max_abs"]) < 1e-12
     assert properties["modelport.python.label.tolerance"] == "exact"
     assert properties["modelport.python.label.passed"] == "True"
+
+
+def test_every_artifact_of_a_test_has_files_of_its_own(user: pytest.Pytester) -> None:
+    code = """
+def test_json_and_pmml(parity):
+    model, X = iris()
+    parity(model, sample=X).to("json", "pmml", consumers=["python"])
+    parity(iris(0.5)[0], sample=X).to("json", consumers=["python"])
+    parity(iris(0.1)[0], sample=X).to("json", consumers=["python"])
+"""
+    run(user, code, "--modelport-report=reports").assert_outcomes(passed=1)
+    pages = [json.loads(page.read_text(encoding="utf-8")) for page in (user.path / "reports").glob("*.json")]
+    assert sorted(page["report"]["format"] for page in pages) == ["json", "json", "json", "pmml"]
+
+
+def test_reports_that_cannot_be_written_are_a_sentence(user: pytest.Pytester) -> None:
+    (user.path / "reports").write_text("a file", encoding="utf-8")
+    code = "def test_a(parity):\n    model, X = iris()\n    parity(model, sample=X).to('json', consumers=['python'])"
+    result = run(user, code, "--modelport-report=reports")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["The files of --modelport-report cannot be written into 'reports': File exists."])
+    assert "parity.py" not in said(result)
 
 
 def test_the_job_summary_and_workers(user: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, entry: Path) -> None:

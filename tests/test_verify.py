@@ -11,8 +11,11 @@ import pytest
 
 import modelport
 from modelport.artifact import Artifact
+from modelport.compare import compare
+from modelport.document import Tolerance
 from modelport.errors import ArtifactError, InputError, Mismatch, UsageError
-from modelport.verify import Report
+from modelport.outcomes import of_report, worst_exit_code
+from modelport.verify import ConsumerReport, Report
 
 
 def changed(artifact: Artifact, change) -> Artifact:  # type: ignore[no-untyped-def]
@@ -204,3 +207,11 @@ def test_boundary_rows_catch_what_plain_rows_miss() -> None:
     assert (modelport.load(damaged, verify=False).predict(rows)["label"] == model.predict(rows)).all()
     assert not modelport.verify(damaged).passed
     assert not modelport.verify(damaged, model=model, sample=X).passed
+
+
+def test_no_rows_are_no_success_anywhere() -> None:
+    nothing = ConsumerReport("numpy", (compare("y", np.zeros(0), np.zeros(0), Tolerance(1.0)),))
+    assert not nothing.passed
+    report = Report("json", "the model", 0, (nothing,))
+    outcomes = of_report("model", report)
+    assert (report.passed, [o.verdict for o in outcomes], worst_exit_code(outcomes)) == (False, ["failed"], 1)

@@ -96,7 +96,7 @@ def read_saved(model: SavedModel, rows: Arrays, options: Mapping[str, Any]) -> R
         dtype = rows.values[value.name].dtype
         declared.append(Declared(value.name, value.shape, "bool" if dtype == np.bool_ else kinds.get(dtype, value.dtype)))
     graph = graph_of(proto, declared, rows.lengths, dict(zip(found, model.outputs, strict=True)))
-    provenance = {"framework": "tensorflow", "framework_version": tf.__version__, "model": "SavedModel"}
+    provenance = {"framework": {"name": "tensorflow", "version": str(tf.__version__)}, "model": "SavedModel"}
 
     def answer(feeds: Mapping[str, Array]) -> dict[str, Array]:
         fed = {name: tf.constant(array.astype(rows.values[name].dtype)) for name, array in feeds.items()}

@@ -194,7 +194,7 @@ def read_model(model: Any, given: Sample | Arrays, options: Mapping[str, Any]) -
     graph = graph_of(model, declared, rows.lengths)
     opsets = {o.domain or "ai.onnx": o.version for o in model.opset_import}
     provenance = {
-        "framework": "onnx", "framework_version": f"opset {opsets.get('ai.onnx')}", "engine": f"onnxruntime {original.version}",
+        "framework": {"name": "onnx", "opset": opsets.get("ai.onnx")}, "engine": f"onnxruntime {original.version}",
         "model": model.producer_name or "onnx.ModelProto",
     }  # fmt: skip
     return Reading(graph, original.answer, provenance, sample=rows)

@@ -95,7 +95,6 @@ def ask_model(model: Any, sample: Sample | Arrays, options: Mapping[str, Any]) -
 def _provenance(original: Original) -> dict[str, Any]:
     cls = type(original.model)
     return {
-        "framework": "torch",
-        "framework_version": original.torch.__version__,
+        "framework": {"name": "torch", "version": str(original.torch.__version__)},
         "model": f"{cls.__module__}.{cls.__qualname__}",
     }

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ..errors import ModelportError, UsageError
+from ..errors import ModelportError, Refused, UsageError
 from ..version import __version__
 from . import check, completion, conformance, convert, diff, doctor, explain, inspect, plugins, predict, report, stub, verify
 from .common import behave, fail, speaks_json
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed = build_parser().parse_args(given)
         behave(quiet=parsed.quiet, as_json=bool(getattr(parsed, "json", False)))
-        code = int(parsed.run(parsed))
+        code = _run(parsed)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
@@ -83,6 +83,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         first = (str(error).splitlines() or [""])[0]
         sentence = f"an unexpected {type(error).__name__} ({first}): please report it; MODELPORT_DEBUG=1 shows where it happened."
         return fail(sentence, 2, error)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    """The command's exit code. Code of others that ends the process (a script without a main guard, a pickle) decides none."""
+    try:
+        return int(parsed.run(parsed))
+    except SystemExit as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise Refused(
+            f"Code that was run for this command ended it (SystemExit: {said}), so nothing was done: "
+            "what a model, a module or a factory runs must not call sys.exit."
+        ) from None
 
 
 def _drop_stdout() -> None:

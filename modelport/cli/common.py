@@ -18,6 +18,7 @@ __all__ = [
     "add_json",
     "add_net_options",
     "behave",
+    "check_net_options",
     "check_output",
     "complain",
     "emit",
@@ -48,6 +49,13 @@ def add_net_options(command: argparse.ArgumentParser) -> None:
         metavar="INPUT:AXIS=NAME",
         help="an axis of a net's input that varies, such as x:1=time",
     )
+
+
+def check_net_options(a: argparse.Namespace) -> None:
+    """Refuse what says how a model is opened where no model is: it would go unheard."""
+    if a.model is None and (a.factory is not None or a.lengths):
+        name = "--factory" if a.factory is not None else "--lengths"
+        raise UsageError(f"{name} goes with --model: without it an artifact replays the rows it carries.")
 
 
 class _Manners:

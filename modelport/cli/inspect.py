@@ -57,7 +57,8 @@ def described_blocks(name: str, d: Mapping[str, Any]) -> list[Block]:
 def _origin(d: Mapping[str, Any]) -> list[tuple[str, str]]:
     given = d["provenance"]
     framework = given.get("framework")
-    made = f"{framework.get('name')} {framework.get('version')}" if isinstance(framework, Mapping) else None
+    said = (framework.get("name"), framework.get("version")) if isinstance(framework, Mapping) else ()
+    made = " ".join(str(part) for part in said if part)
     rows = [
         ("name", d.get("name")),
         ("model", d["model"]),

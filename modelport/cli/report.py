@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..errors import UsageError
-from .common import TABLES, add_json, add_net_options, check_output, emit_json, factory_of, lengths_of, say
+from .common import TABLES, add_json, add_net_options, check_net_options, check_output, emit_json, factory_of, lengths_of, say
 
 __all__ = ["add", "run"]
 
@@ -42,6 +42,7 @@ def run(a: argparse.Namespace) -> int:
 
     if (a.model is None) != (a.sample is None):
         raise UsageError("--model and --sample go together: the sample says what the model is fed.")
+    check_net_options(a)
     if a.output is None and not a.json:
         raise UsageError("Say where to write the report: -o report.html, or --json to print its facts.")
     if a.output is not None:

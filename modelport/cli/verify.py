@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelportError, UsageError
-from .common import TABLES, add_net_options, emit_json, factory_of, lengths_of, say
+from .common import TABLES, add_net_options, check_net_options, emit_json, factory_of, lengths_of, say
 
 if TYPE_CHECKING:
     from ..many import Verified
@@ -53,6 +53,8 @@ def run(a: argparse.Namespace) -> int:
         raise UsageError(f"{'--project' if a.project else '--update'} goes with a project file, and not with artifacts.")
     if (a.model is None) != (a.sample is None):
         raise UsageError("--model and --sample go together: the sample says what the model is fed.")
+    if a.artifacts:
+        check_net_options(a)
     if len(a.artifacts) == 1:
         with Progress(1):
             found = [_one(a)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import itertools
 import json
 import re
 import warnings
@@ -30,10 +31,17 @@ def file_name(test: str) -> str:
     return f"{plain}-{hashlib.sha256(test.encode('utf-8', 'replace')).hexdigest()[:6]}"
 
 
-def write_files(folder: Path, test: str, outcomes: Sequence[Outcome], report: Report, artifact: Artifact, **sources: Any) -> None:
-    """Write the reports of one verification; a test that verifies several artifacts has files per format."""
+def write_files(
+    folder: Path, test: str, outcomes: Sequence[Outcome], report: Report, artifact: Artifact, taken: set[str], **sources: Any
+) -> None:
+    """Write the reports of one verification; a test that verifies several artifacts has files for each. taken are the names of
+    files the test has already."""
     folder.mkdir(parents=True, exist_ok=True)
-    base = folder / file_name(test if report.format in test else f"{test} {report.format}")
+    plain = [test] if report.format in test else []
+    numbered = (f"{test} {report.format} {number}" for number in itertools.count(2))
+    name = next(n for n in map(file_name, itertools.chain(plain, [f"{test} {report.format}"], numbered)) if n not in taken)
+    taken.add(name)
+    base = folder / name
     said = {"test": test, "outcomes": [outcome.to_json() for outcome in outcomes], "report": report.to_json()}
     write_atomically(f"{base}.json", json.dumps(said, indent=1, allow_nan=False).encode("utf-8"))
     write_atomically(f"{base}.md", markdown(outcomes, test).encode("utf-8"))

@@ -13,7 +13,7 @@ import pytest
 from ..artifact import Artifact
 from ..consumers import ALL, Consumer, consumers_of, own_engine, required, select
 from ..convert import convert
-from ..errors import ArtifactError, Mismatch, MissingDependency, ModelportError, Unsupported
+from ..errors import ArtifactError, Mismatch, MissingDependency, ModelportError, Unsupported, WriteError
 from ..outcomes import Outcome, markdown, of_error, of_report, one_line, write_job_summary
 from ..project import options_for
 from ..verify import ConsumerReport, Prepared, Report, prepare
@@ -66,6 +66,7 @@ def _note(item: pytest.Item, outcome: Outcome) -> None:
 
 def _record(item: pytest.Item, label: str, report: Report, prepared: Prepared, **sources: Any) -> None:
     """A report becomes properties (JUnit), rows of the table at the end, and files where these are asked for."""
+    __tracebackhide__ = True
     outcomes = of_report(label, report)
     for outcome in outcomes:
         _note(item, outcome)
@@ -74,7 +75,8 @@ def _record(item: pytest.Item, label: str, report: Report, prepared: Prepared, *
     said += [("modelport.format", report.format), ("modelport.engine", prepared.loaded.engine)]
     framework = prepared.loaded.provenance.get("framework")
     if isinstance(framework, Mapping):
-        said.append(("modelport.framework", f"{framework.get('name')} {framework.get('version')}"))
+        parts = (framework.get("name"), framework.get("version"))
+        said.append(("modelport.framework", " ".join(one_line(str(part)) for part in parts if part)))
     own = own_engine(report.format)
     for consumer in report.consumers:
         plain = consumer.consumer.replace(prepared.loaded.engine, own).replace(", ", ".").replace(" ", "_")
@@ -84,7 +86,12 @@ def _record(item: pytest.Item, label: str, report: Report, prepared: Prepared, *
     folder = item.config.getoption("--modelport-report")
     if folder is not None:
         test, target = str(item.nodeid), item.config.invocation_params.dir / folder
-        write_files(target, test, outcomes, report, prepared.artifact, **sources)
+        taken = item.__dict__.setdefault("modelport_files", set())
+        try:
+            write_files(target, test, outcomes, report, prepared.artifact, taken, **sources)
+        except (OSError, WriteError) as error:
+            why = error if isinstance(error, WriteError) else f"{error.strerror or error}."
+            _fail(f"The files of --modelport-report cannot be written into {folder!r}: {why}\n{report}")
 
 
 def summary_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -115,9 +122,12 @@ class Parity:
         return self._pending[-1]
 
     def finish(self) -> None:
-        """Called when the test is over: a model of which nothing was verified is a mistake in the test."""
+        """Called when the test is over: a model of which nothing was verified is a mistake in the test, and so is no model."""
         if any(not pending.used for pending in self._pending):
             _fail('parity(model, sample=X) alone verifies nothing: say .to("json") or other formats.')
+        known = self._item.__dict__
+        if not (self._pending or known.get("modelport_outcomes") or known.get("modelport_interrupted")):
+            _fail("The test asks for the fixture 'parity' and verifies nothing: call it, leave it out, or skip with a reason.")
 
     def baseline(
         self,
@@ -135,6 +145,7 @@ class Parity:
         --modelport-update writes one that is missing, and with a model one that failed.
         """
         __tracebackhide__ = True
+        _check_names(consumers)
         item, target = self._item, self._item.config.rootpath / path
         update = bool(item.config.getoption("--modelport-update"))
         label, reader_options = str(path), _reader_options(options)
@@ -198,8 +209,9 @@ class Pending:
         """
         __tracebackhide__ = True
         self.used = True
-        if not formats:
+        if not formats or not all(isinstance(format_, str) for format_ in formats):
             _fail('parity(...).to() names no format: say .to("json") or others.')
+        _check_names(consumers)
         found, absent, wrong = [], [], []
         try:
             chosen = select(formats, consumers)
@@ -222,13 +234,22 @@ class Pending:
             _record(self.item, type(self.model).__name__, report, prepared, **sources)
             found.append(report)
             if not report.passed:
-                absent += _absent(report, format_, consumers)
-                wrong += [] if _only_absent(report) else [str(report)]
+                lacking = _absent(report, format_, consumers)
+                absent += lacking
+                wrong += [] if lacking and _only_absent(report) else [str(report)]
         if wrong:
             _fail("\n".join(wrong))
         if absent:
             _skip("; ".join(absent))
         return found
+
+
+def _check_names(consumers: Any) -> None:
+    """Consumers are named by a text, or by several of them."""
+    __tracebackhide__ = True
+    several = consumers if isinstance(consumers, (list, tuple, set, frozenset)) else [consumers]
+    if not all(isinstance(name, str) for name in several):
+        _fail(f"consumers={consumers!r} is not understood: it is 'all', or a list of names.")
 
 
 def _names(chosen: Sequence[Consumer], consumers: str | Sequence[str]) -> list[str]:
@@ -286,9 +307,10 @@ def _read_mark(mark: pytest.Mark) -> tuple[tuple[str, ...], str | Sequence[str],
 
 def cases_of(mark: pytest.Mark) -> list[tuple[str, str]]:
     """(format, consumer) of every test a mark makes; the same on every machine with the same packages."""
-    formats, consumers, *_ = _read_mark(mark)
-    if not formats or not all(isinstance(format_, str) for format_ in formats):
+    if not mark.args or not all(isinstance(format_, str) for format_ in mark.args):
         _fail('The mark names no format: write @pytest.mark.parity("json") or others.')
+    formats, consumers, *_ = _read_mark(mark)
+    _check_names(consumers)
     try:
         chosen = select(formats, consumers)
     except ModelportError as error:

@@ -55,6 +55,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from .parity import cases_of
 
     function = metafunc.definition
+    nodes = [node for node, _ in function.iter_markers_with_node(MARK)]
+    if nodes.count(nodes[0]) > 1:
+        pytest.fail(
+            f"{function.name} has the mark 'parity' more than once, of which only one would be heard: name all formats in one "
+            "mark, or write a test for each.",
+            pytrace=False,
+        )
     marks: list[Any] = []
     if metafunc.config.pluginmanager.hasplugin("xdist") and function.get_closest_marker("xdist_group") is None:
         name = re.sub(r"\W+", "-", f"{metafunc.module.__name__}-{function.name}")
@@ -99,6 +106,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     found = getattr(item, "modelport_outcomes", None)
     if found and call.when == "call":
         report.modelport = found
+    if call.excinfo is not None:
+        item.__dict__["modelport_interrupted"] = True  # a failure or a skip says for itself why nothing was verified
     return report
 
 

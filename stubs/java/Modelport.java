@@ -81,7 +81,7 @@ public final class Modelport {
 
     /** The artifact, or the rows, are not acceptable. */
     public static final class Refused extends ModelportException {
-        private Refused(String sentence) { super(sentence, 2); }
+        Refused(String sentence) { super(sentence, 2); }
     }
 
     /** The numbers are not those of the original model. */

@@ -447,3 +447,14 @@ def test_gpt2_of_two_layers(need_module) -> None:  # type: ignore[no-untyped-def
     document = converted(model, sample, lengths=lengths)
     assert [o["name"] for o in document["outputs"]] == ["logits"]
     assert sum(step["op"] == "activation" for step in document["steps"]) == 2
+
+
+def test_the_version_that_it_was_made_with_is_recorded() -> None:
+    model, sample = nn.Linear(3, 2).eval(), np.ones((4, 3), np.float32)
+    artifact = modelport.convert(model, "json", sample=sample)
+    document = json.loads(artifact.data)
+    assert document["provenance"]["framework"] == {"name": "torch", "version": str(torch.__version__)}
+    document["provenance"]["framework"]["version"] = "0.1"
+    document["steps"][-1]["bias"][0] += 1.0
+    report = modelport.verify(json.dumps(document).encode())
+    assert any("it was made with torch 0.1 (" in note for note in report.notes)
