@@ -17,6 +17,7 @@ __all__ = [
     "TABLES",
     "add_json",
     "add_net_options",
+    "add_verifying_options",
     "behave",
     "check_net_options",
     "check_output",
@@ -151,3 +152,19 @@ def check_output(path: str) -> None:
         raise UsageError(f"{path!r} is no name of a file: say -o FILE.")
     if not os.path.isdir(folder):
         raise UsageError(f"There is no folder {folder!r} to write {os.path.basename(path)!r} into: make it first.")
+
+
+def add_verifying_options(command: argparse.ArgumentParser) -> None:
+    """What artifacts are held against, and in which consumers."""
+    command.add_argument("--model", help="the saved model, to verify against it with boundary rows added")
+    command.add_argument("--sample", metavar="FILE", help=f"rows the model is fed, as {TABLES}")
+    add_net_options(command)
+    command.add_argument(
+        "--with",
+        dest="consumers",
+        action="append",
+        default=[],
+        metavar="CONSUMER",
+        help="a stub, an engine, any command, or 'all' that can run here; may repeat",
+    )
+    command.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..errors import UsageError
-from .common import TABLES, add_json, add_net_options, check_net_options, check_output, emit_json, factory_of, lengths_of, say
+from .common import add_json, add_verifying_options, check_net_options, check_output, emit_json, factory_of, lengths_of, say
 
 __all__ = ["add", "run"]
 
@@ -15,18 +15,7 @@ def add(commands: Any) -> None:
     """The command's options."""
     command = commands.add_parser("report", help="verify artifacts of one model, and write what was found as an HTML file")
     command.add_argument("artifacts", nargs="+", metavar="artifact", help="artifacts of one model, of any formats")
-    command.add_argument("--model", help="the saved model, to verify against it with boundary rows added")
-    command.add_argument("--sample", metavar="FILE", help=f"rows the model is fed, as {TABLES}")
-    add_net_options(command)
-    command.add_argument(
-        "--with",
-        dest="consumers",
-        action="append",
-        default=[],
-        metavar="CONSUMER",
-        help="a stub, an engine, any command, or 'all' that can run here; may repeat",
-    )
-    command.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
+    add_verifying_options(command)
     command.add_argument("-o", "--output", metavar="PATH", help="the HTML file to write")
     command.add_argument("--title", help="what the page is called; the artifacts' name when left out")
     add_json(command, "the facts of the report")

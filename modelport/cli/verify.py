@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelportError, UsageError
-from .common import TABLES, add_net_options, check_net_options, emit_json, factory_of, lengths_of, say
+from .common import add_verifying_options, check_net_options, emit_json, factory_of, lengths_of, say
 
 if TYPE_CHECKING:
     from ..many import Verified
@@ -21,18 +21,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "artifacts", nargs="*", metavar="ARTIFACT", help="none: all that modelport.toml, or [tool.modelport] here, declares"
     )
-    command.add_argument("--model", help="the saved model, to verify against it with boundary rows added")
-    command.add_argument("--sample", metavar="FILE", help=f"rows the model is fed, as {TABLES}")
-    add_net_options(command)
-    command.add_argument(
-        "--with",
-        dest="consumers",
-        action="append",
-        default=[],
-        metavar="CONSUMER",
-        help="a stub, an engine, any command, or 'all' that can run here; may repeat",
-    )
-    command.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
+    add_verifying_options(command)
     command.add_argument("--project", metavar="FILE", help="the project file, where it is not in this folder")
     command.add_argument(
         "--update", action="store_true", help="with a project file: write artifacts that are missing or stale again"
