@@ -2,18 +2,16 @@
 
 package modelport
 
-// Ops of the profiles kernel, text and solver (docs/format.md, section 6) for modelport.go, and a faster tree_ensemble: put this file beside
-// that one, and Load knows them.
+// Ops of the profiles kernel, text and solver (docs/format.md, section 6) for modelport.go: put this file beside that one, and Load knows
+// them.
 //
-// Sections: 1 Kernel, 2 Text, 3 Solver, 4 Trees. As in modelport.go, an op checks its attributes and the types of what it reads, and returns
-// a step.
+// Sections: 1 Kernel, 2 Text, 3 Solver. As in modelport_ops.go, an op checks its attributes and the types of what it reads, and returns a step.
 
 import (
 	"bytes"
 	"math"
 	"math/bits"
 	"sort"
-	"sync"
 	"unicode/utf8"
 )
 
@@ -21,7 +19,6 @@ func init() {
 	table["pairwise"], table["smallest"], table["knn"], table["ovo_vote"] = pairwise, smallest, knn, ovoVote
 	table["count_terms"], table["term_ids"], table["hash_terms"] = countTerms, termIds, hashTerms
 	table["nmf"], table["lda_topics"], table["sparse_code"] = nmf, ldaTopics, sparseCode
-	fastTrees = packTrees
 }
 
 // ==== 1 Kernel =======================================================================================================
@@ -1475,165 +1472,4 @@ func (q *descent) descend() bool {
 		}
 	}
 	return mostWeight == 0 || mostChange/mostWeight <= q.tol
-}
-
-// ==== 4 Trees ========================================================================================================
-
-// packTrees is a faster walk for tree_ensemble, once a batch is large enough to be worth packing the trees.
-func packTrees(t *trees) func(x []float64, rows int, out []float64) []int {
-	var mutex sync.Mutex
-	var packed *packedTrees
-	tried := false
-	return func(x []float64, rows int, out []float64) []int {
-		mutex.Lock()
-		if !tried && 4*int64(rows)*int64(len(t.root)) >= int64(len(t.feature)) {
-			packed, tried = pack(t), true
-		}
-		p := packed
-		mutex.Unlock()
-		if p == nil {
-			return upTo(rows)
-		}
-		return p.add(x, rows, out)
-	}
-}
-
-// packedTrees are trees packed for speed: a node is one word, key << 32 | step << bits | column. The children of a node stand side by side,
-// `step` places after it. A row's number and a threshold are compared as integer keys of the same order, without a branch: right when the
-// row's key is greater. A leaf has step 0, its leaf row as key, and reads an extra column whose key is the smallest of all: the walk stays on
-// it, so that four rows can walk together until the last has arrived.
-type packedTrees struct {
-	*trees
-	node  []int64
-	bits  int
-	edges [][]float64 // [columns] sorted thresholds, for f64; f32 needs none
-}
-
-// pack gives nil when a category has to be looked up, or when column and step do not fit 32 bits together.
-func pack(t *trees) *packedTrees {
-	if t.category != nil {
-		return nil
-	}
-	p := &packedTrees{trees: t, node: make([]int64, len(t.feature)), bits: bits.Len32(uint32(t.columns))}
-	if t.dtype == F64 {
-		p.edges = make([][]float64, t.columns)
-		t.perNode(func(i, k int) { p.edges[t.feature[i]] = append(p.edges[t.feature[i]], t.threshold[i]) })
-		for _, column := range p.edges {
-			sort.Float64s(column)
-		}
-	}
-	place := make([]int, len(p.node))
-	for tree, root := range t.root {
-		free := root + 1
-		place[root] = root
-		for i := root; i < t.end(tree); i++ {
-			low, key := int64(t.columns), int64(t.next[i])
-			if t.feature[i] >= 0 {
-				step := int64(free - place[i])
-				if step>>(32-p.bits) != 0 {
-					return nil
-				}
-				place[i+1], place[t.next[i]] = free, free+1
-				free += 2
-				low, key = step<<p.bits|int64(t.feature[i]), int64(p.limit(t.feature[i], t.threshold[i]))
-			}
-			p.node[place[i]] = key<<32 | low
-		}
-	}
-	return p
-}
-
-// limit is the greatest key that goes left at a threshold. For f64 it is the number of the column's thresholds that are below.
-func (p *packedTrees) limit(column int, threshold float64) int32 {
-	if p.edges != nil {
-		return int32(count(p.edges[column], 0, len(p.edges[column]), threshold, false))
-	}
-	if p.strict {
-		return sortable(float32(threshold)) - 1
-	}
-	return sortable(float32(threshold))
-}
-
-// key is the key of a row's number; for f64 the number of edges that it is above (or at, under "lt").
-func (p *packedTrees) key(column int, v float64) int32 {
-	if p.edges != nil {
-		return int32(count(p.edges[column], 0, len(p.edges[column]), v, p.strict))
-	}
-	return sortable(float32(v))
-}
-
-// sortable is a float as an integer of the same order; -0.0 is 0.0. The smallest integer stays free for the extra column.
-func sortable(v float32) int32 {
-	raw := int32(math.Float32bits(v))
-	if raw < 0 {
-		return math.MinInt32 - raw
-	}
-	return raw
-}
-
-// add adds the leaves of all trees to out; returns the rows whose NaN needs the slow walk: they are to be redone.
-func (p *packedTrees) add(x []float64, rows int, out []float64) []int {
-	stride := p.columns + 1
-	block := max(4, min(rows, (1<<16)/stride))
-	keys, slow := make([]int32, block*stride), []int{}
-	for first := 0; first < rows; first += block {
-		n := min(block, rows-first)
-		for r := 0; r < n; r++ {
-			if !p.keys(x[(first+r)*p.columns:][:p.columns], keys[r*stride:][:stride]) {
-				slow = append(slow, first+r)
-			}
-		}
-		for tree := range p.root {
-			p.addTree(tree, keys, stride, n, out, first)
-		}
-	}
-	return slow
-}
-
-// keys makes the keys of one row; false when NaN does not simply go left or right.
-func (p *packedTrees) keys(x []float64, keys []int32) bool {
-	fits, missing := true, int32(math.MaxInt32)
-	if p.missing == "left" {
-		missing = math.MinInt32
-	}
-	for j, v := range x {
-		if v == v {
-			keys[j] = p.key(j, v)
-			continue
-		}
-		keys[j] = missing
-		fits = fits && (p.missing == "left" || p.missing == "right")
-	}
-	keys[p.columns] = math.MinInt32
-	return fits
-}
-
-func (p *packedTrees) addTree(tree int, x []int32, stride, n int, out []float64, first int) {
-	root, r, node, bits := p.root[tree], 0, p.node, p.bits
-	column := uint32(1)<<bits - 1
-	for ; r+4 <= n; r += 4 {
-		a, b, c, d := x[r*stride:][:stride], x[(r+1)*stride:][:stride], x[(r+2)*stride:][:stride], x[(r+3)*stride:][:stride]
-		i, j, k, l := root, root, root, root
-		for {
-			u, v, w, z := node[i], node[j], node[k], node[l]
-			if uint32(u|v|w|z)>>bits == 0 {
-				break
-			}
-			i += int(uint32(u)>>bits) + int(uint64(u>>32-int64(a[uint32(u)&column]))>>63)
-			j += int(uint32(v)>>bits) + int(uint64(v>>32-int64(b[uint32(v)&column]))>>63)
-			k += int(uint32(w)>>bits) + int(uint64(w>>32-int64(c[uint32(w)&column]))>>63)
-			l += int(uint32(z)>>bits) + int(uint64(z>>32-int64(d[uint32(z)&column]))>>63)
-		}
-		p.trees.add(out, first+r, tree, int(node[i]>>32))
-		p.trees.add(out, first+r+1, tree, int(node[j]>>32))
-		p.trees.add(out, first+r+2, tree, int(node[k]>>32))
-		p.trees.add(out, first+r+3, tree, int(node[l]>>32))
-	}
-	for ; r < n; r++ {
-		row, i := x[r*stride:][:stride], root
-		for u := node[i]; uint32(u)>>bits != 0; u = node[i] {
-			i += int(uint32(u)>>bits) + int(uint64(u>>32-int64(row[uint32(u)&column]))>>63)
-		}
-		p.trees.add(out, first+r, tree, int(node[i]>>32))
-	}
 }

@@ -2,11 +2,11 @@
 
 package modelport
 
-// Ops of the profile nn, neural networks (docs/format.md, section 6.3), for modelport.go, and a faster linear: put this file beside that one,
-// and Load knows them.
+// Ops of the profile nn, neural networks (docs/format.md, section 6.3), for modelport.go: put this file beside that one, and Load knows
+// them.
 //
-// Sections: 1 Shapes, 2 Resize, 3 Products, 4 Pooling, 5 Norms, 6 Activations, 7 Recurrences, 8 Attention. As in modelport.go, an op checks its
-// attributes and the types of what it reads, and returns a step. Lengths are static here: named ones are known when a step is checked.
+// Sections: 1 Shapes, 2 Resize, 3 Products, 4 Pooling, 5 Norms, 6 Activations, 7 Recurrences, 8 Attention. As in modelport_ops.go, an op
+// checks its attributes and the types of what it reads, and returns a step. Lengths are static here: named ones are known when a step is checked.
 
 import (
 	"math"
@@ -27,7 +27,6 @@ func init() {
 			return check(a)
 		})
 	}
-	table["linear"] = deep(fastLinear)
 }
 
 // times is a product of counts; as good as infinite when it overflows.
@@ -636,83 +635,6 @@ func axpy(v float64, x, y []float64) {
 
 const few = 48 // where panels begin to be worth it
 
-// multiply adds y[i][j] += sum over p of x[i][p] * w[j][p], in ascending p: m rows by n rows, both of k elements; lx.. are the distances of rows.
-func multiply(x []float64, lx, m int, w []float64, lw, n, k int, y []float64, ly int) {
-	r := 0
-	for ; r+4 <= m; r += 4 {
-		c := 0
-		for ; c+4 <= n; c += 4 {
-			tile(x[r*lx:], lx, w[c*lw:], lw, k, y[r*ly+c:], ly)
-		}
-		for ; c < n; c++ {
-			strip(w[c*lw:], x[r*lx:], lx, k, y[r*ly+c:], ly)
-		}
-	}
-	for ; r < m; r++ {
-		c := 0
-		for ; c+4 <= n; c += 4 {
-			strip(x[r*lx:], w[c*lw:], lw, k, y[r*ly+c:], 1)
-		}
-		for ; c < n; c++ {
-			y[r*ly+c] += dot(x[r*lx:][:k], w[c*lw:][:k])
-		}
-	}
-}
-
-// tile is four rows of x by four of w, in registers.
-func tile(x []float64, lx int, w []float64, lw, k int, y []float64, ly int) {
-	var s00, s01, s02, s03, s10, s11, s12, s13, s20, s21, s22, s23, s30, s31, s32, s33 float64
-	xa, xb, xc, xd := x[:k], x[lx:][:k], x[2*lx:][:k], x[3*lx:][:k]
-	wa, wb, wc, wd := w[:k], w[lw:][:k], w[2*lw:][:k], w[3*lw:][:k]
-	for p := 0; p < k; p++ {
-		x0, x1, x2, x3 := xa[p], xb[p], xc[p], xd[p]
-		v := wa[p]
-		s00 += float64(x0 * v)
-		s10 += float64(x1 * v)
-		s20 += float64(x2 * v)
-		s30 += float64(x3 * v)
-		v = wb[p]
-		s01 += float64(x0 * v)
-		s11 += float64(x1 * v)
-		s21 += float64(x2 * v)
-		s31 += float64(x3 * v)
-		v = wc[p]
-		s02 += float64(x0 * v)
-		s12 += float64(x1 * v)
-		s22 += float64(x2 * v)
-		s32 += float64(x3 * v)
-		v = wd[p]
-		s03 += float64(x0 * v)
-		s13 += float64(x1 * v)
-		s23 += float64(x2 * v)
-		s33 += float64(x3 * v)
-	}
-	putSums(y, 1, s00, s01, s02, s03)
-	putSums(y[ly:], 1, s10, s11, s12, s13)
-	putSums(y[2*ly:], 1, s20, s21, s22, s23)
-	putSums(y[3*ly:], 1, s30, s31, s32, s33)
-}
-
-// strip is one row of x by four of w.
-func strip(x, w []float64, lw, k int, y []float64, by int) {
-	var s0, s1, s2, s3 float64
-	wa, wb, wc, wd := w[:k], w[lw:][:k], w[2*lw:][:k], w[3*lw:][:k]
-	for p, v := range x[:k] {
-		s0 += float64(v * wa[p])
-		s1 += float64(v * wb[p])
-		s2 += float64(v * wc[p])
-		s3 += float64(v * wd[p])
-	}
-	putSums(y, by, s0, s1, s2, s3)
-}
-
-func putSums(y []float64, by int, s0, s1, s2, s3 float64) {
-	y[0] += s0
-	y[by] += s1
-	y[2*by] += s2
-	y[3*by] += s3
-}
-
 // multiplyMatrices adds y[i][j] += sum over p of x[i][p] * b[p][j]: m x k by k x n, both without gaps.
 func multiplyMatrices(x []float64, m, k int, b []float64, n int, y []float64) {
 	if n < few || m < 4 {
@@ -732,27 +654,6 @@ func multiplyMatrices(x []float64, m, k int, b []float64, n int, y []float64) {
 		for q, v := range sums {
 			to[q] += v
 		}
-	})
-}
-
-// fastLinear is sum_j x_j * weight[k][j] in ascending j, then + bias[k], rounded once.
-func fastLinear(a *args) *step {
-	x := a.rounded()
-	weight := a.matrix("weight", x)
-	n := weight.shape[0]
-	bias, typ := a.optional("bias", a.dtype, n), rowOf(a.dtype, int64(n))
-	if x.rank > 0 {
-		typ = x.resized(x.rank-1, n)
-	}
-	return newStep(a, typ, func(s *step, f *frame) data {
-		y := make([]float64, f.rows*typ.width)
-		multiply(s.floats(f, 0), x.last, f.rows*x.lanes, weight.data.f, x.last, n, x.last, y, n)
-		for o := 0; bias != nil && o < len(y); o += n {
-			for k, b := range bias {
-				y[o+k] += b
-			}
-		}
-		return data{f: roundAll(y, s.dtype)}
 	})
 }
 
