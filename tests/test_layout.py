@@ -207,7 +207,7 @@ def test_every_stub_has_the_same_shape(folder: Path) -> None:
 
 @pytest.mark.parametrize("folder", [pytest.param(folder, id=folder.name) for folder in STUBS])
 def test_every_stub_library_is_readable(folder: Path) -> None:
-    """The sections stand in their order in the files that every model needs: one, but where the language's formatter spreads it out."""
+    """The sections stand in their order in the files that every model needs: one, but where a formatter spreads it out."""
     said = stub_json(folder)
     for name in said["files"]:
         head = (folder / name).read_text(encoding="utf-8").splitlines()[:3]
