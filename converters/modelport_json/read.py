@@ -37,24 +37,27 @@ def read_document(data: bytes, limits: Limits = LIMITS) -> Document:
         if not isinstance(value.get(key), list):
             raise ArtifactError(f"The document has no array {key!r}.")
     _check_requires(value["requires"], value["steps"])
-    for key in ("name", "doc"):
-        if not isinstance(value.get(key, ""), str):
-            raise ArtifactError(f"The document's {key!r} is no string.")
     graph = Graph(
         [_input(v) for v in value["inputs"]],
         [_step(v) for v in value["steps"]],
         [_output(v) for v in value["outputs"]],
-        value.get("name"),
+        _said(value, "name"),
         limits,
         _lengths(value),
     )
     vectors = read_verification(value["verification"], graph) if "verification" in value else None
     provenance = value.get("provenance", {})
     if not isinstance(provenance, dict):
-        raise ArtifactError("The document's 'provenance' is no object.")
+        provenance = {}
     if _holds_long_text(provenance):
         provenance = parse(data, limits)["provenance"]
-    return Document(graph, vectors, provenance, value.get("doc"))
+    return Document(graph, vectors, provenance, _said(value, "doc"))
+
+
+def _said(document: Mapping[str, Any], key: str) -> str | None:
+    """The text of an ignored key; None where it is none."""
+    text = document.get(key)
+    return text if isinstance(text, str) else None
 
 
 def _holds_long_text(value: Any) -> bool:

@@ -1851,7 +1851,7 @@ class Model:
         required, optional = ("format", "version", "requires", "inputs", "steps", "outputs"), ("lengths", "verification")
         table = _read_header(document)
         fields = _fields(document, "the document", required, optional)
-        self.name = str(fields.get("name", ""))
+        self.name = fields["name"] if isinstance(fields.get("name"), str) else ""
         self.inputs = _read_inputs(fields["inputs"], limits)
         self.lengths = _read_lengths(fields, self.inputs)
         self._planner = _Planner(fields, table, self.inputs, limits)
