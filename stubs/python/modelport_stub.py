@@ -403,13 +403,13 @@ def _decode_integers(data: list[Any], kinds: set[type], dtype: str, where: str) 
     if _MinusZero in kinds:
         data = [0 if type(item) is _MinusZero else item for item in data]
         kinds = set(map(type, data))
+    if not kinds <= {int, str}:
+        raise Refused(f"{where} must hold integers without fraction and exponent")
     bare = [item for item in data if type(item) is int] if str in kinds else data
     if int in kinds and not -_SAFE <= min(bare) <= max(bare) <= _SAFE:
         raise Refused(f"{where} holds an integer beyond 2^53-1 as a number; it is written as a string")
     if str in kinds:
         data = [_decimal_integer(item, where) if type(item) is str else item for item in data]
-    if not kinds <= {int, str}:
-        raise Refused(f"{where} must hold integers without fraction and exponent")
     info = np.iinfo(DTYPES[dtype])
     if data and not info.min <= min(data) <= max(data) <= info.max:
         raise Refused(f"{where} holds an integer outside {info.min}..{info.max}")

@@ -6,7 +6,7 @@ Every mutant is judged by the reference (modelport's own reader and evaluator) f
 its own `verify`: 0 right, 1 the vectors do not match, 2 refused, 3 not supported; with a sentence when it is not 0. What a stub
 accepts also has to answer, by `predict`, the rows that the mutant carries as the mutant says, and rows with strange numbers in them as
 the reference does. It must not crash, nor take more than two seconds of processor time, nor more memory than eight times the
-file beyond what the stub needs for an undamaged artifact and what the document itself says it computes with (see `allowance`).
+file beyond what the stub needs for undamaged artifacts and a few times the values that the document itself says it computes with.
 
 Findings are printed with the mutant's number; `--show NUMBER` writes that mutant to standard output. The summary is JSON with `--json`.
 """
@@ -38,7 +38,7 @@ for _folder in (ROOT, ROOT / "converters", ROOT / "tests", ROOT / "tests" / "fuz
 
 import numpy as np
 from many import harness
-from modelport_json import JsonModel, load
+from modelport_json import JsonModel, load, read_document
 from mutations import Mutator
 from suite import artifacts, document_of_case, op_cases
 
@@ -53,6 +53,8 @@ from modelport.stubs import Completed, Stub, command_for, outputs_from_json, row
 SECONDS = 2.0
 #: a file may cost so many times its size
 TIMES = 8
+#: and so many times the values that the document itself says it computes with (64 bits an element)
+VALUES = 3
 #: bytes a process may take beyond that, for buffers, pages and what a garbage collector has not given back yet
 SLACK = 24 << 20
 #: seconds after which a command is given up
@@ -60,7 +62,7 @@ PATIENCE = 120.0
 #: mutants that are made before the stubs are asked
 BATCH = 100
 #: how the processes are to be held: what a garbage collector may leave lying counts as memory too
-BOUNDS = {"java": ["-Xmx256m"], "javascript": ["--max-old-space-size=256", "--max-semi-space-size=1"]}
+BOUNDS = {"java": ["-Xms96m", "-Xmx96m", "-XX:+AlwaysPreTouch"], "javascript": ["--max-old-space-size=96", "--max-semi-space-size=4"]}
 
 
 def seeds(largest: int = 12_000) -> list[dict[str, Any]]:
@@ -84,8 +86,6 @@ class Verdict:
     sentence: str = ""
     model: JsonModel | None = None
     seconds: float = 0.0
-    #: bytes that the values of the rows take which the document carries, or of one row where that is more than a block
-    stated: int = 0
 
     @property
     def exact(self) -> bool:
@@ -99,7 +99,6 @@ def judge(data: bytes) -> Verdict:
     verdict = Verdict(0)
     try:
         verdict.model = load(data)
-        verdict.stated = stated(verdict.model)
         wrong = [report for report in replay(verdict.model) if not report.passed]
         verdict.code, verdict.sentence = (1, f"{wrong[0].output}: {wrong[0].problem}") if wrong else (0, "")
     except ModelportError as error:
@@ -108,12 +107,17 @@ def judge(data: bytes) -> Verdict:
     return verdict
 
 
-def stated(model: JsonModel) -> int:
-    """Bytes of the values that a document says it computes with, for one block of the rows it carries."""
-    total = sum(value.width for value in model.graph.types.values())
-    rows = 1 if model.vectors is None else len(model.vectors)
-    tensors = sum(np.asarray(a).nbytes for step in model.graph.steps for a in step.attributes.values() if isinstance(a, np.ndarray))
-    return 8 * total * min(rows, max(1, (1 << 22) // max(1, total))) + tensors
+def stated(data: bytes) -> int:
+    """Bytes of the values that a document says it computes with, for one block of its rows, whatever else is wrong with it."""
+    try:
+        parsed = json.loads(data)
+        rows = sum(len(v["data"]) for v in parsed.pop("verification")["inputs"].values() if isinstance(v.get("data"), list))
+        graph = read_document(json.dumps(parsed).encode()).graph
+    except (ModelportError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return 0
+    total = sum(value.width for value in graph.types.values())
+    tensors = sum(np.asarray(a).nbytes for step in graph.steps for a in step.attributes.values() if isinstance(a, np.ndarray))
+    return 8 * total * min(max(1, rows), max(1, (1 << 22) // max(1, total))) + tensors
 
 
 # --- processes ----------------------------------------------------------------------------------------------------------------
@@ -352,25 +356,24 @@ class Run:
         if not commands:
             return []
         answers = self.process.ask(commands)
-        allowed = [self.base + allowance(len(m.data) + len(c.stdin), m.verdict) for m, c in zip(mutants, commands, strict=True)]
-        seconds = SECONDS
+        allowed = [self.base + SLACK + TIMES * (len(m.data) + len(c.stdin)) for m, c in zip(mutants, commands, strict=True)]
         if isinstance(self.process, Longlived):
             if answers[-1].memory < max(allowed) and all(a.seconds < SECONDS for a in answers):
                 return answers
             answers = []  # which of them is it, or is it garbage of earlier ones? each alone, and, if it still seems so, in a new process
             for command, most in zip(commands, allowed, strict=True):
                 (answer,) = self.process.ask([command])
-                if answer.memory > most or answer.seconds > seconds:
+                if answer.memory > most or answer.seconds > SECONDS:
                     self.process.stop()
                     self.process.ask([Command(["ops"])])
                     (answer,) = self.process.ask([command])
                 answers.append(answer)
         for mutant, command, answer, most in zip(mutants, commands, answers, allowed, strict=True):
             self.longest, self.most = max(self.longest, answer.seconds), max(self.most, answer.memory - self.base)
-            if answer.seconds > seconds:
+            if answer.seconds > SECONDS:
                 what = f"{command.arguments[0]} took {answer.seconds:.1f} s (the reference: {mutant.verdict.seconds:.1f} s)"
                 self._found(mutant, what)
-            if answer.memory > most:
+            if answer.memory > most + VALUES * stated(mutant.data):
                 more = (answer.memory - self.base) >> 20
                 self._found(mutant, f"{command.arguments[0]} took {more} MB more than undamaged artifacts, for {len(mutant.data)} bytes")
         return answers
@@ -390,11 +393,6 @@ class Run:
             "base_mb": self.base >> 20,
             "most_mb_beyond_base": max(0, self.most) >> 20,
         }
-
-
-def allowance(size: int, verdict: Verdict) -> int:
-    """Bytes that a file may take: eight times its size, and three times the values that the document says it computes with."""
-    return TIMES * size + SLACK + 3 * verdict.stated
 
 
 def one_sentence(text: str) -> bool:

@@ -470,6 +470,10 @@ class Mutator:
         document = copied(rng.choice(self.documents))
         for _ in range(rng.choice([1, 1, 1, 1, 2, 2, 3])):
             if rng.random() < 0.95 and places(document):
-                rng.choice(CHANGES)(self, document, rng)
+                self.change(document, rng)
         data = spelled(document)
         return damaged(data, rng) if rng.random() < 0.06 else data
+
+    def change(self, document: Document, rng: random.Random) -> None:
+        """One change somewhere."""
+        rng.choice(CHANGES)(self, document, rng)
