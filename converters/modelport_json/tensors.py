@@ -315,7 +315,7 @@ def _integers(flat: list[Any], kinds: set[type], dtype: str, where: str) -> Arra
     if kinds - {int, str}:
         raise ArtifactError(f"{where} holds an element that is no integer.")
     bare = flat if str not in kinds else [v for v in flat if not isinstance(v, str)]
-    if bare and not (-SAFE <= min(bare) and max(bare) <= SAFE):
+    if bare and (min(bare) < -SAFE or max(bare) > SAFE):
         raise ArtifactError(f"{where} holds an integer beyond 2^53-1 as a number; it is written as a string of digits.")
     if str in kinds:
         flat = [integer(v, where) for v in flat]

@@ -3,8 +3,8 @@
     pip install atheris
     python tests/fuzz/fuzz_python.py stub|reader CORPUS [options of libFuzzer]
 
-An input is a document. Both may raise their own errors, each with a sentence, and nothing else; what loads is replayed and answers
-the rows it carries. Three inputs of four come from the structured mutator (mutations.py), the rest from libFuzzer's own.
+An input is a document. Both may raise their own errors, each with a sentence, and nothing else; what loads is replayed. Three
+inputs of four come from the structured mutator (mutations.py), the rest from libFuzzer's own.
 """
 
 from __future__ import annotations
@@ -18,9 +18,20 @@ from pathlib import Path
 import atheris
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "converters"), str(ROOT / "tests"), str(ROOT / "tests" / "fuzz"), str(ROOT / "stubs" / "python")]
+sys.path[:0] = [
+    str(ROOT),
+    str(ROOT / "converters"),
+    str(ROOT / "tests"),
+    str(ROOT / "tests" / "fuzz"),
+    str(ROOT / "stubs" / "python"),
+]
 #: small limits: inputs that compute much are no better than those that compute little
 LEAST_ROWS, LEAST_WIDTH, LEAST_TOTAL, LEAST_WORK = 64, 1 << 14, 1 << 16, 1 << 20
+
+
+def need_sentence(error: Exception) -> None:
+    """An error says what is wrong."""
+    assert str(error).strip(), f"{type(error).__name__} without a sentence"
 
 
 def of_stub() -> Callable[[bytes], None]:
@@ -34,7 +45,7 @@ def of_stub() -> Callable[[bytes], None]:
             model = stub.load(data, verify=False, limits=limits)
             model.verify()
         except stub.ModelportError as error:
-            assert str(error).strip(), "an error without a sentence"
+            need_sentence(error)
 
     return one
 
@@ -53,7 +64,7 @@ def of_reader() -> Callable[[bytes], None]:
         try:
             replay(modelport_json.load(data, {"limits": limits}))
         except ModelportError as error:
-            assert str(error).strip(), "an error without a sentence"
+            need_sentence(error)
 
     return one
 
@@ -84,10 +95,7 @@ def main() -> None:
         mutator.change(document, rng)
         return spelled(document)[:most]
 
-    def test(data: bytes) -> None:
-        one(data)
-
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], test, custom_mutator=mutated)
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], one, custom_mutator=mutated)
     atheris.Fuzz()
 
 

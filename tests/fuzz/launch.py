@@ -1,4 +1,4 @@
-"""Runs commands, each as a child of this small process, and says what they took (a child's peak of memory begins with its parent's).
+"""Runs commands as children of this small process, and says what they took (a child's peak of memory begins with its parent's).
 
 A line on standard input is a JSON array: the file for standard input, that for output, that for errors, then the command. The
 answer is a line: exit code (negative: the signal that ended it), seconds of processor time, most bytes of memory.

@@ -4,11 +4,12 @@
 
 Every mutant is judged by the reference (modelport's own reader and evaluator) first. A stub then has to give the same verdict, by
 its own `verify`: 0 right, 1 the vectors do not match, 2 refused, 3 not supported; with a sentence when it is not 0. What a stub
-accepts also has to answer, by `predict`, the rows that the mutant carries as the mutant says, and rows with strange numbers in them as
-the reference does. It must not crash, nor take more than two seconds of processor time, nor more memory than eight times the
-file beyond what the stub needs for undamaged artifacts and a few times the values that the document itself says it computes with.
+accepts also has to answer, by `predict`, the rows that the mutant carries as the mutant says, and rows with strange numbers in
+them as the reference does. It must not crash, nor take more than two seconds of processor time, nor more memory than eight times
+the file beyond what the stub needs for undamaged artifacts and a few times the values that the document itself says it computes
+with.
 
-Findings are printed with the mutant's number; `--show NUMBER` writes that mutant to standard output. The summary is JSON with `--json`.
+Findings are printed with the mutant's number; `--show NUMBER` writes that mutant to standard output. `--json` keeps the counts.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ for _folder in (ROOT, ROOT / "converters", ROOT / "tests", ROOT / "tests" / "fuz
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
 
+# ruff: noqa: E402
 import numpy as np
 from many import harness
 from modelport_json import JsonModel, load, read_document
@@ -62,9 +65,13 @@ PATIENCE = 120.0
 #: mutants that are made before the stubs are asked
 BATCH = 100
 #: how the processes are to be held: what a garbage collector may leave lying counts as memory too
-BOUNDS = {"java": ["-Xms96m", "-Xmx96m", "-XX:+AlwaysPreTouch"], "javascript": ["--max-old-space-size=96", "--max-semi-space-size=4"]}
+BOUNDS = {
+    "java": ["-Xms96m", "-Xmx96m", "-XX:+AlwaysPreTouch"],
+    "javascript": ["--max-old-space-size=96", "--max-semi-space-size=4"],
+}
 
 
+@cache
 def seeds(largest: int = 12_000) -> list[dict[str, Any]]:
     """The valid artifacts and op cases that are damaged: those with a small text, as each is written and read 100,000 times."""
     documents = [json.loads(path.read_bytes()) for path in artifacts() if path.stat().st_size <= largest]
@@ -198,7 +205,9 @@ class Longlived:
 
     def _asked(self, commands: Sequence[Command]) -> tuple[list[Completed], float, int]:
         if self.process is None:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
         process = self.process
         assert process.stdout is not None
         before = self._seconds()
@@ -212,7 +221,8 @@ class Longlived:
             words = process.stdout.readline().split()
             if len(words) != 3:
                 break
-            done.append(Completed(int(words[0]), base64.b64decode(words[1][1:]), base64.b64decode(words[2][1:]).decode("utf-8", "replace")))
+            out, err = (base64.b64decode(word[1:]) for word in words[1:])
+            done.append(Completed(int(words[0]), out, err.decode("utf-8", "replace")))
         if len(done) == len(commands):
             writing.join()
             watching.cancel()
@@ -360,7 +370,7 @@ class Run:
         if isinstance(self.process, Longlived):
             if answers[-1].memory < max(allowed) and all(a.seconds < SECONDS for a in answers):
                 return answers
-            answers = []  # which of them is it, or is it garbage of earlier ones? each alone, and, if it still seems so, in a new process
+            answers = []  # which is it, or is it garbage of earlier ones? each alone and, if it still seems so, in a new process
             for command, most in zip(commands, allowed, strict=True):
                 (answer,) = self.process.ask([command])
                 if answer.memory > most or answer.seconds > SECONDS:
@@ -374,8 +384,8 @@ class Run:
                 what = f"{command.arguments[0]} took {answer.seconds:.1f} s (the reference: {mutant.verdict.seconds:.1f} s)"
                 self._found(mutant, what)
             if answer.memory > most + VALUES * stated(mutant.data):
-                more = (answer.memory - self.base) >> 20
-                self._found(mutant, f"{command.arguments[0]} took {more} MB more than undamaged artifacts, for {len(mutant.data)} bytes")
+                more, size = (answer.memory - self.base) >> 20, len(mutant.data)
+                self._found(mutant, f"{command.arguments[0]} took {more} MB more than undamaged artifacts, for {size} bytes")
         return answers
 
     def _found(self, mutant: Mutant, what: str) -> None:

@@ -24,26 +24,39 @@ RAW = "\ue000raw "
 AGAIN = "\ue001"
 
 NUMBERS = [
-    0, -0.0, 1, -1, 2, 3, 7, 255, 256, -128, -129, 65535, 65536, 2**20, 2**20 + 1, 2**22, 2**22 + 1, 2**25, 2**28, 2**28 + 1, 2**31 - 1,
-    2**31, 2**32, -(2**31) - 1, 2**53 - 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, -(2**63), 2**64, 10**19, 10**40, 0.1, 0.5, 1e-9, 1e-320, 5e-324,
-    1e308, -1e308, 3.4028235e38, 3.4028236e38, 1e39, 1e-46, 16777217, 1.5, 1e15 + 0.5,
+    0, -0.0, 1, -1, 2, 3, 7, 255, 256, -128, -129, 65535, 65536, 2**20, 2**20 + 1, 2**22, 2**22 + 1, 2**25, 2**28, 2**28 + 1,
+    2**31 - 1, 2**31, 2**32, -(2**31) - 1, 2**53 - 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, -(2**63), 2**64, 10**19, 10**40, 0.1,
+    0.5, 1e-9, 1e-320, 5e-324, 1e308, -1e308, 3.4028235e38, 3.4028236e38, 1e39, 1e-46, 16777217, 1.5, 1e15 + 0.5,
 ]  # fmt: skip
 SPELLINGS = [
-    "NaN", "Infinity", "-Infinity", "nan", "1e999", "-1e999", "1e-999", "01", "-01", "1.", ".5", "+1", "0x10", "1e", "1e+", "-", "1_0", "1e5", "1.0",
-    "-0", "-0.0", "0e0", "1E+2", "1e00002", "0.1e1", "10e-1", "100000000000000000000000000000000000000e-38", "1e400000000000000000000", "null",
-    "true", "True", "'a'", "undefined", "[]", "{}", "[,]", "[1,]", "//", "/**/ 1", "1 1", "\"\\u12\"", "\"\\x41\"", "\"\\ud800\"", "\"\t\"", "\"a\x00b\"",
-    "\"9007199254740993\"", "\"-0\"", "\"00\"", "\"1.0\"", "\"1e3\"", "\" 1\"", "\"9223372036854775808\"", "\"infinity\"", "\"+Infinity\"",
-    "2.2250738585072011e-308", "0." + "0" * 400 + "1e401", "1" + "0" * 308, "1" + "0" * 309, "9" * 400, "1e-400",
+    "NaN", "Infinity", "-Infinity", "nan", "1e999", "-1e999", "1e-999", "01", "-01", "1.", ".5", "+1", "0x10", "1e", "1e+", "-",
+    "1_0", "1e5", "1.0", "-0", "-0.0", "0e0", "1E+2", "1e00002", "0.1e1", "10e-1",
+    "100000000000000000000000000000000000000e-38", "1e400000000000000000000", "null", "true", "True", "'a'", "undefined", "[]",
+    "{}", "[,]", "[1,]", "//", "/**/ 1", "1 1", "\"\\u12\"", "\"\\x41\"", "\"\\ud800\"", "\"\t\"", "\"a\x00b\"",
+    "\"9007199254740993\"", "\"-0\"", "\"00\"", "\"1.0\"", "\"1e3\"", "\" 1\"", "\"9223372036854775808\"", "\"infinity\"",
+    "\"+Infinity\"", "2.2250738585072011e-308", "0." + "0" * 400 + "1e401", "1" + "0" * 308, "1" + "0" * 309, "9" * 400,
+    "1e-400",
 ]  # fmt: skip
 TEXTS = [
-    "", " ", "a", "NaN", "Infinity", "-Infinity", "null", "\x00", "\x7f", "\u00e9", "e\u0301", "\u0130", "\u03a3", "\uac00", "\ufeff", "\u2028", "\u202e", "\ud800",
-    "\udc00\ud800", "\U0001f600", "\U0010ffff", "__proto__", "constructor", "toString", "hasOwnProperty", "\\", "\"", "'", "%s%n", "../x", "x" * 3000, "f64", "f32",
-    "i64", "str", "bool", "u8", "i8", "b64", "exact", "error", "nan", "le", "lt", "node", "mean", "sum", "sequence", "last", "cell", "AAAAAAAA8D8=",
+    "", " ", "a", "NaN", "Infinity", "-Infinity", "null", "\x00", "\x7f", "\u00e9", "e\u0301", "\u0130", "\u03a3", "\uac00",
+    "\ufeff", "\u2028", "\u202e", "\ud800", "\udc00\ud800", "\U0001f600", "\U0010ffff", "__proto__", "constructor", "toString",
+    "hasOwnProperty", "\\", "\"", "'", "%s%n", "../x", "x" * 3000, "f64", "f32", "i64", "str", "bool", "u8", "i8", "b64",
+    "exact", "error", "nan", "le", "lt", "node", "mean", "sum", "sequence", "last", "cell", "AAAAAAAA8D8=",
 ]  # fmt: skip
-HOSTILE = [None, True, False, "", "x", [], [[]], {}, [[1], [1, 2]], [None], {"dtype": "f64"}, {"dtype": "f64", "shape": [0], "data": []},
-           {"dtype": "str", "shape": [], "data": [None]}, {"dtype": "f64", "shape": [1], "enc": "b64", "data": "AAAAAAAA8D8="}]  # fmt: skip
-SHAPES = [[0], [1], [2], [1, 1], [0, 2**40], [2**31], [2**32, 2**32], [2**63], [-1], [-1, -1], [1, 1, 1, 1, 1, 1], [1] * 7, [2**22], [2**22 + 1], [2**28],
-          [2**28 + 1], [1.0], ["1"], [True], [2**16, 2**16], [4096], [4097], []]  # fmt: skip
+HOSTILE = [
+    None, True, False, "", "x", [], [[]], {}, [[1], [1, 2]], [None], {"dtype": "f64"},
+    {"dtype": "f64", "shape": [0], "data": []}, {"dtype": "str", "shape": [], "data": [None]},
+    {"dtype": "f64", "shape": [1], "enc": "b64", "data": "AAAAAAAA8D8="},
+]  # fmt: skip
+SHAPES = [
+    [0], [1], [2], [1, 1], [0, 2**40], [2**31], [2**32, 2**32], [2**63], [-1], [-1, -1], [1, 1, 1, 1, 1, 1], [1] * 7, [2**22],
+    [2**22 + 1], [2**28], [2**28 + 1], [1.0], ["1"], [True], [2**16, 2**16], [4096], [4097], [],
+]  # fmt: skip
+TOLERANCES = [
+    "exact", {"atol": 0, "rtol": 0}, {"atol": 1e300, "rtol": 0}, {"atol": -1, "rtol": 0}, {"atol": "NaN", "rtol": 0}, {"ulp": 4},
+    {"ulp": 0}, {"ulp": 2**62}, {"ulp": 2**64}, {"ulp": -1}, {"ulp": 1.5}, {"atol": 1}, {}, None,
+    {"atol": 1e-6, "rtol": 1e-6, "ulp": 1}, "loose", {"atol": 1e308, "rtol": 1e308},
+]  # fmt: skip
 FORMATS = {"f64": "d", "f32": "f", "i64": "q", "i32": "i", "i16": "h", "i8": "b", "u32": "I", "u16": "H", "u8": "B", "bool": "?"}
 DTYPES = [*FORMATS, "str"]
 
@@ -133,8 +146,8 @@ def text(mutator: Mutator, document: Document, rng: random.Random) -> None:
 
 def renamed(mutator: Mutator, document: Document, rng: random.Random) -> None:
     """A name of the document, everywhere it stands, by a strange one: often still a valid document."""
-    names = [v.get("name") for k in ("inputs", "outputs") for v in listed(document, k)] + [v.get("out") for v in listed(document, "steps")]
-    names = [name for name in names if isinstance(name, str)]
+    named = [v.get("name") for k in ("inputs", "outputs") for v in listed(document, k)]
+    names = [name for name in (*named, *(v.get("out") for v in listed(document, "steps"))) if isinstance(name, str)]
     if not names:
         return
     old, new = rng.choice(names), rng.choice([t for t in TEXTS if len(t) < 100])
@@ -194,8 +207,9 @@ def resized(mutator: Mutator, document: Document, rng: random.Random) -> None:
         return
     node, key = rng.choice(found)
     old = node[key]
+    more = [*old, copied(rng.choice(old))]
     node[key] = rng.choice(
-        [old * 2, old[:-1], old[1:], [], old[::-1], [*old, copied(rng.choice(old))], rng.sample(old, len(old)), [old], old * 50, old[: len(old) // 2]]
+        [old * 2, old[:-1], old[1:], [], old[::-1], more, rng.sample(old, len(old)), [old], old * 50, old[: len(old) // 2]]
     )
 
 
@@ -279,7 +293,8 @@ def reordered(mutator: Mutator, document: Document, rng: random.Random) -> None:
 
 def shape(mutator: Mutator, document: Document, rng: random.Random) -> None:
     """A shape, of an input, a tensor or a reshape, or one of its lengths."""
-    found = [(node, key) for node, key in places(document) if isinstance(node, dict) and key in ("shape", "sizes", "size", "axes", "pads", "powers")]
+    keys = ("shape", "sizes", "size", "axes", "pads", "powers")
+    found = [(node, key) for node, key in places(document) if isinstance(node, dict) and key in keys]
     if not found:
         return
     node, key = rng.choice(found)
@@ -291,11 +306,17 @@ def shape(mutator: Mutator, document: Document, rng: random.Random) -> None:
 
 def wide(mutator: Mutator, document: Document, rng: random.Random) -> None:
     """An integer attribute that decides how much is computed, at or beyond a limit."""
-    keys = ("size", "max_n", "min_n", "k", "groups", "max_iter", "length", "axis", "classes", "degree", "nonzero", "tol", "leaf_width", "cubic", "eps")
+    keys = (
+        "size", "max_n", "min_n", "k", "groups", "max_iter", "length", "axis", "classes", "degree", "nonzero", "tol",
+        "leaf_width", "cubic", "eps",
+    )  # fmt: skip
+    values = (
+        0, 1, 2, 3, 63, 64, 65, 100, 1000, 4096, 100_000, 100_001, 2**20, 2**22 - 1, 2**22, 2**22 + 1, 2**31, 2**53, 1e-300, 0.0,
+    )  # fmt: skip
     found = [(node, key) for step in listed(document, "steps") for node, key in places(step) if key in keys]
     if found:
         node, key = rng.choice(found)
-        node[key] = rng.choice([0, 1, 2, 3, 63, 64, 65, 100, 1000, 4096, 100_000, 100_001, 2**20, 2**22 - 1, 2**22, 2**22 + 1, 2**31, 2**53, 1e-300, 0.0])
+        node[key] = rng.choice(values)
 
 
 # --- changes of tensors and vectors -------------------------------------------------------------------------------------------
@@ -360,9 +381,9 @@ def encoded(mutator: Mutator, document: Document, rng: random.Random) -> None:
             mask = base64.b64encode(bytes(bits)).decode()
             node[key] = {"dtype": dtype, "shape": tensor["shape"], "enc": "b64", "mask": mask, "data": data}
     elif choice == 3:
-        codes = bytes(rng.randrange(256) for _ in values)
+        codes = base64.b64encode(bytes(rng.randrange(256) for _ in values)).decode()
         scale: Any = rng.choice([[0.5], [1], [0], [-1], [1e-310], ["NaN"], [1e39], [0.5, 0.25], []])
-        node[key] = {"dtype": dtype, "shape": tensor["shape"], "enc": "i8", "scale": scale, "data": base64.b64encode(codes).decode()}
+        node[key] = {"dtype": dtype, "shape": tensor["shape"], "enc": "i8", "scale": scale, "data": codes}
     elif choice == 4:
         node[key] = list(values)
     else:
@@ -378,9 +399,9 @@ def base64_damaged(mutator: Mutator, document: Document, rng: random.Random) -> 
     node, key = rng.choice(found)
     old = node[key]
     at = rng.randrange(len(old) + 1)
-    node[key] = rng.choice(
-        [old[:at], old + "AAAA", old + "=", old[:at] + rng.choice("=-_ \n\x00\u00e9A/+9") + old[at + 1 :], old[:at] + " " + old[at:], old.rstrip("="), "", old[4:]]
-    )
+    other = old[:at] + rng.choice("=-_ \n\x00\u00e9A/+9") + old[at + 1 :]
+    spaced = old[:at] + " " + old[at:]
+    node[key] = rng.choice([old[:at], old + "AAAA", old + "=", other, spaced, old.rstrip("="), "", old[4:]])
 
 
 def vectors(mutator: Mutator, document: Document, rng: random.Random) -> None:
@@ -391,14 +412,9 @@ def vectors(mutator: Mutator, document: Document, rng: random.Random) -> None:
     choice = rng.randrange(4)
     tolerance = carried.get("tolerance")
     if choice == 0 and isinstance(tolerance, dict) and tolerance:
-        tolerance[rng.choice(list(tolerance))] = copied(
-            rng.choice([
-                "exact", {"atol": 0, "rtol": 0}, {"atol": 1e300, "rtol": 0}, {"atol": -1, "rtol": 0}, {"atol": "NaN", "rtol": 0}, {"ulp": 4}, {"ulp": 0},
-                {"ulp": 2**62}, {"ulp": 2**64}, {"ulp": -1}, {"ulp": 1.5}, {"atol": 1}, {}, None, {"atol": 1e-6, "rtol": 1e-6, "ulp": 1}, "loose", {"atol": 1e308, "rtol": 1e308},
-            ])
-        )  # fmt: skip
+        tolerance[rng.choice(list(tolerance))] = copied(rng.choice(TOLERANCES))
         return
-    found = [(node, key) for part in ("inputs", "outputs") for node, key in tensors(carried.get(part))]
+    found = [place for part in ("inputs", "outputs") for place in tensors(carried.get(part))]
     if not found:
         return
     node, key = rng.choice(found)
@@ -410,7 +426,9 @@ def vectors(mutator: Mutator, document: Document, rng: random.Random) -> None:
     if choice == 1 and is_number(values[i]) and abs(values[i]) < 1e300:
         values[i] = rng.choice([values[i] * (1 + 2**-52), values[i] + 1e-9, values[i] + 1, -values[i], values[i] * 1.001])
     else:
-        values[i] = rng.choice(["NaN", "Infinity", 0, -0.0, 1e308, None, "x", True, 2**63 - 1, -1, 2**40, 1e-320, "\u03a3\u0130", "\ud800"])
+        values[i] = rng.choice(
+            ["NaN", "Infinity", 0, -0.0, 1e308, None, "x", True, 2**63 - 1, -1, 2**40, 1e-320, "\u03a3\u0130", "\ud800"]
+        )
     node[key] = {"dtype": node[key]["dtype"], "shape": node[key]["shape"], "data": values}
 
 
@@ -418,7 +436,7 @@ def vectors(mutator: Mutator, document: Document, rng: random.Random) -> None:
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
-    """The text itself: cut, a byte changed, put in or out, bytes that are no UTF-8, a mark at the begin, something behind the end."""
+    """The text itself: cut, a byte changed, more or fewer bytes, some that are no UTF-8, something before or behind it."""
     at = rng.randrange(len(data) + 1)
     choice = rng.randrange(9)
     if choice == 0:
@@ -430,7 +448,8 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
     if choice == 3:
         return data[:at] + data[at + rng.randrange(1, 8) :]
     if choice == 4:
-        return data[:at] + rng.choice([b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\xef\xbf\xbf"]) + data[at:]
+        strange = [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\xef\xbf\xbf"]
+        return data[:at] + rng.choice(strange) + data[at:]
     if choice == 5:
         return rng.choice([b"\xef\xbb\xbf", b"\xff\xfe", b"\n\t ", b"\x0b", b"[", b"//\n"]) + data
     if choice == 6:
@@ -442,8 +461,8 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 
 
 CHANGES: list[Change] = [
-    replaced, number, number, text, renamed, removed, added, resized, swapped, crossed, attribute, attribute, exchanged, step_added, step_added, rewired,
-    rewired, reordered, shape, wide, encoded, encoded, base64_damaged, vectors, vectors,
+    replaced, number, number, text, renamed, removed, added, resized, swapped, crossed, attribute, attribute, exchanged,
+    step_added, step_added, rewired, rewired, reordered, shape, wide, encoded, encoded, base64_damaged, vectors, vectors,
 ]  # fmt: skip
 
 

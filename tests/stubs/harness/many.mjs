@@ -8,9 +8,9 @@ import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { pathToFileURL } from "node:url";
 
-const cli = pathToFileURL(process.argv[2]).href, load = (name) => import(name.startsWith("./") ? new URL(name, cli).href : name);
+const cli = pathToFileURL(process.argv[2]).href, importing = (name) => import(name.startsWith("./") ? new URL(name, cli).href : name);
 const text = readFileSync(process.argv[2], "utf8").replace(/^#!.*/, "").replace(/^import (.+) from (".+");$/gm, "const $1 = await import($2);");
-const run = new (async () => {}).constructor("load", text.replaceAll("import(", "load("));
+const run = new (async () => {}).constructor("$import", text.replaceAll("import(", "$import("));
 const bytes = (word) => Buffer.from(word.slice(1), "base64"), word = (chunks) => "." + Buffer.concat(chunks).toString("base64");
 const answer = process.stdout.write.bind(process.stdout);
 process.stdout.setMaxListeners(0);
@@ -25,7 +25,7 @@ for await (const line of lines) {
   process.argv = [process.argv[0], process.argv[1], ...rest.map(String)];
   process.exitCode = undefined;
   try {
-    await run(load);
+    await run(importing);
   } catch (error) {
     err.push(Buffer.from(`${error.stack}\n`));
     process.exitCode = 1;
