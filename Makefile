@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: help demo test lint nightly bench fixtures sweep docs site names wheel release clean
+.PHONY: help demo test lint nightly fuzz bench fixtures sweep docs site names wheel release clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,6 +30,9 @@ lint: $(READY) ## ruff and mypy
 
 nightly: $(READY) ## the long sweeps too
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+fuzz: $(READY) ## 100,000 structured mutants of valid artifacts for every stub; writes fuzz.json (some hours)
+	nice -n 15 $(BIN)/python tests/fuzz/mutate.py --count 100000 --every 5000 --json fuzz.json
 
 bench: $(READY) ## measure beside skl2onnx and sklearn2pmml in one run (installs them)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt skl2onnx sklearn2pmml jpmml_evaluator

@@ -17,6 +17,11 @@ __all__ = ["EXACT", "Document", "Loaded", "Tolerance", "Vectors", "check_vectors
 Array = NDArray[Any]
 
 
+def ignored(key: str) -> bool:
+    """Is it a key that evaluators ignore at every level of a document?"""
+    return key in ("name", "doc", "provenance") or key.startswith("x-")
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """How far an output may lie from the original's: `atol + rtol * |expected|`, or `ulp` units in the last place.
@@ -49,13 +54,12 @@ class Tolerance:
         """From "exact", {"atol", "rtol"} or {"ulp"}; ArtifactError for anything else."""
         if value == "exact":
             return cls()
-        numbers = isinstance(value, Mapping) and all(
-            isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < float("inf") for v in value.values()
-        )
-        if numbers and set(value) == {"atol", "rtol"}:
-            return cls(float(value["atol"]), float(value["rtol"]))
-        if numbers and set(value) == {"ulp"} and isinstance(value["ulp"], int):
-            return cls(ulp=value["ulp"])
+        said = {k: v for k, v in value.items() if not ignored(k)} if isinstance(value, Mapping) else {}
+        numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < float("inf") for v in said.values())
+        if numbers and set(said) == {"atol", "rtol"}:
+            return cls(float(said["atol"]), float(said["rtol"]))
+        if numbers and set(said) == {"ulp"} and isinstance(said["ulp"], int) and said["ulp"] < 2**53:
+            return cls(ulp=said["ulp"])
         raise ArtifactError(
             f"A tolerance is {value!r}; it is 'exact', {{'atol', 'rtol'}} or {{'ulp'}} with finite numbers from 0."
         )

@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from modelport.document import Document, Tolerance, Vectors, check_vectors
+from modelport.document import Document, Tolerance, Vectors, check_vectors, ignored
 from modelport.errors import ArtifactError, GraphError, InputError, Unsupported
-from modelport.graph import DTYPES, LIMITS, Graph, Input, Limits, Output, Step, bind
+from modelport.graph import DTYPES, INTEGERS, LIMITS, Graph, Input, Limits, Output, Step, bind
 from modelport.ops import OPS
 
 from .strict import LongText, parse
-from .tensors import decode
+from .tensors import SAFE, decode
 
 KEYS = {"format", "version", "name", "requires", "lengths", "inputs", "steps", "outputs", "verification", "provenance", "doc"}
-IGNORED = {"name", "doc", "provenance"}
 REQUIRED = ("requires", "inputs", "steps", "outputs")
 
 
@@ -37,24 +36,27 @@ def read_document(data: bytes, limits: Limits = LIMITS) -> Document:
         if not isinstance(value.get(key), list):
             raise ArtifactError(f"The document has no array {key!r}.")
     _check_requires(value["requires"], value["steps"])
-    for key in ("name", "doc"):
-        if not isinstance(value.get(key, ""), str):
-            raise ArtifactError(f"The document's {key!r} is no string.")
     graph = Graph(
         [_input(v) for v in value["inputs"]],
         [_step(v) for v in value["steps"]],
         [_output(v) for v in value["outputs"]],
-        value.get("name"),
+        _said(value, "name"),
         limits,
         _lengths(value),
     )
     vectors = read_verification(value["verification"], graph) if "verification" in value else None
     provenance = value.get("provenance", {})
     if not isinstance(provenance, dict):
-        raise ArtifactError("The document's 'provenance' is no object.")
+        provenance = {}
     if _holds_long_text(provenance):
         provenance = parse(data, limits)["provenance"]
-    return Document(graph, vectors, provenance, value.get("doc"))
+    return Document(graph, vectors, provenance, _said(value, "doc"))
+
+
+def _said(document: Mapping[str, Any], key: str) -> str | None:
+    """The text of an ignored key; None where it is none."""
+    text = document.get(key)
+    return text if isinstance(text, str) else None
 
 
 def _holds_long_text(value: Any) -> bool:
@@ -63,7 +65,7 @@ def _holds_long_text(value: Any) -> bool:
 
 
 def _no_extra(value: Mapping[str, Any], known: set[str], what: str) -> None:
-    extra = sorted(k for k in value if k not in known and k not in IGNORED and not k.startswith("x-"))
+    extra = sorted(k for k in value if k not in known and not ignored(k))
     if extra:
         raise ArtifactError(f"{what} has the unknown key {extra[0]!r}, which may change its meaning.")
 
@@ -134,6 +136,8 @@ def _output(value: Any) -> Output:
     classes = fields.get("classes")
     if classes is not None and not isinstance(classes, list):
         raise ArtifactError(f"The classes of output {texts[0]!r} are no list.")
+    if classes and any(isinstance(c, int) and not -SAFE <= c <= SAFE for c in classes):
+        raise ArtifactError(f"The classes of output {texts[0]!r} hold an integer beyond 2^53-1.")
     return Output(texts[0], texts[1], texts[2], texts[3], None if classes is None else tuple(classes))
 
 
@@ -146,12 +150,24 @@ def _step(value: Any) -> Step:
         raise ArtifactError(f"Step {output!r}: 'in' is not a list of names.")
     attributes = {}
     for name, raw in value.items():
-        if name in IGNORED or name in ("op", "in", "out") or name.startswith("x-"):
+        if ignored(name) or name in ("op", "in", "out"):
             continue
         if raw is None:
             raise ArtifactError(f"Step {output!r}: attribute {name!r} is null.")
-        attributes[name] = _deferred(raw) if isinstance(raw, (list, dict)) else raw
+        large = isinstance(raw, int) and not -SAFE <= raw <= SAFE
+        attributes[name] = _deferred(raw) if isinstance(raw, (list, dict)) else _large(raw) if large else raw
     return Step(op, tuple(names), output, attributes)
+
+
+def _large(raw: int) -> Callable[[str, str | None, str, Mapping[str, Any]], Any]:
+    """A number that only a float may be spelled as."""
+
+    def resolve(kind: str, dtype: str | None, where: str, attributes: Mapping[str, Any]) -> Any:
+        if kind == "element" and dtype in INTEGERS:
+            raise ArtifactError(f"{where} is an integer beyond 2^53-1 as a number; it is written as a string of digits.")
+        return raw
+
+    return resolve
 
 
 def _deferred(raw: Any) -> Callable[[str, str | None, str, Mapping[str, Any]], Any]:

@@ -21,6 +21,8 @@ from .strict import LongText
 Array = NDArray[Any]
 _PADDING = re.compile(rb"=")
 
+#: integers beyond it are not exact in every language's JSON numbers
+SAFE = 2**53 - 1
 #: tensors of up to so many elements are written in decimal, larger ones in base64
 DECIMAL_ELEMENTS = 4096
 
@@ -312,6 +314,9 @@ def _floats(flat: list[Any], kinds: set[type], dtype: str, where: str) -> Array:
 def _integers(flat: list[Any], kinds: set[type], dtype: str, where: str) -> Array:
     if kinds - {int, str}:
         raise ArtifactError(f"{where} holds an element that is no integer.")
+    bare = flat if str not in kinds else [v for v in flat if not isinstance(v, str)]
+    if bare and (min(bare) < -SAFE or max(bare) > SAFE):
+        raise ArtifactError(f"{where} holds an integer beyond 2^53-1 as a number; it is written as a string of digits.")
     if str in kinds:
         flat = [integer(v, where) for v in flat]
     bounds = np.iinfo(DTYPES[dtype])
@@ -321,12 +326,12 @@ def _integers(flat: list[Any], kinds: set[type], dtype: str, where: str) -> Arra
 
 
 def integer(value: Any, where: str) -> int:
-    """An integer from a JSON number, or from a decimal string beyond 2^53-1."""
+    """An integer from a JSON number or, exactly when it is beyond 2^53-1, from a decimal string."""
     if isinstance(value, str):
         digits = value.removeprefix("-")
-        if digits.isascii() and digits.isdigit() and len(digits) <= 20 and (digits == "0" or digits[0] != "0"):
+        if digits.isascii() and digits.isdigit() and len(digits) <= 20 and digits[0] != "0" and int(digits) > SAFE:
             return int(value)
-    elif isinstance(value, int) and not isinstance(value, bool):
+    elif isinstance(value, int) and not isinstance(value, bool) and -SAFE <= value <= SAFE:
         return value
     raise ArtifactError(f"{where} holds {_short(value)}, which is no integer.")
 

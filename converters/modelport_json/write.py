@@ -16,7 +16,7 @@ from modelport.ops import OPS
 from modelport.ops.base import Attribute
 
 from .compressing import packing
-from .tensors import DECIMAL_ELEMENTS, Packed, encode, number, pieces
+from .tensors import DECIMAL_ELEMENTS, SAFE, Packed, encode, number, pieces
 
 #: attributes that came with format 1.1
 LATER = {("reduce", "axes"), ("concat", "axis")}
@@ -99,7 +99,7 @@ def _input(value: Input) -> str:
 
 def _output(output: Output) -> str:
     fields: dict[str, Any] = {"name": output.name, "from": output.source, "dtype": output.dtype, "role": output.role}
-    if output.classes is not None:
+    if output.classes is not None and not any(isinstance(c, int) and not -SAFE <= c <= SAFE for c in output.classes):
         fields["classes"] = list(output.classes)
     return json.dumps(fields, ensure_ascii=False)
 

@@ -190,8 +190,8 @@ NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float(
 def _element(where: str, dtype: str, value: Any) -> Any:
     if dtype in FLOATS and isinstance(value, str):
         value = NON_FINITE.get(value, value)
-    elif dtype in INTEGERS and isinstance(value, str) and re.fullmatch(r"-?(0|[1-9][0-9]{0,19})", value):
-        value = int(value)
+    elif dtype in INTEGERS and isinstance(value, str) and re.fullmatch(r"-?[1-9][0-9]{15,18}", value):
+        value = int(value) if abs(int(value)) >= 2**53 else value  # in quotes exactly beyond 2^53-1, as in tensors
     if dtype == "str":
         fits = isinstance(value, str)
     elif dtype == "bool":

@@ -651,16 +651,15 @@ static double read_float(loader *l, mp_dtype t, const char *at, const char **sto
 }
 static int64_t read_whole(loader *l, mp_dtype t, const char *at, const char **stop) {
     enum { SAFE_BITS = 53 };
-    int64_t x = 0; bool good;
-    if (*at == '"') { /* allowed only where a double could not hold the number */
+    int64_t x = 0; bool good, quoted = *at == '"'; /* exactly where a double could not hold the number */
+    if (quoted) {
         mp_string digits = read_string(l->c, l->scratch, at, stop);
         const char *rest, *end = digits.data + digits.size, *first = digits.data + (digits.size && *digits.data == '-');
         good = end - first > 1 && *first != '0' && read_integer(digits.data, end, &rest, &x) && rest == end;
-        good = good && (x >= INT64_C(1) << SAFE_BITS || x <= -(INT64_C(1) << SAFE_BITS));
     } else {
         good = read_integer(at, l->end, stop, &x);
     }
-    if (!good || x < DTYPES[t].least || x > DTYPES[t].most)
+    if (!good || quoted != (x >= INT64_C(1) << SAFE_BITS || x <= -(INT64_C(1) << SAFE_BITS)) || x < DTYPES[t].least || x > DTYPES[t].most)
         refuse(l->c, "%s: something stands where an integer of dtype %s is expected.", l->what, DTYPES[t].name);
     return x;
 }
@@ -754,6 +753,7 @@ static void read_object_tensor(loader *l, const json *object, tensor *t) {
     }
     if (empty) t->count = 0;
     check_elements(l, t->count); refuse_unread(l->c, object);
+    if (object->count != 3u + !!enc + !!scale + !!mask) refuse(l->c, "%s: it has another key than dtype, shape, data, enc, scale and mask.", l->what);
     mp_string how = enc && enc->kind == J_STRING ? string_of(l->c, l->scratch, enc) : literal("");
     bool quantized = same_string(how, literal("i8")), b64 = same_string(how, literal("b64"));
     if (!quantized && scale) refuse(l->c, "%s: it has a \"scale\" without the enc \"i8\".", l->what);
@@ -2102,7 +2102,7 @@ static void read_tolerance(loader *l, const json *given, tolerance *t) {
     if (given->kind == J_STRING && same_string(string_of(l->c, l->scratch, given), literal("exact"))) return;
     const json *atol = member(given, "atol"), *rtol = member(given, "rtol"), *ulp = member(given, "ulp"); /* of a string: none */
     int64_t ulps = 0; bool bound = atol && rtol && !ulp && atol->kind == J_NUMBER && rtol->kind == J_NUMBER;
-    bool units = ulp && !atol && !rtol && ulp->kind == J_NUMBER && read_integer(ulp->text, ulp->end, &stop, &ulps) && ulps >= 0;
+    bool units = ulp && !atol && !rtol && ulp->kind == J_NUMBER && read_integer(ulp->text, ulp->end, &stop, &ulps) && ulps >= 0 && ulps < INT64_C(1) << 53;
     if (bound) *t = (tolerance){BOUND, read_number(atol->text, atol->end, &stop), read_number(rtol->text, rtol->end, &stop), 0};
     else if (units) *t = (tolerance){ULPS, 0, 0, (uint64_t)ulps};
     if (!(bound || units) || !(t->atol >= 0 && t->rtol >= 0))

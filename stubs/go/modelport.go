@@ -326,7 +326,7 @@ var roles = []string{"prediction", "probability", "score", "transform", "cluster
 func newModel(root *node, g *guard) *Model {
 	m := &Model{limits: *g.limits, lengths: map[string]int{}, owners: map[string]*Input{}, plans: map[string]*plan{}}
 	m.requires = header(root, g)
-	if name := root.get("name"); name != nil {
+	if name := root.get("name"); name != nil && name.kind == '"' {
 		m.name = name.text("The document's name")
 	}
 	if lengths := root.get("lengths"); lengths != nil {
@@ -935,6 +935,7 @@ func readTolerance(j *node, where string) tolerance {
 	t := tolerance{}
 	if j.kind == '{' && j.get("ulp") != nil {
 		j.only(where, "ulp")
+		need(j.get("ulp").kind != '"', "%s is a string of digits; it is an integer from 0 to 2^53-1.", where)
 		t.ulp = float64(j.get("ulp").scalar(where).integer(I64))
 	} else {
 		good := j.kind == '{' && j.get("atol") != nil && j.get("rtol") != nil

@@ -1206,6 +1206,9 @@ func readTensor(j *node, bare DType, where string, g *guard) *Tensor {
 
 func readObject(j *node, where string, g *guard) *Tensor {
 	j.only(where, "dtype", "shape", "enc", "scale", "mask", "data")
+	for _, key := range j.object(where).keys {
+		need(!ignored(key), "%s has the key %s; a tensor has none such.", where, quote(key))
+	}
 	dtype := dtypeNamed(j.need("dtype", where).text(where+" dtype"), where)
 	shape := readShape(j.need("shape", where), where, g)
 	size := product(shape, g.limits.TensorElements)

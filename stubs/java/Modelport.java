@@ -718,6 +718,7 @@ public final class Modelport {
         }
         private static Tensor readObject(Json json, String where, Guard guard) {
             json.only(where, "dtype", "shape", "enc", "scale", "mask", "data");
+            for (String key : json.members.keySet()) if (Json.ignored(key)) throw new Refused(where + " has the key " + quote(key) + "; a tensor has none such.");
             DType dtype = DType.named(json.need("dtype", where).string(where + " dtype"), where);
             int[] shape = readShape(json.need("shape", where), where, guard);
             long size = product(shape, guard.limits.tensorElements);
@@ -2472,6 +2473,7 @@ public final class Modelport {
             if (json.kind != '{' || json.get("atol") == null != ulp || json.get("rtol") == null != ulp)
                 throw new Refused(where + " is none of \"exact\", {\"atol\", \"rtol\"} and {\"ulp\"}.");
             json.only(where, ulp ? new String[] {"ulp"} : new String[] {"atol", "rtol"});
+            if (ulp && json.get("ulp").kind == '"') throw new Refused(where + " is a string of digits; it is an integer from 0 to 2^53-1.");
             Tolerance t = ulp ? new Tolerance(0, 0, json.get("ulp").scalar(where).integer(DType.I64))
                 : new Tolerance(json.get("atol").scalar(where).number(DType.F64), json.get("rtol").scalar(where).number(DType.F64), 0);
             boolean good = t.atol >= 0 && t.rtol >= 0 && t.ulp >= 0 && Math.max(t.atol, t.rtol) <= Double.MAX_VALUE;

@@ -26,7 +26,7 @@ function readBytes(path, limit = modelport.DEFAULT_LIMITS.bytes) {
     file = openSync(path, "r");
     const chunks = [];
     for (let length = 0; length <= limit;) {
-      const chunk = Buffer.allocUnsafe(Math.min(1 << 22, limit + 1 - length));
+      const chunk = Buffer.allocUnsafe(Math.min(Math.max(1 << 16, length), 1 << 22, limit + 1 - length));
       const count = readSync(file, chunk, 0, chunk.length, null);
       if (count === 0) break;
       chunks.push(chunk.subarray(0, count));

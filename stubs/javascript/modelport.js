@@ -2057,7 +2057,7 @@ function matchShape(first, expected, shape, lengths, where) {
 
 function readOutput(node, where, values, slots) {
   readObject(node, ["name", "from", "dtype", "role"], ["classes"], where);
-  const name = readText(node.get("name"), `the name of ${where}`), from = readText(node.get("from"), `"from" of ${where}`);
+  const name = readName(node.get("name"), `the name of ${where}`), from = readText(node.get("from"), `"from" of ${where}`);
   if (!slots.has(from)) refuse(`${where} comes from ${quote(from)}, which is not defined.`);
   const slot = slots.get(from), { dtype, shape, width } = values[slot];
   if (node.get("dtype") !== dtype) refuse(`${where} does not have the dtype of ${quote(from)}, which is ${dtype}.`);
@@ -2090,7 +2090,7 @@ function readSteps(node, requires, table, values, slots, define, limits, memos) 
       if (!slots.has(readText(name, `an input of ${where}`))) refuse(`${where} takes ${quote(name)}, which is not defined before it.`);
       return slots.get(name);
     });
-    const out = readText(stepNode.get("out"), `"out" of ${where}`);
+    const out = readName(stepNode.get("out"), `"out" of ${where}`);
     const types = from.map((slot) => values[slot]), params = checkStep(table[op], new StepReader(stepNode, types, where, limits, budget, memos === null ? null : (memos[i] ??= new Map())));
     define(out, valueType(params.dtype, params.shape), where);
     return { run: table[op].run, params, from, slot: slots.get(out), where };
@@ -2157,7 +2157,7 @@ function readTolerance(node, { name }) {
   const tolerance = { text: "" };
   for (const key of keys) {
     const number = node.get(key);
-    if (!(number instanceof Num && number.value >= 0 && (key !== "ulp" || number.integral))) {
+    if (!(number instanceof Num && number.value >= 0 && (key !== "ulp" || (number.integral && number.value <= SAFE)))) {
       refuse(`${quote(key)} in ${where} is not ${key === "ulp" ? "an integer" : "a number"} from 0 on.`);
     }
     tolerance[key] = number.value;

@@ -712,6 +712,7 @@ impl Tensor {
     }
     fn read_object(json: &Json, at: &str, guard: &Guard) -> Result<Tensor, Error> {
         json.only(at, &["dtype", "shape", "enc", "scale", "mask", "data"])?;
+        if let Some(key) = json.object(at)?.keys().find(|key| ignored(key)) { refuse!("{} has the key {}; a tensor has none such.", at, quote(key)); }
         let dtype = DType::named(&json.need("dtype", at)?.string(&format!("{} dtype", at))?, at)?;
         let shape = read_shape(json.need("shape", at)?, at, guard)?; let size = product(&shape); let data = json.need("data", at)?;
         let (scale, mask) = (json.get("scale"), json.get("mask"));
@@ -2448,6 +2449,7 @@ impl Tolerance {
         let (ulp, atol, rtol) = (json.get("ulp"), json.get("atol"), json.get("rtol"));
         json.kind.eq(&b'{').then_some(()).map_or(Ok(()), |()| json.only(at, if ulp.is_some() { &["ulp"] } else { &["atol", "rtol"] }))?;
         match (ulp, atol, rtol) {
+            (Some(ulp), None, None) if ulp.kind == b'"' => refuse!("{} is a string of digits; it is an integer from 0 to 2^53-1.", at),
             (Some(ulp), None, None) => match u64::try_from(ulp.scalar(at).integer(DType::I64)?) {
                 Ok(0) => Ok(Tolerance::Exact), Ok(ulp) => Ok(Tolerance::Ulp(ulp)), Err(_) => refuse!("{} is negative or not finite.", at),
             },
