@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import languages
 import pytest
 
 import modelport
@@ -267,7 +268,11 @@ try() {
         ("modelport diff model.json ''", {"model.json"}, {"rows.csv", "model.joblib"}),
         ("modelport convert --to ''", {"json", "onnx", "pmml"}, {"model.json"}),
         ("modelport convert --sample ro", {"rows.csv"}, {"model.json"}),
+<<<<<<< HEAD
         ("modelport stub ''", {"c", "go", "java", "javascript", "python"}, {"rows.csv"}),
+=======
+        ("modelport stub ''", {*languages.NAMES}, {"rows.csv"}),
+>>>>>>> main
         ("modelport explain mis", {"mismatch", "misjudged", "missing-dependency"}, {"refused"}),
         ("modelport inspect --", {"--json", "--quiet", "--help"}, {"--trust"}),
     ],
