@@ -187,6 +187,14 @@ type heap struct {
 	at []int
 }
 
+func upTo(n int) []int {
+	all := make([]int, n)
+	for k := range all {
+		all[k] = k
+	}
+	return all
+}
+
 func smallestOf(x []float64, k int) *heap {
 	h := &heap{x, upTo(k)}
 	for j := k/2 - 1; j >= 0; j-- {

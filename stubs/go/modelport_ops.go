@@ -505,6 +505,15 @@ func impute(a *args) *step {
 	}
 	return newStep(a, x, func(s *step, f *frame) data {
 		given := f.values[s.in[0]]
+		if given.f != nil && missing.missing { // NaN
+			out := append([]float64(nil), given.f...)
+			for k, v := range out {
+				if v != v {
+					out[k] = values.f[k%x.width%n]
+				}
+			}
+			return data{f: out}
+		}
 		return s.move(f, given, values, func(k int) int {
 			if given.cell(k) != missing {
 				return k
@@ -539,16 +548,24 @@ func lookup(a *args) *step {
 		otherwise = a.element("default", values.DType, true)
 	}
 	a.expect("values", values.data.size(), keys.size())
-	a.g.take(96 * int64(keys.size()))
-	places := map[cell]int{}
+	a.g.take(160 * int64(keys.size()))
+	places, texts := map[cell]int{}, map[string]int{}
 	for k := 0; k < keys.size(); k++ {
 		places[keys.cell(k)] = k
+		if keys.s != nil && keys.s[k] != nil {
+			texts[*keys.s[k]] = k
+		}
 		a.need(len(places) == k+1, "has one key twice in \"keys\", at position %d; keys are all different.", k)
 	}
 	return newStep(a, x.with(values.DType), func(s *step, f *frame) data {
 		given := f.values[s.in[0]]
 		return s.move(f, values.data, otherwise, func(k int) int {
-			place, found := places[given.cell(k)]
+			place, found := 0, false
+			if given.s != nil && given.s[k] != nil {
+				place, found = texts[*given.s[k]]
+			} else {
+				place, found = places[given.cell(k)]
+			}
 			if found {
 				return place
 			}

@@ -753,6 +753,17 @@ func (d data) copy(to int, from data, at, n int) {
 	}
 }
 
+// part is n elements, from one on; they are not copied.
+func (d data) part(from, n int) data {
+	switch {
+	case d.f != nil:
+		return data{f: d.f[from : from+n : from+n]}
+	case d.n != nil:
+		return data{n: d.n[from : from+n : from+n]}
+	}
+	return data{s: d.s[from : from+n : from+n]}
+}
+
 // A rowType is dtype and row shape of a value; width is the number of elements of a row: lanes times the length of the last axis (1 for
 // rank 0).
 type rowType struct {
@@ -1038,10 +1049,13 @@ func (t *Tensor) write(out *bufio.Writer) {
 func tensorFrom(value any, wanted DType, where string) *Tensor {
 	switch v := value.(type) {
 	case *Tensor:
-		n := int64(v.data.size())
-		need(product(v.shape, math.MaxInt32) == n, "%s has %d elements for the shape %s; they must agree.", where, n, listed(v.shape))
+		if n := int64(v.data.size()); product(v.shape, math.MaxInt32) != n {
+			panic(refused("%s has %d elements for the shape %s; they must agree.", where, n, listed(v.shape)))
+		}
 		for _, s := range v.data.s {
-			need(s == nil || utf8.ValidString(*s), "%s holds a string that is not UTF-8.", where)
+			if s != nil && !utf8.ValidString(*s) {
+				panic(refused("%s holds a string that is not UTF-8.", where))
+			}
 		}
 		return v
 	case []float64:
@@ -1067,7 +1081,7 @@ func tensorFrom(value any, wanted DType, where string) *Tensor {
 	case []*string:
 		return tensorFrom(Strings(v), wanted, where)
 	case [][]float64:
-		return stack(v, wanted, where)
+		return matrixOf(v, where)
 	case [][]float32:
 		return stack(v, wanted, where)
 	case [][][]float64:
@@ -1088,6 +1102,21 @@ func tensorFrom(value any, wanted DType, where string) *Tensor {
 		return newTensor(wanted, d, len(v))
 	}
 	panic(refused("%s is given as %T; a *Tensor, a slice, a slice of rows, or []any is needed.", where, value))
+}
+
+func matrixOf(rows [][]float64, where string) *Tensor {
+	if len(rows) == 0 {
+		return newTensor(F64, F64.allocate(0), 0, 0)
+	}
+	width := len(rows[0])
+	all := make([]float64, 0, elements(int64(len(rows)), int64(width)))
+	for r, row := range rows {
+		if len(row) != width {
+			panic(refused("%s is ragged in row %d; rows are equally long.", where, r))
+		}
+		all = append(all, row...)
+	}
+	return newTensor(F64, data{f: all}, len(rows), width)
 }
 
 func stack[T any](rows []T, wanted DType, where string) *Tensor {
@@ -1152,7 +1181,9 @@ func (t *Tensor) as(wanted DType, where string) data {
 	if t.DType == wanted || t.DType == F32 && wanted == F64 {
 		return t.data
 	}
-	need(wanted.IsFloat() && t.DType != Str, "%s holds %s; %s is needed.", where, t.DType, wanted)
+	if !wanted.IsFloat() || t.DType == Str {
+		panic(refused("%s holds %s; %s is needed.", where, t.DType, wanted))
+	}
 	d := wanted.allocate(t.data.size())
 	for k := range d.f {
 		if t.data.f != nil {
@@ -1389,7 +1420,9 @@ func roundAll(x []float64, to DType) []float64 {
 
 // elements is n x width as the length of a slice.
 func elements(n, width int64) int {
-	need(width == 0 || n <= (math.MaxInt32-16)/width, "%d rows of %d elements do not fit one array; predict fewer rows at a time.", n, width)
+	if width > 0 && n > (math.MaxInt32-16)/width {
+		panic(refused("%d rows of %d elements do not fit one array; predict fewer rows at a time.", n, width))
+	}
 	return int(n * width)
 }
 
