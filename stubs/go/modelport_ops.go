@@ -673,7 +673,7 @@ func clip(a *args) *step {
 // unaries are the functions of unary, spelled as in the format; all but not.
 var unaries = map[string]func(x float64) float64{
 	"abs": math.Abs, "sqrt": math.Sqrt, "floor": math.Floor, "ceil": math.Ceil, "round": math.RoundToEven, "trunc": math.Trunc,
-	"exp": math.Exp, "expm1": math.Expm1, "log": log, "log1p": math.Log1p, "log2": log2, "log10": log10, "sin": math.Sin,
+	"exp": exp, "expm1": math.Expm1, "log": log, "log1p": math.Log1p, "log2": log2, "log10": log10, "sin": math.Sin,
 	"cos": math.Cos, "tan": math.Tan, "arcsin": arcsin, "arccos": arccos, "arctan": math.Atan, "sinh": sinh, "cosh": cosh,
 	"tanh": math.Tanh, "sigmoid": sigmoid, "softplus": softplus, "erf": erf, "norm_ppf": normPpf,
 	"neg":        func(x float64) float64 { return -x },
@@ -697,9 +697,9 @@ var unaries = map[string]func(x float64) float64{
 	},
 	"log_sigmoid": func(x float64) float64 {
 		if x >= 0 {
-			return -math.Log1p(math.Exp(-x))
+			return -math.Log1p(exp(-x))
 		}
-		return x - math.Log1p(math.Exp(x))
+		return x - math.Log1p(exp(x))
 	},
 }
 
@@ -934,7 +934,7 @@ func softmax(a *args) *step {
 		}
 		for j, v := range x {
 			shifted := rounded(v-most, t.dtype)
-			e := rounded(math.Exp(shifted), t.dtype)
+			e := rounded(exp(shifted), t.dtype)
 			y[j] = e
 			if logarithm {
 				y[j] = shifted
@@ -1077,7 +1077,7 @@ func reduced(fn string, x []float64, m float64) float64 {
 			return m
 		}
 		for _, v := range x {
-			sum += math.Exp(v - m)
+			sum += exp(v - m)
 		}
 		return m + log(sum)
 	}
