@@ -1534,14 +1534,15 @@ func ratio(top, bottom []float64, r float64) float64 {
 
 // expTable has the powers of 2^(1/128), each as the sum of two numbers.
 var expTable = func() (table [128][2]float64) {
-	const stepHigh, stepLow = 0x1.0163da9fb3335p+0, 0x1.b61299ab8cdb7p-54
-	high, low := 1.0, 0.0
+	step, stepLow, power, low := 0x1.0163da9fb3335p+0, 0x1.b61299ab8cdb7p-54, 1.0, 0.0
+	top, bottom := high(step), step-high(step)
 	for k := range table {
-		table[k] = [2]float64{high, low}
-		product := float64(high * stepHigh)
-		rest := math.FMA(high, stepHigh, -product) + (float64(high*stepLow) + float64(low*stepHigh))
-		high = product + rest
-		low = rest - (high - product)
+		table[k] = [2]float64{power, low}
+		product, first, second := float64(power*step), high(power), power-high(power)
+		rest := float64(first*top) - product + float64(first*bottom) + float64(second*top) + float64(second*bottom)
+		rest += float64(power*stepLow) + float64(low*step)
+		power = product + rest
+		low = rest - (power - product)
 	}
 	return table
 }()
