@@ -14,11 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: pages of the site that stand elsewhere in the repository: path there -> path here
 OUTSIDE = {
     "stubs/README.md": "stubs/index.md",
-<<<<<<< HEAD
-    **{f"stubs/{name}/README.md": f"stubs/{name}.md" for name in ("c", "go", "java", "javascript", "python")},
-=======
     **{f"stubs/{page.parent.name}/README.md": f"stubs/{page.parent.name}.md" for page in sorted(ROOT.glob("stubs/*/README.md"))},
->>>>>>> main
     "benchmarks/README.md": "benchmarks/index.md",
     "benchmarks/results.md": "benchmarks/results.md",
     "CHANGELOG.md": "changelog.md",

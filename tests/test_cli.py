@@ -399,29 +399,15 @@ def test_plugins_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     assert {"json", "onnx", "pmml"} <= set(found["writers"])
     assert "sklearn" in found["readers"]
-<<<<<<< HEAD
-    assert {"python", "javascript", "java", "go", "c"} <= set(found["stubs"])
-=======
     assert {*languages.NAMES} <= set(found["stubs"])
->>>>>>> main
     code, out, _ = run(capsys, "doctor")
     assert code == 0
     assert "numpy" in out
 
 
 def test_stub_writes_its_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-<<<<<<< HEAD
-    for language, library in (
-        ("javascript", "modelport.js"),
-        ("c", "modelport.c"),
-        ("java", "Modelport.java"),
-        ("go", "modelport.go"),
-        ("python", "modelport_stub.py"),
-    ):
-=======
     for language in languages.NAMES:
         library = languages.SAID[language]["library"][0]
->>>>>>> main
         code, out, _ = run(capsys, "stub", language, "-o", f"out/{language}")
         assert code == 0
         assert library in out

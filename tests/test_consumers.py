@@ -18,11 +18,7 @@ def names(format_: str) -> list[str]:
 
 
 def test_the_consumers_of_a_format_begin_with_its_own_engine() -> None:
-<<<<<<< HEAD
-    assert names("json") == ["modelport", "c", "go", "java", "javascript", "python"]
-=======
     assert names("json") == ["modelport", *languages.NAMES]
->>>>>>> main
     assert names("onnx") == ["onnxruntime"]
     assert names("pmml") == ["modelport", "pypmml", "jpmml"]
     with pytest.raises(UsageError, match="no writer called 'cobol'"):
@@ -69,22 +65,13 @@ def test_required_by_name_alias_or_format(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_all_leaves_out_what_is_not_here_and_says_so(iris, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     artifact = modelport.convert(iris[2], "json", sample=iris[0])
-<<<<<<< HEAD
-    for program in ("CC", "GO", "JAVAC", "NODE"):
-        monkeypatch.setenv(f"MODELPORT_{program}", "no-such-program")
-=======
     for variable in languages.VARIABLES:
         monkeypatch.setenv(variable, "no-such-program")
->>>>>>> main
     monkeypatch.delenv("MODELPORT_REQUIRE", raising=False)
     report = modelport.verify(artifact, with_="all")
     assert report.passed
     assert [c.consumer.partition(" ")[0] for c in report.consumers] == ["numpy", "python"]
-<<<<<<< HEAD
-    assert set(report.not_run) == {"c", "go", "java", "javascript"}
-=======
     assert set(report.not_run) == set(languages.FOREIGN)
->>>>>>> main
     assert "c: not run: The c stub needs 'cc'" in str(report)
     monkeypatch.setenv("MODELPORT_REQUIRE", "c")
     report = modelport.verify(artifact, with_="all")

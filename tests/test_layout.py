@@ -29,32 +29,8 @@ MODULE_LINES, STUB_LINES = 600, 2500
 LICENCE = "SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT"
 SECTIONS = ("Errors", "JSON", "Tensors", "Special functions", "Ops", "Trees", "Model")
 TEXT = {
-<<<<<<< HEAD
-    *(
-        ".c",
-        ".cfg",
-        ".cjs",
-        ".csv",
-        ".go",
-        ".h",
-        ".html",
-        ".in",
-        ".java",
-        ".js",
-        ".json",
-        ".md",
-        ".mjs",
-        ".mod",
-        ".pmml",
-        ".py",
-        ".rs",
-        ".sh",
-    ),
-    *(".toml", ".ts", ".txt", ".xml", ".yaml", ".yml", ""),
-=======
     *(".c", ".cfg", ".cjs", ".cs", ".csproj", ".csv", ".go", ".h", ".html", ".in", ".java", ".js", ".json", ".md", ".mjs"),
     *(".mod", ".pmml", ".py", ".rs", ".sh", ".toml", ".ts", ".txt", ".xml", ".yaml", ".yml", ""),
->>>>>>> main
 }
 MACHINE = re.compile(r"(?<![\w.])/(?:work|home|root|Users|mnt|srv)/\w|[A-Z]:\\\\?Users|file:///\w")
 REGISTRY = re.compile(
