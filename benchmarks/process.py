@@ -34,8 +34,9 @@ NEEDED = {
     "javascript": ("node",),
     "java": ("javac", "java"),
     "c": ("cc",),
+    "go": ("go",),
 }
-PROGRAMS = {"java", "javac", "node", "cc"}
+PROGRAMS = {"java", "javac", "node", "cc", "go"}
 
 
 class Absent(Exception):
@@ -127,11 +128,15 @@ def engine_command(name: str, rows: Path, cells: Path, artifact: Path, build: Pa
         options = ["-std=c11", "-O2", "-ffp-contract=off", "-I", str(STUBS / "c")]
         _build(["cc", *options, "-o", str(build / "bench"), *sources, "-lm"], build / "bench")
         return [str(build / "bench"), str(cells), str(artifact)]
+    if name == "go":
+        command = ["go", "build", "-buildvcs=false", "-trimpath", "-o", str(build / "bench-go"), str(HERE / "drivers/bench.go")]
+        _build(command, build / "bench-go", STUBS / "go")
+        return [str(build / "bench-go"), str(cells), str(artifact)]
     return [sys.executable, str(HERE / "worker.py"), "consume", name, str(rows), str(artifact)]
 
 
-def _build(command: list[str], result: Path) -> None:
+def _build(command: list[str], result: Path, folder: Path = HERE) -> None:
     if not result.exists():
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ENVIRONMENT}, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, **ENVIRONMENT}, check=False)
         if done.returncode != 0:
             raise Failed(f"{command[0]}: {(done.stderr or done.stdout).strip().splitlines()[0][:200]}")

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 	"sort"
 	"strconv"
 	"strings"
@@ -27,6 +28,9 @@ import (
 
 // Load reads a document (UTF-8) and replays the vectors it carries; it gives an error when one answer differs from the original model's.
 func Load(document []byte) (*Model, error) { return LoadWith(document, Options{}) }
+
+// LoadString reads a document from a string.
+func LoadString(document string) (*Model, error) { return Load([]byte(document)) }
 
 // LoadFrom reads a document from a reader, not more of it than a document may have.
 func LoadFrom(r io.Reader) (*Model, error) {
@@ -42,6 +46,7 @@ func LoadFrom(r io.Reader) (*Model, error) {
 type Options struct {
 	SkipReplay bool    // the vectors are only read, and a document may carry none
 	Limits     *Limits // nil: DefaultLimits()
+	Threads    int     // how many goroutines may share a large batch, with the same bits: 0 as many as GOMAXPROCS, 1 only the caller's
 }
 
 // LoadWith loads under the caller's terms.
@@ -53,6 +58,7 @@ func LoadWith(document []byte, options Options) (model *Model, err error) {
 	}
 	g := &guard{&limits, limits.Memory}
 	loaded := newModel(parse(document, "The document", g), g)
+	loaded.threads = options.Threads
 	if !options.SkipReplay {
 		for _, check := range loaded.replayCarried() {
 			if !check.Passed {
@@ -87,7 +93,9 @@ type guard struct {
 }
 
 func (g *guard) take(bytes int64) {
-	need(bytes >= 0 && bytes <= g.left, "More than the %d MB of memory that this reader may use would be needed; raise Limits.Memory.", g.limits.Memory>>20)
+	if bytes < 0 || bytes > g.left {
+		panic(refused("More than the %d MB of memory that this reader may use would be needed; raise Limits.Memory.", g.limits.Memory>>20))
+	}
 	g.left -= bytes
 }
 
@@ -120,6 +128,7 @@ type Input struct {
 	Shape    []Axis   // of one row
 	Missing  string   // "error": NaN and nil are refused; "nan" or "null": accepted
 	Features []string // the names of a matrix's columns, or nil
+	where    string   // how a sentence names it
 }
 
 func (in *Input) rowType(lengths map[string]int) *rowType {
@@ -150,8 +159,10 @@ func (in *Input) fit(where string, given DType, shape []int, lengths map[string]
 			fits = false
 		}
 	}
-	need(fits, "%s is %s%s; rows of %s%s are needed, where named lengths are %s.", where, given, listed(shape), in.DType, listed(in.Shape),
-		spellLengths(lengths))
+	if !fits {
+		panic(refused("%s is %s%s; rows of %s%s are needed, where named lengths are %s.", where, given, listed(shape), in.DType, listed(in.Shape),
+			spellLengths(lengths)))
+	}
 }
 
 // An Output is one output of a model.
@@ -308,6 +319,8 @@ type Model struct {
 	requires []string
 	name     string
 	limits   Limits
+	threads  int
+	overlap  bool // two inputs have a feature of the same name, or one is called as another's feature
 	carried  *vectors
 	plan     *plan // for the examples
 
@@ -318,7 +331,8 @@ type Model struct {
 	recent []string // keys of plans, the least recently used first
 }
 
-const blockElements, blockRows, mostPlans = 1 << 22, 1 << 14, 16
+const blockElements, blockRows, mostPlans = 1 << 22, 1 << 11, 16
+const threadRows, threadWork = 512, 1 << 22 // what is worth a goroutine: rows, or multiplications
 
 var roles = []string{"prediction", "probability", "score", "transform", "cluster", "anomaly"}
 
@@ -345,10 +359,12 @@ func newModel(root *node, g *guard) *Model {
 		"The document has lengths for %s; its inputs name %s.", listed(sortedKeys(m.lengths)), listed(sortedKeys(named)))
 	for _, in := range m.inputs {
 		for _, feature := range in.Features {
+			m.overlap = m.overlap || m.owners[feature] != nil
 			m.owners[feature] = in
 		}
 	}
 	for _, in := range m.inputs {
+		m.overlap = m.overlap || m.owners[in.Name] != nil
 		m.owners[in.Name] = in
 	}
 	steps := list(root, "steps")
@@ -408,10 +424,14 @@ func attempt(make func() *plan) (p *plan, refusal *Refused) {
 
 // planFor is the plan for given lengths.
 func (m *Model) planFor(given map[string]int, g *guard) *plan {
-	key := spellLengths(given)
-	if key == spellLengths(m.lengths) {
+	same := true
+	for name, length := range m.lengths {
+		same = same && given[name] == length
+	}
+	if same {
 		return m.plan
 	}
+	key := spellLengths(given)
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	for k, known := range m.recent {
@@ -474,6 +494,7 @@ func (m *Model) input(j *node, named map[string]int, g *guard) *Input {
 	number := "Input " + strconv.Itoa(len(m.inputs))
 	in := &Input{Name: j.need("name", number).text(number + " name"), Missing: "error", Shape: []Axis{}}
 	where := "Input " + quote(in.Name)
+	in.where = where
 	j.only(where, "dtype", "shape", "missing", "features")
 	in.DType = dtypeNamed(j.need("dtype", where).text(where+" dtype"), where)
 	shape, good := j.need("shape", where), in.Name != ""
@@ -596,28 +617,28 @@ func (m *Model) PredictColumns(columns map[string]any) (outputs Outputs, err err
 }
 
 func (m *Model) predict(columns map[string]any) Outputs {
-	unused, bound, given, rows := map[string]bool{}, make([]data, len(m.inputs)), map[string]int{}, -1
-	for key := range columns {
-		unused[key] = true
-	}
+	bound, given, rows, used := make([]data, len(m.inputs)), map[string]int{}, -1, 0
 	for k, in := range m.inputs {
 		value, present := columns[in.Name]
 		var t *Tensor
 		if !present && in.Features != nil {
-			t = gather(in, columns, unused)
+			t = gather(in, columns)
+			used += len(in.Features)
 		} else {
 			t = bind(in, value, present, given)
+			used++
 		}
-		delete(unused, in.Name)
-		need(rows < 0 || t.Rows() == rows, "Input %s has %d rows, those before it have %d; give equally many.", quote(in.Name), t.Rows(), rows)
+		if rows >= 0 && t.Rows() != rows {
+			panic(refused("%s has %d rows, those before it have %d; give equally many.", in.where, t.Rows(), rows))
+		}
 		rows = t.Rows()
 		bound[k] = t.data
 		if in.Missing == "error" {
 			refuseMissing(in, t)
 		}
 	}
-	for _, key := range sortedKeys(unused) {
-		panic(refused("The input %s is not one of the model's; remove it.", quote(key)))
+	if used != len(columns) || m.overlap {
+		m.refuseUnused(columns)
 	}
 	for length, n := range m.lengths {
 		if _, known := given[length]; !known { // there are no rows
@@ -656,21 +677,32 @@ func (m *Model) PredictRecords(records []map[string]any) (outputs Outputs, err e
 	return m.predict(columns), nil
 }
 
+// refuseUnused refuses the first column, by name, that no input has taken.
+func (m *Model) refuseUnused(columns map[string]any) {
+	for _, key := range sortedKeys(columns) {
+		taken := false
+		for _, in := range m.inputs {
+			_, whole := columns[in.Name]
+			taken = taken || key == in.Name || !whole && contains(in.Features, key)
+		}
+		need(taken, "The input %s is not one of the model's; remove it.", quote(key))
+	}
+}
+
 // gather makes a matrix from one column per feature.
-func gather(in *Input, columns map[string]any, unused map[string]bool) *Tensor {
+func gather(in *Input, columns map[string]any) *Tensor {
 	w, rows := len(in.Features), 0
 	parts := make([]data, w)
 	for j, key := range in.Features {
 		where := "Column " + quote(key)
 		value, present := columns[key]
-		need(present, "Input %s is missing, and so is its column %s; give one value per row.", quote(in.Name), quote(key))
+		need(present, "%s is missing, and so is its column %s; give one value per row.", in.where, quote(key))
 		t := tensorFrom(value, in.DType, where)
 		if j == 0 {
 			rows = t.Rows()
 		}
 		need(t.data.size() == rows && t.Rows() == rows, "%s has %d values; %d rows are given before it.", where, t.data.size(), rows)
 		parts[j] = t.as(in.DType, where)
-		delete(unused, key)
 	}
 	matrix := in.DType.allocate(elements(int64(rows), int64(w)))
 	for j, part := range parts {
@@ -682,15 +714,16 @@ func gather(in *Input, columns map[string]any, unused map[string]bool) *Tensor {
 }
 
 func bind(in *Input, given any, present bool, lengths map[string]int) *Tensor {
-	where := "Input " + quote(in.Name)
-	need(present && given != nil, "%s is missing; give one value per row.", where)
-	t := tensorFrom(given, in.DType, where)
+	if !present || given == nil {
+		panic(refused("%s is missing; give one value per row.", in.where))
+	}
+	t := tensorFrom(given, in.DType, in.where)
 	column := len(t.shape) == 1 && len(in.Shape) == 1 && in.Shape[0] == Axis{Length: 1}
 	none := len(t.shape) > 1 && t.shape[0] == 0 && len(in.Shape) > 0
 	if !column && !none {
-		in.fit(where, in.DType, t.shape, lengths)
+		in.fit(in.where, in.DType, t.shape, lengths)
 	}
-	return newTensor(in.DType, t.as(in.DType, where), t.shape...)
+	return newTensor(in.DType, t.as(in.DType, in.where), t.shape...)
 }
 
 func refuseMissing(in *Input, t *Tensor) {
@@ -706,7 +739,7 @@ func refuseMissing(in *Input, t *Tensor) {
 	}
 }
 
-// evaluate runs the steps block by block, so that memory stays bounded.
+// evaluate runs the steps block by block, so that memory stays bounded; blocks are shared by goroutines when there are many rows.
 func (m *Model) evaluate(p *plan, bound []data, rows int, g *guard) Outputs {
 	result := Outputs{}
 	for _, o := range m.outputs {
@@ -716,16 +749,20 @@ func (m *Model) evaluate(p *plan, bound []data, rows int, g *guard) Outputs {
 		result[o.Name] = newTensor(o.DType, o.DType.allocate(n), t.shape(rows)...)
 	}
 	block := int(max(1, min(blockRows, min(blockElements, m.limits.Memory/64)/max(1, p.peak))))
+	threads := m.threads
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	threads = min(threads, rows/int(max(1, min(threadRows, threadWork/max(1, p.work)))))
+	if threads > 1 {
+		block = min(block, (rows+threads-1)/threads)
+		threads = min(threads, int(g.left/(16*int64(block)*max(1, p.peak))))
+	}
 	g.take(16 * int64(min(block, rows)) * p.peak)
-	for first := 0; first < rows; first += block {
+	run := func(first int) {
 		f := &frame{min(block, rows-first), first, make([]data, len(p.types))}
 		for k, d := range bound {
-			f.values[k] = d
-			if f.rows != rows {
-				t := p.types[k]
-				f.values[k] = t.dtype.allocate(f.rows * t.width)
-				f.values[k].copy(0, d, first*t.width, f.rows*t.width)
-			}
+			f.values[k] = d.part(first*p.types[k].width, f.rows*p.types[k].width)
 		}
 		for k, s := range p.steps {
 			f.values[len(bound)+k] = s.run(s, f)
@@ -738,7 +775,56 @@ func (m *Model) evaluate(p *plan, bound []data, rows int, g *guard) Outputs {
 			result[o.Name].data.copy(first*w, f.values[o.slot], 0, f.rows*w)
 		}
 	}
+	if threads > 1 {
+		share((rows+block-1)/block, threads, func(k int) { run(k * block) })
+		return result
+	}
+	for first := 0; first < rows; first += block {
+		run(first)
+	}
 	return result
+}
+
+// share lets goroutines do n pieces of work. What the first piece that fails has thrown is thrown again, as if they had been done in order.
+func share(n, threads int, work func(k int)) {
+	var group sync.WaitGroup
+	var mutex sync.Mutex
+	next, failed := 0, n
+	var thrown any
+	piece := func() int {
+		mutex.Lock()
+		defer mutex.Unlock()
+		next++
+		if failed < n {
+			return n
+		}
+		return next - 1
+	}
+	do := func(k int) {
+		defer func() {
+			if found := recover(); found != nil {
+				mutex.Lock()
+				defer mutex.Unlock()
+				if k < failed {
+					failed, thrown = k, found
+				}
+			}
+		}()
+		work(k)
+	}
+	for ; threads > 0; threads-- {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for k := piece(); k < n; k = piece() {
+				do(k)
+			}
+		}()
+	}
+	group.Wait()
+	if thrown != nil {
+		panic(thrown)
+	}
 }
 
 // PredictJSON reads {"inputs": {name: tensor}} and predicts (docs/format.md, section 11).

@@ -49,7 +49,7 @@ func chi2(x, p, _ float64) float64 {
 var itself = func(k *kernel, sum, other, w float64) float64 { return sum }
 
 // exponential is exp(-gamma sum).
-var exponential = func(k *kernel, sum, other, w float64) float64 { return math.Exp(-k.gamma * sum) }
+var exponential = func(k *kernel, sum, other, w float64) float64 { return exp(-k.gamma * sum) }
 
 var metrics = map[string]metric{
 	"dot":         {products, nil, itself},
@@ -185,6 +185,14 @@ func axpyPlain(v float64, x, y []float64) {
 type heap struct {
 	x  []float64
 	at []int
+}
+
+func upTo(n int) []int {
+	all := make([]int, n)
+	for k := range all {
+		all[k] = k
+	}
+	return all
 }
 
 func smallestOf(x []float64, k int) *heap {
@@ -1187,7 +1195,7 @@ func ldaTopics(a *args) *step {
 		}
 		w, e, ratio := make([]float64, b.k), make([]float64, b.k), make([]float64, len(columns))
 		for t := range w {
-			w[t], e[t] = 1, math.Exp(psi(1)-psi(float64(b.k)))
+			w[t], e[t] = 1, exp(psi(1)-psi(float64(b.k)))
 		}
 		for round := 0; round < rounds; round++ {
 			b.explain(x, columns, e, ratio)
@@ -1228,7 +1236,7 @@ func (b *basis) share(prior float64, columns []int, e, ratio, w []float64) float
 	}
 	all := psi(total(w))
 	for t := range e {
-		e[t] = math.Exp(psi(w[t]) - all)
+		e[t] = exp(psi(w[t]) - all)
 	}
 	return change
 }

@@ -1629,7 +1629,7 @@ func (t *attended) weights(s, bias []float64) {
 		most = larger(most, s[k])
 	}
 	for k := range s {
-		s[k] = math.Exp(s[k] - most)
+		s[k] = exp(s[k] - most)
 		sum += s[k]
 	}
 	for k := range s {

@@ -505,6 +505,15 @@ func impute(a *args) *step {
 	}
 	return newStep(a, x, func(s *step, f *frame) data {
 		given := f.values[s.in[0]]
+		if given.f != nil && missing.missing { // NaN
+			out := append([]float64(nil), given.f...)
+			for k, v := range out {
+				if v != v {
+					out[k] = values.f[k%x.width%n]
+				}
+			}
+			return data{f: out}
+		}
 		return s.move(f, given, values, func(k int) int {
 			if given.cell(k) != missing {
 				return k
@@ -539,16 +548,24 @@ func lookup(a *args) *step {
 		otherwise = a.element("default", values.DType, true)
 	}
 	a.expect("values", values.data.size(), keys.size())
-	a.g.take(96 * int64(keys.size()))
-	places := map[cell]int{}
+	a.g.take(160 * int64(keys.size()))
+	places, texts := map[cell]int{}, map[string]int{}
 	for k := 0; k < keys.size(); k++ {
 		places[keys.cell(k)] = k
+		if keys.s != nil && keys.s[k] != nil {
+			texts[*keys.s[k]] = k
+		}
 		a.need(len(places) == k+1, "has one key twice in \"keys\", at position %d; keys are all different.", k)
 	}
 	return newStep(a, x.with(values.DType), func(s *step, f *frame) data {
 		given := f.values[s.in[0]]
 		return s.move(f, values.data, otherwise, func(k int) int {
-			place, found := places[given.cell(k)]
+			place, found := 0, false
+			if given.s != nil && given.s[k] != nil {
+				place, found = texts[*given.s[k]]
+			} else {
+				place, found = places[given.cell(k)]
+			}
 			if found {
 				return place
 			}
@@ -656,7 +673,7 @@ func clip(a *args) *step {
 // unaries are the functions of unary, spelled as in the format; all but not.
 var unaries = map[string]func(x float64) float64{
 	"abs": math.Abs, "sqrt": math.Sqrt, "floor": math.Floor, "ceil": math.Ceil, "round": math.RoundToEven, "trunc": math.Trunc,
-	"exp": math.Exp, "expm1": math.Expm1, "log": log, "log1p": math.Log1p, "log2": log2, "log10": log10, "sin": math.Sin,
+	"exp": exp, "expm1": math.Expm1, "log": log, "log1p": math.Log1p, "log2": log2, "log10": log10, "sin": math.Sin,
 	"cos": math.Cos, "tan": math.Tan, "arcsin": arcsin, "arccos": arccos, "arctan": math.Atan, "sinh": sinh, "cosh": cosh,
 	"tanh": math.Tanh, "sigmoid": sigmoid, "softplus": softplus, "erf": erf, "norm_ppf": normPpf,
 	"neg":        func(x float64) float64 { return -x },
@@ -680,9 +697,9 @@ var unaries = map[string]func(x float64) float64{
 	},
 	"log_sigmoid": func(x float64) float64 {
 		if x >= 0 {
-			return -math.Log1p(math.Exp(-x))
+			return -math.Log1p(exp(-x))
 		}
-		return x - math.Log1p(math.Exp(x))
+		return x - math.Log1p(exp(x))
 	},
 }
 
@@ -917,7 +934,7 @@ func softmax(a *args) *step {
 		}
 		for j, v := range x {
 			shifted := rounded(v-most, t.dtype)
-			e := rounded(math.Exp(shifted), t.dtype)
+			e := rounded(exp(shifted), t.dtype)
 			y[j] = e
 			if logarithm {
 				y[j] = shifted
@@ -1060,7 +1077,7 @@ func reduced(fn string, x []float64, m float64) float64 {
 			return m
 		}
 		for _, v := range x {
-			sum += math.Exp(v - m)
+			sum += exp(v - m)
 		}
 		return m + log(sum)
 	}

@@ -753,6 +753,17 @@ func (d data) copy(to int, from data, at, n int) {
 	}
 }
 
+// part is n elements, from one on; they are not copied.
+func (d data) part(from, n int) data {
+	switch {
+	case d.f != nil:
+		return data{f: d.f[from : from+n : from+n]}
+	case d.n != nil:
+		return data{n: d.n[from : from+n : from+n]}
+	}
+	return data{s: d.s[from : from+n : from+n]}
+}
+
 // A rowType is dtype and row shape of a value; width is the number of elements of a row: lanes times the length of the last axis (1 for
 // rank 0).
 type rowType struct {
@@ -1038,10 +1049,13 @@ func (t *Tensor) write(out *bufio.Writer) {
 func tensorFrom(value any, wanted DType, where string) *Tensor {
 	switch v := value.(type) {
 	case *Tensor:
-		n := int64(v.data.size())
-		need(product(v.shape, math.MaxInt32) == n, "%s has %d elements for the shape %s; they must agree.", where, n, listed(v.shape))
+		if n := int64(v.data.size()); product(v.shape, math.MaxInt32) != n {
+			panic(refused("%s has %d elements for the shape %s; they must agree.", where, n, listed(v.shape)))
+		}
 		for _, s := range v.data.s {
-			need(s == nil || utf8.ValidString(*s), "%s holds a string that is not UTF-8.", where)
+			if s != nil && !utf8.ValidString(*s) {
+				panic(refused("%s holds a string that is not UTF-8.", where))
+			}
 		}
 		return v
 	case []float64:
@@ -1067,7 +1081,7 @@ func tensorFrom(value any, wanted DType, where string) *Tensor {
 	case []*string:
 		return tensorFrom(Strings(v), wanted, where)
 	case [][]float64:
-		return stack(v, wanted, where)
+		return matrixOf(v, where)
 	case [][]float32:
 		return stack(v, wanted, where)
 	case [][][]float64:
@@ -1088,6 +1102,21 @@ func tensorFrom(value any, wanted DType, where string) *Tensor {
 		return newTensor(wanted, d, len(v))
 	}
 	panic(refused("%s is given as %T; a *Tensor, a slice, a slice of rows, or []any is needed.", where, value))
+}
+
+func matrixOf(rows [][]float64, where string) *Tensor {
+	if len(rows) == 0 {
+		return newTensor(F64, F64.allocate(0), 0, 0)
+	}
+	width := len(rows[0])
+	all := make([]float64, 0, elements(int64(len(rows)), int64(width)))
+	for r, row := range rows {
+		if len(row) != width {
+			panic(refused("%s is ragged in row %d; rows are equally long.", where, r))
+		}
+		all = append(all, row...)
+	}
+	return newTensor(F64, data{f: all}, len(rows), width)
 }
 
 func stack[T any](rows []T, wanted DType, where string) *Tensor {
@@ -1152,7 +1181,9 @@ func (t *Tensor) as(wanted DType, where string) data {
 	if t.DType == wanted || t.DType == F32 && wanted == F64 {
 		return t.data
 	}
-	need(wanted.IsFloat() && t.DType != Str, "%s holds %s; %s is needed.", where, t.DType, wanted)
+	if !wanted.IsFloat() || t.DType == Str {
+		panic(refused("%s holds %s; %s is needed.", where, t.DType, wanted))
+	}
 	d := wanted.allocate(t.data.size())
 	for k := range d.f {
 		if t.data.f != nil {
@@ -1392,7 +1423,9 @@ func roundAll(x []float64, to DType) []float64 {
 
 // elements is n x width as the length of a slice.
 func elements(n, width int64) int {
-	need(width == 0 || n <= (math.MaxInt32-16)/width, "%d rows of %d elements do not fit one array; predict fewer rows at a time.", n, width)
+	if width > 0 && n > (math.MaxInt32-16)/width {
+		panic(refused("%d rows of %d elements do not fit one array; predict fewer rows at a time.", n, width))
+	}
 	return int(n * width)
 }
 
@@ -1453,7 +1486,7 @@ func erf(x float64) float64 {
 // tail is exp(-y * y), with the digits that the square would lose.
 func tail(y float64) float64 {
 	coarse := float64(math.Floor(y*16.0) / 16.0) // rounded, for the compiler multiplies instead of dividing
-	return math.Exp(-coarse*coarse) * math.Exp(-(y-coarse)*(y+coarse))
+	return exp(-coarse*coarse) * exp(-(y-coarse)*(y+coarse))
 }
 
 // cody is a ratio of two polynomials of degree n + 1: the leading coefficient of the numerator is its last entry.
@@ -1500,6 +1533,34 @@ func ratio(top, bottom []float64, r float64) float64 {
 		b = float64(b*r) + bottom[k]
 	}
 	return a / b
+}
+
+// expTable has the powers of 2^(1/128), each as the sum of two numbers.
+var expTable = func() (table [128][2]float64) {
+	step, stepLow, power, low := 0x1.0163da9fb3335p+0, 0x1.b61299ab8cdb7p-54, 1.0, 0.0
+	top, bottom := high(step), step-high(step)
+	for k := range table {
+		table[k] = [2]float64{power, low}
+		product, first, second := float64(power*step), high(power), power-high(power)
+		rest := float64(first*top) - product + float64(first*bottom) + float64(second*top) + float64(second*bottom)
+		rest += float64(power*stepLow) + float64(low*step)
+		power = product + rest
+		low = rest - (power - product)
+	}
+	return table
+}()
+
+// exp is wrong by little more than half of the last digit; the standard library's by up to one.
+func exp(x float64) float64 {
+	if !(math.Abs(x) < 708) {
+		return math.Exp(x)
+	}
+	k := math.Floor(float64(x*184.6649652337873) + 0.5) // in 128ths of log(2)
+	r := x - float64(k*0x1.62e42fefa0000p-8) - float64(k*0x1.cf79abc9e3b3ap-47)
+	n, square := int(k), float64(r*r)
+	p := r + float64(square*(0.5+float64(r*(0x1.5555555555555p-3+float64(r*(0x1.5555555555555p-5+float64(r*0x1.1111111111111p-7)))))))
+	power := &expTable[n&127]
+	return (power[0] + (power[1] + float64(power[0]*p))) * math.Float64frombits(uint64(n>>7+1023)<<52)
 }
 
 // log is the standard library's, whose assembly is wrong for subnormal numbers.
@@ -1643,7 +1704,7 @@ func arccos(x float64) float64 { return 2 * math.Atan2(math.Sqrt(1-x), math.Sqrt
 // sinh and cosh overflow no earlier than their results.
 func sinh(x float64) float64 {
 	if math.Abs(x) > 700 {
-		e := math.Exp(math.Abs(x) / 2)
+		e := exp(math.Abs(x) / 2)
 		return math.Copysign(float64(0.5*e)*e, x)
 	}
 	return math.Sinh(x)
@@ -1651,7 +1712,7 @@ func sinh(x float64) float64 {
 
 func cosh(x float64) float64 {
 	if math.Abs(x) > 700 {
-		e := math.Exp(math.Abs(x) / 2)
+		e := exp(math.Abs(x) / 2)
 		return float64(0.5*e) * e
 	}
 	return math.Cosh(x)
@@ -1659,14 +1720,14 @@ func cosh(x float64) float64 {
 
 // sigmoid is the two-branch form: exp never overflows.
 func sigmoid(x float64) float64 {
-	e := math.Exp(-math.Abs(x))
+	e := exp(-math.Abs(x))
 	if x >= 0 {
 		return 1.0 / (1.0 + e)
 	}
 	return e / (1.0 + e)
 }
 
-func softplus(x float64) float64 { return larger(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
+func softplus(x float64) float64 { return larger(x, 0) + math.Log1p(exp(-math.Abs(x))) }
 
 // larger is NaN when one of the two is; math.Max has +Inf for NaN and +Inf.
 func larger(x, y float64) float64 {
