@@ -230,12 +230,13 @@ struct Sets<X, S> {
     questions: Vec<(u32, X, S)>, // column, threshold, the leaves that stay where the row goes right
     ends: Vec<usize>,            // of the questions of every tree
     numbers: Vec<u32>,           // of the leaves, from the left
-    first_leaf: Vec<usize>,      // of every tree in `numbers`
+    values: Vec<f64>,            // and where a leaf is one number, that
+    first_leaf: Vec<usize>,      // of every tree
 }
 impl<X: Number, S: Set> Sets<X, S> {
     /// None where a tree has too many leaves.
     fn new(trees: &Trees) -> Option<Sets<X, S>> {
-        let mut sets = Sets { questions: Vec::new(), ends: Vec::new(), numbers: Vec::new(), first_leaf: Vec::new() };
+        let mut sets = Sets { questions: Vec::new(), ends: Vec::new(), numbers: Vec::new(), values: Vec::new(), first_leaf: Vec::new() };
         for (t, &start) in trees.root.iter().enumerate() {
             let end = trees.root.get(t + 1).copied().unwrap_or(trees.nodes.len());
             if (end - start + 1) / 2 > S::MOST { return None; }
@@ -253,6 +254,7 @@ impl<X: Number, S: Set> Sets<X, S> {
             }
             sets.ends.push(sets.questions.len());
         }
+        if trees.leaf_width == 1 { sets.values = sets.numbers.iter().map(|&leaf| trees.leaf[leaf as usize]).collect(); }
         Some(sets)
     }
     fn run(&self, trees: &Trees, batch: &Batch<'_>, out: &mut [f64]) -> Result<(), Error> {
@@ -271,6 +273,12 @@ impl<X: Number, S: Set> Sets<X, S> {
                 }
                 begin = end;
                 let numbers = &self.numbers[self.first_leaf[t]..];
+                if clean && trees.leaf_width == 1 && trees.acc == DType::F64 {
+                    let values = &self.values[self.first_leaf[t]..];
+                    let sums = out[from * batch.width + trees.class_of.as_ref().map_or(0, |class| class[t])..].iter_mut();
+                    for (sum, left) in sums.step_by(batch.width).zip(&left[..n]) { *sum += values[left.first()]; }
+                    continue;
+                }
                 for (r, left) in left[..n].iter().enumerate() {
                     if clean || batch.clean(from + r, 1) {
                         trees.add(out, batch.width, from + r, t, numbers[left.first()] as usize);
@@ -352,10 +360,11 @@ fn tree_ensemble(a: &mut Args<'_>) -> Result<Step, Error> {
 
 // ==== 4 Products =====================================================================================================
 
-const PANEL: usize = 8; // columns of the result that are computed together
-const ROWS: usize = 2; // and rows
+const PANEL: usize = 4; // columns of the result that are computed together
+const ROWS: usize = 4; // and rows
+const NEAR: usize = 64; // rows that stay in the cache while all panels pass
 
-/// linear, as in modelport.rs: every sum runs in ascending index, in f64; sixteen of them side by side.
+/// linear, as in modelport.rs: every sum runs in ascending index, in f64; sixteen of them stand side by side.
 fn linear(a: &mut Args<'_>) -> Result<Step, Error> {
     let x = a.deep().rounded()?;
     let (n, weight) = a.matrix("weight", &x)?;
@@ -389,26 +398,54 @@ enum Panels {
     Double(Vec<f64>),
 }
 fn products<W: Copy + Into<f64>>(x: &[f64], panels: &[W], m: usize, n: usize, y: &mut [f64]) {
-    for (p, panel) in panels.chunks_exact(m * PANEL).enumerate() {
-        let columns = p * PANEL..n.min((p + 1) * PANEL);
-        let mut rows = x.chunks_exact(m * ROWS);
-        let mut results = y.chunks_exact_mut(n * ROWS);
-        for (x, y) in (&mut rows).zip(&mut results) {
-            let sums = tile::<W, ROWS>(x, panel, m);
-            for (r, sums) in sums.iter().enumerate() { y[r * n..][columns.clone()].copy_from_slice(&sums[..columns.len()]); }
+    let whole = x.len() / (m * ROWS) * ROWS; // rows that fill tiles
+    let mut wide = vec![0.0; if whole > 0 { m * PANEL } else { 0 }];
+    for (x, y) in x[..whole * m].chunks(m * NEAR).zip(y[..whole * n].chunks_mut(n * NEAR)) {
+        for (p, panel) in panels.chunks_exact(m * PANEL).enumerate() {
+            let columns = p * PANEL..n.min((p + 1) * PANEL);
+            wide.iter_mut().zip(panel).for_each(|(wide, &w)| *wide = w.into());
+            for (x, y) in x.chunks_exact(m * ROWS).zip(y.chunks_exact_mut(n * ROWS)) {
+                let sums = tile(x, &wide, m);
+                for (y, sums) in y.chunks_exact_mut(n).zip(&sums) { y[columns.clone()].copy_from_slice(&sums[..columns.len()]); }
+            }
         }
-        for (x, y) in rows.remainder().chunks_exact(m).zip(results.into_remainder().chunks_exact_mut(n)) {
-            y[columns.clone()].copy_from_slice(&tile::<W, 1>(x, panel, m)[0][..columns.len()]);
+    }
+    for (x, y) in x[whole * m..].chunks_exact(m).zip(y[whole * n..].chunks_exact_mut(n)) {
+        for (panels, y) in panels.chunks(m * PANEL * 4).zip(y.chunks_mut(PANEL * 4)) {
+            if panels.len() == m * PANEL * 4 {
+                y.iter_mut().zip(abreast(x, panels, m).iter().flatten()).for_each(|(y, sum)| *y = *sum);
+            } else {
+                for (panel, y) in panels.chunks_exact(m * PANEL).zip(y.chunks_mut(PANEL)) {
+                    let mut sums = [0.0; PANEL];
+                    for (w, v) in panel.chunks_exact(PANEL).zip(x) { sums.iter_mut().zip(w).for_each(|(sum, &w)| *sum += v * w.into()); }
+                    y.copy_from_slice(&sums[..y.len()]);
+                }
+            }
         }
     }
 }
-/// Some rows times one panel.
-fn tile<W: Copy + Into<f64>, const R: usize>(x: &[f64], panel: &[W], m: usize) -> [[f64; PANEL]; R] {
-    let mut sums = [[0.0; PANEL]; R];
-    for (k, w) in panel.chunks_exact(PANEL).enumerate() {
-        for (r, sums) in sums.iter_mut().enumerate() {
-            let v = x[r * m + k];
-            for (sum, &w) in sums.iter_mut().zip(w) { *sum += v * w.into(); }
+/// Four rows times one panel.
+fn tile(x: &[f64], panel: &[f64], m: usize) -> [[f64; PANEL]; ROWS] {
+    let mut sums = [[0.0; PANEL]; ROWS];
+    let (x0, x) = x.split_at(m);
+    let (x1, x) = x.split_at(m);
+    let (x2, x3) = x.split_at(m);
+    for ((((w, v0), v1), v2), v3) in panel.chunks_exact(PANEL).zip(x0).zip(x1).zip(x2).zip(x3) {
+        for (sums, v) in sums.iter_mut().zip([v0, v1, v2, v3]) {
+            for (sum, w) in sums.iter_mut().zip(w) { *sum += v * w; }
+        }
+    }
+    sums
+}
+/// One row times four panels.
+fn abreast<W: Copy + Into<f64>>(x: &[f64], panels: &[W], m: usize) -> [[f64; PANEL]; 4] {
+    let mut sums = [[0.0; PANEL]; 4];
+    let mut parts = panels.chunks_exact(m * PANEL).map(|panel| panel.chunks_exact(PANEL));
+    if let (Some(w0), Some(w1), Some(w2), Some(w3)) = (parts.next(), parts.next(), parts.next(), parts.next()) {
+        for ((((v, w0), w1), w2), w3) in x.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
+            for (sums, w) in sums.iter_mut().zip([w0, w1, w2, w3]) {
+                for (sum, &w) in sums.iter_mut().zip(w) { *sum += v * w.into(); }
+            }
         }
     }
     sums
