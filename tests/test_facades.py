@@ -174,7 +174,22 @@ def ran_c(folder: Path, libraries: Path, program: str) -> str:
     return call([f"./{program}"], folder)
 
 
-RUNNERS = {"python": ran_python, "javascript": ran_javascript, "java": ran_java, "c": ran_c}
+def ran_rust(folder: Path, libraries: Path, program: str) -> str:
+    rustc = [os.environ.get("MODELPORT_RUSTC", "rustc"), "--edition", "2021", "-D", "warnings", "-A", "dead-code"]
+    modules = sorted(p.stem for p in folder.glob("modelport*.rs"))
+    library = libraries / f"lib{'_'.join(modules)}.rlib"
+    if not library.is_file():
+        (folder / "library.rs").write_text("".join(f"pub mod {module};\n" for module in modules))
+        call([*rustc, "--crate-type", "rlib", "--crate-name", "library", "-o", str(library), "library.rs"], folder)
+    text = (folder / f"{program}.rs").read_text(encoding="utf-8")
+    for module in modules:  # the library is not compiled once more
+        text = text.replace(f"\nmod {module};\n", f"\nuse library::{module};\n")
+    (folder / "program.rs").write_text(text, encoding="utf-8")
+    call([*rustc, "-A", "unused-imports", "--extern", f"library={library}", "program.rs"], folder)
+    return call(["./program"], folder)
+
+
+RUNNERS = {"python": ran_python, "javascript": ran_javascript, "java": ran_java, "c": ran_c, "rust": ran_rust}
 
 
 def carried(vectors: Vectors, outputs: list[str], lines: list[str]) -> bool:
@@ -278,6 +293,17 @@ int main(void) {
     return 0;
 }
 """,
+    "rust": """
+mod model_facade;
+mod modelport;
+use model_facade::{Facade, Row};
+fn main() {
+    let model = Facade::load(std::fs::read("model.json").unwrap()).unwrap();
+    assert!(model.predict_rows(&[]).unwrap().is_empty());
+    println!("{}", model.predict(&Row::default()).unwrap_err());
+    println!("{}", Facade::load(std::fs::read("other.json").unwrap()).err().unwrap());
+}
+""",
 }
 
 
@@ -289,7 +315,7 @@ def one_number(name: str) -> bytes:
 def test_a_row_that_is_not_filled_in_and_another_model_are_refused(language: str, tmp_path: Path, libraries: Path) -> None:
     folder = written(tmp_path, language, one_number("x"))
     (folder / "other.json").write_bytes(one_number("z"))
-    endings = {"python": "asking.py", "javascript": "asking.mjs", "java": "Asking.java", "c": "asking.c"}
+    endings = {"python": "asking.py", "javascript": "asking.mjs", "java": "Asking.java", "c": "asking.c", "rust": "asking.rs"}
     (folder / endings[language]).write_text(PROGRAMS[language], encoding="utf-8")
     row, other = ran(language, folder, libraries, "asking").splitlines()
     assert "missing" in row or "lacks the field x" in row

@@ -5,13 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod modelport;
+mod modelport_fast;
 mod modelport_more;
 mod modelport_nn;
 
 use modelport::{Limits, Model, Ops};
 use std::io::{Read, Write};
 
-static MORE: [&Ops; 2] = [&modelport_more::OPS, &modelport_nn::OPS];
+static MORE: [&Ops; 3] = [&modelport_fast::OPS, &modelport_more::OPS, &modelport_nn::OPS];
 
 const HELP: &str = "usage: predict ARTIFACT [--no-verify] < inputs.json > outputs.json | verify ARTIFACT [VECTORS] | info ARTIFACT | ops";
 const MISMATCH: i32 = 1;

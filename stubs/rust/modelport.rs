@@ -27,13 +27,15 @@ pub struct Limits {
     pub carried_rows: usize, pub multiplications: u64,
     /// Bytes that one load or one prediction may allocate.
     pub memory: usize,
+    /// Threads that share the rows of a large batch; 0: as many as the machine has. The answers do not depend on it.
+    pub threads: usize,
 }
 impl Default for Limits {
     fn default() -> Self {
         let memory = usize::try_from(1u64 << 32).unwrap_or(usize::MAX / 2);
         Limits {
             document_bytes: 512 << 20, depth: 16, steps: 10_000, rank: 6, tensor_elements: 1 << 28, row_elements: 1 << 22,
-            total_row_elements: 1 << 25, carried_rows: 4096, multiplications: 1 << 34, memory,
+            total_row_elements: 1 << 25, carried_rows: 4096, multiplications: 1 << 34, memory, threads: 0,
         }
     }
 }
@@ -939,9 +941,9 @@ pub struct Ops(pub(crate) &'static [(&'static str, Check)]);
 /// The table of ops of profile tabular, in the order of docs/format.md.
 static TABULAR: Ops = Ops(&[
     ("concat", concat), ("select", select), ("cast", cast), ("constant", constant), ("impute", impute), ("is_missing", is_missing),
-    ("lookup", lookup), ("onehot", onehot), ("bucketize", bucketize), ("scale", scale), ("clip", clip), ("unary", unary), ("binary", binary),
-    ("where", choose), ("linear", linear), ("softmax", softmax), ("log_softmax", log_softmax), ("normalize", normalize), ("reduce", reduce),
-    ("two_class", two_class), ("take", take), ("poly", poly), ("interp", interp), ("tree_ensemble", tree_ensemble), ("gaussian_ll", gaussian_ll),
+    ("lookup", lookup), ("onehot", onehot), ("scale", scale), ("clip", clip), ("unary", unary), ("binary", binary),
+    ("where", choose), ("linear", linear), ("softmax", softmax), ("log_softmax", log_softmax), ("reduce", reduce),
+    ("two_class", two_class), ("take", take), ("tree_ensemble", tree_ensemble),
 ]);
 /// The entry of an op. A further table comes first: it may do an op of this file in another way.
 fn entry(op: &str, more: &[&'static Ops]) -> Option<Check> {
@@ -1101,7 +1103,7 @@ impl<'a> Args<'a> {
         let t = self.tensor(key, Some(x.dtype), 2, 2)?;
         self.fitting(key, &t, x)?; Ok((t.shape[0], held(&t)))
     }
-    fn fitting(&self, key: &str, t: &Tensor, x: &Type) -> Result<(), Error> {
+    pub(crate) fn fitting(&self, key: &str, t: &Tensor, x: &Type) -> Result<(), Error> {
         if t.shape[1] != x.last() || t.shape[0] > self.guard.limits.row_elements {
             return self.refuse(format!(
                 "has {} of shape {:?}; {} columns and at most {} rows are needed.", quote(key), t.shape, x.last(), self.guard.limits.row_elements
@@ -1126,7 +1128,7 @@ impl<'a> Args<'a> {
     pub(crate) fn places(&mut self, key: &'static str, length: Option<usize>, low: usize, high: usize) -> Result<Vec<usize>, Error> {
         Ok(self.ints(key, length, low as i64, i64::try_from(high).unwrap_or(i64::MAX))?.into_iter().map(|v| v as usize).collect())
     }
-    fn within(&self, key: &str, values: &[i64], low: i64, high: i64) -> Result<Vec<i64>, Error> {
+    pub(crate) fn within(&self, key: &str, values: &[i64], low: i64, high: i64) -> Result<Vec<i64>, Error> {
         self.guard.take(values.len(), 16)?;
         if let Some(k) = values.iter().position(|&v| v < low || v > high) {
             return self.refuse(format!("has {} in {} at position {}; it lies between {} and {}.", values[k], quote(key), k, low, high));
@@ -1319,29 +1321,6 @@ fn onehot(a: &mut Args<'_>) -> Result<Step, Error> {
         Ok(Data::floats(out))
     })
 }
-/// bucketize: the number of edges e of the column with not (x <= e) (left) or not (x < e) (right); NaN counts all.
-fn bucketize(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.one(FLOATS)?; let edges = a.floats_of("edges", x.dtype, None)?;
-    let sizes = a.places("sizes", Some(x.width()), 0, edges.len())?;
-    let left = a.choice("side", &["left", "right"])? == "left"; let mut start = vec![0];
-    for (j, &n) in sizes.iter().enumerate() {
-        let end = usize::min(start[j] + n, edges.len() + 1);
-        let column = &edges[start[j].min(edges.len())..end.min(edges.len())];
-        if column.iter().any(|e| e.is_nan()) || column.windows(2).any(|pair| !(pair[1] >= pair[0])) {
-            return a.refuse(format!("has edges of column {} that do not ascend.", j));
-        }
-        start.push(end);
-    }
-    a.expect("edges", edges.len(), Some(start[sizes.len()]))?;
-    a.step(x.with(DType::I64), move |s, f| {
-        let width = s.ty.width();
-        let count = |(k, &v): (usize, &f64)| {
-            let column = &edges[start[k % width]..start[k % width + 1]];
-            column.partition_point(|&e| if left { !(v <= e) } else { !(v < e) }) as i64
-        };
-        Ok(Data::integers(s.input(f, 0).f().iter().enumerate().map(count).collect()))
-    })
-}
 /// scale: ((x - sub) / div) * mul + add, absent parts skipped.
 fn scale(a: &mut Args<'_>) -> Result<Step, Error> {
     let x = a.deep().rounded()?; let (sub, div) = (a.per_column("sub", &x)?, a.per_column("div", &x)?);
@@ -1515,17 +1494,6 @@ pub(crate) fn extreme(x: &[f64], max: bool) -> usize {
     best
 }
 pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 { x.iter().zip(y).fold(0.0, |sum, (x, y)| sum + x * y) }
-/// normalize: rows divided by their norm; an all-zero row is unchanged.
-fn normalize(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().rounded()?; let norm = a.choice("norm", &["l1", "l2", "max"])?; let dtype = a.dtype;
-    a.rows(x, move |x, y| {
-        let by = match norm {
-            "l1" => rounded(x.iter().fold(0.0, |sum, v| sum + v.abs()), dtype), "l2" => rounded(dot(x, x).sqrt(), dtype),
-            _ => x.iter().fold(0.0, |max, v| larger(max, v.abs())),
-        };
-        y.iter_mut().zip(x).for_each(|(y, &v)| *y = if by == 0.0 { v } else { v / by });
-    })
-}
 const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "min", "max", "l2", "logsumexp", "argmax", "argmin"];
 /// reduce: one number per row, or over some axes; f32 is computed in f64 and rounded.
 fn reduce(a: &mut Args<'_>) -> Result<Step, Error> {
@@ -1588,81 +1556,31 @@ fn take(a: &mut Args<'_>) -> Result<Step, Error> {
         })
     })
 }
-/// poly: products of powers of columns, multiplied from the last factor to the first.
-fn poly(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.rounded()?; let matrix = a.integers("powers", 2)?; a.fitting("powers", &matrix, &x)?;
-    let powers = a.within("powers", matrix.data.i(), 0, 255)?; let (n, width, dtype) = (matrix.shape[0], x.width(), a.dtype);
-    let count = powers.iter().filter(|&&p| p > 0).count(); a.guard.take(count, 16)?; a.guard.take(n, 24)?;
-    // The factors of every term, last column first, with how often they are taken.
-    let terms: Vec<Vec<(usize, i64)>> = (0..n)
-        .map(|k| (0..width).rev().map(|j| (j, powers[k * width + j])).filter(|factor| factor.1 > 0).collect())
-        .collect();
-    a.rows(Type::row(a.dtype, n), move |x, y| {
-        for (y, term) in y.iter_mut().zip(&terms) {
-            let mut product = 1.0;
-            for &(j, times) in term { for _ in 0..times { product = rounded(product * x[j], dtype); } }
-            *y = product;
-        }
-    })
-}
-/// interp: piecewise linear through the knots (x, y).
-fn interp(a: &mut Args<'_>) -> Result<Step, Error> {
-    let ty = a.deep().rounded()?; let x = a.floats("x", None)?; let y = a.floats("y", Some(x.len()))?;
-    let outside = a.choice("outside", &["clip", "nan", "extend"])?;
-    if x.len() < if outside == "extend" { 2 } else { 1 } { return a.refuse("has too few knots in \"x\"; one is needed, two to extend a line.".to_string()); }
-    for k in 0..x.len() {
-        if !(x[k].is_finite() && y[k].is_finite()) || k > 0 && !(x[k] > x[k - 1]) {
-            return a.refuse(format!("has a knot at position {} that is not finite, or not above the one before it.", k));
-        }
-    }
-    let (dtype, last) = (a.dtype, x.len() - 1);
-    a.each(ty, move |v| {
-        if v.is_nan() || v == x[last] { return if v.is_nan() { v } else { y[last] }; }
-        if (v < x[0] || v > x[last]) && outside != "extend" { return if outside == "nan" { f64::NAN } else if v < x[0] { y[0] } else { y[last] }; }
-        let k = x.partition_point(|&knot| knot <= v).saturating_sub(1).min(last - 1);
-        let slope = rounded(rounded(y[k + 1] - y[k], dtype) / rounded(x[k + 1] - x[k], dtype), dtype);
-        rounded(slope * rounded(v - x[k], dtype), dtype) + y[k]
-    })
-}
-/// gaussian_ll: log_prior - sum(log(2 pi var)) / 2 - sum((x - mean)^2 / var) / 2.
-fn gaussian_ll(a: &mut Args<'_>) -> Result<Step, Error> {
-    let t = a.rounded()?; let ((classes, mean), (others, var)) = (a.matrix("mean", &t)?, a.matrix("var", &t)?);
-    a.expect("var", others, Some(classes))?; let prior = a.optional("log_prior", a.dtype, Some(classes))?;
-    let width = t.width(); a.guard.take(classes, 8)?;
-    let base: Vec<f64> = (0..classes).map(|k| {
-            let sum = var[k * width..(k + 1) * width].iter().fold(0.0, |sum, v| sum + (2.0 * std::f64::consts::PI * v).ln());
-            prior.as_ref().map_or(0.0, |prior| prior[k]) - 0.5 * sum
-        })
-        .collect();
-    a.rows(Type::row(a.dtype, classes), move |x, y| {
-        for (k, y) in y.iter_mut().enumerate() {
-            let (mean, var) = (&mean[k * width..(k + 1) * width], &var[k * width..(k + 1) * width]);
-            let sum = x.iter().zip(mean).zip(var).fold(0.0, |sum, ((x, m), v)| sum + (x - m) * (x - m) / v);
-            *y = base[k] - 0.5 * sum;
-        }
-    })
-}
 
 // ==== 6 Trees ========================================================================================================
 
 /// A node: an inner one has a column, or !column of a node whose way is not decided by a plain comparison; its left child is the next
 /// node, its right child `next`. A leaf has the column LEAF, and its row of leaf values in `next`.
 #[derive(Clone, Copy)]
-struct TreeNode {
-    threshold: f64, feature: u32, next: u32,
+pub(crate) struct TreeNode {
+    pub(crate) threshold: f64, pub(crate) feature: u32, pub(crate) next: u32,
 }
-const LEAF: u32 = u32::MAX;
+pub(crate) const LEAF: u32 = u32::MAX;
 /// tree_ensemble: the sum (or mean) of the leaves that a row reaches, tree by tree in order. Nodes are in preorder: left is i + 1.
-struct Trees {
-    nodes: Vec<TreeNode>, root: Vec<usize>, strict: bool, missing: &'static str,
-    missing_left: Vec<bool>,     // of every node; empty unless missing is "node"
-    category: Vec<Option<u32>>,  // set of a categorical node; empty without categories
-    sets: Vec<(usize, usize)>,   // where they begin and end in `set`
-    set: Vec<i64>, leaf_width: usize, leaf: Arc<Vec<f64>>,
-    class_of: Option<Vec<usize>>, // the column that a tree adds to
-    init: Option<Arc<Vec<f64>>>, mean: bool, acc: DType,
+pub(crate) struct Trees {
+    pub(crate) nodes: Vec<TreeNode>, pub(crate) root: Vec<usize>, pub(crate) strict: bool, missing: &'static str,
+    missing_left: Vec<bool>,                // of every node; empty unless missing is "node"
+    pub(crate) category: Vec<Option<u32>>,  // set of a categorical node; empty without categories
+    sets: Vec<(usize, usize)>,              // where they begin and end in `set`
+    set: Vec<i64>, pub(crate) leaf_width: usize, pub(crate) leaf: Arc<Vec<f64>>,
+    pub(crate) class_of: Option<Vec<usize>>, // the column that a tree adds to
+    init: Option<Arc<Vec<f64>>>, mean: bool, pub(crate) acc: DType,
 }
 fn tree_ensemble(a: &mut Args<'_>) -> Result<Step, Error> {
+    let (ty, trees) = read_trees(a)?;
+    a.step(ty, move |s, f| trees.run(s, f))
+}
+pub(crate) fn read_trees(a: &mut Args<'_>) -> Result<(Type, Trees), Error> {
     a.arity(1, 2)?; a.dtype = a.floating("dtype")?; let columns = a.input(0, FLOATS)?.width();
     let strict = a.choice_or("cmp", &["le", "lt"])? == "lt";
     let missing = a.choice_or("missing", &["error", "left", "right", "node"])?; let acc = a.floating("acc")?;
@@ -1706,7 +1624,7 @@ fn tree_ensemble(a: &mut Args<'_>) -> Result<Step, Error> {
         missing_left: of_nodes(&missing_left).into_iter().map(|left| left == 1).collect(),
         category: of_nodes(&category).into_iter().map(|s| u32::try_from(s).ok()).collect(),
     };
-    a.step(ty, move |s, f| trees.run(s, f))
+    Ok((ty, trees))
 }
 /// Checks that the nodes form one tree in preorder for each start, so that every walk ends; the right child of every inner node, and the
 /// number of every leaf.
@@ -1748,26 +1666,38 @@ fn categories(a: &mut Args<'_>, inner: usize, threshold: &[f64]) -> Result<Categ
     Ok((category, sets, set))
 }
 impl Trees {
-    fn run(&self, s: &Step, f: &Frame) -> Result<Data, Error> {
+    pub(crate) fn run(&self, s: &Step, f: &Frame) -> Result<Data, Error> {
         const STRIP: usize = 512; // rows that go through a tree one after the other, while its nodes are near
-        let x = s.floats(f, 0); let (columns, width) = (s.from[0].width(), s.ty.width());
-        let mut out = match (s.from.len(), &self.init) {
-            (2, _) => s.input(f, 1).f().to_vec(),
-            (_, Some(init)) => init.iter().copied().cycle().take(f.rows * width).collect(),
-            _ => vec![0.0; f.rows * width],
-        };
+        let x = s.floats(f, 0); let columns = s.from[0].width(); let mut out = self.begin(s, f);
         let plain = self.category.is_empty() && !x.iter().any(|v| v.is_nan());
         for from in (0..f.rows).step_by(STRIP) {
             for t in 0..self.root.len() {
                 for r in from..f.rows.min(from + STRIP) {
                     let row = &x[r * columns..(r + 1) * columns];
                     let leaf = if !plain { self.walk(t, row, s, f, r)? } else if self.strict { self.below(t, row) } else { self.not_above(t, row) };
-                    let place = r * width + self.class_of.as_ref().map_or(0, |class| class[t]);
-                    let values = &self.leaf[leaf * self.leaf_width..(leaf + 1) * self.leaf_width];
-                    for (o, v) in out[place..place + self.leaf_width].iter_mut().zip(values) { *o = rounded(*o + v, self.acc); }
+                    self.add(&mut out, s.ty.width(), r, t, leaf);
                 }
             }
         }
+        self.end(out)
+    }
+    /// What the sums begin with.
+    pub(crate) fn begin(&self, s: &Step, f: &Frame) -> Vec<f64> {
+        let width = s.ty.width();
+        match (s.from.len(), &self.init) {
+            (2, _) => s.input(f, 1).f().to_vec(),
+            (_, Some(init)) => init.iter().copied().cycle().take(f.rows * width).collect(),
+            _ => vec![0.0; f.rows * width],
+        }
+    }
+    /// Adds the leaf that a row reaches in a tree.
+    pub(crate) fn add(&self, out: &mut [f64], width: usize, row: usize, tree: usize, leaf: usize) {
+        let place = row * width + self.class_of.as_ref().map_or(0, |class| class[tree]);
+        let values = &self.leaf[leaf * self.leaf_width..(leaf + 1) * self.leaf_width];
+        for (o, v) in out[place..place + self.leaf_width].iter_mut().zip(values) { *o = rounded(*o + v, self.acc); }
+    }
+    /// The sums, or means.
+    pub(crate) fn end(&self, mut out: Vec<f64>) -> Result<Data, Error> {
         if self.mean { out.iter_mut().for_each(|o| *o /= self.root.len() as f64); }
         round_all(&mut out, self.acc); Ok(Data::floats(out))
     }
@@ -1788,7 +1718,7 @@ impl Trees {
         }
     }
     /// The walk that knows NaN and categories.
-    fn walk(&self, t: usize, row: &[f64], s: &Step, f: &Frame, r: usize) -> Result<usize, Error> {
+    pub(crate) fn walk(&self, t: usize, row: &[f64], s: &Step, f: &Frame, r: usize) -> Result<usize, Error> {
         let mut i = self.root[t];
         loop {
             let node = &self.nodes[i];
@@ -1894,6 +1824,41 @@ pub struct Output {
     /// prediction, probability, score, transform, cluster or anomaly.
     pub role: String, pub classes: Option<Classes>, slot: usize,
 }
+/// One value of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Number(f64),
+    Integer(i64),
+    Boolean(bool),
+    Text(String),
+    Missing,
+}
+impl From<f64> for Value { fn from(v: f64) -> Value { Value::Number(v) } }
+impl From<i64> for Value { fn from(v: i64) -> Value { Value::Integer(v) } }
+impl From<bool> for Value { fn from(v: bool) -> Value { Value::Boolean(v) } }
+impl From<&str> for Value { fn from(v: &str) -> Value { Value::Text(v.to_string()) } }
+impl<T: Into<Value>> From<Option<T>> for Value { fn from(v: Option<T>) -> Value { v.map_or(Value::Missing, T::into) } }
+impl Value {
+    /// The values of one field of all records.
+    fn column(values: &[&Value], dtype: DType, name: &str) -> Result<Tensor, Error> {
+        let (mut floats, mut integers, mut strings) = (Vec::new(), Vec::new(), Vec::new());
+        for value in values {
+            match value {
+                Value::Number(v) if dtype.is_float() => floats.push(*v),
+                Value::Integer(v) if dtype.is_float() => floats.push(*v as f64),
+                Value::Boolean(v) if dtype.is_float() => floats.push(f64::from(u8::from(*v))),
+                Value::Missing if dtype.is_float() => floats.push(f64::NAN),
+                Value::Integer(v) if dtype == DType::I64 => integers.push(*v),
+                Value::Boolean(v) if dtype == DType::Bool => integers.push(i64::from(*v)),
+                Value::Text(v) if dtype == DType::Str => strings.push(Some(Arc::from(v.as_str()))),
+                Value::Missing if dtype == DType::Str => strings.push(None),
+                _ => refuse!("The field {} holds {:?}; {} is needed.", quote(name), value, dtype),
+            }
+        }
+        let data = if dtype.is_float() { Data::floats(floats) } else if dtype == DType::Str { Data::Strings(Arc::new(strings)) } else { Data::integers(integers) };
+        Ok(Tensor { dtype: if dtype == DType::F32 { DType::F64 } else { dtype }, shape: vec![values.len()], data })
+    }
+}
 /// The predictions, in the order of the model's outputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outputs(pub Vec<(String, Tensor)>);
@@ -1997,6 +1962,7 @@ impl Plan {
 }
 const BLOCK_ELEMENTS: usize = 1 << 22;
 const BLOCK_ROWS: usize = 1 << 14;
+const ROWS_OF_A_THREAD: usize = 1 << 11; // fewer are not worth it
 const PLANS: usize = 16;
 const ROLES: [&str; 6] = ["prediction", "probability", "score", "transform", "cluster", "anomaly"];
 
@@ -2017,16 +1983,22 @@ impl fmt::Debug for Model {
 
 impl Model {
     /// Loads a document and replays the vectors it carries; refuses it when one answer differs from the original model's.
-    pub fn load(document: &[u8]) -> Result<Model, Error> { Model::load_with(document, &[]) }
+    pub fn load(document: impl AsRef<[u8]>) -> Result<Model, Error> { Model::load_with(document, &[]) }
     /// The same, with further ops: `Model::load_with(&bytes, &[&modelport_nn::OPS])`.
-    pub fn load_with(document: &[u8], more: &[&'static Ops]) -> Result<Model, Error> {
+    pub fn load_with(document: impl AsRef<[u8]>, more: &[&'static Ops]) -> Result<Model, Error> {
         let model = Model::open(document, more, &Limits::default())?;
         match model.verify()?.into_iter().find(|check| !check.passed) { Some(check) => Err(Error::Mismatch(check.sentence)), None => Ok(model), }
     }
+    /// The same, from a stream; it is not read beyond the largest document.
+    pub fn load_from(stream: impl io::Read, more: &[&'static Ops]) -> Result<Model, Error> {
+        let mut document = Vec::new(); let most = Limits::default().document_bytes as u64 + 1;
+        if let Err(e) = io::Read::read_to_end(&mut io::Read::take(stream, most), &mut document) { refuse!("The document cannot be read: {}.", e); }
+        Model::load_with(document, more)
+    }
     /// Loads under the caller's terms, without a replay: the vectors are only read, and a document may carry none.
-    pub fn open(document: &[u8], more: &[&'static Ops], limits: &Limits) -> Result<Model, Error> {
+    pub fn open(document: impl AsRef<[u8]>, more: &[&'static Ops], limits: &Limits) -> Result<Model, Error> {
         let guard = Guard::new(limits);
-        Model::new(Parser::parse(document, "The document", &guard)?, &guard, more)
+        Model::new(Parser::parse(document.as_ref(), "The document", &guard)?, &guard, more)
     }
     /// Checks a parsed document: header, inputs, steps, outputs, vectors.
     fn new(root: Json, guard: &Guard, more: &[&'static Ops]) -> Result<Model, Error> {
@@ -2086,6 +2058,30 @@ impl Model {
             inputs => refuse!("The model has {} inputs; give them by name.", inputs.len()),
         }
     }
+    /// Predicts records, `[("age", Value::from(41.0)), ("colour", Value::from("red"))]`: of each every input or, of a matrix, every column.
+    pub fn predict_records<'a, R: AsRef<[(&'a str, Value)]>>(&self, records: &[R]) -> Result<Outputs, Error> {
+        let names = records.first().map_or(&[][..], |record| record.as_ref()); let mut columns = Vec::new();
+        if records.is_empty() {
+            let none = |i: &Input| Value::column(&[], i.dtype, "").map(|t| Tensor { shape: vec![0; 1 + i.shape.len().min(1)], ..t });
+            for input in self.inputs() { columns.push((input.name.as_str(), none(input)?)); }
+        }
+        if let Some(r) = records.iter().position(|record| record.as_ref().len() != names.len()) {
+            refuse!("Record {} has {} fields, the first has {}; all have the same.", r, records[r].as_ref().len(), names.len());
+        }
+        for (name, _) in names {
+            let owner = match self.owners.get(*name) {
+                Some(&k) => &self.source.inputs[k], None => refuse!("The records have the field {}, which the model does not; remove it.", quote(name)),
+            };
+            let mut values = Vec::with_capacity(records.len());
+            for (r, record) in records.iter().enumerate() {
+                match record.as_ref().iter().find(|(field, _)| field == name) {
+                    Some((_, value)) => values.push(value), None => refuse!("Record {} lacks the field {}.", r, quote(name)),
+                }
+            }
+            columns.push((*name, Value::column(&values, owner.dtype, name)?));
+        }
+        self.predict(&columns)
+    }
     /// Predicts columns by name: one tensor for each input. A matrix with features may be given as one column for each feature instead.
     /// Integers and booleans (true = 1) are accepted where floats are expected.
     pub fn predict(&self, columns: &[(&str, Tensor)]) -> Result<Outputs, Error> {
@@ -2114,38 +2110,57 @@ impl Model {
         let guard = Guard::new(&self.limits); let plan = self.plan_for(&lengths, &guard)?;
         self.evaluate(&plan, &bound, rows.unwrap_or(0), &guard)
     }
-    /// Runs the steps block by block, so that memory stays bounded.
+    /// Runs the steps block by block, so that memory stays bounded; threads take the blocks in turn.
     fn evaluate(&self, plan: &Plan, bound: &[Data], rows: usize, guard: &Guard) -> Result<Outputs, Error> {
         for o in &self.outputs { guard.take(rows.saturating_mul(plan.types[o.slot].width()), 16)?; }
-        let block = (BLOCK_ELEMENTS.min(self.limits.memory / 64) / plan.peak.max(1)).clamp(1, BLOCK_ROWS);
-        guard.take(block.min(rows).saturating_mul(plan.peak), 16)?;
-        let mut parts: Vec<Vec<Data>> = vec![Vec::new(); self.outputs.len()]; let mut first = 0;
-        loop {
-            let n = block.min(rows - first);
-            let mut f = Frame { rows: n, first, values: Vec::with_capacity(plan.types.len()) };
-            for (data, ty) in bound.iter().zip(&plan.types) {
-                let width = ty.width();
-                f.values.push(if n == rows { data.clone() } else { data.slice(first * width, (first + n) * width) });
+        let threads = match self.limits.threads {
+            _ if rows < 2 * ROWS_OF_A_THREAD => 1, 0 => std::thread::available_parallelism().map_or(1, usize::from), n => n,
+        };
+        let threads = threads.min(rows / ROWS_OF_A_THREAD).max(1);
+        let most = (BLOCK_ELEMENTS.min(self.limits.memory / 64 / threads) / plan.peak.max(1)).clamp(1, BLOCK_ROWS);
+        let block = most.min(rows / threads + 1); let blocks = rows.saturating_sub(1) / block + 1;
+        guard.take(block.min(rows).saturating_mul(plan.peak).saturating_mul(threads), 16)?;
+        let share = |thread: usize| {
+            let mut done = Vec::new();
+            for k in (thread..blocks).step_by(threads) {
+                done.push((k, self.block(plan, bound, rows, k * block, block.min(rows - k * block))));
+                if done.iter().any(|(_, part)| part.is_err()) { break; }
             }
-            for (step, free) in plan.steps.iter().zip(&plan.free) {
-                let value = (step.run)(step, &f)?;
-                if value.len() != n.saturating_mul(step.ty.width()) {
-                    return step.refuse(&f, 0, "its value has another length than was announced; this is a fault of the reader.".to_string());
-                }
-                f.values.push(value); free.iter().for_each(|&slot| f.values[slot] = Data::none());
+            done
+        };
+        let mut done = std::thread::scope(|scope| {
+            let start = |thread| std::thread::Builder::new().spawn_scoped(scope, move || share(thread)).map_err(|_| thread);
+            let others: Vec<_> = (1..threads).map(start).collect(); let mut done = share(0);
+            for other in others {
+                // without a handle, the system has no more threads
+                done.extend(other.map_or_else(share, |running| running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))));
             }
-            for (o, parts) in self.outputs.iter().zip(&mut parts) { parts.push(f.values[o.slot].clone()); }
-            first += n;
-            if first >= rows { break; }
-        }
-        let joined = |o: &Output, parts: &[Data]| {
-            let data = match parts {
-                [one] => one.clone(),
-                _ => Data::join(&parts.iter().collect::<Vec<_>>(), parts.iter().enumerate().map(|(k, part)| (k, 0, part.len()))),
-            };
+            done
+        });
+        done.sort_by_key(|(k, _)| *k);
+        let parts = done.into_iter().map(|(_, part)| part).collect::<Result<Vec<Vec<Data>>, Error>>()?;
+        let joined = |(at, o): (usize, &Output)| {
+            let pieces: Vec<&Data> = parts.iter().map(|part| &part[at]).collect();
+            let data = if let [one] = pieces[..] { one.clone() } else { Data::join(&pieces, pieces.iter().enumerate().map(|(k, p)| (k, 0, p.len()))) };
             (o.name.clone(), Tensor { dtype: o.dtype, shape: plan.types[o.slot].shape(rows), data })
         };
-        Ok(Outputs(self.outputs.iter().zip(&parts).map(|(o, parts)| joined(o, parts)).collect()))
+        Ok(Outputs(self.outputs.iter().enumerate().map(joined).collect()))
+    }
+    /// The outputs of n rows from the first on.
+    fn block(&self, plan: &Plan, bound: &[Data], rows: usize, first: usize, n: usize) -> Result<Vec<Data>, Error> {
+        let mut f = Frame { rows: n, first, values: Vec::with_capacity(plan.types.len()) };
+        for (data, ty) in bound.iter().zip(&plan.types) {
+            let width = ty.width();
+            f.values.push(if n == rows { data.clone() } else { data.slice(first * width, (first + n) * width) });
+        }
+        for (step, free) in plan.steps.iter().zip(&plan.free) {
+            let value = (step.run)(step, &f)?;
+            if value.len() != n.saturating_mul(step.ty.width()) {
+                return step.refuse(&f, 0, "its value has another length than was announced; this is a fault of the reader.".to_string());
+            }
+            f.values.push(value); free.iter().for_each(|&slot| f.values[slot] = Data::none());
+        }
+        Ok(self.outputs.iter().map(|o| f.values[o.slot].clone()).collect())
     }
     /// Reads {"inputs": {name: tensor}}, and predicts (docs/format.md, section 11).
     pub fn predict_json(&self, request: &[u8]) -> Result<Outputs, Error> {

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 //
-// Ops of the profiles kernel, text and solver (docs/format.md, section 6) for modelport.rs: paste it beside that file, write
-// `mod modelport_more;` as well, and hand them to it.
+// Ops of the profiles kernel, text and solver, and the rare ones of profile tabular (docs/format.md, section 6), for modelport.rs: paste it
+// beside that file, write `mod modelport_more;` as well, and hand them to it.
 //
 //     let model = Model::load_with(&bytes, &[&modelport_more::OPS])?;
 //
-// Sections: 1 Kernel, 2 Text, 3 Solver. As in modelport.rs, an op checks its attributes and the types of what it reads, and returns a step.
+// Sections: 1 Kernel, 2 Text, 3 Solver, 4 Rare ops. As in modelport.rs, an op checks its attributes and the types of what it reads, and returns a step.
 
 #![forbid(unsafe_code)]
 
-use crate::modelport::{dot, held, larger, quote, round_all, sigmoid, Args, DType, Data, Error, Frame, Ops, Step, Type, FLOATS};
+use crate::modelport::{dot, held, larger, quote, round_all, rounded, sigmoid, Args, DType, Data, Error, Frame, Ops, Step, Type, FLOATS};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The table of ops of the profiles kernel, text and solver, in the order of docs/format.md.
+/// The table of ops of the profiles kernel, text and solver, in the order of docs/format.md, and of rare ones of profile tabular.
 pub static OPS: Ops = Ops(&[
     ("pairwise", pairwise), ("smallest", smallest), ("knn", knn), ("ovo_vote", ovo_vote), ("count_terms", count_terms), ("term_ids", term_ids),
-    ("hash_terms", hash_terms), ("nmf", nmf), ("lda_topics", lda_topics), ("sparse_code", sparse_code),
+    ("hash_terms", hash_terms), ("nmf", nmf), ("lda_topics", lda_topics), ("sparse_code", sparse_code), ("bucketize", bucketize),
+    ("normalize", normalize), ("poly", poly), ("interp", interp), ("gaussian_ll", gaussian_ll),
 ]);
 
 // ==== 1 Kernel =======================================================================================================
@@ -1191,4 +1192,98 @@ impl<'a> Lasso<'a> {
         }
         most_weight == 0.0 || most_change / most_weight <= self.tol
     }
+}
+
+// ==== 4 Rare ops of profile tabular ==================================================================================
+
+/// bucketize: the number of edges e of the column with not (x <= e) (left) or not (x < e) (right); NaN counts all.
+fn bucketize(a: &mut Args<'_>) -> Result<Step, Error> {
+    let x = a.one(FLOATS)?; let edges = a.floats_of("edges", x.dtype, None)?;
+    let sizes = a.places("sizes", Some(x.width()), 0, edges.len())?;
+    let left = a.choice("side", &["left", "right"])? == "left"; let mut start = vec![0];
+    for (j, &n) in sizes.iter().enumerate() {
+        let end = usize::min(start[j] + n, edges.len() + 1);
+        let column = &edges[start[j].min(edges.len())..end.min(edges.len())];
+        if column.iter().any(|e| e.is_nan()) || column.windows(2).any(|pair| !(pair[1] >= pair[0])) {
+            return a.refuse(format!("has edges of column {} that do not ascend.", j));
+        }
+        start.push(end);
+    }
+    a.expect("edges", edges.len(), Some(start[sizes.len()]))?;
+    a.step(x.with(DType::I64), move |s, f| {
+        let width = s.ty.width();
+        let count = |(k, &v): (usize, &f64)| {
+            let column = &edges[start[k % width]..start[k % width + 1]];
+            column.partition_point(|&e| if left { !(v <= e) } else { !(v < e) }) as i64
+        };
+        Ok(Data::integers(s.input(f, 0).f().iter().enumerate().map(count).collect()))
+    })
+}
+
+/// poly: products of powers of columns, multiplied from the last factor to the first.
+fn poly(a: &mut Args<'_>) -> Result<Step, Error> {
+    let x = a.rounded()?; let matrix = a.integers("powers", 2)?; a.fitting("powers", &matrix, &x)?;
+    let powers = a.within("powers", matrix.data.i(), 0, 255)?; let (n, width, dtype) = (matrix.shape[0], x.width(), a.dtype);
+    let count = powers.iter().filter(|&&p| p > 0).count(); a.guard.take(count, 16)?; a.guard.take(n, 24)?;
+    // The factors of every term, last column first, with how often they are taken.
+    let terms: Vec<Vec<(usize, i64)>> = (0..n)
+        .map(|k| (0..width).rev().map(|j| (j, powers[k * width + j])).filter(|factor| factor.1 > 0).collect())
+        .collect();
+    a.rows(Type::row(a.dtype, n), move |x, y| {
+        for (y, term) in y.iter_mut().zip(&terms) {
+            let mut product = 1.0;
+            for &(j, times) in term { for _ in 0..times { product = rounded(product * x[j], dtype); } }
+            *y = product;
+        }
+    })
+}
+
+/// interp: piecewise linear through the knots (x, y).
+fn interp(a: &mut Args<'_>) -> Result<Step, Error> {
+    let ty = a.deep().rounded()?; let x = a.floats("x", None)?; let y = a.floats("y", Some(x.len()))?;
+    let outside = a.choice("outside", &["clip", "nan", "extend"])?;
+    if x.len() < if outside == "extend" { 2 } else { 1 } { return a.refuse("has too few knots in \"x\"; one is needed, two to extend a line.".to_string()); }
+    for k in 0..x.len() {
+        if !(x[k].is_finite() && y[k].is_finite()) || k > 0 && !(x[k] > x[k - 1]) {
+            return a.refuse(format!("has a knot at position {} that is not finite, or not above the one before it.", k));
+        }
+    }
+    let (dtype, last) = (a.dtype, x.len() - 1);
+    a.each(ty, move |v| {
+        if v.is_nan() || v == x[last] { return if v.is_nan() { v } else { y[last] }; }
+        if (v < x[0] || v > x[last]) && outside != "extend" { return if outside == "nan" { f64::NAN } else if v < x[0] { y[0] } else { y[last] }; }
+        let k = x.partition_point(|&knot| knot <= v).saturating_sub(1).min(last - 1);
+        let slope = rounded(rounded(y[k + 1] - y[k], dtype) / rounded(x[k + 1] - x[k], dtype), dtype);
+        rounded(slope * rounded(v - x[k], dtype), dtype) + y[k]
+    })
+}
+
+/// gaussian_ll: log_prior - sum(log(2 pi var)) / 2 - sum((x - mean)^2 / var) / 2.
+fn gaussian_ll(a: &mut Args<'_>) -> Result<Step, Error> {
+    let t = a.rounded()?; let ((classes, mean), (others, var)) = (a.matrix("mean", &t)?, a.matrix("var", &t)?);
+    a.expect("var", others, Some(classes))?; let prior = a.optional("log_prior", a.dtype, Some(classes))?;
+    let width = t.width(); a.guard.take(classes, 8)?;
+    let base: Vec<f64> = (0..classes).map(|k| {
+            let sum = var[k * width..(k + 1) * width].iter().fold(0.0, |sum, v| sum + (2.0 * std::f64::consts::PI * v).ln());
+            prior.as_ref().map_or(0.0, |prior| prior[k]) - 0.5 * sum
+        })
+        .collect();
+    a.rows(Type::row(a.dtype, classes), move |x, y| {
+        for (k, y) in y.iter_mut().enumerate() {
+            let (mean, var) = (&mean[k * width..(k + 1) * width], &var[k * width..(k + 1) * width]);
+            let sum = x.iter().zip(mean).zip(var).fold(0.0, |sum, ((x, m), v)| sum + (x - m) * (x - m) / v);
+            *y = base[k] - 0.5 * sum;
+        }
+    })
+}
+/// normalize: rows divided by their norm; an all-zero row is unchanged.
+fn normalize(a: &mut Args<'_>) -> Result<Step, Error> {
+    let x = a.deep().rounded()?; let norm = a.choice("norm", &["l1", "l2", "max"])?; let dtype = a.dtype;
+    a.rows(x, move |x, y| {
+        let by = match norm {
+            "l1" => rounded(x.iter().fold(0.0, |sum, v| sum + v.abs()), dtype), "l2" => rounded(dot(x, x).sqrt(), dtype),
+            _ => x.iter().fold(0.0, |max, v| larger(max, v.abs())),
+        };
+        y.iter_mut().zip(x).for_each(|(y, &v)| *y = if by == 0.0 { v } else { v / by });
+    })
 }
