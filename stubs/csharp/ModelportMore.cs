@@ -1765,7 +1765,7 @@ public static class ModelportMore {
                         }
                         place[i + 1] = free++;
                         place[trees.next[i]] = free++;
-                        low = step << p.bits | trees.feature[i];
+                        low = step << p.bits | (uint) trees.feature[i];
                         key = p.Limit(trees.feature[i], trees.threshold[i]);
                     }
                     p.node[place[i]] = key << 32 | low;

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 """Builds the command line into a folder: by the .NET SDK where there is one, else by Mono's compiler for a .NET Core runtime.
 
-`build.py FOLDER` builds, `build.py --check` only says in a sentence what is missing. MODELPORT_DOTNET and MODELPORT_MCS name other programs.
+`build.py FOLDER` builds FOLDER/modelport.dll, `build.py FOLDER SOURCE...` the same of other sources, `build.py --check` only says in a
+sentence what is missing. MODELPORT_DOTNET and MODELPORT_MCS name other programs.
 """
 
 import json
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SOURCES = ["Modelport.cs", "ModelportMore.cs", "ModelportNn.cs", "Main.cs"]
+SOURCES = ["ModelportCore.cs", "Modelport.cs", "ModelportMore.cs", "ModelportNn.cs", "Main.cs"]
 #: assemblies of the runtime that the sources need, as reference assemblies for mcs
 REFERENCES = [
     *["System.Private.CoreLib", "netstandard", "System.Runtime", "System.Runtime.Extensions", "System.Console", "System.Collections"],
@@ -27,6 +28,7 @@ PROJECT = """<Project Sdk="Microsoft.NET.Sdk">
     <ImplicitUsings>disable</ImplicitUsings>
     <EnableDefaultCompileItems>false</EnableDefaultCompileItems>
     <InvariantGlobalization>true</InvariantGlobalization>
+    <ConcurrentGarbageCollection>false</ConcurrentGarbageCollection>
     <NoWarn>1718</NoWarn>
   </PropertyGroup>
   <ItemGroup>{sources}</ItemGroup>
@@ -61,26 +63,28 @@ def problem() -> str | None:
     return None
 
 
-def with_sdk(dotnet: str, version: str, target: Path) -> int:
+def with_sdk(dotnet: str, version: str, target: Path, files: list[Path]) -> int:
     project = target / "project" / "modelport.csproj"
     project.parent.mkdir()
-    sources = "".join(f'<Compile Include="{HERE / name}" />' for name in SOURCES)
+    sources = "".join(f'<Compile Include="{file}" />' for file in files)
     project.write_text(PROJECT.format(version=version, sources=sources), encoding="utf-8")
     environment = {**os.environ, "DOTNET_CLI_TELEMETRY_OPTOUT": "1", "DOTNET_NOLOGO": "1"}
     command = [dotnet, "build", str(project), "-c", "Release", "-o", str(target), "--nologo", "-v", "quiet"]
     return subprocess.run(command, env=environment, check=False).returncode
 
 
-def with_mcs(dotnet: str, mcs: str, target: Path) -> int:
+def with_mcs(dotnet: str, mcs: str, target: Path, files: list[Path]) -> int:
     framework = frameworks(dotnet)[-1]
     references = [f"-r:{framework / name}.dll" for name in REFERENCES]
     options = ["-nostdlib", "-noconfig", "-langversion:6", "-optimize+", "-nowarn:1718,1702"]
-    done = subprocess.run(
-        [mcs, *options, *references, f"-out:{target / 'modelport.dll'}", *[str(HERE / name) for name in SOURCES]], check=False
-    )
+    done = subprocess.run([mcs, *options, *references, f"-out:{target / 'modelport.dll'}", *map(str, files)], check=False)
     said = {
         "framework": {"name": "Microsoft.NETCore.App", "version": framework.name},
-        "configProperties": {"System.Globalization.Invariant": True, "System.GC.Concurrent": False},
+        "configProperties": {
+            "System.Globalization.Invariant": True,
+            "System.GC.Concurrent": False,
+            "System.Runtime.TieredCompilation.QuickJitForLoops": True,  # starts sooner
+        },
     }
     (target / "modelport.runtimeconfig.json").write_text(json.dumps({"runtimeOptions": said}), encoding="utf-8")
     return done.returncode
@@ -88,14 +92,16 @@ def with_mcs(dotnet: str, mcs: str, target: Path) -> int:
 
 def main(arguments: list[str]) -> int:
     missing = problem()
-    if missing is not None or len(arguments) != 1:
+    if missing is not None or not arguments:
         print(missing or __doc__, file=sys.stderr)
         return 1
     if arguments == ["--check"]:
         return 0
-    dotnet, target = str(program("dotnet")), Path(arguments[0])
+    dotnet, target = str(program("dotnet")), Path(arguments[0]).resolve()
+    files = [Path(name).resolve() for name in arguments[1:]] or [HERE / name for name in SOURCES]
+    target.mkdir(exist_ok=True)
     version = sdk(dotnet)
-    return with_sdk(dotnet, version, target) if version is not None else with_mcs(dotnet, str(program("mcs")), target)
+    return with_sdk(dotnet, version, target, files) if version is not None else with_mcs(dotnet, str(program("mcs")), target, files)
 
 
 if __name__ == "__main__":
