@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -51,7 +52,8 @@ MOST_BYTES = 256 * 1024 * 1024
 class Stub:
     """One stub: its folder and what its stub.json says; `profiles` are those it has whole, none where it does not say.
 
-    `further` says of files of the library which profiles or ops need them; `facade` names the module that writes typed facades.
+    `further` says of files of the library which profiles or ops need them; `facade` names the module that writes typed facades; `check`
+    is a command that says on standard error what else is missing to build it.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Stub:
     profiles: tuple[str, ...] = ()
     further: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     facade: str = ""
+    check: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def _found() -> Iterator[Stub | ModelportError]:
 def _read(folder: Path) -> Stub:
     try:
         said = json.loads((folder / "stub.json").read_text(encoding="utf-8"))
-        lists = {key: _words(said.get(key, []), key) for key in ("aliases", "needs", "library", "files", "run", "profiles")}
+        lists = {key: _words(said.get(key, []), key) for key in ("aliases", "needs", "library", "files", "run", "profiles", "check")}
         build = tuple(_words(line, "build") for line in said.get("build", []))
         further = {file: _words(needs, "further") for file, needs in said.get("further", {}).items()}
         name, format_, example = _words([said["name"], said.get("format", "json"), said.get("example", "")], "name")
@@ -152,14 +155,25 @@ def toolchain_problem(stub: Stub) -> str | None:
     for need in stub.needs:
         if shutil.which(_program(need)) is None:
             return f"the {stub.name} stub needs {need!r}, which is not on the PATH: install it, or set MODELPORT_{need.upper()}"
+    if stub.check:
+        programs = tuple(shutil.which(_program(need)) or "" for need in stub.needs)
+        said = _checked(tuple(_filled(stub.check, stub, stub.folder)), programs)
+        return None if said is None else f"the {stub.name} stub cannot be built here: {said}"
     return None
+
+
+@functools.cache
+def _checked(command: tuple[str, ...], programs: tuple[str, ...]) -> str | None:
+    """What a stub's own check says is missing, while the programs it needs are these."""
+    done = run(command, (), timeout=60.0)
+    return None if done.code == 0 else done.sentence
 
 
 def toolchain(stub: Stub) -> dict[str, str]:
     """The programs that a stub needs, by name, and what each says of its version."""
     found = {}
     for need in stub.needs:
-        for option in ("--version", "-version", "version"):
+        for option in ("--version", "-version", "version", "--list-runtimes"):
             done = run([_program(need)], [option], timeout=30.0)
             lines = [line.strip() for line in (done.out.decode("utf-8", "replace") + done.err).splitlines() if line.strip()]
             found[need] = lines[0] if lines else "does not say its version"

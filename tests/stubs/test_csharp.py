@@ -1,0 +1,233 @@
+"""The C# stub as a library: typed errors, rows in every form, threads, decimals, and the README's quick start."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from suite import liars
+
+import modelport
+from modelport.stubs import data_folder, find_stub, toolchain_problem
+
+FOLDER = data_folder("stubs") / "csharp"
+CORE = ("ModelportCore.cs", "Modelport.cs")
+LIBRARY = (*CORE, "ModelportMore.cs", "ModelportNn.cs")
+PROGRAM = r"""
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Text;
+using System.Threading;
+using Modelport;
+
+public static class Promises {
+    static void Hold(bool holds, string what) {
+        if (holds) return;
+        Console.WriteLine("wrong: " + what);
+        Environment.Exit(1);
+    }
+    static string Text(IReadOnlyDictionary<string, Tensor> outputs) {
+        var to = new StringWriter();
+        Model.WriteOutputs(outputs, to);
+        return to.ToString();
+    }
+    static int Code(Action action) {
+        try {
+            action();
+        } catch (ModelportException e) {
+            return e.Message.EndsWith(".") ? e.ExitCode : -2;
+        }
+        return -1;
+    }
+    public static void Main() {
+        byte[] document = File.ReadAllBytes("model.json");
+        string text = Encoding.UTF8.GetString(document);
+        Model model = Model.Load(document);
+        Hold(Text(Model.Load(text).Predict(new double[4])) == Text(model.Predict(new double[4])), "loading from a string");
+        using (Stream stream = File.OpenRead("model.json")) Hold(Model.Load(stream).Inputs.Count == 1, "loading from a stream");
+
+        Hold(Code(() => Model.Load("{")) == 2, "refused");
+        Hold(Code(() => Model.Load(text + "\ud800")) == 2, "half of a surrogate pair");
+        Hold(Code(() => Model.Load(text.Replace("\"version\":\"1.", "\"version\":\"7."))) == 3, "unsupported");
+        Hold(Code(() => Model.Load(File.ReadAllBytes("liar.json"), ModelportMore.Ops, ModelportNn.Ops)) == 1, "mismatch");
+        Hold(Code(() => Model.Load(document, true, new Limits {Memory = 1000})) == 2, "a limit");
+        Hold(model.Verify().Count > 0 && model.Verify()[0].Passed, "verify");
+
+        double[][] rows = {new[] {5.1, 3.5, 1.4, 0.2}, new[] {6.2, 2.9, 4.3, 1.3}};
+        string expected = Text(model.Predict(rows));
+        var columns = new Dictionary<string, object>();
+        var records = new[] {new Dictionary<string, object>(), new Dictionary<string, object>()};
+        for (int j = 0; j < 4; j++) {
+            string name = model.Inputs[0].Features[j];
+            columns[name] = new List<object> {rows[0][j], rows[1][j]};
+            for (int r = 0; r < 2; r++) records[r][name] = rows[r][j];
+        }
+        Hold(Text(model.Predict(new[,] {{5.1, 3.5, 1.4, 0.2}, {6.2, 2.9, 4.3, 1.3}})) == expected, "a dense array");
+        Hold(Text(model.Predict(Tensor.Of(5.1, 3.5, 1.4, 0.2, 6.2, 2.9, 4.3, 1.3).Shaped(2, 4))) == expected, "a tensor");
+        Hold(Text(model.Predict(columns)) == expected, "columns");
+        Hold(Text(model.PredictRecords(records)) == expected, "records");
+        string input = model.Inputs[0].Name;
+        object[] wrong = {null, 1.5, "text", new double[1][], new[] {new[] {1.0, 2, 3, 4}, new[] {1.0}}, new[] {"a"}, new uint[4], new double[1, 2, 2]};
+        foreach (object rejected in wrong)
+            Hold(Code(() => model.Predict(new Dictionary<string, object> {{input, rejected}})) == 2, "rows that are refused: " + rejected);
+        Hold(Code(() => model.Predict(new[] {1.0, double.NaN, 3, 4})) == 2, "NaN");
+        Hold(Code(() => model.Predict(columns = new Dictionary<string, object>(columns) {{"more", new[] {1.0, 2.0}}})) == 2, "an extra column");
+
+        // A batch is cut into blocks for several threads; every row answers as it does alone.
+        var many = new double[5000][];
+        for (int r = 0; r < many.Length; r++) many[r] = new[] {r % 80 / 10.0, r % 7, r % 13 / 2.0, r % 3};
+        foreach (int threads in new[] {1, 2, 7}) {
+            Model cut = Model.Load(document, true, new Limits {Threads = threads}, ModelportMore.Ops, ModelportNn.Ops);
+            var batch = cut.Predict(many);
+            for (int r = 0; r < many.Length; r += 97) {
+                var alone = model.Predict(many[r]);
+                foreach (Output output in model.Outputs)
+                    for (int k = 0; k < alone[output.Name].Count; k++)
+                        Hold(Equals(alone[output.Name][k], batch[output.Name][r * alone[output.Name].Count + k]), "one row and a batch");
+            }
+            many[4321][2] = double.NaN;
+            Hold(Code(() => cut.Predict(many)) == 2, "a row that is refused in a batch");
+            many[4321][2] = 1.0;
+        }
+        int failures = 0;
+        var workers = new List<Thread>();
+        for (int t = 0; t < 8; t++) {
+            var worker = new Thread(() => {
+                for (int i = 0; i < 50; i++) if (Text(model.Predict(rows)) != expected) Interlocked.Increment(ref failures);
+            });
+            workers.Add(worker);
+            worker.Start();
+        }
+        foreach (Thread worker in workers) worker.Join();
+        Hold(failures == 0, "threads");
+        Console.WriteLine(expected);
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def dotnet(need: Callable[[str, str], None]) -> str:
+    stub = find_stub("csharp")
+    assert stub is not None
+    problem = toolchain_problem(stub)
+    if problem is not None:
+        need("csharp", problem)
+    return os.environ.get("MODELPORT_DOTNET", "dotnet")
+
+
+@pytest.fixture(scope="module")
+def artifact(iris) -> tuple[bytes, dict[str, np.ndarray]]:  # type: ignore[no-untyped-def]
+    frame, _, pipeline = iris
+    rows = np.array([[5.1, 3.5, 1.4, 0.2], [6.2, 2.9, 4.3, 1.3]])
+    made = modelport.convert(pipeline, "json", sample=frame)
+    return made.data, dict(made.load().run({made.load().inputs[0].name: rows}))
+
+
+def ran(dotnet: str, folder: Path, program: str, document: bytes, files: tuple[str, ...] = LIBRARY) -> str:
+    """What a program with the library prints."""
+    (folder / "Program.cs").write_text(program, encoding="utf-8")
+    (folder / "model.json").write_bytes(document)
+    sources = [*(str(FOLDER / name) for name in files), "Program.cs"]
+    built = subprocess.run([sys.executable, str(FOLDER / "build.py"), "built", *sources], cwd=folder, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    done = subprocess.run([dotnet, "built/modelport.dll"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_library_keeps_its_promises(dotnet: str, tmp_path: Path, artifact: tuple[bytes, dict[str, np.ndarray]]) -> None:
+    document, expected = artifact
+    shutil.copy(liars()[0], tmp_path / "liar.json")
+    said = json.loads(ran(dotnet, tmp_path, PROGRAM, document).splitlines()[-1])["outputs"]
+    assert set(said) == set(expected)
+    for name, answer in expected.items():
+        got = np.array(said[name]["data"]).reshape(answer.shape)
+        if answer.dtype.kind == "f":
+            np.testing.assert_allclose(got, answer, rtol=1e-12, atol=1e-12)
+        else:
+            assert got.tolist() == answer.tolist()
+
+
+@pytest.mark.parametrize("files", [CORE, LIBRARY[:-1], (*CORE, LIBRARY[-1])], ids=["alone", "more", "nn"])
+def test_the_readme_runs(
+    dotnet: str, tmp_path: Path, artifact: tuple[bytes, dict[str, np.ndarray]], files: tuple[str, ...]
+) -> None:
+    program = re.search(r"```csharp\n(.*?)```", (FOLDER / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert program is not None
+    assert '"outputs"' in ran(dotnet, tmp_path, program[1], artifact[0], files)
+
+
+def decimals() -> list[str]:
+    """Decimals that are hard to read: neighbours of ties, subnormals, the ends, many digits."""
+    chosen = random.Random(7)
+    hard = [
+        *("2.2250738585072011e-308", "2.2250738585072012e-308", "4.9406564584124654e-324", "2.4703282292062327e-324"),
+        *("2.4703282292062328e-324", "1.7976931348623157e308", "1.7976931348623158e308", "9007199254740993", "9007199254740992.999999999999"),
+        *("0.500000000000000166533453693773481063544750213623046875", "6.631236846766476e-316", "1e-400", "0e999", "-0.0", "1e23", "8.5e22"),
+        *("3.237883913302901289588352412501532174863037669423108059901297049552301970670676565786835742587799557860615776559838283435514e-319",),
+        "0." + "0" * 400 + "1e401",
+        "1" + "0" * 400 + "e-400",
+    ]
+    for _ in range(3000):
+        value = struct.unpack("<d", struct.pack("<Q", chosen.getrandbits(64)))[0]
+        if value == value and abs(value) != float("inf"):
+            hard.append(repr(value))
+            middle = value + (np.nextafter(value, np.inf) - value) / 2
+            hard.append(f"{middle:.{chosen.randrange(15, 40)}e}")
+            hard.append(f"{value:.{chosen.randrange(0, 20)}e}")
+    hard += [f"{chosen.getrandbits(chosen.randrange(1, 80))}e{chosen.randrange(-340, 290)}" for _ in range(3000)]
+    halves = (chosen.getrandbits(53) | 1 << 52 for _ in range(500))
+    hard += [str((2 * half + 1) * 2 ** chosen.randrange(0, 60)) for half in halves]  # between two doubles, exactly
+    return [text for text in hard if abs(float(text)) != float("inf")]
+
+
+def test_decimals_are_read_and_written_to_the_last_bit(dotnet: str, tmp_path: Path) -> None:
+    texts = decimals()
+    document = {
+        "format": "modelport",
+        "version": "1.0",
+        "requires": [],
+        "inputs": [{"name": "x", "dtype": "f64", "shape": []}],
+        "steps": [],
+        "outputs": [{"name": "x", "from": "x", "dtype": "f64", "role": "transform"}],
+    }
+    program = """
+using System;
+using System.IO;
+using Modelport;
+
+public static class Decimals {
+    public static void Main() {
+        Model model = Model.Load(File.ReadAllBytes("model.json"), false, new Limits());
+        var outputs = model.PredictJson(File.ReadAllBytes("request.json"));
+        foreach (double v in outputs["x"].Doubles()) Console.WriteLine(BitConverter.DoubleToInt64Bits(v));
+        Model.WriteOutputs(outputs, Console.Out);
+    }
+}
+"""
+    (tmp_path / "request.json").write_text(f'{{"inputs": {{"x": [{", ".join(texts)}]}}}}', encoding="utf-8")
+    *bits, last = ran(dotnet, tmp_path, program, json.dumps(document).encode(), CORE).splitlines()
+    expected = [struct.unpack("<q", struct.pack("<d", float(text)))[0] for text in texts]
+    assert len(bits) == len(texts)
+    assert [text for text, got, bit in zip(texts, bits, expected) if int(got) != bit] == []
+    written = json.loads(last)["outputs"]["x"]["data"]
+    assert [struct.unpack("<q", struct.pack("<d", value))[0] for value in written] == expected
+
+
+def test_the_library_uses_no_more_than_it_says() -> None:
+    """Neither reflection nor unsafe code, files, networks or a culture."""
+    for name in LIBRARY:
+        text = (FOLDER / name).read_text(encoding="utf-8")
+        assert not re.search(r"System\.Reflection|\bunsafe\b(?! code)|System\.Net\b|\bFile\.|CurrentCulture|\bdynamic\b|DllImport", text)
