@@ -64,6 +64,7 @@ CONSUMERS = [
     Consumer("json, javascript stub", "modelport json", "javascript", ONNX),
     Consumer("json, java stub", "modelport json", "java", ONNX),
     Consumer("json, c stub", "modelport json", "c", ONNX),
+    Consumer("onnx, onnxruntime-node", "modelport onnx", "onnxruntime-node", ONNX),
     Consumer("onnx, onnxruntime", "modelport onnx", "onnxruntime", ONNX),
     Consumer(ONNX, "skl2onnx", "onnxruntime"),
     Consumer("pmml, modelport.load", "modelport pmml", "modelport.load", JPMML),
