@@ -28,12 +28,13 @@ const results = cases.map(({ document, rows, arrays }) => {
   const model = modelport.load(JSON.stringify(document), { ops: { ...more, ...nn }, verify: false });
   const ask = (table) => {
     Object.assign(kernels, table);
-    const inputs = Object.fromEntries(Object.entries(rows).map(([name, data]) => [name, { ...data, data: data.data.map(Number) }]));
-    return Object.values(model.predict(inputs)).map(({ data }) => data);
+    const { shape, data } = rows.x;
+    return Object.values(model.predict({ x: { shape, data: data.map(Number) } })).map((output) => output.data);
   };
   done = 0;
   const quick = ask(fast), taken = done, slow = ask(own);
-  return { taken, equal: quick.every((data, k) => data.every((x, i) => Object.is(x, slow[k][i]))), first: Array.from(quick[0].slice(0, 8)) };
+  const equal = quick.every((data, k) => data.every((x, i) => Object.is(x, slow[k][i])));
+  return { taken, equal, first: Array.from(quick[0].slice(0, 8)) };
 });
 process.stdout.write(JSON.stringify({ active, results }));
 """

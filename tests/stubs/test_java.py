@@ -55,7 +55,7 @@ def test_batches_have_the_same_bits_by_every_way(tmp_path: Path, need_program: C
     cases.append(case(trees(rng, 3, 30, 8), x))
     proved = case(trees(rng, 3, 2, 2), grid(rng, 4, 3))["document"]
     step = proved["steps"][0]
-    pair = [[step["leaf"][2 * t + int(0.5 > step["threshold"][t])] for t in range(2)]]
+    pair = [[step["leaf"][2 * t + int(step["threshold"][t] < 0.5)] for t in range(2)]]
     tensors = {"inputs": {"x": [[0.5, 0.5, 0.5]]}, "outputs": {"y": [[pair[0][0] + pair[0][1]]]}}
     proved["verification"] = {"source": "synthetic", **tensors, "tolerance": {"y": "exact"}}
     write(tmp_path, cases)
