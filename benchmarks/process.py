@@ -32,11 +32,14 @@ NEEDED = {
     "jpmml": ("jpmml_evaluator", "java"),
     "pypmml": ("pypmml", "java"),
     "javascript": ("node",),
+    "onnxruntime-node": ("node", "npm"),
     "java": ("javac", "java"),
     "c": ("cc",),
     "go": ("go",),
 }
-PROGRAMS = {"java", "javac", "node", "cc", "go"}
+#: the version of the npm package that is measured
+ONNXRUNTIME_NODE = "1.30.0"
+PROGRAMS = {"java", "javac", "node", "npm", "cc", "go"}
 
 
 class Absent(Exception):
@@ -119,8 +122,10 @@ def engine_command(name: str, rows: Path, cells: Path, artifact: Path, build: Pa
     require(name)
     if name == "javascript":
         return ["node", str(HERE / "drivers/bench.mjs"), str(STUBS / "javascript/modelport.js"), str(cells), str(artifact)]
+    if name == "onnxruntime-node":
+        return ["node", str(HERE / "drivers/bench_onnx.mjs"), str(_onnxruntime_node(build)), str(cells), str(artifact)]
     if name == "java":
-        sources = [str(STUBS / "java/Modelport.java"), str(STUBS / "java/ModelportMore.java"), str(HERE / "drivers/Bench.java")]
+        sources = [*map(str, sorted((STUBS / "java").glob("Modelport*.java"))), str(HERE / "drivers/Bench.java")]
         _build(["javac", "-encoding", "UTF-8", "-d", str(build / "java"), *sources], build / "java/Bench.class")
         return ["java", "-XX:+UseSerialGC", "-cp", str(build / "java"), "Bench", str(cells), str(artifact)]
     if name == "c":
@@ -133,6 +138,21 @@ def engine_command(name: str, rows: Path, cells: Path, artifact: Path, build: Pa
         _build(command, build / "bench-go", STUBS / "go")
         return [str(build / "bench-go"), str(cells), str(artifact)]
     return [sys.executable, str(HERE / "worker.py"), "consume", name, str(rows), str(artifact)]
+
+
+def _onnxruntime_node(build: Path) -> Path:
+    """The folder of the npm package: the one that MODELPORT_ONNXRUNTIME_NODE names, or a fresh one beside what else is built."""
+    folder = Path(os.environ.get("MODELPORT_ONNXRUNTIME_NODE") or build / "npm/node_modules/onnxruntime-node")
+    if not folder.is_dir():
+        folder = build / "npm/node_modules/onnxruntime-node"
+        (build / "npm").mkdir(exist_ok=True)
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(build / "npm")]
+        command = ["npm", "install", *options, f"onnxruntime-node@{ONNXRUNTIME_NODE}"]
+        try:
+            subprocess.run(command, capture_output=True, check=True, timeout=300)
+        except subprocess.SubprocessError:
+            raise Absent("npm cannot install onnxruntime-node here") from None
+    return folder
 
 
 def _build(command: list[str], result: Path, folder: Path = HERE) -> None:

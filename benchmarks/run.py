@@ -65,6 +65,7 @@ CONSUMERS = [
     Consumer("json, java stub", "modelport json", "java", ONNX),
     Consumer("json, c stub", "modelport json", "c", ONNX),
     Consumer("json, go stub", "modelport json", "go", ONNX),
+    Consumer("onnx, onnxruntime-node", "modelport onnx", "onnxruntime-node", ONNX),
     Consumer("onnx, onnxruntime", "modelport onnx", "onnxruntime", ONNX),
     Consumer(ONNX, "skl2onnx", "onnxruntime"),
     Consumer("pmml, modelport.load", "modelport pmml", "modelport.load", JPMML),

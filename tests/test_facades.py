@@ -358,6 +358,8 @@ def test_only_the_files_that_a_model_needs_are_copied(ops: list[str], suffixes: 
         further = {Path(file).stem.lower().replace("_", "").replace("stub", "") for file in taken if file in stub.further}
         assert further == {f"modelport{suffix}" for suffix in suffixes}, stub.name
     assert "modelport_more.c" in library_for(stub_of("c"), ["poly"])
+    assert "modelport_more.js" in library_for(stub_of("javascript"), ["poly"])
+    assert "ModelportMore.java" in library_for(stub_of("java"), ["bucketize"])
 
 
 def test_an_op_that_the_stub_does_not_have_is_named() -> None:

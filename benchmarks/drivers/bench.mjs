@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 
 const [library, rowsPath, artifact] = process.argv.slice(2);
 const modelport = createRequire(import.meta.url)(library);
+createRequire(import.meta.url)(library.replace(/\.js$/, "_fast.js"));
 const SINGLES = 64;
 
 /** The inputs of a rows file: per input a line "name kind width rows", then one element per line. */

@@ -26,6 +26,7 @@ FACADE = """// A typed facade of @model@, written by `modelport stub javascript 
 
 // CommonJS, or globals when a package.json makes .js files ES modules, and in browsers
 const modelport = (await import("./modelport.js")).default ?? globalThis.modelport;
+await import("./modelport_fast.js");
 @imports@
 const FIELDS = new Set([@fields@]);
 @names@
@@ -159,7 +160,7 @@ def write(plan: Plan) -> dict[str, str]:
     module = f"{snake(plan.stem)}_facade"
     fields = identifiers((f.name for f in plan.fields), "camel", RESERVED)
     results = identifiers((r.name for r in plan.results), "camel", RESERVED)
-    files = [name for name in plan.library if name != "modelport.js" and name.endswith(".js")]
+    files = [name for name in plan.library if name not in ("modelport.js", "modelport_fast.js") and name.endswith(".js")]
     globals_ = [camel(name.removesuffix(".js")) for name in files]
     constants = _constants(plan, fields, results)
     values = {

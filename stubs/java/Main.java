@@ -19,7 +19,7 @@ import java.util.List;
 import java.util.Map;
 
 public final class Main {
-    private static final Modelport.Ops[] MORE = {ModelportMore.OPS, ModelportNn.OPS};
+    private static final Modelport.Ops[] MORE = {ModelportFast.OPS, ModelportMore.OPS, ModelportNn.OPS};
     private static final int DONE = 0;
     private static final int MISMATCH = 1;
     private static final int REFUSED = 2;

@@ -9,7 +9,9 @@
 // Sections: 1 Errors, 2 JSON, 3 Tensors, 4 Special functions, 5 Ops, 6 Trees, 7 Model. Floats of both dtypes are held in double[] (an f32
 // is a double that a float can hold), integers and booleans in long[], strings in String[]; arrays are row-major.
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -22,6 +24,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /** Loads modelport JSON artifacts and evaluates them. A loaded {@link Model} is immutable and may be shared by threads. */
 @SuppressWarnings("serial")
@@ -37,6 +40,19 @@ public final class Modelport {
         byte[] bytes = document.getBytes(StandardCharsets.UTF_8);
         if (!new String(bytes, StandardCharsets.UTF_8).equals(document)) throw new Refused("The document holds half of a surrogate pair; it is no text.");
         return load(bytes, more);
+    }
+
+    /** Loads a document from a stream, which is read to its end and left open. */
+    public static Model load(InputStream document, Ops... more) throws IOException {
+        Limits limits = new Limits();
+        long most = Math.min(limits.documentBytes, limits.memory / 4);
+        ByteArrayOutputStream all = new ByteArrayOutputStream();
+        byte[] piece = new byte[1 << 16];
+        for (int n = document.read(piece); n >= 0; n = document.read(piece)) {
+            if (all.size() + n > most) throw new Refused("The document has more than " + most + " bytes; load larger ones from an array.");
+            all.write(piece, 0, n);
+        }
+        return load(all.toByteArray(), more);
     }
 
     /** Loads under the caller's terms: without `replay` the vectors are only read, and a document may carry none. */
@@ -921,20 +937,19 @@ public final class Modelport {
     /** The table of ops of profile tabular, in the order of docs/format.md. */
     private static final Ops TABULAR = new Ops() {
         private final List<String> names = Arrays.asList("concat", "select", "cast", "constant", "impute", "is_missing", "lookup", "onehot",
-            "bucketize", "scale", "clip", "unary", "binary", "where", "linear", "softmax", "log_softmax", "normalize", "reduce", "two_class",
-            "take", "poly", "interp", "tree_ensemble", "gaussian_ll");
+            "scale", "clip", "unary", "binary", "where", "linear", "softmax", "log_softmax", "normalize", "reduce", "two_class",
+            "take", "tree_ensemble");
         @Override List<String> names() { return names; }
         @Override Step step(Args a) {
             switch (a.op) {
                 case "concat": return concat(a.deep()); case "select": return select(a); case "cast": return cast(a.deep());
                 case "constant": return constant(a.deep()); case "impute": return impute(a); case "is_missing": return isMissing(a);
-                case "lookup": return lookup(a.deep()); case "onehot": return onehot(a); case "bucketize": return bucketize(a);
+                case "lookup": return lookup(a.deep()); case "onehot": return onehot(a);
                 case "scale": return scale(a.deep()); case "clip": return clip(a.deep()); case "unary": return unary(a.deep());
                 case "binary": return binary(a.deep()); case "where": return where(a.deep()); case "linear": return linear(a.deep());
                 case "softmax": return softmax(a.deep(), false); case "log_softmax": return softmax(a.deep(), true);
                 case "normalize": return normalize(a.deep()); case "reduce": return reduce(a.deep()); case "two_class": return twoClass(a);
-                case "take": return take(a.deep()); case "poly": return poly(a); case "interp": return interp(a.deep());
-                case "tree_ensemble": return new Trees(a).step(); case "gaussian_ll": return gaussianLl(a);
+                case "take": return take(a.deep()); case "tree_ensemble": return new Trees(a).step();
                 default: throw new IllegalStateException(a.op);
             }
         }
@@ -1360,31 +1375,6 @@ public final class Modelport {
         };
     }
 
-    /** bucketize: the number of edges e of the column with not (x <= e) (left) or not (x < e) (right); NaN counts all. */
-    private static Step bucketize(Args a) {
-        Type x = a.one(FLOATS);
-        final double[] edges = a.floats("edges", x.dtype, -1);
-        final int[] sizes = a.ints("sizes", x.width, 0, edges.length), start = new int[x.width + 1];
-        final boolean left = a.choice("side", false, "left", "right").equals("left");
-        for (int j = 0; j < x.width; j++) {
-            start[j + 1] = Math.min(start[j] + sizes[j], edges.length + 1);
-            for (int k = start[j]; k < Math.min(start[j + 1], edges.length); k++)
-                if (!(edges[k] >= edges[Math.max(k - 1, start[j])])) throw a.refuse("has edges of column " + j + " that do not ascend.");
-        }
-        a.expect("edges", edges.length, start[x.width]);
-        return new Step(a, x.with(DType.I64)) {
-            @Override Object run(Frame f) {
-                double[] x = (double[]) f.values[in[0]];
-                long[] out = new long[f.rows * type.width];
-                for (int k = 0; k < out.length; k++) {
-                    int j = k % type.width;
-                    out[k] = count(edges, start[j], start[j + 1], x[k], !left) - start[j];
-                }
-                return out;
-            }
-        };
-    }
-
     /** The first of the ascending values[low..high) that is above v (or at v, unless `orEqual`); high for NaN. */
     static int count(double[] values, int low, int high, double v, boolean orEqual) {
         while (low < high) {
@@ -1551,16 +1541,49 @@ public final class Modelport {
     private static Step linear(Args a) {
         final Type x = a.rounded();
         Tensor matrix = a.matrix("weight", x);
-        final int n = matrix.shape[0];
+        final int n = matrix.shape[0], w = x.last;
         a.guard.take(8L * matrix.size());
         final double[] bias = a.optional("bias", a.dtype, n), turned = new double[matrix.size()]; // [j, k]: the inner loop has no chain of sums
-        for (int k = 0; k < n; k++) for (int j = 0; j < x.last; j++) turned[j * n + k] = matrix.doubles()[k * x.last + j];
-        return new Rows(a, x.rank == 0 ? Type.row(a.dtype, n) : x.resized(x.rank - 1, n)) {
-            @Override void row(double[] x, int i, double[] y, int o) {
-                for (int w = 0; w < turned.length; w += n, i++) for (int k = 0; k < n; k++) y[o + k] += x[i] * turned[w + k];
-                for (int k = 0; bias != null && k < n; k++) y[o + k] += bias[k];
+        for (int k = 0; k < n; k++) for (int j = 0; j < w; j++) turned[j * n + k] = matrix.doubles()[k * w + j];
+        return new Step(a, x.rank == 0 ? Type.row(a.dtype, n) : x.resized(x.rank - 1, n)) {
+            @Override Object run(Frame f) {
+                int rows = f.rows * x.lanes;
+                double[] v = floats(f, 0), y = new double[rows * n], s = new double[Math.min(n, PANEL)], t = new double[Math.min(n, PANEL)];
+                for (int first = 0; first < n; first += PANEL) // a panel of the weights stays in the cache, while pairs of rows pass by
+                    for (int r = 0, count = Math.min(PANEL, n - first); r < rows; r += 2) {
+                        int other = r + 1 < rows ? r + 1 : r;
+                        Arrays.fill(s, 0.0);
+                        Arrays.fill(t, 0.0);
+                        addProducts(v, r * w, other * w, w, turned, first, n, s, t, count);
+                        finish(s, first, count, y, r * n);
+                        if (other > r) finish(t, first, count, y, other * n);
+                    }
+                return rounded(y, dtype);
+            }
+            private void finish(double[] s, int first, int count, double[] y, int o) {
+                for (int k = 0; k < count; k++) y[o + first + k] = bias == null ? s[k] : s[k] + bias[first + k];
             }
         };
+    }
+    private static final int PANEL = 256;
+
+    /** s[k] += sum_j x[i + j] * m[j * stride + at + k] in ascending j, and t[k] likewise for x[l + j]; loops that the virtual machine computes several k at once. */
+    static void addProducts(double[] x, int i, int l, int w, double[] m, int at, int stride, double[] s, double[] t, int count) {
+        int j = 0;
+        for (int q = at; j + 4 <= w; j += 4, q += 4 * stride)
+            addFour(x[i + j], x[i + j + 1], x[i + j + 2], x[i + j + 3], x[l + j], x[l + j + 1], x[l + j + 2], x[l + j + 3], m, q, stride, s, t, count);
+        for (; j < w; j++) {
+            double a = x[i + j], b = x[l + j];
+            for (int k = 0, q = at + j * stride; k < count; k++) { s[k] += a * m[q + k]; t[k] += b * m[q + k]; }
+        }
+    }
+    private static void addFour(double a0, double a1, double a2, double a3, double b0, double b1, double b2, double b3, double[] m, int q, int stride,
+            double[] s, double[] t, int count) {
+        for (int k = 0, q1 = q + stride, q2 = q1 + stride, q3 = q2 + stride; k < count; k++) {
+            double v0 = m[q + k], v1 = m[q1 + k], v2 = m[q2 + k], v3 = m[q3 + k];
+            s[k] = s[k] + a0 * v0 + a1 * v1 + a2 * v2 + a3 * v3;
+            t[k] = t[k] + b0 * v0 + b1 * v1 + b2 * v2 + b3 * v3;
+        }
     }
 
     /** softmax: exp(x - max) / sum. log_softmax: x - max - log(sum). */
@@ -1684,78 +1707,6 @@ public final class Modelport {
                 return (int) index * w + k % w;
             }
             @Override Object run(Frame f) { return move(f, table.data, null); }
-        };
-    }
-
-    /** poly: products of powers of columns, multiplied from the last factor to the first. */
-    private static Step poly(Args a) {
-        Type x = a.rounded();
-        Tensor matrix = a.intMatrix("powers", x);
-        final int[] powers = a.narrow("powers", matrix, 0, 255), start = new int[matrix.shape[0] + 1];
-        int count = 0;
-        for (int p : powers) count += p > 0 ? 1 : 0;
-        a.guard.take(4L * count);
-        final int[] factor = new int[count]; // term k multiplies column[c] power[c] times for c in factor[start[k]..start[k + 1]), packed
-        for (int k = 0, c = 0; k < powers.length; k++) {
-            if (powers[k] > 0) factor[c++] = k % x.width << 8 | powers[k];
-            start[k / x.width + 1] = c;
-        }
-        return new Rows(a, Type.row(a.dtype, matrix.shape[0])) {
-            @Override void row(double[] x, int i, double[] y, int o) {
-                for (int k = 0; k < type.width; k++) {
-                    double product = 1.0;
-                    for (int c = start[k + 1] - 1; c >= start[k]; c--)
-                        for (int times = factor[c] & 255; times > 0; times--) product = round(product * x[i + (factor[c] >>> 8)]);
-                    y[o + k] = product;
-                }
-            }
-        };
-    }
-
-    /** interp: piecewise linear through the knots (x, y). */
-    private static Step interp(Args a) {
-        Type type = a.rounded();
-        final double[] x = a.floats("x", -1), y = a.floats("y", x.length);
-        final String outside = a.choice("outside", false, "clip", "nan", "extend");
-        final int last = x.length - 1;
-        if (last < (outside.equals("extend") ? 1 : 0)) throw a.refuse("has too few knots in \"x\"; one is needed, two to extend a line.");
-        for (int k = 0; k <= last; k++)
-            if (!(Math.abs(x[k]) <= Double.MAX_VALUE && Math.abs(y[k]) <= Double.MAX_VALUE) || k > 0 && !(x[k] > x[k - 1]))
-                throw a.refuse("has a knot at position " + k + " that is not finite, or not above the one before it.");
-        return new Rows(a, type) {
-            @Override void row(double[] v, int i, double[] out, int o) {
-                for (int j = 0; j < type.last; j++) out[o + j] = at(v[i + j]);
-            }
-            private double at(double v) {
-                if (v != v || v == x[last]) return v != v ? v : y[last];
-                if ((v < x[0] || v > x[last]) && !outside.equals("extend")) return outside.equals("nan") ? Double.NaN : v < x[0] ? y[0] : y[last];
-                int k = Math.min(Math.max(count(x, 0, last + 1, v, true) - 1, 0), last - 1);
-                double slope = round(round(y[k + 1] - y[k]) / round(x[k + 1] - x[k]));
-                return round(slope * round(v - x[k])) + y[k];
-            }
-        };
-    }
-
-    /** gaussian_ll: log_prior - sum(log(2 pi var)) / 2 - sum((x - mean)^2 / var) / 2. */
-    private static Step gaussianLl(Args a) {
-        final Type t = a.rounded();
-        Tensor means = a.matrix("mean", t), variances = a.matrix("var", t);
-        final int classes = means.shape[0];
-        a.expect("var", variances.shape[0], classes);
-        final double[] mean = means.doubles(), var = variances.doubles(), prior = a.optional("log_prior", a.dtype, classes), base = new double[classes];
-        for (int k = 0; k < classes; k++) {
-            double sum = 0.0;
-            for (int j = 0; j < t.width; j++) sum += Math.log(2.0 * Math.PI * var[k * t.width + j]);
-            base[k] = (prior == null ? 0.0 : prior[k]) - 0.5 * sum;
-        }
-        return new Rows(a, Type.row(a.dtype, classes)) {
-            @Override void row(double[] x, int i, double[] y, int o) {
-                for (int k = 0, c = 0; k < classes; k++) {
-                    double sum = 0.0;
-                    for (int j = 0; j < t.width; j++, c++) sum += (x[i + j] - mean[c]) * (x[i + j] - mean[c]) / var[c];
-                    y[o + k] = base[k] - 0.5 * sum;
-                }
-            }
         };
     }
 
@@ -2058,7 +2009,7 @@ public final class Modelport {
 
     /** A loaded model. Immutable; may be shared by threads. */
     public static final class Model {
-        private static final int BLOCK_ELEMENTS = 1 << 22, BLOCK_ROWS = 1 << 14, PLANS = 16;
+        private static final int BLOCK_ELEMENTS = 1 << 22, BLOCK_ROWS = 1 << 14, PLANS = 16, THREAD_ROWS = 2048;
         private static final List<Integer> ONE = Collections.singletonList(1);
         private static final List<String> ROLES = Arrays.asList("prediction", "probability", "score", "transform", "cluster", "anomaly");
         private final List<Input> inputs = new ArrayList<>();
@@ -2073,12 +2024,17 @@ public final class Modelport {
         private final Ops[] more;
         private final List<Json> source; // the steps, and what they have become, where lengths are named; or null
         private final Map<Object, Object> memo;
-        private final Map<Map<String, Integer>, Plan> plans = new LinkedHashMap<Map<String, Integer>, Plan>(PLANS, 0.75f, true) {
+        private final Map<Map<String, Integer>, Plan> plans; // and the memo: shared with the models of other numbers of threads, and locked
+        private final int threads;
+        private static final class Plans extends LinkedHashMap<Map<String, Integer>, Plan> {
+            Plans() { super(PLANS, 0.75f, true); }
             @Override protected boolean removeEldestEntry(Map.Entry<Map<String, Integer>, Plan> eldest) { return size() > PLANS; }
-        };
+        }
         /** Checks a parsed document: header, inputs, steps, outputs, vectors. */
         private Model(Json root, Guard guard, Ops[] more) {
             limits = guard.limits;
+            plans = new Plans();
+            threads = 1;
             this.more = more;
             requires = header(root, guard, more);
             name = root.get("name") != null && root.get("name").kind == '"' ? root.get("name").string("") : null;
@@ -2123,8 +2079,11 @@ public final class Modelport {
             }
         }
         /** The plan for given lengths. */
-        private synchronized Plan plan(Map<String, Integer> given, Guard guard) {
+        private Plan plan(Map<String, Integer> given, Guard guard) {
             if (given.equals(lengths)) return plan;
+            synchronized (plans) { return planned(given, guard); }
+        }
+        private Plan planned(Map<String, Integer> given, Guard guard) {
             Plan found = plans.get(given);
             long before = guard.left;
             if (found != null) return found;
@@ -2215,6 +2174,19 @@ public final class Modelport {
                     throw new Refused(where + " has classes of several kinds; they are all strings, all integers or all booleans.");
             }
             return Collections.unmodifiableList(classes);
+        }
+        private Model(Model model, int threads) {
+            this.threads = threads; limits = model.limits; more = model.more; requires = model.requires; name = model.name; source = model.source;
+            memo = model.memo; plan = model.plan; carried = model.carried; plans = model.plans;
+            inputs.addAll(model.inputs);
+            outputs.addAll(model.outputs);
+            lengths.putAll(model.lengths);
+            owners.putAll(model.owners);
+        }
+        /** The same model, which gives batches of 4,096 rows and more to so many threads at most; the answers keep their bits. */
+        public Model threads(int most) {
+            if (most < 1) throw new Refused("The model is given " + most + " threads; at least one is needed.");
+            return new Model(this, most);
         }
         public List<Input> inputs() { return Collections.unmodifiableList(inputs); }
         public List<Output> outputs() { return Collections.unmodifiableList(outputs); }
@@ -2313,21 +2285,54 @@ public final class Modelport {
                 guard.take(8L * rows * type.width);
                 result.put(o.name, new Tensor(o.dtype, o.dtype.allocate(elements(rows, type.width)), type.shape(rows)));
             }
-            int block = (int) Math.max(1, Math.min(BLOCK_ROWS, Math.min(BLOCK_ELEMENTS, limits.memory / 64) / Math.max(1, plan.peak)));
-            guard.take(16L * Math.min(block, rows) * plan.peak);
-            for (int first = 0; first < rows; first += block) {
-                Frame f = new Frame(Math.min(block, rows - first), first, new Object[plan.types.size()]);
-                for (int k = 0; k < bound.length; k++) f.values[k] = f.rows == rows ? bound[k] : slice(bound[k], plan.types.get(k), f);
-                for (int k = 0; k < plan.steps.size(); k++) {
-                    f.values[bound.length + k] = plan.steps.get(k).run(f);
-                    for (int slot : plan.free.get(k)) f.values[slot] = null;
-                }
-                for (Output o : outputs) {
-                    int width = plan.types.get(o.slot).width;
-                    System.arraycopy(f.values[o.slot], 0, result.get(o.name).data, first * width, f.rows * width);
-                }
-            }
+            int crew = Math.min(threads, rows / THREAD_ROWS), share = crew > 1 ? (rows + crew - 1) / crew : rows;
+            int block = (int) Math.max(1, Math.min(Math.min(BLOCK_ROWS, share), Math.min(BLOCK_ELEMENTS, limits.memory / 64) / Math.max(1, plan.peak)));
+            guard.take(16L * Math.max(1, crew) * Math.min(block, rows) * plan.peak);
+            if (crew > 1) evaluateTogether(plan, bound, rows, block, crew, result);
+            else for (int first = 0; first < rows; first += block) evaluate(plan, bound, rows, first, block, result);
             return result;
+        }
+        /** One block of rows; it is written to its own part of the result. */
+        private void evaluate(Plan plan, Object[] bound, int rows, int first, int block, Map<String, Tensor> result) {
+            Frame f = new Frame(Math.min(block, rows - first), first, new Object[plan.types.size()]);
+            for (int k = 0; k < bound.length; k++) f.values[k] = f.rows == rows ? bound[k] : slice(bound[k], plan.types.get(k), f);
+            for (int k = 0; k < plan.steps.size(); k++) {
+                f.values[bound.length + k] = plan.steps.get(k).run(f);
+                for (int slot : plan.free.get(k)) f.values[slot] = null;
+            }
+            for (Output o : outputs) {
+                int width = plan.types.get(o.slot).width;
+                System.arraycopy(f.values[o.slot], 0, result.get(o.name).data, first * width, f.rows * width);
+            }
+        }
+        /** All blocks, each by the next thread that is free; of several failures the one of the first block is thrown, as with one thread. */
+        private void evaluateTogether(final Plan plan, final Object[] bound, final int rows, final int block, int crew, final Map<String, Tensor> result) {
+            final AtomicInteger next = new AtomicInteger();
+            final Throwable[] failures = new Throwable[(rows + block - 1) / block];
+            Thread[] helpers = new Thread[crew - 1];
+            Runnable work = new Runnable() {
+                @Override public void run() {
+                    for (int k = next.getAndIncrement(); k < failures.length; k = next.getAndIncrement()) {
+                        try {
+                            evaluate(plan, bound, rows, k * block, block, result);
+                        } catch (RuntimeException | Error e) {
+                            failures[k] = e;
+                            next.set(failures.length);
+                        }
+                    }
+                }
+            };
+            for (int k = 0; k < helpers.length; k++) (helpers[k] = new Thread(work, "modelport")).start();
+            work.run();
+            boolean interrupted = false;
+            for (Thread helper : helpers)
+                while (helper.isAlive())
+                    try { helper.join(); } catch (InterruptedException e) { interrupted = true; }
+            if (interrupted) Thread.currentThread().interrupt();
+            for (Throwable failure : failures) {
+                if (failure instanceof Error) throw (Error) failure;
+                if (failure != null) throw (RuntimeException) failure;
+            }
         }
         private static Object slice(Object data, Type type, Frame f) {
             Object part = type.dtype.allocate(f.rows * type.width);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 //
-// Ops of the profiles kernel, text and solver (docs/format.md, section 6) for Modelport.java, and a faster tree_ensemble: paste it beside
-// that file, with the same package line, and hand them to it.
+// Ops of the profiles kernel, text and solver (docs/format.md, section 6), and four of profile tabular (bucketize, poly, interp,
+// gaussian_ll), for Modelport.java: paste it beside that file, with the same package line, and hand them to it.
 //
 //     Modelport.Model model = Modelport.load(bytes, ModelportMore.OPS);
 //
-// Sections: 1 Kernel, 2 Text, 3 Solver, 4 Trees. As in Modelport.java, an op checks its attributes and the types of what it reads, and returns a step.
+// Sections: 1 Tabular, 2 Kernel, 3 Text, 4 Solver. As in Modelport.java, an op checks its attributes and the types of what it reads, and returns a step.
 
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
@@ -15,10 +15,10 @@ import java.util.List;
 public final class ModelportMore {
     private ModelportMore() { }
 
-    /** The table of ops of the profiles kernel, text and solver, in the order of docs/format.md, and a faster tree_ensemble. */
+    /** The table of ops of the profiles kernel, text and solver, and four of profile tabular, in the order of docs/format.md. */
     public static final Modelport.Ops OPS = new Modelport.Ops() {
-        private final List<String> names = Arrays.asList("pairwise", "smallest", "knn", "ovo_vote", "count_terms", "term_ids", "hash_terms",
-            "nmf", "lda_topics", "sparse_code", "tree_ensemble");
+        private final List<String> names = Arrays.asList("bucketize", "poly", "interp", "gaussian_ll", "pairwise", "smallest", "knn", "ovo_vote",
+            "count_terms", "term_ids", "hash_terms", "nmf", "lda_topics", "sparse_code");
 
         @Override
         List<String> names() {
@@ -28,6 +28,10 @@ public final class ModelportMore {
         @Override
         Modelport.Step step(Modelport.Args a) {
             switch (a.op) {
+                case "bucketize": return bucketize(a);
+                case "poly": return poly(a);
+                case "interp": return interp(a.deep());
+                case "gaussian_ll": return gaussianLl(a);
                 case "pairwise": return pairwise(a);
                 case "smallest": return smallest(a);
                 case "knn": return knn(a);
@@ -38,13 +42,111 @@ public final class ModelportMore {
                 case "nmf": return nmf(a);
                 case "lda_topics": return new LdaTopics(a, new Table(a, "components", false));
                 case "sparse_code": return sparseCode(a);
-                case "tree_ensemble": return new FastTrees(a).step();
                 default: throw new IllegalStateException(a.op);
             }
         }
     };
 
-    // ==== 1 Kernel ===================================================================================================
+    // ==== 1 Tabular ==================================================================================================
+
+    /** bucketize: the number of edges e of the column with not (x <= e) (left) or not (x < e) (right); NaN counts all. */
+    private static Modelport.Step bucketize(Modelport.Args a) {
+        Modelport.Type x = a.one(Modelport.FLOATS);
+        final double[] edges = a.floats("edges", x.dtype, -1);
+        final int[] sizes = a.ints("sizes", x.width, 0, edges.length), start = new int[x.width + 1];
+        final boolean left = a.choice("side", false, "left", "right").equals("left");
+        for (int j = 0; j < x.width; j++) {
+            start[j + 1] = Math.min(start[j] + sizes[j], edges.length + 1);
+            for (int k = start[j]; k < Math.min(start[j + 1], edges.length); k++)
+                if (!(edges[k] >= edges[Math.max(k - 1, start[j])])) throw a.refuse("has edges of column " + j + " that do not ascend.");
+        }
+        a.expect("edges", edges.length, start[x.width]);
+        return new Modelport.Step(a, x.with(Modelport.DType.I64)) {
+            @Override Object run(Modelport.Frame f) {
+                double[] x = (double[]) f.values[in[0]];
+                long[] out = new long[f.rows * type.width];
+                for (int k = 0; k < out.length; k++) {
+                    int j = k % type.width;
+                    out[k] = Modelport.count(edges, start[j], start[j + 1], x[k], !left) - start[j];
+                }
+                return out;
+            }
+        };
+    }
+
+    /** poly: products of powers of columns, multiplied from the last factor to the first. */
+    private static Modelport.Step poly(Modelport.Args a) {
+        Modelport.Type x = a.rounded();
+        Modelport.Tensor matrix = a.intMatrix("powers", x);
+        final int[] powers = a.narrow("powers", matrix, 0, 255), start = new int[matrix.shape[0] + 1];
+        int count = 0;
+        for (int p : powers) count += p > 0 ? 1 : 0;
+        a.guard.take(4L * count);
+        final int[] factor = new int[count]; // term k multiplies column[c] power[c] times for c in factor[start[k]..start[k + 1]), packed
+        for (int k = 0, c = 0; k < powers.length; k++) {
+            if (powers[k] > 0) factor[c++] = k % x.width << 8 | powers[k];
+            start[k / x.width + 1] = c;
+        }
+        return new Modelport.Rows(a, Modelport.Type.row(a.dtype, matrix.shape[0])) {
+            @Override void row(double[] x, int i, double[] y, int o) {
+                for (int k = 0; k < type.width; k++) {
+                    double product = 1.0;
+                    for (int c = start[k + 1] - 1; c >= start[k]; c--)
+                        for (int times = factor[c] & 255; times > 0; times--) product = round(product * x[i + (factor[c] >>> 8)]);
+                    y[o + k] = product;
+                }
+            }
+        };
+    }
+
+    /** interp: piecewise linear through the knots (x, y). */
+    private static Modelport.Step interp(Modelport.Args a) {
+        Modelport.Type type = a.rounded();
+        final double[] x = a.floats("x", -1), y = a.floats("y", x.length);
+        final String outside = a.choice("outside", false, "clip", "nan", "extend");
+        final int last = x.length - 1;
+        if (last < (outside.equals("extend") ? 1 : 0)) throw a.refuse("has too few knots in \"x\"; one is needed, two to extend a line.");
+        for (int k = 0; k <= last; k++)
+            if (!(Math.abs(x[k]) <= Double.MAX_VALUE && Math.abs(y[k]) <= Double.MAX_VALUE) || k > 0 && !(x[k] > x[k - 1]))
+                throw a.refuse("has a knot at position " + k + " that is not finite, or not above the one before it.");
+        return new Modelport.Rows(a, type) {
+            @Override void row(double[] v, int i, double[] out, int o) {
+                for (int j = 0; j < type.last; j++) out[o + j] = at(v[i + j]);
+            }
+            private double at(double v) {
+                if (v != v || v == x[last]) return v != v ? v : y[last];
+                if ((v < x[0] || v > x[last]) && !outside.equals("extend")) return outside.equals("nan") ? Double.NaN : v < x[0] ? y[0] : y[last];
+                int k = Math.min(Math.max(Modelport.count(x, 0, last + 1, v, true) - 1, 0), last - 1);
+                double slope = round(round(y[k + 1] - y[k]) / round(x[k + 1] - x[k]));
+                return round(slope * round(v - x[k])) + y[k];
+            }
+        };
+    }
+
+    /** gaussian_ll: log_prior - sum(log(2 pi var)) / 2 - sum((x - mean)^2 / var) / 2. */
+    private static Modelport.Step gaussianLl(Modelport.Args a) {
+        final Modelport.Type t = a.rounded();
+        Modelport.Tensor means = a.matrix("mean", t), variances = a.matrix("var", t);
+        final int classes = means.shape[0];
+        a.expect("var", variances.shape[0], classes);
+        final double[] mean = means.doubles(), var = variances.doubles(), prior = a.optional("log_prior", a.dtype, classes), base = new double[classes];
+        for (int k = 0; k < classes; k++) {
+            double sum = 0.0;
+            for (int j = 0; j < t.width; j++) sum += Math.log(2.0 * Math.PI * var[k * t.width + j]);
+            base[k] = (prior == null ? 0.0 : prior[k]) - 0.5 * sum;
+        }
+        return new Modelport.Rows(a, Modelport.Type.row(a.dtype, classes)) {
+            @Override void row(double[] x, int i, double[] y, int o) {
+                for (int k = 0, c = 0; k < classes; k++) {
+                    double sum = 0.0;
+                    for (int j = 0; j < t.width; j++, c++) sum += (x[i + j] - mean[c]) * (x[i + j] - mean[c]) / var[c];
+                    y[o + k] = base[k] - 0.5 * sum;
+                }
+            }
+        };
+    }
+
+    // ==== 2 Kernel ===================================================================================================
 
     /** What is summed over the columns of a row x and a point p. */
     private enum Sum { products, squares, absolutes, largest, powers, ratios, sums, different, knownSquares, known, chi2 }
@@ -75,11 +177,11 @@ public final class ModelportMore {
     }
 
     private static final class Pairwise extends Modelport.Step {
-        private static final int PANEL = 64;
+        private final int panel; // points
         private final Metric metric;
         private final double gamma, coef0, degree, p;
         private final double[] norms;
-        private final double[] panels; // column j of point k is at [k / PANEL][j][k % PANEL]: sums of a panel run side by side
+        private final double[] panels; // column j of point k is at [k / panel][j][k % panel]: sums of a panel run side by side
 
         Pairwise(Modelport.Args a, Modelport.Type x) {
             this(a, x, a.matrix("points", x));
@@ -102,7 +204,8 @@ public final class ModelportMore {
                 }
             }
             int n = points.shape[0];
-            long room = (n + PANEL - 1L) / PANEL * PANEL * x.width;
+            panel = n >= 256 ? 256 : 64;
+            long room = (n + panel - 1L) / panel * panel * x.width;
             a.guard.take(8 * room + 8L * n);
             if (room > Integer.MAX_VALUE - 16) {
                 throw a.refuse("has \"points\" that do not fit an array.");
@@ -112,7 +215,7 @@ public final class ModelportMore {
             for (int k = 0; k < n; k++) {
                 norms[k] = Math.sqrt(Modelport.dot(all, k * x.width, all, k * x.width, x.width));
                 for (int j = 0; j < x.width; j++) {
-                    panels[(k / PANEL * x.width + j) * PANEL + k % PANEL] = all[k * x.width + j];
+                    panels[(k / panel * x.width + j) * panel + k % panel] = all[k * x.width + j];
                 }
             }
         }
@@ -120,18 +223,26 @@ public final class ModelportMore {
         @Override
         Object run(Modelport.Frame f) {
             int w = from[0].width, n = norms.length;
-            double[] x = floats(f, 0), y = new double[f.rows * n], sums = new double[PANEL], others = new double[PANEL];
+            double[] x = floats(f, 0), y = new double[f.rows * n], sums = new double[panel], others = new double[panel];
             double[] rowNorms = new double[metric == Metric.cosine ? f.rows : 0];
             for (int r = 0; r < rowNorms.length; r++) {
                 rowNorms[r] = Math.sqrt(Modelport.dot(x, r * w, x, r * w, w));
             }
-            for (int first = 0; first < n; first += PANEL) { // a panel stays in the cache
+            for (int first = 0; first < n; first += panel) { // a panel stays in the cache
                 for (int r = 0; r < f.rows; r++) {
                     sum(metric.sum, x, r * w, w, first * w, sums);
                     if (metric.other != null) {
                         sum(metric.other, x, r * w, w, first * w, others);
                     }
-                    for (int k = first; k < Math.min(first + PANEL, n); k++) {
+                    int count = Math.min(panel, n - first);
+                    if (metric == Metric.euclidean) { // as finish does, several at once
+                        for (int k = 0; k < panel; k++) sums[k] = Math.sqrt(sums[k]);
+                    }
+                    if (metric.sum == Sum.squares && metric != Metric.rbf) {
+                        System.arraycopy(sums, 0, y, r * n + first, count);
+                        continue;
+                    }
+                    for (int k = first; k < first + count; k++) {
                         double other = metric == Metric.cosine ? rowNorms[r] * norms[k] : others[k - first];
                         y[r * n + k] = finish(sums[k - first], other, w);
                     }
@@ -143,8 +254,29 @@ public final class ModelportMore {
         /** The sum over the columns of the row x[i..], for each point of the panel at `at`. */
         private void sum(Sum kind, double[] x, int i, int w, int at, double[] sums) {
             Arrays.fill(sums, 0.0);
-            for (int j = 0; j < w; j++) {
-                add(kind, x[i + j], at + j * PANEL, sums);
+            int j = 0;
+            for (; kind == Sum.squares && j + 4 <= w; j += 4) {
+                addSquares(x[i + j], x[i + j + 1], x[i + j + 2], x[i + j + 3], panels, at + j * panel, sums);
+            }
+            for (; kind == Sum.products && j + 4 <= w; j += 4) {
+                addProducts(x[i + j], x[i + j + 1], x[i + j + 2], x[i + j + 3], panels, at + j * panel, sums);
+            }
+            for (; j < w; j++) {
+                add(kind, x[i + j], at + j * panel, sums);
+            }
+        }
+
+        /** Four columns at once, each after the one before it. */
+        private void addSquares(double a, double b, double c, double d, double[] q, int at, double[] sums) {
+            for (int k = 0; k < panel; k++) {
+                double u = a - q[at + k], v = b - q[at + panel + k], w = c - q[at + 2 * panel + k], z = d - q[at + 3 * panel + k];
+                sums[k] = sums[k] + u * u + v * v + w * w + z * z;
+            }
+        }
+
+        private void addProducts(double a, double b, double c, double d, double[] q, int at, double[] sums) {
+            for (int k = 0; k < panel; k++) {
+                sums[k] = sums[k] + a * q[at + k] + b * q[at + panel + k] + c * q[at + 2 * panel + k] + d * q[at + 3 * panel + k];
             }
         }
 
@@ -153,41 +285,41 @@ public final class ModelportMore {
             double[] q = panels;
             switch (kind) {
                 case products:
-                    for (int k = 0; k < PANEL; k++) sums[k] += v * q[at + k];
+                    for (int k = 0; k < panel; k++) sums[k] += v * q[at + k];
                     break;
                 case squares:
-                    for (int k = 0; k < PANEL; k++) sums[k] += (v - q[at + k]) * (v - q[at + k]);
+                    for (int k = 0; k < panel; k++) sums[k] += (v - q[at + k]) * (v - q[at + k]);
                     break;
                 case absolutes:
-                    for (int k = 0; k < PANEL; k++) sums[k] += Math.abs(v - q[at + k]);
+                    for (int k = 0; k < panel; k++) sums[k] += Math.abs(v - q[at + k]);
                     break;
                 case largest:
-                    for (int k = 0; k < PANEL; k++) sums[k] = Math.max(sums[k], Math.abs(v - q[at + k]));
+                    for (int k = 0; k < panel; k++) sums[k] = Math.max(sums[k], Math.abs(v - q[at + k]));
                     break;
                 case powers:
-                    for (int k = 0; k < PANEL; k++) sums[k] += Modelport.Special.pow(Math.abs(v - q[at + k]), p);
+                    for (int k = 0; k < panel; k++) sums[k] += Modelport.Special.pow(Math.abs(v - q[at + k]), p);
                     break;
                 case ratios:
-                    for (int k = 0; k < PANEL; k++) {
+                    for (int k = 0; k < panel; k++) {
                         if (v != 0 || q[at + k] != 0) sums[k] += Math.abs(v - q[at + k]) / (Math.abs(v) + Math.abs(q[at + k]));
                     }
                     break;
                 case sums:
-                    for (int k = 0; k < PANEL; k++) sums[k] += Math.abs(v + q[at + k]);
+                    for (int k = 0; k < panel; k++) sums[k] += Math.abs(v + q[at + k]);
                     break;
                 case different:
-                    for (int k = 0; k < PANEL; k++) sums[k] += v != q[at + k] ? 1.0 : 0.0;
+                    for (int k = 0; k < panel; k++) sums[k] += v != q[at + k] ? 1.0 : 0.0;
                     break;
                 case knownSquares:
-                    for (int k = 0; k < PANEL; k++) {
+                    for (int k = 0; k < panel; k++) {
                         if (v == v && q[at + k] == q[at + k]) sums[k] += (v - q[at + k]) * (v - q[at + k]);
                     }
                     break;
                 case known:
-                    for (int k = 0; k < PANEL; k++) sums[k] += v == v && q[at + k] == q[at + k] ? 1.0 : 0.0;
+                    for (int k = 0; k < panel; k++) sums[k] += v == v && q[at + k] == q[at + k] ? 1.0 : 0.0;
                     break;
                 default: // chi2
-                    for (int k = 0; k < PANEL; k++) {
+                    for (int k = 0; k < panel; k++) {
                         if (v + q[at + k] != 0) sums[k] += (v - q[at + k]) * (v - q[at + k]) / (v + q[at + k]);
                     }
             }
@@ -227,10 +359,12 @@ public final class ModelportMore {
             for (int j = k / 2 - 1; j >= 0; j--) {
                 sink(k, j);
             }
+            double last = x[i + heap[0]];
             for (int j = k; j < m; j++) {
-                if (behind(heap[0], j)) {
+                if (!(x[i + j] >= last) && behind(heap[0], j)) { // all positions in the heap are lower
                     heap[0] = j;
                     sink(k, 0);
+                    last = x[i + heap[0]];
                 }
             }
         }
@@ -417,7 +551,7 @@ public final class ModelportMore {
         return p;
     }
 
-    // ==== 2 Text =====================================================================================================
+    // ==== 3 Text =====================================================================================================
 
     private static final int LAST_POINT = 0x10ffff, ASCII = 128, SPACE = 0x20, SIGMA = 0x3a3, SMALL_SIGMA = 0x3c3, FINAL_SIGMA = 0x3c2;
     private static final int HANGUL = 0xac00, LAST_HANGUL = 0xd7a3, LEADS = 0x1100, VOWELS = 0x1161, TRAILS = 0x11a7;
@@ -1008,7 +1142,7 @@ public final class ModelportMore {
         };
     }
 
-    // ==== 3 Solver ===================================================================================================
+    // ==== 4 Solver ===================================================================================================
 
     private static final int MOST_ROUNDS = 100_000, MOST_PAIRED = 4096, ROUNDS_PER_ERROR = 10;
     private static final long MOST_WORK = 1L << 30;
@@ -1696,177 +1830,6 @@ public final class ModelportMore {
                 }
                 return mostWeight == 0 || mostChange / mostWeight <= tol;
             }
-        }
-    }
-
-    // ==== 4 Trees ====================================================================================================
-
-    /** The tree_ensemble of Modelport.java with a faster walk, once a batch is large enough to be worth packing the trees. */
-    private static final class FastTrees extends Modelport.Trees {
-        private volatile PackedTrees packed;
-        private volatile boolean unpackable;
-
-        FastTrees(Modelport.Args a) {
-            super(a);
-        }
-
-        @Override
-        int[] addAll(double[] x, int rows, double[] out) {
-            if (packed == null && !unpackable && 4L * rows * root.length >= feature.length) {
-                packed = PackedTrees.of(this);
-                unpackable = packed == null;
-            }
-            return packed == null ? super.addAll(x, rows, out) : packed.add(x, rows, out);
-        }
-    }
-
-    /**
-     * Trees packed for speed: a node is one long, key << 32 | step << bits | column. The children of a node stand side by side, `step`
-     * places after it. A row's number and a threshold are compared as integer keys of the same order, without a branch: right when the
-     * row's key is greater. A leaf has step 0, its leaf row as key, and reads an extra column whose key is the smallest of all: the walk
-     * stays on it, so that four rows can walk together until the last has arrived.
-     */
-    private static final class PackedTrees {
-        private final Modelport.Trees trees;
-        private final long[] node;
-        private final int bits;
-        private final double[][] edges; // [columns] sorted thresholds, for f64; f32 needs none
-
-        private PackedTrees(Modelport.Trees trees) {
-            this.trees = trees;
-            this.bits = 32 - Integer.numberOfLeadingZeros(trees.columns);
-            this.node = new long[trees.feature.length];
-            this.edges = trees.dtype == Modelport.DType.F64 ? edges(trees) : null;
-        }
-
-        /** null when a category has to be looked up, or when column and step do not fit 32 bits together. */
-        static PackedTrees of(Modelport.Trees trees) {
-            if (trees.category != null) {
-                return null;
-            }
-            PackedTrees p = new PackedTrees(trees);
-            int[] place = new int[p.node.length];
-            for (int t = 0; t < trees.root.length; t++) {
-                int free = trees.root[t];
-                place[free] = free++;
-                for (int i = trees.root[t]; i < trees.end(t); i++) {
-                    long low = trees.columns, key = trees.next[i];
-                    if (trees.feature[i] >= 0) {
-                        long step = free - place[i];
-                        if (step >> (32 - p.bits) != 0) {
-                            return null;
-                        }
-                        place[i + 1] = free++;
-                        place[trees.next[i]] = free++;
-                        low = step << p.bits | trees.feature[i];
-                        key = p.limit(trees.feature[i], trees.threshold[i]);
-                    }
-                    p.node[place[i]] = key << 32 | low;
-                }
-            }
-            return p;
-        }
-
-        private static double[][] edges(Modelport.Trees trees) {
-            int[] count = new int[trees.columns];
-            for (int column : trees.feature) {
-                if (column >= 0) {
-                    count[column]++;
-                }
-            }
-            double[][] edges = new double[trees.columns][];
-            for (int j = 0; j < edges.length; j++) {
-                edges[j] = new double[count[j]];
-            }
-            for (int i = 0; i < trees.feature.length; i++) {
-                int j = trees.feature[i];
-                if (j >= 0) {
-                    edges[j][--count[j]] = trees.threshold[i];
-                }
-            }
-            for (double[] column : edges) {
-                Arrays.sort(column);
-            }
-            return edges;
-        }
-
-        /** The greatest key that goes left at a threshold. For f64 it is the number of the column's thresholds that are below. */
-        private int limit(int column, double threshold) {
-            return edges == null ? sortable((float) threshold) - (trees.strict ? 1 : 0)
-                : Modelport.count(edges[column], 0, edges[column].length, threshold, false);
-        }
-
-        /** The key of a row's number; for f64 the number of edges that it is above (or at, under "lt"). */
-        private int key(int column, double v) {
-            return edges == null ? sortable((float) v) : Modelport.count(edges[column], 0, edges[column].length, v, trees.strict);
-        }
-
-        /** A float as an integer of the same order; -0.0 is 0.0. The smallest integer stays free for the extra column. */
-        private static int sortable(float v) {
-            int raw = Float.floatToRawIntBits(v);
-            return raw < 0 ? Integer.MIN_VALUE - raw : raw;
-        }
-
-        /** Adds the leaves of all trees to out; returns the rows whose NaN needs the slow walk: they are to be redone. */
-        int[] add(double[] x, int rows, double[] out) {
-            int stride = trees.columns + 1, block = Math.max(4, Math.min(rows, (1 << 16) / stride)), count = 0;
-            int[] keys = new int[block * stride], slow = new int[rows];
-            for (int first = 0; first < rows; first += block) {
-                int n = Math.min(block, rows - first);
-                for (int r = 0; r < n; r++) {
-                    if (!keys(x, first + r, keys, r * stride)) {
-                        slow[count++] = first + r;
-                    }
-                }
-                for (int t = 0; t < trees.root.length; t++) {
-                    addTree(t, keys, stride, n, out, first);
-                }
-            }
-            return Arrays.copyOf(slow, count);
-        }
-
-        /** The keys of one row; false when NaN does not simply go left or right. */
-        private boolean keys(double[] x, int row, int[] keys, int at) {
-            boolean left = trees.missing.equals("left"), clean = left || trees.missing.equals("right");
-            boolean fits = true;
-            for (int j = 0; j < trees.columns; j++) {
-                double v = x[row * trees.columns + j];
-                keys[at + j] = v == v ? key(j, v) : left ? Integer.MIN_VALUE : Integer.MAX_VALUE;
-                fits &= clean || v == v;
-            }
-            keys[at + trees.columns] = Integer.MIN_VALUE;
-            return fits;
-        }
-
-        private void addTree(int t, int[] x, int stride, int n, double[] out, int first) {
-            int root = trees.root[t], r = 0;
-            for (; r + 4 <= n; r += 4) {
-                int a = r * stride, b = a + stride, c = b + stride, d = c + stride, i = root, j = root, k = root, l = root;
-                long p, q, s, u;
-                do {
-                    i += step(p = node[i], x, a);
-                    j += step(q = node[j], x, b);
-                    k += step(s = node[k], x, c);
-                    l += step(u = node[l], x, d);
-                } while ((int) (p | q | s | u) >>> bits != 0);
-                trees.add(out, first + r, t, (int) (p >> 32));
-                trees.add(out, first + r + 1, t, (int) (q >> 32));
-                trees.add(out, first + r + 2, t, (int) (s >> 32));
-                trees.add(out, first + r + 3, t, (int) (u >> 32));
-            }
-            for (; r < n; r++) {
-                int i = root;
-                while ((int) node[i] >>> bits != 0) {
-                    i += step(node[i], x, r * stride);
-                }
-                trees.add(out, first + r, t, (int) (node[i] >> 32));
-            }
-        }
-
-        /** To the left child, or one further to the right one; 0 at a leaf. */
-        private int step(long p, int[] x, int at) {
-            int low = (int) p;
-            return (low >>> bits) + (int) (((p >> 32) - x[at + (low & ~(-1 << bits))]) >>> 63);
         }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 //
-// Ops of the profile nn, neural networks (docs/format.md, section 6.3), for Modelport.java, and a faster linear: paste it beside that file,
+// Ops of the profile nn, neural networks (docs/format.md, section 6.3), for Modelport.java: paste it beside that file,
 // with the same package line, and hand them to it.
 //
 //     Modelport.Model model = Modelport.load(bytes, ModelportNn.OPS);
@@ -16,11 +16,11 @@ import java.util.List;
 public final class ModelportNn {
     private ModelportNn() { }
 
-    /** The table of ops of the profile nn, in the order of docs/format.md, and a faster linear. */
+    /** The table of ops of the profile nn, in the order of docs/format.md. */
     public static final Modelport.Ops OPS = new Modelport.Ops() {
         private final List<String> names = Arrays.asList("reshape", "transpose", "slice", "expand", "positions", "gather", "embedding", "pad",
             "resize", "matmul", "conv", "conv_transpose", "pool", "batch_norm", "layer_norm", "group_norm", "activation", "prelu", "lstm",
-            "gru", "rnn", "attention", "cumsum", "linear");
+            "gru", "rnn", "attention", "cumsum");
 
         @Override
         List<String> names() {
@@ -30,9 +30,6 @@ public final class ModelportNn {
         @Override
         Modelport.Step step(Modelport.Args a) {
             a.deep();
-            if (a.op.equals("linear")) {
-                return linear(a);
-            }
             for (Modelport.Type t : a.types) {
                 if (t.width == 0) {
                     throw a.refuse("reads " + t + "; all lengths are at least 1.");
@@ -784,26 +781,6 @@ public final class ModelportNn {
                 for (int q = 0; q < count; q++) y[o + i * n + j + q] += sums[q];
             }
         }.run(x, at, k, m, k, n);
-    }
-
-    /** linear: sum_j x_j * weight[k][j] in ascending j, then + bias[k], rounded once. */
-    private static Modelport.Step linear(Modelport.Args a) {
-        final Modelport.Type x = a.rounded();
-        Modelport.Tensor matrix = a.matrix("weight", x);
-        final double[] weight = matrix.doubles();
-        final int n = matrix.shape[0];
-        final double[] bias = a.optional("bias", a.dtype, n);
-        return new Modelport.Step(a, x.rank == 0 ? Modelport.Type.row(a.dtype, n) : x.resized(x.rank - 1, n)) {
-            @Override
-            Object run(Modelport.Frame f) {
-                double[] y = new double[f.rows * type.width];
-                multiply(floats(f, 0), 0, x.last, f.rows * x.lanes, weight, 0, x.last, n, x.last, y, 0, n);
-                for (int o = 0; bias != null && o < y.length; o += n) {
-                    for (int k = 0; k < n; k++) y[o + k] += bias[k];
-                }
-                return rounded(y, dtype);
-            }
-        };
     }
 
     /** The lengths to which two shapes broadcast. */

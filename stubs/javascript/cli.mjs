@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 //
-// The stub protocol (stubs/README.md) around modelport.js, modelport_more.js and modelport_nn.js.
+// The stub protocol (stubs/README.md) around modelport.js and the files beside it.
 
 import { closeSync, openSync, readSync } from "node:fs";
 
 // CommonJS, or globals when a package.json makes .js files ES modules
 const modelport = (await import("./modelport.js")).default ?? globalThis.modelport;
+await import("./modelport_fast.js");
 const more = (await import("./modelport_more.js")).default ?? globalThis.modelportMore;
 const nn = (await import("./modelport_nn.js")).default ?? globalThis.modelportNn;
 const furtherOps = { ...more, ...nn };

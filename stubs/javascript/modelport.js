@@ -2,7 +2,8 @@
 //
 // modelport for JavaScript: runs modelport JSON artifacts (format 1) and nothing else.
 // One file, no dependencies. It works in Node (require or import) and in browsers (a classic <script> defines `modelport`).
-// It has the ops of profile tabular; modelport_more.js has those of kernel, text and solver, modelport_nn.js those of nn.
+// It has the ops of profile tabular but for poly, interp and gaussian_ll; modelport_more.js has these and those of kernel, text and solver,
+// modelport_nn.js those of nn. modelport_fast.js, once loaded, makes large batches faster; the bits stay the same.
 //
 //     const model = modelport.load(bytes);                       // replays the vectors the artifact carries
 //     const { label } = model.predict({ X: [[5.1, 3.5, 1.4, 0.2]] });
@@ -1001,6 +1002,9 @@ function toInteger(x, dtype, first, i, width) {
   return typeof whole === "bigint" || Math.abs(whole) <= SAFE ? canonical(whole) : BigInt(whole);
 }
 
+/** Faster ways to the same bits, which modelport_fast.js puts here; each returns whether it has done the work. */
+const kernels = { addTrees: null, tile: null };
+
 /** The sum of weight * x, from 0.0 in ascending index. */
 function dot(a, i, b, j, width) {
   let sum = 0;
@@ -1015,6 +1019,7 @@ const PANEL = 2 ** 14; // elements of weights that stay in the cache while the r
  * rows of weights, in tiles of four by four; every sum from 0.0 in ascending j.
  */
 function multiplyRows(x, from, weight, start, bias, out, at, down, right, n, width, size) {
+  if (kernels.tile !== null && kernels.tile("products", x, from, weight, start, bias, out, at, down, right, n, width, size)) return;
   const panel = Math.max(4, Math.floor(PANEL / Math.max(1, width)) & ~3);
   for (let first = 0; first < size; first += panel) {
     const last = Math.min(size, first + panel);
@@ -1475,79 +1480,7 @@ const OPS = {
     },
   },
 
-  poly: {
-    check(step) {
-      const { width, dtype, round } = checkRow(step), { shape, data } = step.tensor("powers", "i64", INTEGERS, 2);
-      if (shape[1] !== width) step.refuse(`has "powers" for ${shape[1]} columns; its input has ${width}`);
-      const powers = step.checkIndexes("powers", data, 0, 255), size = step.outputWidth(shape[0]), ends = new Int32Array(size);
-      const factors = new Int32Array(2 * powers.reduce((count, power) => count + Number(power > 0), 0)); // column, power, column, power, ..., the last column first
-      for (let k = 0, at = 0; k < size; ends[k++] = at) {
-        for (let j = width - 1; j >= 0; j--) {
-          const power = powers[k * width + j];
-          if (power > 0) factors[at++] = j, factors[at++] = power;
-        }
-      }
-      return { dtype, shape: [size], width, round, factors, ends };
-    },
-    run({ dtype, shape: [size], width, round, factors, ends }, [input], n) {
-      const x = toFloat(input, dtype), out = allocate(dtype, n * size);
-      for (let r = 0; r < n; r++) {
-        for (let k = 0, i = 0; k < size; k++) {
-          let product = 1;
-          for (; i < ends[k]; i += 2) for (let power = factors[i + 1]; power > 0; power--) product = round(x[r * width + factors[i]] * product);
-          out[r * size + k] = product;
-        }
-      }
-      return out;
-    },
-  },
-
-  interp: {
-    check(step) {
-      const { shape, dtype, round } = checkLastAxis(step), knots = step.tensor("x", dtype, [dtype], 1).data;
-      const values = step.floats("y", dtype, [knots.length]), outside = step.choice("outside", ["clip", "nan", "extend"]);
-      if (knots.length === 0 || knots[0] !== knots[0]) step.refuse(`has no first knot in "x"`);
-      for (let i = 1; i < knots.length; i++) if (!(knots[i - 1] < knots[i])) step.refuse(`has knots in "x" that do not ascend strictly`);
-      if (outside === "extend" && knots.length < 2) step.refuse(`extends a line from one knot; two are needed`);
-      return { dtype, shape, round, knots, values, outside };
-    },
-    run(p, [input]) {
-      const x = toFloat(input, p.dtype), out = allocate(p.dtype, x.length);
-      for (let i = 0; i < x.length; i++) out[i] = interpolate(p, x[i]);
-      return out;
-    },
-  },
-
   tree_ensemble: { check: checkTrees, run: runTrees },
-
-  gaussian_ll: {
-    check(step) {
-      const { width, dtype, round } = checkRow(step), { shape, data: mean } = step.tensor("mean", dtype, [dtype], 2);
-      if (shape[1] !== width) step.refuse(`has "mean" for ${shape[1]} columns; its input has ${width}`);
-      step.outputWidth(shape[0]);
-      const variance = step.floats("var", dtype, shape), start = (step.optionalFloats("log_prior", dtype, [shape[0]]) ?? allocate(dtype, shape[0])).slice();
-      for (let k = 0; k < shape[0]; k++) {
-        let sum = 0;
-        for (let j = k * width; j < (k + 1) * width; j++) sum += round(Math.log(round(round(2 * Math.PI) * variance[j])));
-        start[k] -= round(0.5 * round(sum));
-      }
-      return { dtype, shape: [shape[0]], width, round, mean, variance, start };
-    },
-    run({ dtype, shape: [size], width, round, mean, variance, start }, [input], n) {
-      const x = toFloat(input, dtype), out = allocate(dtype, n * size);
-      for (let r = 0; r < n; r++) {
-        for (let k = 0; k < size; k++) {
-          let sum = 0;
-          for (let j = 0; j < width; j++) {
-            const d = round(x[r * width + j] - mean[k * width + j]);
-            sum += round(round(d * d) / variance[k * width + j]);
-          }
-          out[r * size + k] = start[k] - round(0.5 * round(sum));
-        }
-      }
-      return out;
-    },
-  },
 };
 
 /** The check shared by the ops that take one row of floats and have a dtype. */
@@ -1568,22 +1501,6 @@ function oneElement(dtype, x) {
   const array = allocate(dtype, 1);
   array[0] = x;
   return array;
-}
-
-/** Piecewise linear through (knots, values). */
-function interpolate({ knots, values, outside, round }, v) {
-  const last = knots.length - 1;
-  if (v !== v) return v;
-  if (outside !== "extend" && (v < knots[0] || v > knots[last])) return outside === "clip" ? values[v < knots[0] ? 0 : last] : NaN;
-  if (v === knots[last]) return values[last];
-  let low = 0, high = last; // the segment low..low + 1; outside, the end segment
-  while (high - low > 1) {
-    const middle = (low + high) >>> 1;
-    if (knots[middle] <= v) low = middle;
-    else high = middle;
-  }
-  const slope = round(round(values[low + 1] - values[low]) / round(knots[low + 1] - knots[low]));
-  return round(slope * round(v - knots[low])) + values[low];
 }
 
 // =============================================================================================================== Trees
@@ -1819,11 +1736,12 @@ function runTrees(p, [input, sums], n, first) {
   const { nodes, roots, columns, init, leafValues, leafWidth, classes, shape: [width] } = p;
   const out = sums === undefined ? OPS.constant.run({ data: init }, [], n) : sums.slice();
   const { x, clean, careful } = arrangeRows(p, toFloat(input, p.rounded), n), stride = columns + 1;
-  const leaves = new Int32Array(clean.length), row = new Int32Array(1), leaf = new Int32Array(1);
-  for (let t = 0; t < roots.length; t++) {
+  const done = kernels.addTrees !== null && kernels.addTrees(p, x, stride, clean, out);
+  const leaves = new Int32Array(done ? 0 : clean.length), row = new Int32Array(1), leaf = new Int32Array(1);
+  for (let t = 0; t < roots.length && !(done && careful.length === 0); t++) {
     const column = classes === null ? 0 : classes[t];
-    nodes.walk(x, stride, clean.length, roots[t], leaves);
-    addLeaves(out, clean, leaves, leafValues, leafWidth, width, column);
+    if (!done) nodes.walk(x, stride, clean.length, roots[t], leaves);
+    if (!done) addLeaves(out, clean, leaves, leafValues, leafWidth, width, column);
     for (let k = 0; k < careful.length; k++) {
       row[0] = careful[k];
       leaf[0] = walkCarefully(p, x, (clean.length + k) * stride, roots[t], first + careful[k]);
@@ -2490,7 +2408,7 @@ function ops(more = {}) { return Object.keys({ ...OPS, ...more }).sort(); }
 
 /** What modelport_more.js and modelport_nn.js share with this file; no part of the interface. */
 const internals = Object.freeze({
-  DTYPES, FLOATS, INTEGERS, UNARY, align, allocate, broadcastShapes, checkLastAxis, checkRow, dot, elementCount, emptyLike, erf, exp, identity, isWellFormed, multiplyRows,
+  DTYPES, FLOATS, INTEGERS, UNARY, addLeaves, align, allocate, broadcastShapes, checkLastAxis, checkRow, dot, elementCount, emptyLike, erf, exp, identity, isWellFormed, kernels, multiplyRows,
   pick, pow, quote, refuse, sameShape, showShape, sigmoid, spread, stridesOf, toFloat,
 });
 

@@ -8,5 +8,5 @@ import modelport = require("./modelport.js");
 export = more;
 export as namespace modelportMore;
 
-/** The ops of the profiles kernel, text and solver, for `modelport.load(bytes, { ops: more })`. */
+/** The ops of the profiles kernel, text and solver, and poly, interp and gaussian_ll, for `modelport.load(bytes, { ops: more })`. */
 declare const more: modelport.Ops;

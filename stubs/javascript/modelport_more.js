@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 //
-// Ops of the profiles kernel, text and solver (docs/format.md, section 6) for modelport.js: put it beside that file, and hand its table to `load`.
+// Ops of the profiles kernel, text and solver (docs/format.md, section 6), and poly, interp and gaussian_ll of profile tabular, for modelport.js: put it
+// beside that file, and hand its table to `load`.
 //
 //     const model = modelport.load(bytes, { ops: more });
 //
@@ -17,7 +18,101 @@
 
 if (!modelport) throw new Error("modelport_more.js needs modelport.js, loaded before it");
 
-const { FLOATS, allocate, checkRow, dot, exp, identity, isWellFormed, multiplyRows, pow, quote, refuse, sigmoid, toFloat } = modelport.internals;
+const { FLOATS, INTEGERS, allocate, checkLastAxis, checkRow, dot, exp, identity, isWellFormed, kernels, multiplyRows, pow, quote, refuse, sigmoid, toFloat }
+  = modelport.internals;
+
+// ============================================================================================================= Tabular
+
+/** Products of powers of columns. */
+const poly = {
+  check(step) {
+    const { width, dtype, round } = checkRow(step), { shape, data } = step.tensor("powers", "i64", INTEGERS, 2);
+    if (shape[1] !== width) step.refuse(`has "powers" for ${shape[1]} columns; its input has ${width}`);
+    const powers = step.checkIndexes("powers", data, 0, 255), size = step.outputWidth(shape[0]), ends = new Int32Array(size);
+    const factors = new Int32Array(2 * powers.reduce((count, power) => count + Number(power > 0), 0)); // column, power, column, power, ..., the last column first
+    for (let k = 0, at = 0; k < size; ends[k++] = at) {
+      for (let j = width - 1; j >= 0; j--) {
+        const power = powers[k * width + j];
+        if (power > 0) factors[at++] = j, factors[at++] = power;
+      }
+    }
+    return { dtype, shape: [size], width, round, factors, ends };
+  },
+  run({ dtype, shape: [size], width, round, factors, ends }, [input], n) {
+    const x = toFloat(input, dtype), out = allocate(dtype, n * size);
+    for (let r = 0; r < n; r++) {
+      for (let k = 0, i = 0; k < size; k++) {
+        let product = 1;
+        for (; i < ends[k]; i += 2) for (let power = factors[i + 1]; power > 0; power--) product = round(x[r * width + factors[i]] * product);
+        out[r * size + k] = product;
+      }
+    }
+    return out;
+  },
+};
+
+/** Piecewise linear, element by element. */
+const interp = {
+  check(step) {
+    const { shape, dtype, round } = checkLastAxis(step), knots = step.tensor("x", dtype, [dtype], 1).data;
+    const values = step.floats("y", dtype, [knots.length]), outside = step.choice("outside", ["clip", "nan", "extend"]);
+    if (knots.length === 0 || knots[0] !== knots[0]) step.refuse(`has no first knot in "x"`);
+    for (let i = 1; i < knots.length; i++) if (!(knots[i - 1] < knots[i])) step.refuse(`has knots in "x" that do not ascend strictly`);
+    if (outside === "extend" && knots.length < 2) step.refuse(`extends a line from one knot; two are needed`);
+    return { dtype, shape, round, knots, values, outside };
+  },
+  run(p, [input]) {
+    const x = toFloat(input, p.dtype), out = allocate(p.dtype, x.length);
+    for (let i = 0; i < x.length; i++) out[i] = interpolate(p, x[i]);
+    return out;
+  },
+};
+
+/** Piecewise linear through (knots, values). */
+function interpolate({ knots, values, outside, round }, v) {
+  const last = knots.length - 1;
+  if (v !== v) return v;
+  if (outside !== "extend" && (v < knots[0] || v > knots[last])) return outside === "clip" ? values[v < knots[0] ? 0 : last] : NaN;
+  if (v === knots[last]) return values[last];
+  let low = 0, high = last; // the segment low..low + 1; outside, the end segment
+  while (high - low > 1) {
+    const middle = (low + high) >>> 1;
+    if (knots[middle] <= v) low = middle;
+    else high = middle;
+  }
+  const slope = round(round(values[low + 1] - values[low]) / round(knots[low + 1] - knots[low]));
+  return round(slope * round(v - knots[low])) + values[low];
+}
+
+/** The logarithm of normal densities, summed over the columns, and of a prior. */
+const gaussianLl = {
+  check(step) {
+    const { width, dtype, round } = checkRow(step), { shape, data: mean } = step.tensor("mean", dtype, [dtype], 2);
+    if (shape[1] !== width) step.refuse(`has "mean" for ${shape[1]} columns; its input has ${width}`);
+    step.outputWidth(shape[0]);
+    const variance = step.floats("var", dtype, shape), start = (step.optionalFloats("log_prior", dtype, [shape[0]]) ?? allocate(dtype, shape[0])).slice();
+    for (let k = 0; k < shape[0]; k++) {
+      let sum = 0;
+      for (let j = k * width; j < (k + 1) * width; j++) sum += round(Math.log(round(round(2 * Math.PI) * variance[j])));
+      start[k] -= round(0.5 * round(sum));
+    }
+    return { dtype, shape: [shape[0]], width, round, mean, variance, start };
+  },
+  run({ dtype, shape: [size], width, round, mean, variance, start }, [input], n) {
+    const x = toFloat(input, dtype), out = allocate(dtype, n * size);
+    for (let r = 0; r < n; r++) {
+      for (let k = 0; k < size; k++) {
+        let sum = 0;
+        for (let j = 0; j < width; j++) {
+          const d = round(x[r * width + j] - mean[k * width + j]);
+          sum += round(round(d * d) / variance[k * width + j]);
+        }
+        out[r * size + k] = start[k] - round(0.5 * round(sum));
+      }
+    }
+    return out;
+  },
+};
 
 // ============================================================================================================== Kernel
 
@@ -124,24 +219,29 @@ function multiplyNorms({ width, norms }, x, row, first, last, out) {
   for (let k = first; k < last; k++) out[k - first] = norm * norms[k];
 }
 
+const sumAbsolutes = kernelOf(SUMS.absolutes);
+
+/** The kernels that modelport_fast.js has too, and their names there. */
+const TILED = new Map([[multiplyPoints, "products"], [sumSquares, "squares"], [sumAbsolutes, "absolutes"]]);
+
 /** [kernel, a second kernel or null, the metric from both results and p]. */
 const METRICS = {
   __proto__: null,
   dot: [multiplyPoints, null, identity],
   sqeuclidean: [sumSquares, null, identity],
   euclidean: [sumSquares, null, Math.sqrt],
-  manhattan: [kernelOf(SUMS.absolutes), null, identity],
+  manhattan: [sumAbsolutes, null, identity],
   chebyshev: [kernelOf(SUMS.largest), null, identity],
   minkowski: [kernelOf(SUMS.powers), null, (sum, _, { p }) => pow(sum, 1 / p)],
   cosine: [multiplyPoints, multiplyNorms, (sum, norms) => (norms === 0 ? 1 : 1 - sum / norms)],
   canberra: [kernelOf(SUMS.ratios), null, identity],
-  braycurtis: [kernelOf(SUMS.absolutes), kernelOf(SUMS.sizes), (sum, sizes) => sum / sizes],
+  braycurtis: [sumAbsolutes, kernelOf(SUMS.sizes), (sum, sizes) => sum / sizes],
   hamming: [kernelOf(SUMS.different), null, (count, _, { width }) => count / width],
   nan_euclidean: [kernelOf(SUMS.knownSquares), kernelOf(SUMS.known), (sum, known, { width }) => Math.sqrt((sum / known) * width)],
   chi2: [kernelOf(SUMS.chi2), null, (sum, _, { gamma }) => exp(-gamma * sum)],
   additive_chi2: [kernelOf(SUMS.chi2), null, (sum) => -sum],
   rbf: [sumSquares, null, (sum, _, { gamma }) => exp(-gamma * sum)],
-  laplacian: [kernelOf(SUMS.absolutes), null, (sum, _, { gamma }) => exp(-gamma * sum)],
+  laplacian: [sumAbsolutes, null, (sum, _, { gamma }) => exp(-gamma * sum)],
   poly: [multiplyPoints, null, (sum, _, { gamma, coef0, degree }) => pow(gamma * sum + coef0, degree)],
   sigmoid: [multiplyPoints, null, (sum, _, { gamma, coef0 }) => Math.tanh(gamma * sum + coef0)],
 };
@@ -160,8 +260,15 @@ const pairwise = {
     return { dtype, shape: [shape[0]], width, points, norms, metric: METRICS[metric], gamma, coef0, degree, p };
   },
   run(p, [input], n) {
-    const { dtype, shape: [size], width, metric: [kernel, second, finish] } = p, x = toFloat(toFloat(input, dtype), "f64");
+    const { dtype, shape: [size], width, points, metric: [kernel, second, finish] } = p, x = toFloat(toFloat(input, dtype), "f64");
     const out = allocate(dtype, n * size), sums = new Float64Array(PANEL), others = new Float64Array(PANEL);
+    if (second === null && TILED.has(kernel) && kernels.tile !== null) {
+      const all = dtype === "f64" ? out : new Float64Array(out.length);
+      if (kernels.tile(TILED.get(kernel), x, 0, points, 0, null, all, 0, size, 1, n, width, size)) {
+        for (let i = 0; i < out.length && !(finish === identity && all === out); i++) out[i] = finish(all[i], 0, p);
+        return out;
+      }
+    }
     for (let first = 0; first < size; first += PANEL) {
       const last = Math.min(first + PANEL, size);
       for (let r = 0; r < n; r++) {
@@ -1156,5 +1263,5 @@ const sparse_code = {
   run(p, [x], n, first) { return solveRows(p, x, n, first, anyNumber, p.solve); },
 };
 
-return Object.freeze({ __proto__: null, pairwise, smallest, knn, ovo_vote, count_terms, term_ids, hash_terms, nmf, lda_topics, sparse_code });
+return Object.freeze({ __proto__: null, poly, interp, gaussian_ll: gaussianLl, pairwise, smallest, knn, ovo_vote, count_terms, term_ids, hash_terms, nmf, lda_topics, sparse_code });
 });

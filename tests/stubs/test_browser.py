@@ -65,7 +65,7 @@ def site(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A server on this machine only, and the folder it serves: the library and the page."""
     folder = tmp_path / "site"
     folder.mkdir()
-    for name in ("modelport.js", "modelport_more.js", "modelport_nn.js", "demo.html"):
+    for name in ("modelport.js", "modelport_fast.js", "modelport_more.js", "modelport_nn.js", "demo.html"):
         shutil.copy(STUB / name, folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
