@@ -19,7 +19,7 @@ from .texts import boolean_text, number_text
 if TYPE_CHECKING:
     from .formulas import Formulas
 
-__all__ = ["TABLES"]
+__all__ = ["TABLES", "interval_of", "within"]
 
 
 def _map_values(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str | None) -> Vector:
@@ -96,7 +96,7 @@ def _discretize(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str
     if not text:
         values = [number_text(v, "A DiscretizeBin's value") for v in values]
     kind = "string" if text else "number"
-    intervals = [_interval(bin_.require("Interval")) for bin_ in e.all("DiscretizeBin")]
+    intervals = [interval_of(bin_.require("Interval")) for bin_ in e.all("DiscretizeBin")]
     side = _partition(intervals)
     spelled = e.get("defaultValue")
     default = spelled if text or spelled is None else number_text(spelled, "A Discretize's defaultValue")
@@ -107,7 +107,7 @@ def _discretize(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str
     else:
         result = b.constant([default], kind)
         for interval, value in reversed(list(zip(intervals, values, strict=True))):
-            result = b.choose(_inside(f, x, interval, hint), b.constant([value], kind), result, hint)
+            result = b.choose(within(b, x, interval, hint), b.constant([value], kind), result, hint)
     if x.nullable:
         absent = e.get("mapMissingTo")
         filling = absent if text or absent is None else number_text(absent, "A Discretize's mapMissingTo")
@@ -118,7 +118,7 @@ def _discretize(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str
 Interval = tuple[float, float, bool, bool]
 
 
-def _interval(e: Element) -> Interval:
+def interval_of(e: Element) -> Interval:
     """(low, high, low belongs to it, high belongs to it)."""
     closure = e.need("closure")
     low, high = e.get("leftMargin"), e.get("rightMargin")
@@ -143,8 +143,8 @@ def _partition(intervals: Sequence[Interval]) -> str | None:
     return sides.pop() if len(sides) == 1 and ascending else None
 
 
-def _inside(f: Formulas, x: Vector, interval: Interval, hint: str) -> str:
-    b = f.builder
+def within(b: Builder, x: Vector, interval: Interval, hint: str) -> str:
+    """A bool value: x lies in an interval."""
     low, high, low_in, high_in = interval
     tests = []
     if low != -math.inf:
