@@ -202,6 +202,9 @@ def split_pool(
         keep = [i for i, note in enumerate(notes) if note != "plain" or reading.unread or not own_rows]
         feeds = {k: np.concatenate([given[k], v[keep]]) for k, v in feeds.items()}
         notes = ["sample"] * len(next(iter(given.values()))) + [notes[i] for i in keep]
+    if reading.undecided is not None:
+        told = np.flatnonzero(~reading.undecided(feeds))
+        feeds, notes = {k: v[told] for k, v in feeds.items()}, [notes[i] for i in told]
     outputs, index = record(reading.answer, feeds)
     refused = Vectors(feeds, {}, {}, "synthetic", tuple(notes)).take(np.setdiff1d(np.arange(len(notes)), index))
     feeds = {k: v[index] for k, v in feeds.items()}

@@ -23,7 +23,7 @@ from .declaration import Carried
 from .declared import declared_in
 from .parse import parse
 
-__all__ = ["jpmml", "pypmml"]
+__all__ = ["Scorer", "Undecided", "jpmml", "pypmml"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 #: what PMML4S writes for a missing integer
@@ -36,6 +36,12 @@ FED: Mapping[str, Callable[[Any], Any]] = {
     "integer": lambda v: int(v) if v == v // 1 else v,
     "boolean": lambda v: bool(v) if v in (0.0, 1.0) else v,
 }
+#: what JPMML-Evaluator stops with where the specification says that the result of a function or a model is missing
+UNDECIDED = ("MissingArgumentException", "MissingFieldValueException")
+
+
+class Undecided(InputError):
+    """A row that a scorer does not answer, for want of something that the specification has."""
 
 
 class Scorer:
@@ -70,6 +76,10 @@ class Scorer:
         rows = [list(row) for row in zip(*cells, strict=True)] if cells else []
         results = self.score(names, rows) if rows else []
         return {o.name: self._gather(o, results) for o in self.outputs}
+
+    def given(self) -> set[str] | None:
+        """The fields it answers; None where it says nothing of them before it is asked."""
+        return None
 
     def score(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Mapping[str, Any]]:
         """Result field -> value, per row; each scorer has its own."""
@@ -132,6 +142,10 @@ class _Pypmml(Scorer):
         except Exception as error:  # py4j raises classes of its own for whatever happens in Java
             raise ArtifactError(f"pypmml cannot read the file: {_sentence(error)}") from None
 
+    def given(self) -> set[str] | None:
+        """With an Output it answers those fields alone, and not the target."""
+        return {str(name) for name in self._model.outputNames}
+
     def score(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Mapping[str, Any]]:
         """Rows travel as JSON with all digits: DataFrames lose them, dicts fail on NumPy numbers."""
         cells = ",".join(f"[{','.join(map(_json, row))}]" for row in rows)
@@ -189,6 +203,8 @@ class _Jpmml(Scorer):
             self._evaluator = make_evaluator(data, backend=self._backend)
         except Exception as error:
             raise ArtifactError(f"jpmml_evaluator cannot read the file: {_sentence(error)}") from None
+        #: the fields it may answer; it leaves out those that no row has an answer for
+        self._named = [f.name for f in (*self._evaluator.getTargetFields(), *self._evaluator.getOutputFields())]
 
     def verify(self) -> None:
         """Replay the file's ModelVerification in JPMML-Evaluator; ArtifactError when it does not agree."""
@@ -205,9 +221,16 @@ class _Jpmml(Scorer):
         answer = PythonEvaluatorUtil.evaluateAll(self._backend, self._evaluator.javaEvaluator, table, None, 1)
         for i, error in enumerate(answer["errors"] or ()):
             if error is not None:
-                raise InputError(f"Row {i}: jpmml_evaluator refuses it: {error}")
+                kind = Undecided if any(name in str(error) for name in UNDECIDED) else InputError
+                raise kind(f"Row {i}: jpmml_evaluator refuses it: {error}")
         columns = [str(name) for name in answer["columns"]]
-        return [dict(zip(columns, row, strict=True)) for row in zip(*answer["data"], strict=True)]
+        if not columns:  # no row has any answer
+            return [dict.fromkeys(self._named)] * len(rows)
+        short = [len(column) for column in answer["data"] if len(column) != len(rows)]
+        if short:
+            raise ArtifactError(f"{self.engine} gives {short[0]} answers for {len(rows)} rows: a segment may lack the model's target.")
+        empty = dict.fromkeys(self._named)
+        return [{**empty, **dict(zip(columns, row, strict=True))} for row in zip(*answer["data"], strict=True)]
 
 
 def jpmml(data: bytes, declared: Carried | None = None, types: Mapping[str, str] | None = None) -> Scorer:

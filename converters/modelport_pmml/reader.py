@@ -89,19 +89,23 @@ def to_graph(root: Element, carried: Carried, limits: Limits = LIMITS) -> Graph:
     model = top_model(root)
     builder = Builder(carried.inputs)
     formulas = Formulas(builder)
+    formulas.strict = not carried.own
     dictionary = data_fields(root)
     shared = Scope(targets={name: _target(f) for name, f in dictionary.items()})
     _define_inputs(builder, shared, carried, dictionary, model)
     for place in root.all("TransformationDictionary"):
         formulas.functions = {e.need("name"): e for e in place.all("DefineFunction")}
         formulas.define(list(place.all("DerivedField")), shared)
-    prediction, _, fields = ModelTree(formulas).read(model, shared)
+    tree = ModelTree(formulas)
+    prediction, _, fields = tree.read(model, shared)
     accepted = _accepted(builder, carried, fields)
     outputs = []
     for declared in carried.outputs:
         columns = []
         for name in carried.fields.outputs[declared.name]:
             found = fields.get(name)
+            if found is None and name in tree.refused:
+                raise tree.refused[name]
             if found is None:
                 found = Column(predicted(builder, prediction, None))
             columns.append(found)

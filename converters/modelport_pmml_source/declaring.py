@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from modelport_pmml.declaration import Carried
-from modelport_pmml.declared import declared_in, top_model
+from modelport_pmml.declared import active_fields, declared_in, top_model
 from modelport_pmml.parse import Element, parse
 from modelport_pmml.reading.texts import boolean_text, number_text
 
@@ -22,6 +22,8 @@ from modelport.graph import LIMITS, Input
 
 __all__ = ["PmmlFile"]
 
+#: measures that reading.measures computes without the missing values
+FORGIVING = frozenset({"euclidean", "squaredEuclidean"})
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -39,7 +41,10 @@ class PmmlFile:
     def carried(self) -> Carried:
         """Inputs and outputs; with the vectors of a file that modelport wrote."""
         found = declared_in(self.root)
-        return found if found.own else replace(found, inputs=tuple(map(_as_number, found.inputs)), vectors=None)
+        if found.own:
+            return found
+        whole = _needed_whole(top_model(self.root))
+        return replace(found, inputs=tuple(_as_number(v, v.name in whole) for v in found.inputs), vectors=None)
 
     @cached_property
     def table(self) -> Vectors | None:
@@ -47,11 +52,25 @@ class PmmlFile:
         return self.carried.vectors if self.carried.own else _table(top_model(self.root), self.carried)
 
 
-def _as_number(value: Input) -> Input:
-    """Floats are fed as doubles and rounded as the field says; booleans as 1 and 0."""
-    if value.dtype not in ("f32", "bool"):
+def _as_number(value: Input, whole: bool) -> Input:
+    """Floats are fed as doubles and rounded as the field says; booleans as 1 and 0. whole: missing values are refused."""
+    if value.dtype == "str" or (value.dtype == "f64" and not whole):
         return value
-    return Input(value.name, "f64", value.shape, "nan" if value.missing != "error" else "error")
+    missing = "nan" if value.dtype == "bool" or value.missing != "error" else "error"
+    return Input(value.name, "f64", value.shape, "error" if whole else missing)
+
+
+def _needed_whole(model: Element) -> set[str]:
+    """The fields that a model compares with stored points by a measure that leaves out no missing value."""
+    measure = model.find("ComparisonMeasure")
+    kinds = {c.tag for c in measure.content()} if measure is not None else set()
+    if model.tag not in ("ClusteringModel", "NearestNeighborModel", "SupportVectorMachineModel") or kinds & FORGIVING:
+        return set()
+    places = [*model.all("ClusteringField"), *(e for p in model.all("KNNInputs") for e in p.all("KNNInput"))]
+    for dictionary in model.all("VectorDictionary"):
+        places += list(dictionary.require("VectorFields").all("FieldRef"))
+    replaced = {f.need("name") for f in active_fields(model) if f.get("missingValueReplacement") is not None}
+    return {e.need("field") for e in places} - replaced
 
 
 def _table(model: Element, carried: Carried) -> Vectors | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from modelport_pmml.declared import top_model
@@ -19,6 +19,9 @@ from modelport.run import Evaluator
 from modelport.sample import Sample
 
 from .declaring import PmmlFile, subset
+
+if TYPE_CHECKING:
+    from .scoring import Asked
 
 __all__ = ["PmmlFile", "opened", "read_file"]
 
@@ -41,8 +44,12 @@ def read_file(file: PmmlFile, sample: Sample, options: Mapping[str, Any]) -> Rea
         raise UsageError("scorer= and answers= both say what the original answers: give one of them.")
     carried, table = file.carried, file.table
     recorded: Vectors | None = None
+    original: Asked | None = None
     if scorer is not None:
-        wanted = carried
+        from .scoring import Asked
+
+        original = Asked(scorer, file)
+        wanted = subset(carried, original.given())
     elif answers is not None:
         wanted = subset(carried, _known(answers, file))
         recorded = _recorded(wanted, sample, answers)
@@ -63,11 +70,9 @@ def read_file(file: PmmlFile, sample: Sample, options: Mapping[str, Any]) -> Rea
         _reproduce(graph, table)
     notes = _notes(file, wanted.outputs, recorded, table, answers is not None)
     provenance = _provenance(file, scorer)
-    if recorded is None:
-        from .scoring import scored
-
-        original = scored(scorer, file)
-        return Reading(graph, original.run, {**provenance, "engine": original.engine}, sample=sample, notes=notes)
+    if original is not None:
+        provenance["engine"] = original.engine
+        return Reading(graph, original.answer, provenance, sample=sample, notes=notes, undecided=original.undecided)
     return Reading(graph, _unanswered, provenance, sample=sample, recorded=recorded, notes=notes)
 
 
