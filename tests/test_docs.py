@@ -209,7 +209,23 @@ def test_what_is_run_of_a_page(tmp_path: Path) -> None:
 
 
 def test_every_fenced_block_is_closed_and_of_a_known_kind() -> None:
-    known = {"", "python", "console", "bash", "json", "toml", "yaml", "js", "java", "kotlin", "groovy", "c", "rust", "html", "text"}
+    known = {
+        "",
+        "python",
+        "console",
+        "bash",
+        "json",
+        "toml",
+        "yaml",
+        "js",
+        "java",
+        "kotlin",
+        "groovy",
+        "c",
+        "rust",
+        "html",
+        "text",
+    }
     for page in LINKED:
         text = page.read_text(encoding="utf-8")
         assert text.count("\n```") % 2 == 0, name_of(page)

@@ -228,7 +228,9 @@ class _Jpmml(Scorer):
             return [dict.fromkeys(self._named)] * len(rows)
         short = [len(column) for column in answer["data"] if len(column) != len(rows)]
         if short:
-            raise ArtifactError(f"{self.engine} gives {short[0]} answers for {len(rows)} rows: a segment may lack the model's target.")
+            raise ArtifactError(
+                f"{self.engine} gives {short[0]} answers for {len(rows)} rows: a segment may lack the model's target."
+            )
         empty = dict.fromkeys(self._named)
         return [{**empty, **dict(zip(columns, row, strict=True))} for row in zip(*answer["data"], strict=True)]
 

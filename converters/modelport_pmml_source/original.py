@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from modelport_pmml.declaration import Carried
 from modelport_pmml.declared import top_model
 from modelport_pmml.reader import to_graph
 
 from modelport.compare import compare
-from modelport.document import EXACT, Vectors, check_vectors
+from modelport.document import EXACT, Tolerance, Vectors, check_vectors
 from modelport.errors import ArtifactError, InputError, Mismatch, Refused, UsageError
 from modelport.graph import DTYPES, Graph
 from modelport.reading import Reading
@@ -62,6 +63,9 @@ def read_file(file: PmmlFile, sample: Sample, options: Mapping[str, Any]) -> Rea
             "rows of the sample (answers={output: values}, --answers FILE), or name a scorer that is installed here "
             "(scorer='jpmml', --scorer jpmml)."
         )
+    wanted = _kept(wanted, options.get("keep"))
+    if recorded is not None:
+        recorded = replace(recorded, outputs={o.name: recorded.outputs[o.name] for o in wanted.outputs})
     try:
         graph = to_graph(file.root, wanted)
     except RecursionError:
@@ -74,6 +78,18 @@ def read_file(file: PmmlFile, sample: Sample, options: Mapping[str, Any]) -> Rea
         provenance["engine"] = original.engine
         return Reading(graph, original.answer, provenance, sample=sample, notes=notes, undecided=original.undecided)
     return Reading(graph, _unanswered, provenance, sample=sample, recorded=recorded, notes=notes)
+
+
+def _kept(carried: Carried, keep: Any) -> Carried:
+    """The outputs the user wants to keep."""
+    if keep is None:
+        return carried
+    names = [keep] if isinstance(keep, str) else [str(n) for n in keep]
+    known = [o.name for o in carried.outputs]
+    odd = [n for n in names if n not in known]
+    if odd or not names:
+        raise UsageError(f"keep= names {odd[:1] or 'nothing'}; the outputs that can be proven are {', '.join(known)}.")
+    return subset(carried, dict.fromkeys(names))
 
 
 def _unanswered(_: Mapping[str, Array]) -> dict[str, Array]:
@@ -103,8 +119,12 @@ def _recorded(wanted: Any, sample: Sample, answers: Any) -> Vectors:
         if len(cells) != len(sample):
             raise InputError(f"There are {len(cells)} answers for {output.name!r}, but the sample has {len(sample)} rows.")
         outputs[output.name] = _typed(cells, output.dtype, output.name).reshape(len(cells), *wanted.shapes[output.name])
-        tolerance[output.name] = replace(EXACT, atol=0.0, rtol=RECORDED) if output.dtype in ("f64", "f32") else EXACT
-    vectors = Vectors(sample.feeds(), outputs, tolerance, "sample", ("sample",) * len(sample))
+        tolerance[output.name] = Tolerance(0.0, RECORDED) if output.dtype in ("f64", "f32") else EXACT
+    feeds = sample.feeds()
+    odd = sorted(set(feeds) ^ {v.name for v in wanted.inputs})
+    if odd:
+        raise InputError(f"The sample gives {', '.join(feeds)}, but the PMML model takes {odd[0]!r}: give one column per field.")
+    vectors = Vectors(feeds, outputs, tolerance, "sample", ("sample",) * len(sample))
     check_vectors(vectors, wanted.inputs, wanted.outputs, max(len(sample), 1))
     return vectors
 
@@ -143,7 +163,7 @@ def _notes(file: PmmlFile, outputs: Any, recorded: Vectors | None, table: Vector
     notes = []
     left = [o.name for o in file.carried.outputs if o.name not in {w.name for w in outputs}]
     if left:
-        notes.append(f"left out, because nothing says what the original answers for them: {', '.join(map(repr, left))}")
+        notes.append(f"left out, not asked for or without an answer of the original: {', '.join(map(repr, left))}")
     if recorded is not None:
         whose = "were handed over" if answered else "stand in the file (ModelVerification)"
         if file.carried.own and not answered:

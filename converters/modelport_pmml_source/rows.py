@@ -37,7 +37,9 @@ def _column(column: Column, dtype: str) -> Column:
         return column
     if not all(is_missing(v) for v in column.values.tolist()):
         kinds = {"f64": "numbers", "str": "strings"}
-        raise InputError(f"Column {column.name!r} of the sample holds {kinds[column.dtype]}; the PMML field holds {kinds[wanted]}.")
+        raise InputError(
+            f"Column {column.name!r} of the sample holds {kinds[column.dtype]}; the PMML field holds {kinds[wanted]}."
+        )
     n = len(column.values)
     values = np.full(n, np.nan) if wanted == "f64" else np.full(n, None, dtype=object)
     return Column(column.name, wanted, values)

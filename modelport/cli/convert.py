@@ -34,6 +34,9 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="what the original answers for the sample's rows: a Keras file's outputs (.npz), a PMML file's (CSV or .npz)",
     )
+    command.add_argument(
+        "--keep", action="append", metavar="OUTPUT", help="an output of a PMML file to keep, where not all are wanted; may repeat"
+    )
     command.add_argument("--scorer", metavar="NAME", help="who answers for a PMML file: jpmml or pypmml, where it is installed")
     command.add_argument(
         "--quantize", metavar="KIND", help="JSON: int8; ONNX: int8, static or float16; the report says what it costs"
@@ -72,8 +75,9 @@ def run(a: argparse.Namespace) -> int:
     if a.answers is not None:
         answers = load_sample(a.answers)
         options = {format_: {**own, "answers": answers} for format_, own in options.items()}
-    if a.scorer is not None:
-        options = {format_: {**own, "scorer": a.scorer} for format_, own in options.items()}
+    for name in ("scorer", "keep"):
+        if getattr(a, name) is not None:
+            options = {format_: {**own, name: getattr(a, name)} for format_, own in options.items()}
     with Progress(2 + STAGES * len(targets)) as bar:
         bar.stage(f"opening {a.model}")
         model = load_model(a.model, trust=a.trust, factory=factory_of(a))

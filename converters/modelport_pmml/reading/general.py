@@ -95,6 +95,8 @@ def _raised(f: Formulas, column: Column, exponent: float) -> Vector:
     x = f.builder.number(f.builder.column(column))
     if exponent == 1.0:
         return x
+    if exponent == 2.0:
+        return f.builder.unary("square", x)
     return f.builder.binary("pow", x, f.builder.constant([exponent], "number"), "covariate")
 
 

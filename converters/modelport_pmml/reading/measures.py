@@ -31,7 +31,9 @@ def _measure(measure: Element) -> Element:
     kind = next(iter(measure.content()), None)
     if kind is None or measure.get("kind") != "distance" or kind.tag not in DISTANCES:
         called = kind.tag if kind is not None else "nothing"
-        raise Unsupported(f"A ComparisonMeasure of kind {measure.get('kind')!r} compares by {called}, which this reader does not know.")
+        raise Unsupported(
+            f"A ComparisonMeasure of kind {measure.get('kind')!r} compares by {called}, which this reader does not know."
+        )
     return kind
 
 

@@ -63,7 +63,7 @@ class ModelTree:
         segmentation = model.require("Segmentation")
         method = METHODS.get(segmentation.need("multipleModelMethod"), segmentation.need("multipleModelMethod"))
         handling = segmentation.get("missingPredictionTreatment", "continue")
-        if handling != "continue":
+        if handling not in ("continue", "returnMissing"):
             raise Unsupported(f"A Segmentation has missingPredictionTreatment={handling!r}, which this reader does not know.")
         places = list(segmentation.all("Segment"))
         segments = [_segment(s) for s in places]

@@ -103,5 +103,3 @@ def _table(model: Element, names: Sequence[str]) -> dict[str, list[str]]:
                 raise Unsupported(f"A stored row of a NearestNeighborModel lacks the field {n!r}: missing values are not read.")
             found[n].append(cells[columns[n]])
     return found
-
-

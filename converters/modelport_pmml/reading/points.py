@@ -124,9 +124,7 @@ def _machine_classes(
     return Prediction(classes=classes, data_type=data_type, index=b.where_known(known, b.vector(index, "number")))
 
 
-def _against_all(
-    f: Formulas, model: Element, scope: Scope, machines: Sequence[Element], scores: Sequence[Vector]
-) -> Prediction:
+def _against_all(f: Formulas, model: Element, scope: Scope, machines: Sequence[Element], scores: Sequence[Vector]) -> Prediction:
     b = f.builder
     named = [m.need("targetCategory") for m in machines]
     classes, data_type = classes_of(model, scope, lambda: named)
@@ -192,10 +190,7 @@ def _plain_missing(model: Element) -> None:
 
 
 def naive_bayes(f: Formulas, model: Element, scope: Scope) -> Prediction:
-    """NaiveBayesModel of Gaussian and of counted inputs.
-
-    With Gaussian inputs and threshold 0 alone, rows with missing values are refused, though PMML leaves them out of the product.
-    """
+    """NaiveBayesModel of Gaussian and of counted inputs; missing values are left out of the product."""
     b = f.builder
     output = model.require("BayesOutput").require("TargetValueCounts")
     counts = {c.need("value"): number_text(c.need("count"), "A count") for c in output.all("TargetValueCount")}
@@ -205,9 +200,10 @@ def naive_bayes(f: Formulas, model: Element, scope: Scope) -> Prediction:
     prior = np.log(np.array([counts[c] for c in classes]) / sum(counts.values()))
     threshold = number_text(model.get("threshold", "0"), "A threshold")
     inputs = list(model.require("BayesInputs").all("BayesInput"))
-    if threshold == 0.0 and all(e.find("TargetValueStats") is not None for e in inputs):
-        columns = [scope.column(e.need("fieldName")) for e in inputs]
-        row = b.refusing(b.number(b.gather(columns, "inputs")), "inputs")
+    columns = [scope.column(e.need("fieldName")) for e in inputs]
+    whole = not any(c.vector.nullable or c.vector.known for c in columns)
+    if threshold == 0.0 and whole and all(e.find("TargetValueStats") is not None for e in inputs):
+        row = b.number(b.gather(columns, "inputs"))
         mean, var = (np.array(part).T.copy() for part in zip(*(_gaussians(e, classes) for e in inputs), strict=True))
         score = b.add("gaussian_ll", row.value, hint="likelihood", mean=mean, var=var, log_prior=prior)
         shares = b.vector(b.add("softmax", score, hint="probability"), "number")
@@ -216,7 +212,9 @@ def naive_bayes(f: Formulas, model: Element, scope: Scope) -> Prediction:
     if total.width < len(classes):
         total = b.gather([Column(total)] * len(classes), "prior")
     for e in inputs:
-        part = _density(f, e, scope, classes, threshold) if e.find("PairCounts") is None else _pairs(f, e, scope, classes, threshold)
+        part = (
+            _density(f, e, scope, classes, threshold) if e.find("PairCounts") is None else _pairs(f, e, scope, classes, threshold)
+        )
         total = b.binary("add", total, part, "likelihood")
     shares = b.vector(b.add("softmax", total.value, hint="probability"), "number")
     return Prediction(classes=classes, data_type=data_type, probabilities=shares)
@@ -279,10 +277,15 @@ def _pairs(f: Formulas, e: Element, scope: Scope, classes: Sequence[str], thresh
     rows.append([0.0] * len(classes))
     keys: Any
     if x.kind == "string":
-        keys = np.empty(len(table), dtype=object)
-        keys[:] = list(table)
+        keys = np.empty(len(table) + x.nullable, dtype=object)
+        keys[:] = [*table, *([None] if x.nullable else [])]
     else:
         x = b.number(x)
-        keys = np.array([float(boolean_text(k)) if k in ("true", "false") else number_text(k, "A PairCount's value") for k in table])
-    place = b.add("lookup", x.value, hint="place", keys=keys, values=np.arange(len(table)), default=len(table))
+        keys = np.array(
+            [float(boolean_text(k)) if k in ("true", "false") else number_text(k, "A PairCount's value") for k in table]
+        )
+        if x.nullable:
+            keys = np.append(keys, math.nan)
+    places = np.minimum(np.arange(len(keys)), len(table))
+    place = b.add("lookup", x.value, hint="place", keys=keys, values=places, default=len(table))
     return b.vector(b.add("take", place, hint="share", table=np.array(rows)), "number")

@@ -76,7 +76,9 @@ def _combined(b: Builder, columns: Sequence[Vector], rows: Sequence[Sequence[str
         if x.kind != "string":
             names = names.astype(np.float64)
         values = np.array([*known.values(), *([math.nan] if x.nullable else [])]) * size
-        code = b.vector(b.add("lookup", x.value, hint="code", keys=names, values=values, default=-(2.0**60)), "number", x.nullable)
+        code = b.vector(
+            b.add("lookup", x.value, hint="code", keys=names, values=values, default=-(2.0**60)), "number", x.nullable
+        )
         total = code if total is None else b.binary("add", total, code, "codes")
         places = [place + known[cell] * size for place, cell in zip(places, cells, strict=True)]
         size *= len(known) + 1

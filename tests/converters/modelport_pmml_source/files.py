@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tests.converters.modelport_pmml.common import document, schema
 
 NAN = float("nan")
@@ -135,7 +137,12 @@ def trees() -> list[File]:
     root = node(
         0,
         "<True/>",
-        node(1, among("s", "a", '"c d"').replace('"c d"', "&quot;c d&quot;"), node(4, simple("z", "isMissing")), node(5, simple("z", "equal", 1))),
+        node(
+            1,
+            among("s", "a", '"c d"').replace('"c d"', "&quot;c d&quot;"),
+            node(4, simple("z", "isMissing")),
+            node(5, simple("z", "equal", 1)),
+        ),
         node(2, among("s", "a", operator="isNotIn")),
     )
     rows = {"s": [v for v in ("a", "b", "c d", None) for _ in range(3)], "z": [0.0, 1.0, NAN] * 4}
@@ -149,7 +156,10 @@ def trees() -> list[File]:
         '<OutputField name="said" feature="predictedValue" optype="categorical" dataType="string"/></Output>'
     )
     root = node(
-        "yes", "<True/>" + counts, node("yes", simple("x", "lessThan", 1) + counts), node("no", simple("x", "greaterOrEqual", 1) + shares)
+        "yes",
+        "<True/>" + counts,
+        node("yes", simple("x", "lessThan", 1) + counts),
+        node("no", simple("x", "greaterOrEqual", 1) + shares),
     )
     model = f'<TreeModel functionName="classification" splitCharacteristic="binarySplit" missingValueStrategy="lastPrediction">{schema("x", target="y")}{output}{root}</TreeModel>'
     found.append(File("tree-classes", document(number("x") + text("y", "no", "yes"), model), {"x": GRID}))
@@ -218,29 +228,56 @@ def generals() -> list[File]:
     rows = {"x": [0.0, 0.5, 1.0, 2.0, 3.0, 1.5, NAN, 1.0], "s": ["u", "v", "u", "v", "u", "v", "u", None]}
     found = []
     for kind in ("regression", "generalLinear"):
-        found.append(File(f"general-{kind}", document(data + number("y"), general(kind, "regression", betas()).replace("{OUTPUT}", "")), rows))
+        found.append(
+            File(
+                f"general-{kind}",
+                document(data + number("y"), general(kind, "regression", betas()).replace("{OUTPUT}", "")),
+                rows,
+            )
+        )
     links = {
         "identity": {}, "log": {}, "logit": {}, "probit": {}, "cloglog": {}, "loglog": {}, "logc": {},
         "power": {"linkParameter": "2"}, "oddspower": {"linkParameter": "0.5"}, "negbin": {"distParameter": "1.5"},
     }  # fmt: skip
     for link, more in links.items():
         cells = betas(scale=-1.0) if link == "negbin" else betas()
-        model = general("generalizedLinear", "regression", cells, linkFunction=link, distribution="normal", **more).replace("{OUTPUT}", "")
+        model = general("generalizedLinear", "regression", cells, linkFunction=link, distribution="normal", **more).replace(
+            "{OUTPUT}", ""
+        )
         found.append(File(f"glm-{link}", document(data + number("y"), model), rows))
-    model = general("generalizedLinear", "regression", betas(), linkFunction="log", distribution="poisson", offsetValue="0.7").replace("{OUTPUT}", "")
+    model = general(
+        "generalizedLinear", "regression", betas(), linkFunction="log", distribution="poisson", offsetValue="0.7"
+    ).replace("{OUTPUT}", "")
     found.append(File("glm-offset", document(data + number("y"), model), rows))
-    model = general("generalizedLinear", "regression", betas(), linkFunction="logit", distribution="binomial", trialsValue="5").replace("{OUTPUT}", "")
+    model = general(
+        "generalizedLinear", "regression", betas(), linkFunction="logit", distribution="binomial", trialsValue="5"
+    ).replace("{OUTPUT}", "")
     found.append(File("glm-trials", document(data + number("y"), model), rows))
     cells = betas("no")
-    model = general("generalizedLinear", "classification", cells, linkFunction="logit", distribution="binomial", targetReferenceCategory="yes")
-    found.append(File("glm-classes", document(data + text("y", "no", "yes"), model.replace("{OUTPUT}", probabilities("no", "yes"))), rows))
+    model = general(
+        "generalizedLinear", "classification", cells, linkFunction="logit", distribution="binomial", targetReferenceCategory="yes"
+    )
+    found.append(
+        File("glm-classes", document(data + text("y", "no", "yes"), model.replace("{OUTPUT}", probabilities("no", "yes"))), rows)
+    )
     cells = betas("a") + betas("b", -0.6)
     model = general("multinomialLogistic", "classification", cells, targetReferenceCategory="c")
-    found.append(File("multinomial", document(data + text("y", "a", "b", "c"), model.replace("{OUTPUT}", probabilities("a", "b", "c"))), rows))
+    found.append(
+        File(
+            "multinomial",
+            document(data + text("y", "a", "b", "c"), model.replace("{OUTPUT}", probabilities("a", "b", "c"))),
+            rows,
+        )
+    )
     common = '<PCell parameterName="p1" beta="0.25"/><PCell parameterName="p2" beta="-0.3"/>'
-    cells = '<PCell targetCategory="a" parameterName="p0" beta="-1"/><PCell targetCategory="b" parameterName="p0" beta="0.8"/>' + common
+    cells = (
+        '<PCell targetCategory="a" parameterName="p0" beta="-1"/><PCell targetCategory="b" parameterName="p0" beta="0.8"/>'
+        + common
+    )
     for link in ("logit", "probit", "cloglog", "loglog", "cauchit"):
-        model = general("ordinalMultinomial", "classification", cells, cumulativeLink=link).replace("{OUTPUT}", probabilities("a", "b", "c"))
+        model = general("ordinalMultinomial", "classification", cells, cumulativeLink=link).replace(
+            "{OUTPUT}", probabilities("a", "b", "c")
+        )
         found.append(File(f"ordinal-{link}", document(data + text("y", "a", "b", "c"), model), rows))
     return found
 
@@ -259,13 +296,17 @@ def line(intercept: float, weight: float) -> str:
 
 def stump(limit: float, low: str, high: str, kind: str = "regression") -> str:
     body = node(low, "<True/>", node(low, simple("x", "lessOrEqual", limit)), node(high, simple("x", "greaterThan", limit)))
-    return f'<TreeModel functionName="{kind}" noTrueChildStrategy="returnLastPrediction">{schema("x", target="y")}{body}</TreeModel>'
+    return (
+        f'<TreeModel functionName="{kind}" noTrueChildStrategy="returnLastPrediction">{schema("x", target="y")}{body}</TreeModel>'
+    )
 
 
 def ensemble(method: str, *segments: str, kind: str = "regression", classes: tuple[str, ...] = (), more: str = "") -> bytes:
     target = text("y", *classes) if classes else number("y")
     body = f'<Segmentation multipleModelMethod="{method}">{"".join(segments)}</Segmentation>'
-    return document(number("x") + target, f'<MiningModel functionName="{kind}">{schema("x", target="y")}{more}{body}</MiningModel>')
+    return document(
+        number("x") + target, f'<MiningModel functionName="{kind}">{schema("x", target="y")}{more}{body}</MiningModel>'
+    )
 
 
 def ensembles() -> list[File]:
@@ -276,16 +317,37 @@ def ensembles() -> list[File]:
         found.append(File(f"lines-{method}", ensemble(method, *parts), {"x": GRID[:12]}))
     found.append(File("lines-median-even", ensemble("median", *(segment(line(a, b)) for a, b in lines[:2])), {"x": GRID[:12]}))
     for method in ("sum", "average", "weightedAverage", "median"):
-        parts = [segment(stump(t, a, b), weight=w) for t, a, b, w in ((0.0, "1", "2", 1), (1.0, "0.1", "0.7", 3), (2.5, "-4", "5", 0.5))]
+        parts = [
+            segment(stump(t, a, b), weight=w)
+            for t, a, b, w in ((0.0, "1", "2", 1), (1.0, "0.1", "0.7", 3), (2.5, "-4", "5", 0.5))
+        ]
         found.append(File(f"stumps-{method}", ensemble(method, *parts), {"x": GRID}))
     for method in ("majorityVote", "weightedMajorityVote"):
-        votes = [segment(stump(t, a, b, "classification"), weight=w) for t, a, b, w in ((0.0, "a", "b", 1.1), (1.0, "b", "a", 3.2), (2.5, "a", "b", 2.5))]
-        found.append(File(f"votes-{method}", ensemble(method, *votes, kind="classification", classes=("a", "b"), more=probabilities("a", "b")), {"x": GRID[:12]}))
-    cases = [segment(line(1, 2), simple("x", "lessThan", 0)), segment(line(-1, 1), simple("x", "lessThan", 2)), segment(line(9, 0.5), simple("x", "greaterOrEqual", 3))]
+        votes = [
+            segment(stump(t, a, b, "classification"), weight=w)
+            for t, a, b, w in ((0.0, "a", "b", 1.1), (1.0, "b", "a", 3.2), (2.5, "a", "b", 2.5))
+        ]
+        found.append(
+            File(
+                f"votes-{method}",
+                ensemble(method, *votes, kind="classification", classes=("a", "b"), more=probabilities("a", "b")),
+                {"x": GRID[:12]},
+            )
+        )
+    cases = [
+        segment(line(1, 2), simple("x", "lessThan", 0)),
+        segment(line(-1, 1), simple("x", "lessThan", 2)),
+        segment(line(9, 0.5), simple("x", "greaterOrEqual", 3)),
+    ]
     for method in ("selectFirst", "sum", "average", "weightedAverage"):
         found.append(File(f"conditional-{method}", ensemble(method, *cases), {"x": GRID[:12]}))
-    words = [segment(stump(0.0, "a", "b", "classification"), simple("x", "lessThan", 1)), segment(stump(2.0, "b", "c", "classification"))]
-    found.append(File("first-classes", ensemble("selectFirst", *words, kind="classification", classes=("a", "b", "c")), {"x": GRID[:12]}))
+    words = [
+        segment(stump(0.0, "a", "b", "classification"), simple("x", "lessThan", 1)),
+        segment(stump(2.0, "b", "c", "classification")),
+    ]
+    found.append(
+        File("first-classes", ensemble("selectFirst", *words, kind="classification", classes=("a", "b", "c")), {"x": GRID[:12]})
+    )
     inner = '<Output><OutputField name="raw" feature="predictedValue" optype="continuous" dataType="double" isFinalResult="false"/></Output>'
     first = line(0.3, 0.9).replace("<RegressionTable", f"{inner}<RegressionTable", 1)
     last = (
@@ -293,10 +355,24 @@ def ensembles() -> list[File]:
         f'<MiningField name="y" usageType="target"/></MiningSchema>{probabilities("a", "b")}<RegressionTable intercept="-1" targetCategory="b">'
         '<NumericPredictor name="raw" coefficient="2"/></RegressionTable><RegressionTable intercept="0" targetCategory="a"/></RegressionModel>'
     )
-    found.append(File("chain", ensemble("modelChain", segment(first), segment(last), kind="classification", classes=("a", "b")), {"x": GRID[:12]}))
-    targets = '<Targets><Target field="y" rescaleFactor="2.5" rescaleConstant="-1" castInteger="{cast}" min="-3" max="6.5"/></Targets>'
+    found.append(
+        File(
+            "chain",
+            ensemble("modelChain", segment(first), segment(last), kind="classification", classes=("a", "b")),
+            {"x": GRID[:12]},
+        )
+    )
+    targets = (
+        '<Targets><Target field="y" rescaleFactor="2.5" rescaleConstant="-1" castInteger="{cast}" min="-3" max="6.5"/></Targets>'
+    )
     for cast in ("round", "ceiling", "floor"):
-        found.append(File(f"target-{cast}", ensemble("sum", *(segment(line(a, b)) for a, b in lines), more=targets.replace("{cast}", cast)), {"x": GRID[:12]}))
+        found.append(
+            File(
+                f"target-{cast}",
+                ensemble("sum", *(segment(line(a, b)) for a, b in lines), more=targets.replace("{cast}", cast)),
+                {"x": GRID[:12]},
+            )
+        )
     return found
 
 
@@ -316,7 +392,10 @@ def measures() -> list[File]:
         for weights in (("1", "1"), ("2", "0.5")):
             compare = f'<ComparisonMeasure kind="distance" compareFunction="absDiff">{measure}</ComparisonMeasure>'
             fields_ = "".join(f'<ClusteringField field="{n}" fieldWeight="{w}"/>' for n, w in zip("xz", weights, strict=True))
-            centres = "".join(f'<Cluster id="c{i}"><Array type="real" n="2">{a} {b}</Array></Cluster>' for i, (a, b) in enumerate(((0, 0), (3, 1.5), (-1, 4))))
+            centres = "".join(
+                f'<Cluster id="c{i}"><Array type="real" n="2">{a} {b}</Array></Cluster>'
+                for i, (a, b) in enumerate(((0, 0), (3, 1.5), (-1, 4)))
+            )
             output = (
                 '<Output><OutputField name="which" feature="predictedValue" optype="categorical" dataType="string"/>'
                 '<OutputField name="far" feature="affinity" value="c1" optype="continuous" dataType="double"/>'
@@ -325,7 +404,14 @@ def measures() -> list[File]:
             model = f'<ClusteringModel functionName="clustering" modelClass="centerBased" numberOfClusters="3">{schema("x", "z")}{output}{compare}{fields_}{centres}</ClusteringModel>'
             rows, refused = (nans, {"x": [NAN], "z": [NAN]}) if "uclidean" in kind else (plain, {})
             found.append(File(f"clusters-{kind}-{weights[0]}", document(data, model), rows, refused))
-    stored = [(0, 0, "a", 1.0), (3, 1.5, "b", 2.0), (-1, 4, "a", 7.0), (2, 2, "b", -3.0), (0.5, 8, "c", 0.25), (4, 4.25, "c", 5.5)]
+    stored = [
+        (0, 0, "a", 1.0),
+        (3, 1.5, "b", 2.0),
+        (-1, 4, "a", 7.0),
+        (2, 2, "b", -3.0),
+        (0.5, 8, "c", 0.25),
+        (4, 4.25, "c", 5.5),
+    ]
     table_ = "".join(f"<row><x>{a}</x><z>{b}</z><y>{{}}</y></row>".format(c) for a, b, c, _ in stored)
     numbers = "".join(f"<row><x>{a}</x><z>{b}</z><y>{v}</y></row>" for a, b, _, v in stored)
     for function, methods, rows_, target in (
@@ -355,7 +441,8 @@ def bayes() -> list[File]:
         for v, c in (("u", {"a": 10, "b": 3}), ("v", {"a": 0, "b": 7}), ("w", {"a": 5, "b": 2}))
     )
     stats = "".join(
-        f'<TargetValueStat value="{k}"><GaussianDistribution mean="{m}" variance="{v}"/></TargetValueStat>' for k, m, v in (("a", 0.5, 1.5), ("b", 2.0, 0.75))
+        f'<TargetValueStat value="{k}"><GaussianDistribution mean="{m}" variance="{v}"/></TargetValueStat>'
+        for k, m, v in (("a", 0.5, 1.5), ("b", 2.0, 0.75))
     )
     inputs = f'<BayesInput fieldName="s">{words}</BayesInput><BayesInput fieldName="x"><TargetValueStats>{stats}</TargetValueStats></BayesInput>'
     model = (
@@ -372,9 +459,12 @@ BIASES = {"OneAgainstAll": (0.7, -0.2, 0.4), "OneAgainstOne": (0.7, 1.2, 1.4)}
 def machines() -> list[File]:
     data = number("x") + number("z")
     rows = {"x": [0.1, 1.3, -2.0, 4.4, 3.1], "z": [0.2, -1.0, 2.2, 4.5, 0.3]}
-    vectors = "".join(f'<VectorInstance id="v{i}"><Array type="real" n="2">{a} {b}</Array></VectorInstance>' for i, (a, b) in enumerate(((0, 1), (2, -1), (1, 3))))
+    vectors = "".join(
+        f'<VectorInstance id="v{i}"><Array type="real" n="2">{a} {b}</Array></VectorInstance>'
+        for i, (a, b) in enumerate(((0, 1), (2, -1), (1, 3)))
+    )
     dictionary = f'<VectorDictionary numberOfVectors="3"><VectorFields numberOfFields="2"><FieldRef field="x"/><FieldRef field="z"/></VectorFields>{vectors}</VectorDictionary>'
-    supports = '<SupportVectors>' + "".join(f'<SupportVector vectorId="v{i}"/>' for i in range(3)) + "</SupportVectors>"
+    supports = "<SupportVectors>" + "".join(f'<SupportVector vectorId="v{i}"/>' for i in range(3)) + "</SupportVectors>"
 
     def machine(bias: float, *weights: float, first: str = "", second: str = "") -> str:
         said = (f' targetCategory="{first}"' if first else "") + (f' alternateTargetCategory="{second}"' if second else "")
@@ -388,8 +478,14 @@ def machines() -> list[File]:
     ):  # fmt: skip
         model = f'<SupportVectorMachineModel functionName="regression">{schema("x", "z", target="y")}{kernel}{dictionary}{machine(0.7, 1.5, -2.0, 0.25)}</SupportVectorMachineModel>'
         found.append(File(f"svm-{name}", document(data + number("y"), model), rows))
-    for method, names in (("OneAgainstAll", [("a", ""), ("b", ""), ("c", "")]), ("OneAgainstOne", [("a", "b"), ("a", "c"), ("b", "c")])):
-        parts = "".join(machine(b, 1.5 * b, -2.0, 0.25 * k, first=p, second=q) for k, (b, (p, q)) in enumerate(zip(BIASES[method], names, strict=True)))
+    for method, names in (
+        ("OneAgainstAll", [("a", ""), ("b", ""), ("c", "")]),
+        ("OneAgainstOne", [("a", "b"), ("a", "c"), ("b", "c")]),
+    ):
+        parts = "".join(
+            machine(b, 1.5 * b, -2.0, 0.25 * k, first=p, second=q)
+            for k, (b, (p, q)) in enumerate(zip(BIASES[method], names, strict=True))
+        )
         model = f'<SupportVectorMachineModel functionName="classification" classificationMethod="{method}">{schema("x", "z", target="y")}<RadialBasisKernelType gamma="0.4"/>{dictionary}{parts}</SupportVectorMachineModel>'
         found.append(File(f"svm-{method}", document(data + text("y", "a", "b", "c"), model), rows))
     plane = machine(0.7, 1.5, -2.0)
@@ -405,7 +501,11 @@ def scorecards() -> list[File]:
         return f'<Characteristic name="{name}">{inside}</Characteristic>'
 
     inside = characteristic(
-        "age", ("-9", simple("x", "isMissing")), ("-1", simple("x", "lessOrEqual", 0)), ("0.5", compound("and", simple("x", "greaterThan", 0), simple("x", "lessThan", 2))), ("10", "<True/>")
+        "age",
+        ("-9", simple("x", "isMissing")),
+        ("-1", simple("x", "lessOrEqual", 0)),
+        ("0.5", compound("and", simple("x", "greaterThan", 0), simple("x", "lessThan", 2))),
+        ("10", "<True/>"),
     ) + characteristic("word", ("3.5", among("s", "u", "v")), ("7", "<True/>"))
     model = f'<Scorecard functionName="regression" initialScore="12.25" useReasonCodes="false">{schema("x", "s", target="y")}<Characteristics>{inside}</Characteristics></Scorecard>'
     rows = {"x": GRID, "s": ["u", "w", None, "v"] * 3 + ["u"]}
@@ -493,3 +593,14 @@ def expressions() -> list[File]:
 FILES = [
     *fields(), *trees(), *regressions(), *generals(), *ensembles(), *measures(), *bayes(), *machines(), *scorecards(), *expressions(),
 ]  # fmt: skip
+
+
+def feeds_of(rows: dict[str, list[Any]]) -> dict[str, Any]:
+    """Columns as arrays [rows, 1]: strings where a cell is one, else doubles."""
+    found: dict[str, Any] = {}
+    for name, cells in rows.items():
+        column: Any = np.empty(len(cells), dtype=object)
+        column[:] = cells
+        texts = any(isinstance(c, str) or c is None for c in cells)
+        found[name] = (column if texts else column.astype(np.float64))[:, None]
+    return found
