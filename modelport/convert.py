@@ -73,10 +73,12 @@ def convert(
 ) -> Artifact:
     """Convert a fitted model to "json", "onnx" or "pmml", or to a path whose suffix chooses the format.
 
-    model may be the path of a saved model that opens without trust (a PMML or an ONNX file, a booster's, ...). sample is what the model is fed (an array, a DataFrame, a dict of columns, a list of records or strings), and may be left out
-    for a PMML file that carries rows; its rows are not stored unless vectors="sample" (or vectors=<rows of the same kind>). backend is "graph" (our own readers and writers), a
-    delegate's name ("skl2onnx"), or "auto": a delegate only where our reader does not know the model. name and metadata go into
-    the artifact; further options are the format's own (JSON: style; ONNX: target). With a path the file is written atomically.
+    model may be the path of a saved model that opens without trust (a PMML or an ONNX file, a booster's, ...). sample is what
+    the model is fed (an array, a DataFrame, a dict of columns, a list of records or strings), and may be left out for a PMML file
+    that carries rows; its rows are not stored unless vectors="sample" (or vectors=<rows of the same kind>). backend is "graph"
+    (our own readers and writers), a delegate's name ("skl2onnx"), or "auto": a delegate only where our reader does not know the
+    model. name and metadata go into the artifact; further options are the format's own (JSON: style; ONNX: target) and the
+    reader's (PMML: scorer, answers, keep). With a path the file is written atomically.
 
     Raises UnsupportedModel or UnsupportedAttribute for what cannot be exported, Mismatch when the artifact does not answer as
     the model does, InputError for a sample that does not fit.

@@ -33,8 +33,8 @@ class Reading:
     container and number types the user has them in. unread: the model was not read, its graph is a `placeholder`. approximate
     names values made by exact ops in another order of arithmetic than the original's, so that they agree within a tolerance only.
     doubts tell on which rows the original's own answer hangs on the last bits of a number. recorded holds rows that the
-    original answered elsewhere, where it cannot be asked here: nothing else is proven then. Each of notes goes into the report. undecided tells the
-    rows on which the one who is asked says nothing, though the model's own definition does: they prove nothing.
+    original answered elsewhere, where it cannot be asked here: nothing else is proven then. Each of notes goes into the report.
+    undecided tells the rows on which the one who is asked says nothing, though the model's definition does: they prove nothing.
     """
 
     graph: Graph

@@ -276,7 +276,7 @@ def carried_sample(model: Any) -> Sample | None:
     """The rows that a model's own file carries, or None."""
     with contextlib.suppress(MissingDependency, NotFitted, PluginError, UnsupportedModel):
         own = getattr(registry.reader_for(model)[1], "own_sample", None)
-        return None if own is None else own(model)  # type: ignore[no-any-return]
+        return None if own is None else own(model)
     return None
 
 

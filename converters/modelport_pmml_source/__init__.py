@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FILE_KIND", "OPTIONS", "load_file", "own_sample", "owns_file", "read", "sample_of", "strings_of"]
 
-#: a scorer that is asked ("jpmml", "pypmml"), or what the original answers for the sample's rows, output by output; the outputs to
-#: keep (all that can be proven, when left out)
+#: a scorer that is asked ("jpmml", "pypmml"), or what the original answers for the sample's rows, output by output; the outputs
+#: to keep (all that can be proven, when left out)
 OPTIONS = ("scorer", "answers", "keep")
 FILE_KIND = "pmml"
 

@@ -59,8 +59,8 @@ def read_file(file: PmmlFile, sample: Sample, options: Mapping[str, Any]) -> Rea
         recorded = table
     else:
         raise Refused(
-            "The PMML file has no ModelVerification, so nothing says what its original answers. Hand over what it answers for the "
-            "rows of the sample (answers={output: values}, --answers FILE), or name a scorer that is installed here "
+            "The PMML file has no ModelVerification, so nothing says what its original answers. Hand over what it answers "
+            "for the rows of the sample (answers={output: values}, --answers FILE), or name a scorer that is installed here "
             "(scorer='jpmml', --scorer jpmml)."
         )
     wanted = _kept(wanted, options.get("keep"))

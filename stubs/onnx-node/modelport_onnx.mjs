@@ -135,6 +135,9 @@ function fromRuntime({ name, dtype, shape }, result, count, null_) {
   return new Tensor(dtype, dims, data);
 }
 
+/** No elements of a dtype. */
+const emptyOf = (dtype) => (dtype === "str" ? [] : new Float64Array(0));
+
 function joined(tensors) {
   if (tensors.length === 1) return tensors[0];
   const [{ dtype, shape }] = tensors, data = dtype === "str" ? tensors.flatMap((t) => t.data) : new tensors[0].data.constructor(tensors.reduce((n, t) => n + t.data.length, 0));
@@ -217,9 +220,10 @@ class Model {
   }
 
   async #answer(fed) {
-    const { outputs, block } = this.#declared, count = Object.values(fed)[0].shape[0], size = Number.isInteger(block) && block > 0 ? block : count || 1;
+    const { outputs, block } = this.#declared, count = Object.values(fed)[0].shape[0], size = Number.isInteger(block) && block > 0 ? block : count;
+    if (count === 0) return Object.fromEntries(outputs.map(({ name, dtype, shape }) => [name, new Tensor(dtype, [0, ...shape.map((n) => (typeof n === "number" ? n : 0))], emptyOf(dtype))]));
     const parts = [];
-    for (let at = 0; at < Math.max(count, 1); at += size) parts.push(await this.#part(fed, at, Math.min(count, at + size)));
+    for (let at = 0; at < count; at += size) parts.push(await this.#part(fed, at, Math.min(count, at + size)));
     return Object.fromEntries(outputs.map(({ name }) => [name, joined(parts.map((part) => part[name]))]));
   }
 

@@ -37,7 +37,8 @@ class Declared:
                 raise Refused(f"the declaration's {key} must be a list of objects")
         self.name = str(content.get("name", ""))
         self.inputs: list[dict[str, Any]] = [
-            {k: v for k, v in value.items() if k in ("name", "dtype", "shape", "missing", "features")} for value in content["inputs"]
+            {k: v for k, v in value.items() if k in ("name", "dtype", "shape", "missing", "features")}
+            for value in content["inputs"]
         ]
         self.outputs: list[dict[str, Any]] = content["outputs"]
         self.lengths: dict[str, Any] = content.get("lengths", {})
@@ -68,14 +69,25 @@ _FED = ("f64", "f32", "i64", "bool", "str")  # dtypes that an input of a documen
 
 def _handed_through(declared: Declared) -> modelport_stub.Model:
     """A document whose outputs are its inputs: it checks rows, binds them by name and gives them as arrays."""
-    outputs = [{"name": v.get("name"), "from": v.get("name"), "dtype": v.get("dtype"), "role": "transform"} for v in declared.inputs]
-    document = {"format": "modelport", "version": "1.1", "requires": [], "inputs": declared.inputs, "steps": [], "outputs": outputs}
+    outputs = [
+        {"name": v.get("name"), "from": v.get("name"), "dtype": v.get("dtype"), "role": "transform"} for v in declared.inputs
+    ]
+    document = {
+        "format": "modelport",
+        "version": "1.1",
+        "requires": [],
+        "inputs": declared.inputs,
+        "steps": [],
+        "outputs": outputs,
+    }
     if declared.lengths:
         document["lengths"] = declared.lengths
     return modelport_stub.load(json.dumps(document), verify=False)
 
 
-def _comparing(outputs: Sequence[Mapping[str, Any]], got: Mapping[str, Array], expected: Any, tolerance: Any) -> modelport_stub.Model:
+def _comparing(
+    outputs: Sequence[Mapping[str, Any]], got: Mapping[str, Array], expected: Any, tolerance: Any
+) -> modelport_stub.Model:
     """A document whose inputs are what a runtime answered, and whose carried answers are the original's."""
     inputs, steps, results, rows = [], [], [], {}
     for k, output in enumerate(outputs):
@@ -150,7 +162,9 @@ class Adapter:
             for check in self._compare(got, expected, chosen.get("tolerance")):
                 found[check.output].append(check)
         return [
-            checks[0]._replace(rows=sum(c.rows for c in checks), problem="; ".join(c.problem for c in checks if c.problem) or None)
+            checks[0]._replace(
+                rows=sum(c.rows for c in checks), problem="; ".join(c.problem for c in checks if c.problem) or None
+            )
             for checks in found.values()
         ]
 

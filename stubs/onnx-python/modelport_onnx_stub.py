@@ -5,7 +5,8 @@
     model = modelport_onnx_stub.load(open("model.onnx", "rb").read())
     model.predict([{"age": 41, "colour": "red"}])         # {"label": array(["yes"], dtype=object), ...}
 
-Needs modelport_adapter.py and modelport_stub.py beside it, NumPy and onnxruntime. A loaded model may be used from several threads.
+Needs modelport_adapter.py and modelport_stub.py beside it, NumPy and onnxruntime. A loaded model may be used from several
+threads.
 """
 
 from __future__ import annotations

@@ -107,7 +107,9 @@ class _Scorer:
             raise Unsupported("pypmml is not installed: pip install pypmml") from None
         try:
             self._fields = {v["name"]: [str(f) for f in v["fields"]] for v in content["inputs"]}
-            self._results = [(o["name"], o["dtype"], [int(k) for k in o["shape"]], [str(f) for f in o["fields"]]) for o in content["outputs"]]
+            self._results = [
+                (o["name"], o["dtype"], [int(k) for k in o["shape"]], [str(f) for f in o["fields"]]) for o in content["outputs"]
+            ]
         except (KeyError, TypeError, ValueError):
             raise Refused("the declaration does not say which fields its inputs and outputs are made of") from None
         self._accepts = content.get("accepts")
@@ -121,9 +123,10 @@ class _Scorer:
     def run(self, fed: dict[str, Array]) -> dict[str, Array]:
         n = len(next(iter(fed.values())))
         names = [f for name in fed for f in self._fields[name]]
-        cells = [fed[name].reshape(n, -1)[:, j].tolist() for name in fed for j in range(len(self._fields[name]))]
-        if len(cells) != len(names):
+        if any(math.prod(array.shape[1:]) != len(self._fields[name]) for name, array in fed.items()):
             raise Refused("the declaration names other fields than its inputs have columns")
+        columns = {name: array.reshape(n, len(self._fields[name])) for name, array in fed.items()}
+        cells = [column[:, j].tolist() for column in columns.values() for j in range(column.shape[1])]
         rows = ",".join(f"[{','.join(_json(c[i]) for c in cells)}]" for i in range(n))
         results: list[dict[str, Any]] = []
         if n:

@@ -74,8 +74,17 @@ UNARY = {
 HEEDLESS = frozenset({*FOLDS, "avg", "and", "or", "isMissing", "isNotMissing", "isValid", "isNotValid", "isIn", "isNotIn"})
 #: functions that have no result for some numbers, and how a step is called that refuses these
 PARTIAL = {
-    **{"/": "divided", "ln": "ln", "log10": "log10", "sqrt": "sqrt", "pow": "pow", "ln1p": "ln1p", "modulo": "modulo"},
-    **{"asin": "asin", "acos": "acos", "stdNormalIDF": "stdNormalIDF", "normalIDF": "normalIDF"},
+    "/": "divided",
+    "ln": "ln",
+    "log10": "log10",
+    "sqrt": "sqrt",
+    "pow": "pow",
+    "ln1p": "ln1p",
+    "modulo": "modulo",
+    "asin": "asin",
+    "acos": "acos",
+    "stdNormalIDF": "stdNormalIDF",
+    "normalIDF": "normalIDF",
 }
 Assumed = Sequence[frozenset[str]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ def general_regression(f: Formulas, model: Element, scope: Scope) -> Prediction:
     if kind not in KINDS:
         raise Unsupported(f"A GeneralRegressionModel has modelType={kind!r}, which this reader does not know.")
     parameters = _parameters(f, model, scope)
-    cells = [c for c in model.require("ParamMatrix").all("PCell")]
+    cells = list(model.require("ParamMatrix").all("PCell"))
     by_category: dict[str | None, dict[str, float]] = {}
     for cell in cells:
         name = cell.need("parameterName")
@@ -56,8 +57,8 @@ def _parameters(f: Formulas, model: Element, scope: Scope) -> dict[str, Vector |
     factors, covariates = (
         {p.need("name"): p for place in model.all(tag) for p in place.all("Predictor")} for tag in ("FactorList", "CovariateList")
     )
-    for name, predictor in factors.items():
-        if predictor.find("Matrix") is not None:
+    for name, factor in factors.items():
+        if factor.find("Matrix") is not None:
             raise Unsupported(f"The Predictor {name!r} has a contrast Matrix, which this reader does not know.")
     names = [p.need("name") for p in model.require("ParameterList").all("Parameter")]
     found: dict[str, Vector | None] = dict.fromkeys(names)
@@ -273,7 +274,7 @@ def _ordinal(
     for c in classes[:-1]:
         score = _score(f, parameters, {**common, **by_category[c]})
         sums.append(link(f, _offset(f, model, scope, score), CUMULATIVE[name]))
-    parts = [sums[0], *(b.binary("sub", y, x, "share") for x, y in zip(sums, sums[1:], strict=False))]
+    parts = [sums[0], *(b.binary("sub", y, x, "share") for x, y in itertools.pairwise(sums))]
     parts.append(b.binary("sub", _one(f), sums[-1], "rest"))
     row = b.gather([Column(p) for p in parts], "probability")
     return Prediction(classes=tuple(classes), data_type=data_type, probabilities=row)

@@ -154,7 +154,8 @@ class ModelTree:
                 part, share = b.choose(flag, part, nothing, "part"), b.choose(flag, share, nothing, "share")
             total = part if total is None else b.binary("add", total, part, "total")
             used = share if used is None else b.binary("add", used, share, "used")
-        assert total is not None and used is not None, "there are segments"
+        assert total is not None, "there are segments"
+        assert used is not None, "there are segments"
         some = b.add("binary", used.value, b.constant([0.0], "number").value, hint="some", fn="gt")
         result = total if method in ("sum", "weightedSum") else b.binary("div", total, used, "mean")
         result = b.where_known(some, result)

@@ -12,9 +12,22 @@ from modelport_pmml.reader import to_graph
 from modelport_pmml_source.scoring import Asked
 
 import modelport
-from modelport.errors import InputError, MissingDependency, Mismatch, UsageError
+from modelport.errors import InputError, Mismatch, MissingDependency, UsageError
 from modelport.run import Evaluator
-from tests.converters.modelport_pmml_source.files import FILES, File, document, feeds_of, line, number, segment
+from tests.converters.modelport_pmml_source.files import (
+    FILES,
+    File,
+    X,
+    Z,
+    apply,
+    constant,
+    document,
+    expression,
+    feeds_of,
+    line,
+    number,
+    segment,
+)
 
 #: files that JPMML-Evaluator does not read
 UNREAD = {"svm-coefficients"}
@@ -104,7 +117,7 @@ def test_answers_that_are_too_few_are_no_answers(need) -> None:  # type: ignore[
 
 
 def test_an_unknown_scorer_is_named() -> None:
-    with pytest.raises(UsageError, match="'other'.*jpmml, pypmml"):
+    with pytest.raises(UsageError, match=r"'other'.*jpmml, pypmml"):
         Asked("other", modelport_pmml_source.load_file(FILES[0].data))
 
 
@@ -121,3 +134,24 @@ def test_pypmml_answers_the_output_fields_only(need) -> None:  # type: ignore[no
     assert report is not None
     assert report.passed
     assert any("'y'" in note for note in report.notes)
+
+
+@pytest.mark.xdist_group("jpmml")
+@pytest.mark.parametrize("body", ["sqrt", "ln", "log10", "/"])
+def test_what_has_no_result_is_refused_where_it_is_evaluated(body: str, need) -> None:  # type: ignore[no-untyped-def]
+    partial = apply(body, X) if body != "/" else apply("/", X, Z)
+    rows = {"x": [-1.0, 4.0, -1.0, 0.0], "z": [0.0, 2.0, 1.0, 0.0], "s": ["a", "b", "a", "a"]}
+    for expression_ in (partial, apply("if", apply("greaterThan", X, constant(0)), partial, constant(-7))):
+        file = File("partial", expression(expression_), rows)
+        original = asked(file, need)
+        model = modelport_pmml_source.load_file(file.data)
+        ours = Evaluator(to_graph(model.root, model.carried))
+        for i, feeds in enumerate({k: v[i : i + 1] for k, v in feeds_of(rows).items()} for i in range(4)):
+            told = [True, True]
+            for k, ask in enumerate((original.answer, ours.run)):
+                try:
+                    ask(feeds)
+                except (ValueError, InputError):
+                    told[k] = False
+            assert told[0] == told[1], f"row {i} of {body}"
+            assert told[1] or expression_ is partial

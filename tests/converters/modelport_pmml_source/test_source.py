@@ -26,7 +26,8 @@ def verified(data: bytes, rows: list[tuple[float, float]], more: str = "") -> by
     cells = "".join(f"<row><a>{x!r}</a><b>{y!r}</b></row>" for x, y in rows)
     proof = (
         '<ModelVerification><VerificationFields><VerificationField field="x" column="a"/>'
-        f'<VerificationField field="y" column="b"{more}/></VerificationFields><InlineTable>{cells}</InlineTable></ModelVerification>'
+        f'<VerificationField field="y" column="b"{more}/></VerificationFields>'
+        f"<InlineTable>{cells}</InlineTable></ModelVerification>"
     )
     return data.replace(b"</RegressionModel>", f"{proof}</RegressionModel>".encode())
 
@@ -73,7 +74,7 @@ def test_a_changed_coefficient_is_a_mismatch(tmp_path: Path) -> None:
     changed = PROVEN.replace(b'coefficient="2"', b'coefficient="2.0001"')
     path = tmp_path / "model.pmml"
     path.write_bytes(changed)
-    with pytest.raises(Mismatch, match="own ModelVerification.*'y'.*row 1"):
+    with pytest.raises(Mismatch, match=r"own ModelVerification.*'y'.*row 1"):
         modelport.convert(path, "json")
     with pytest.raises(Mismatch, match="own ModelVerification"):
         modelport.convert(path, "json", sample={"x": [1.0]}, answers={"y": [3.0002]})
@@ -131,7 +132,7 @@ def test_samples_that_do_not_fit_are_named() -> None:
     model = modelport_pmml_source.load_file(PLAIN)
     with pytest.raises(InputError, match="no column 'x'"):
         modelport.convert(model, "json", sample={"z": [1.0]}, answers={"y": [3.0]})
-    with pytest.raises(InputError, match="'x'.*holds strings"):
+    with pytest.raises(InputError, match=r"'x'.*holds strings"):
         modelport.convert(model, "json", sample={"x": ["a"]}, answers={"y": [3.0]})
     assert modelport.convert(model, "json", sample=[[1.0]], answers={"y": [3.0]}).report.passed  # type: ignore[union-attr]
 
@@ -153,7 +154,7 @@ def test_an_output_that_cannot_be_read_matters_only_where_it_is_wanted() -> None
     assert [o.name for o in modelport.load(artifact).outputs] == ["y"]
     assert any("'why'" in note for note in artifact.report.notes)  # type: ignore[union-attr]
     model = modelport_pmml_source.load_file(data)
-    with pytest.raises(Unsupported, match="'why'.*reasonCode"):
+    with pytest.raises(Unsupported, match=r"'why'.*reasonCode"):
         modelport.convert(model, "json", sample={"x": [1.0]}, answers={"y": [3.0], "why": ["a"]})
 
 
