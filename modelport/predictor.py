@@ -61,7 +61,7 @@ class Predictor:
         return self._loaded.run(to_feeds(self.inputs, X))
 
     def verify(self) -> list[OutputReport]:
-        """Replay the carried rows: how every output compares with what the original answered; ArtifactError when there are none."""
+        """Replay the carried rows: how every output compares with the original; ArtifactError when there are none."""
         return replay(self._loaded)
 
     def info(self) -> dict[str, Any]:

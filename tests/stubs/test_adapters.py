@@ -56,7 +56,7 @@ def stub(request: pytest.FixtureRequest, need, monkeypatch: pytest.MonkeyPatch) 
     assert found is not None
     problem = toolchain_problem(found)
     if problem is not None:
-        need(found.needs[0], problem)
+        need({"node": "javascript"}.get(found.needs[0], found.needs[0]), problem)
     if found.name == "onnx-node":
         monkeypatch.setenv("MODELPORT_NODE_MODULES", str(request.getfixturevalue("node_modules")))
     else:

@@ -65,8 +65,8 @@ FUNCTIONS = [
     (apply("if", apply("or", GREATER, TRUE), constant(1), constant(0)), [1.0, 1.0, 1.0]),
     (apply("if", apply("and", GREATER, TRUE), constant(1), constant(0)), [1.0, None, 1.0]),
     (apply("if", apply("not", GREATER), constant(1), constant(0)), [0.0, None, 0.0]),
-    (apply("if", apply("isIn", X, constant(3), constant(5)), constant(1), constant(0)), [1.0, None, 0.0]),
-    (apply("if", apply("isNotIn", X, constant(3), constant(5)), constant(1), constant(0)), [0.0, None, 1.0]),
+    (apply("if", apply("isIn", X, constant(3), constant(5)), constant(1), constant(0)), [1.0, 0.0, 0.0]),
+    (apply("if", apply("isNotIn", X, constant(3), constant(5)), constant(1), constant(0)), [0.0, 1.0, 1.0]),
     ('<FieldRef field="x" mapMissingTo="8"/>', [3.0, 8.0, 4.0]),
     (f'<NormContinuous field="x">{KNOTS}</NormContinuous>', [6.0, None, 8.0]),
     (

@@ -12,7 +12,7 @@ from modelport_pmml.reader import to_graph
 from modelport_pmml_source.scoring import Asked
 
 import modelport
-from modelport.errors import InputError, Mismatch, MissingDependency, UsageError
+from modelport.errors import ArtifactError, InputError, Mismatch, MissingDependency, UsageError
 from modelport.run import Evaluator
 from tests.converters.modelport_pmml_source.files import (
     FILES,
@@ -112,7 +112,7 @@ def test_answers_that_are_too_few_are_no_answers(need) -> None:  # type: ignore[
     body = f'<Segmentation multipleModelMethod="selectFirst">{segment(bare)}</Segmentation>'
     schema = '<MiningSchema><MiningField name="x"/><MiningField name="y" usageType="target"/></MiningSchema>'
     data = document(number("x") + number("y"), f'<MiningModel functionName="regression">{schema}{body}</MiningModel>')
-    with pytest.raises(modelport.ArtifactError, match="answers for 2 rows"):
+    with pytest.raises(ArtifactError, match="answers for 2 rows"):
         asked(File("bare", data, {}), need).answer({"x": np.array([[1.0], [2.0]])})
 
 
