@@ -126,8 +126,11 @@ def _of_comparison(graph: Graph, step: Step) -> Iterator[Boundary]:
     for one, other in (step.inputs, step.inputs[::-1]):
         constant = producers.get(other)
         if constant is not None and constant.op == "constant" and constant.attributes["value"].dtype.kind == "f":
-            values = np.broadcast_to(constant.attributes["value"].ravel(), graph.types[one].width)
-            yield from (Boundary(step.output, one, j, float(v)) for j, v in enumerate(values))
+            values, width = constant.attributes["value"].ravel(), graph.types[one].width
+            if width == 1:  # one element against every number of the constant
+                yield from (Boundary(step.output, one, 0, float(v)) for v in values)
+                continue
+            yield from (Boundary(step.output, one, j, float(v)) for j, v in enumerate(np.broadcast_to(values, width)))
 
 
 def _of_trees(step: Step, rng: np.random.Generator, limit: int) -> Iterator[Boundary]:

@@ -56,7 +56,7 @@ def consumers_of(format_: str) -> tuple[Consumer, ...]:
     Raises UsageError for a format that no writer has.
 
     >>> [c.name for c in consumers_of("onnx")]
-    ['onnxruntime']
+    ['onnxruntime', 'onnx-node', 'onnx-python']
     """
     from .stubs import stubs, toolchain_problem
 

@@ -63,7 +63,7 @@ def convert(
     model: Any,
     to: str | os.PathLike[str],
     *,
-    sample: Any,
+    sample: Any = None,
     verify: bool = True,
     backend: str = "auto",
     vectors: Any = "synthetic",
@@ -73,10 +73,12 @@ def convert(
 ) -> Artifact:
     """Convert a fitted model to "json", "onnx" or "pmml", or to a path whose suffix chooses the format.
 
-    sample is what the model is fed (an array, a DataFrame, a dict of columns, a list of records or strings); its rows are not
-    stored unless vectors="sample" (or vectors=<rows of the same kind>). backend is "graph" (our own readers and writers), a
-    delegate's name ("skl2onnx"), or "auto": a delegate only where our reader does not know the model. name and metadata go into
-    the artifact; further options are the format's own (JSON: style; ONNX: target). With a path the file is written atomically.
+    model may be the path of a saved model that opens without trust (a PMML or an ONNX file, a booster's, ...). sample is what
+    the model is fed (an array, a DataFrame, a dict of columns, a list of records or strings), and may be left out for a PMML file
+    that carries rows; its rows are not stored unless vectors="sample" (or vectors=<rows of the same kind>). backend is "graph"
+    (our own readers and writers), a delegate's name ("skl2onnx"), or "auto": a delegate only where our reader does not know the
+    model. name and metadata go into the artifact; further options are the format's own (JSON: style; ONNX: target) and the
+    reader's (PMML: scorer, answers, keep). With a path the file is written atomically.
 
     Raises UnsupportedModel or UnsupportedAttribute for what cannot be exported, Mismatch when the artifact does not answer as
     the model does, InputError for a sample that does not fit.
@@ -89,8 +91,10 @@ def convert(
     True
     """
     format_, path = _target(to)
-    if sample is None:
-        raise UsageError("A sample of what the model is fed is needed: sample=X.")
+    if isinstance(model, (str, os.PathLike)):
+        from .files import load_model
+
+        model = load_model(model)
     rows = checked_sample(sample, model)
 
     def finish(reading: Reading, by: Delegated | None) -> Artifact:
@@ -293,7 +297,7 @@ def _answerable(by: Delegated | None) -> Iterator[None]:
 
 
 def _notes(reading: Reading, by: Delegated | None) -> tuple[str, ...]:
-    notes = [] if by is None else [by.note]
+    notes = list(reading.notes) if by is None else [*reading.notes, by.note]
     if reading.unread:
         notes.append("the model was not read into a graph, so its boundaries are not known and no boundary row was tried")
     return tuple(notes)
@@ -314,7 +318,11 @@ def _recorded(reading: Reading, sample: Sample | Arrays, vectors: Any) -> tuple[
         if vectors not in ("synthetic", "sample"):
             raise UsageError(f"vectors={vectors!r} is not known: use 'synthetic', 'sample' or rows of your own.")
         pool, refused = split_pool(reading, sample, own_rows=vectors == "sample")
+        if reading.recorded is not None:
+            return pool, carried(pool), refused
         return pool, carried(pool if vectors == "sample" else _synthetic(pool)), refused
+    if reading.recorded is not None:
+        raise UsageError("vectors= goes with a model that can be asked: this one's answers were recorded for other rows.")
     own = _own_rows(vectors, sample)
     reading = replace(reading, sample=own)
     pool, refused = split_pool(reading, own, own_rows=True)

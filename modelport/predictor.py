@@ -25,7 +25,7 @@ class Predictor:
     """Runs an artifact.
 
     predict(X) takes an array, a DataFrame, a dict of columns or a list of records and returns output name -> array with one
-    entry per row. `inputs` and `outputs` declare names, dtypes and row shapes.
+    entry per row. `inputs` and `outputs` declare names, dtypes and row shapes. All of it is the same for JSON, ONNX and PMML.
     """
 
     def __init__(self, loaded: Loaded) -> None:
@@ -59,6 +59,24 @@ class Predictor:
     def predict(self, X: Any) -> dict[str, Array]:
         """Output name -> array [n, ...]; InputError names a column that is missing, of a wrong kind, or not accepted."""
         return self._loaded.run(to_feeds(self.inputs, X))
+
+    def verify(self) -> list[OutputReport]:
+        """Replay the carried rows: how every output compares with the original; ArtifactError when there are none."""
+        return replay(self._loaded)
+
+    def info(self) -> dict[str, Any]:
+        """What goes in and out, the engine and the number of carried rows, as plain values: the same for every format."""
+        inputs = [
+            {"name": v.name, "dtype": v.dtype, "shape": list(v.shape), "missing": v.missing}
+            | ({} if v.features is None else {"features": list(v.features)})
+            for v in self.inputs
+        ]
+        outputs = [
+            {"name": o.name, "dtype": o.dtype, "role": o.role} | ({} if o.classes is None else {"classes": list(o.classes)})
+            for o in self.outputs
+        ]
+        rows = 0 if self.vectors is None else len(self.vectors)
+        return {"inputs": inputs, "outputs": outputs, "engine": self.engine, "carried_rows": rows}
 
     def known_strings(self) -> dict[str, set[str]]:
         """Column name -> the strings the model tells apart, for every column of strings (none where that is not known)."""

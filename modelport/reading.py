@@ -32,8 +32,9 @@ class Reading:
     take it, where the reader changed its shape (None: as it was handed over). as_given(rows) asks the original on rows in the
     container and number types the user has them in. unread: the model was not read, its graph is a `placeholder`. approximate
     names values made by exact ops in another order of arithmetic than the original's, so that they agree within a tolerance only.
-    doubts tell on which rows the original's own answer hangs on the last bits of a number. recorded holds the rows of a net that
-    the original answered elsewhere, where it cannot be asked here: nothing else is proven then.
+    doubts tell on which rows the original's own answer hangs on the last bits of a number. recorded holds rows that the
+    original answered elsewhere, where it cannot be asked here: nothing else is proven then. Each of notes goes into the report.
+    undecided tells the rows on which the one who is asked says nothing, though the model's definition does: they prove nothing.
     """
 
     graph: Graph
@@ -47,6 +48,8 @@ class Reading:
     approximate: Collection[str] = ()
     doubts: Sequence[Doubt] = ()
     recorded: Vectors | None = None
+    notes: tuple[str, ...] = ()
+    undecided: Callable[[Mapping[str, Array]], NDArray[np.bool_]] | None = None
 
 
 def placeholder(inputs: Sequence[Input], outputs: Sequence[Output], shapes: Mapping[str, tuple[int, ...]]) -> Graph:

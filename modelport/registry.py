@@ -4,7 +4,9 @@ A plugin is a module. The group says what it offers:
 
 * `modelport.readers`: the entry point's name is the root module of the framework ("sklearn"). The module has
   `read(model, sample, options) -> Reading`, and may have `sample_of(model, data) -> Sample | Arrays | None` for models that are
-  fed something else than tables and texts, and `survey(model, sample, options)` for `modelport check`.
+  fed something else than tables and texts, `own_sample(model) -> Sample | None` for files that carry rows of their own,
+  `strings_of(model) -> {column: strings}` for columns of strings that a CSV file would not show as such, and
+  `survey(model, sample, options)` for `modelport check`. Models may also be of classes in the reader's own package.
 * `modelport.writers`: the name is the format ("json"). The module has `FORMAT`, `SUFFIXES`, `sniff(head) -> bool`,
   `write(document, options) -> bytes` and `load(data, options) -> Loaded`; optionally `ENGINE`, the name of what runs such a
   file in `load` (else it is called as the format is), `CONSUMERS`, a mapping name -> function `(data) -> Loaded` of further
@@ -102,6 +104,9 @@ def reader_for(model: object) -> tuple[str, ModuleType]:
     for root in roots(model):
         if root in _entries("readers"):
             return root, load("readers", root)
+        own = next((name for name, entry in _entries("readers").items() if entry.value.partition(".")[0] == root), None)
+        if own is not None:  # a class of the reader's own package, for files that are no framework's
+            return own, load("readers", own)
     known = ", ".join(sorted(_entries("readers"))) or "none"
     cls = type(model)
     raise UnsupportedModel(

@@ -189,6 +189,9 @@ def split_pool(
     sample = reading.sample or sample
     if isinstance(sample, Arrays):
         return nets.split_pool(reading, sample, seed=seed, own_rows=own_rows)
+    if reading.recorded is not None:
+        rows = reading.recorded
+        return rows, Vectors({k: v[:0] for k, v in rows.inputs.items()}, {}, {}, rows.source, ())
     plain = max(plain, PLAIN_UNREAD) if reading.unread else plain
     chosen = choose_rows(reading.graph, sample, seed=seed, plain=plain, boundary=boundary)
     if reading.doubts and in_doubt(reading.graph, reading.doubts, chosen.feeds()).mean() > 0.5:
@@ -199,6 +202,9 @@ def split_pool(
         keep = [i for i, note in enumerate(notes) if note != "plain" or reading.unread or not own_rows]
         feeds = {k: np.concatenate([given[k], v[keep]]) for k, v in feeds.items()}
         notes = ["sample"] * len(next(iter(given.values()))) + [notes[i] for i in keep]
+    if reading.undecided is not None:
+        told = np.flatnonzero(~reading.undecided(feeds))
+        feeds, notes = {k: v[told] for k, v in feeds.items()}, [notes[i] for i in told]
     outputs, index = record(reading.answer, feeds)
     refused = Vectors(feeds, {}, {}, "synthetic", tuple(notes)).take(np.setdiff1d(np.arange(len(notes)), index))
     feeds = {k: v[index] for k, v in feeds.items()}
@@ -249,7 +255,12 @@ def read_or_ask(model: Any, rows: Sample | Arrays, options: Mapping[str, Any] | 
 
 def checked_sample(sample: Any, model: Any) -> Sample | Arrays:
     """A user's sample, read - by the model's reader where it knows what else than a table the model is fed; InputError when it
-    has no rows."""
+    has no rows. None stands for the rows that the model's own file carries."""
+    if sample is None:
+        found = carried_sample(model)
+        if found is None:
+            raise UsageError("A sample of what the model is fed is needed: sample=X (--sample FILE).")
+        return found
     with contextlib.suppress(MissingDependency, NotFitted, PluginError, UnsupportedModel):
         take = getattr(registry.reader_for(model)[1], "sample_of", None)
         rows = take(model, sample) if take is not None else None
@@ -259,6 +270,14 @@ def checked_sample(sample: Any, model: Any) -> Sample | Arrays:
     if not len(rows):
         raise InputError("The sample has no rows: hand over at least a few.")
     return rows
+
+
+def carried_sample(model: Any) -> Sample | None:
+    """The rows that a model's own file carries, or None."""
+    with contextlib.suppress(MissingDependency, NotFitted, PluginError, UnsupportedModel):
+        own = getattr(registry.reader_for(model)[1], "own_sample", None)
+        return None if own is None else own(model)
+    return None
 
 
 def widest(expected: Array, notes: Sequence[str]) -> Tolerance:
@@ -487,7 +506,8 @@ def prepare(
     """An artifact and the rows to hold it against, as `verify` describes them; nothing is compared yet."""
     if vectors not in (None, "carried", "model"):
         raise UsageError(f"vectors={vectors!r} is not known: use 'carried' or 'model'.")
-    if (model is None) != (sample is None) or (vectors == "model" and model is None):
+    bare = model is not None and sample is None and carried_sample(model) is None
+    if bare or (model is None and sample is not None) or (vectors == "model" and model is None):
         raise UsageError(
             "To verify against the model, hand over the model and a sample of what it is fed (model=model, sample=X)."
         )

@@ -13,7 +13,7 @@ from suite import SUITE, artifacts, document_of_case, invalid_files, liars, op_c
 from modelport.conformance import carried, known_failures, of_invalid, of_liars, of_models, of_ops, of_protocol, refused_case
 from modelport.stubs import Completed, Stub, command_for, run, stubs, toolchain_problem
 
-STUBS = [pytest.param(stub, id=stub.name, marks=pytest.mark.xdist_group(stub.name)) for stub in stubs()]
+STUBS = [pytest.param(stub, id=stub.name, marks=pytest.mark.xdist_group(stub.name)) for stub in stubs() if stub.format == "json"]
 
 
 @pytest.fixture(params=STUBS)

@@ -16,7 +16,7 @@ from modelport.errors import ModelportError
 from modelport.predictor import replay, require_match
 from modelport.stubs import Stub, command_for, run, stubs, toolchain_problem
 
-STUBS = [pytest.param(stub, id=stub.name, marks=pytest.mark.xdist_group(stub.name)) for stub in stubs()]
+STUBS = [pytest.param(stub, id=stub.name, marks=pytest.mark.xdist_group(stub.name)) for stub in stubs() if stub.format == "json"]
 
 
 def small_documents() -> list[dict]:

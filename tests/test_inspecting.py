@@ -58,7 +58,7 @@ def test_what_can_run_it(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert there["javascript stub"]["here"] is False
     assert "MODELPORT_NODE" in there["javascript stub"]["says"]
     names = [c["consumer"] for c in modelport.inspect(artifacts / "mixed.pmml")["consumers"]]
-    assert names == ["modelport pmml", "pypmml", "jpmml"]
+    assert names == ["modelport pmml", "pmml-python stub", "pypmml", "jpmml"]
 
 
 def test_a_stub_that_lacks_a_profile_cannot_run_it(monkeypatch: pytest.MonkeyPatch, artifacts: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -173,3 +174,43 @@ def test_text_rows() -> None:
         assert predictor.predict(rows)["y"].tolist() == [1.0, 2.0]
     with pytest.raises(InputError, match="str is no table of rows"):
         predictor.predict("a")
+
+
+@pytest.mark.parametrize("format_", ["json", "onnx", "pmml"])
+def test_one_predictor_for_all_formats(format_: str, iris, tmp_path, need_module) -> None:  # type: ignore[no-untyped-def]
+    """The same containers, outputs, names, errors, replay and description."""
+    if format_ == "onnx":
+        need_module("onnxruntime", "onnxruntime")
+    X, _, model = iris
+    modelport.convert(model, tmp_path / f"m.{format_}", sample=X)
+    predictor = modelport.load(tmp_path / f"m.{format_}")
+    rows = X.iloc[[0, 60, 149]]
+    expected = model.predict(rows).tolist()
+    containers: list[Any] = [rows, rows.to_numpy(), rows.to_dict("list"), rows.to_dict("records"), rows[rows.columns[::-1]]]
+    for given in containers:
+        got = predictor.predict(given)
+        assert list(got) == ["label", "probability"]
+        assert got["label"].tolist() == expected
+        assert np.all(np.abs(got["probability"] - model.predict_proba(rows)) <= 1e-12)
+    one = predictor.predict(rows.iloc[:1])
+    assert one["probability"].tolist() == predictor.predict(rows)["probability"][:1].tolist()
+    for bad, said in (
+        (rows.drop(columns=[rows.columns[1]]), rows.columns[1]),
+        (rows.assign(**{rows.columns[0]: "a"}), rows.columns[0]),
+    ):
+        with pytest.raises(InputError, match=re.escape(repr(said))):
+            predictor.predict(bad)
+    with pytest.raises(InputError):
+        predictor.predict(rows.assign(**{rows.columns[0]: np.nan}))
+    reports = predictor.verify()
+    assert [r.output for r in reports] == ["label", "probability"]
+    assert all(r.passed and r.rows > 1 for r in reports)
+    info = predictor.info()
+    assert info["inputs"] == [
+        {"name": "X", "dtype": "f64", "shape": [4], "missing": "error", "features": list(X.columns)},
+    ]
+    assert [(o["name"], o["role"], o.get("classes")) for o in info["outputs"]] == [
+        ("label", "prediction", None),
+        ("probability", "probability", list(model.classes_)),
+    ]
+    assert info["carried_rows"] == len(predictor.vectors)  # type: ignore[arg-type]

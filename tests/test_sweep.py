@@ -47,7 +47,7 @@ def test_many_rows_in_every_stub(name: str) -> None:
     model, sample = fitted(name)
     artifact = proven(name, "json")
     assert artifact is not None
-    names = [stub.name for stub in stubs() if toolchain_problem(stub) is None]
+    names = [stub.name for stub in stubs() if stub.format == "json" and toolchain_problem(stub) is None]
     for seed in range(3, 8):
         report = modelport.verify(artifact, model=model, sample=sample, seed=seed, with_=names)
         assert report.passed, str(report)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -19,10 +19,11 @@ from modelport.errors import ArtifactError, InputError, MissingDependency
 from modelport.graph import DTYPES, FLOATS, Graph, Input, Output
 from modelport.run import check_inputs
 
+from .declaration import Carried
 from .declared import declared_in
 from .parse import parse
 
-__all__ = ["jpmml", "pypmml"]
+__all__ = ["Scorer", "Undecided", "jpmml", "pypmml"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 #: what PMML4S writes for a missing integer
@@ -30,14 +31,30 @@ MISSING_LONG = -(2**63)
 #: keeps a Java program from talking to any host
 OFFLINE = tuple(f"-D{scheme}.proxy{what}" for scheme in ("http", "https") for what in ("Host=127.0.0.1", "Port=9"))
 
+#: dataType -> how a double is fed to a field of it
+FED: Mapping[str, Callable[[Any], Any]] = {
+    "integer": lambda v: int(v) if v == v // 1 else v,
+    "boolean": lambda v: bool(v) if v in (0.0, 1.0) else v,
+}
+#: what JPMML-Evaluator stops with where the specification says that the result of a function or a model is missing
+UNDECIDED = ("MissingArgumentException", "MissingFieldValueException")
+
+
+class Undecided(InputError):
+    """A row that a scorer does not answer, for want of something that the specification has."""
+
 
 class Scorer:
     """A file in one of the scorers. Rows go in by field name; each output is put together from its fields."""
 
     graph: Graph | None = None
 
-    def __init__(self, data: bytes, engine: str) -> None:
-        declared = declared_in(parse(data))
+    def __init__(self, data: bytes, engine: str, declared: Carried | None = None, types: Mapping[str, str] | None = None) -> None:
+        """declared is what the file is taken to declare, where its own declaration does not count; types are dataTypes of fields
+        that are fed as whole numbers or booleans, though they come as doubles.
+        """
+        declared = declared_in(parse(data)) if declared is None else declared
+        self._types = types or {}
         self.inputs: tuple[Input, ...] = declared.inputs
         self.outputs: tuple[Output, ...] = declared.outputs
         self.vectors: Vectors | None = declared.vectors
@@ -54,10 +71,15 @@ class Scorer:
             matrix = checked[value.name].reshape(len(checked[value.name]), value.type.width)
             for j, name in enumerate(self._fields.inputs[value.name]):
                 names.append(name)
-                cells.append([None if v is None or v != v else v for v in matrix[:, j].tolist()])
+                fed = FED.get(self._types.get(name, ""))
+                cells.append([None if v is None or v != v else fed(v) if fed else v for v in matrix[:, j].tolist()])
         rows = [list(row) for row in zip(*cells, strict=True)] if cells else []
         results = self.score(names, rows) if rows else []
         return {o.name: self._gather(o, results) for o in self.outputs}
+
+    def given(self) -> set[str] | None:
+        """The fields it answers; None where it says nothing of them before it is asked."""
+        return None
 
     def score(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Mapping[str, Any]]:
         """Result field -> value, per row; each scorer has its own."""
@@ -108,17 +130,21 @@ def _version(package: str) -> str:
 
 
 class _Pypmml(Scorer):
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, declared: Carried | None, types: Mapping[str, str] | None) -> None:
         try:
             from pypmml import Model
         except ImportError:
             raise MissingDependency("pypmml is not installed: pip install pypmml.") from None
         _need_java("pypmml")
-        super().__init__(data, f"pypmml {_version('pypmml')}")
+        super().__init__(data, f"pypmml {_version('pypmml')}", declared, types)
         try:
             self._model = Model.fromBytes(data)
         except Exception as error:  # py4j raises classes of its own for whatever happens in Java
             raise ArtifactError(f"pypmml cannot read the file: {_sentence(error)}") from None
+
+    def given(self) -> set[str] | None:
+        """With an Output it answers those fields alone, and not the target."""
+        return {str(name) for name in self._model.outputNames}
 
     def score(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Mapping[str, Any]]:
         """Rows travel as JSON with all digits: DataFrames lose them, dicts fail on NumPy numbers."""
@@ -138,9 +164,9 @@ def _json(value: Any) -> str:
     return json.dumps(value)
 
 
-def pypmml(data: bytes) -> Scorer:
-    """The file scored by PMML4S."""
-    return _Pypmml(data)
+def pypmml(data: bytes, declared: Carried | None = None, types: Mapping[str, str] | None = None) -> Scorer:
+    """The file scored by PMML4S; declared and types as in Scorer."""
+    return _Pypmml(data, declared, types)
 
 
 # --- JPMML-Evaluator ----------------------------------------------------------------------------------------------------------
@@ -168,15 +194,17 @@ def _backend() -> Any:
 
 
 class _Jpmml(Scorer):
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, declared: Carried | None, types: Mapping[str, str] | None) -> None:
         self._backend = _backend()
         from jpmml_evaluator import make_evaluator
 
-        super().__init__(data, f"jpmml_evaluator {_version('jpmml_evaluator')}")
+        super().__init__(data, f"jpmml_evaluator {_version('jpmml_evaluator')}", declared, types)
         try:
             self._evaluator = make_evaluator(data, backend=self._backend)
         except Exception as error:
             raise ArtifactError(f"jpmml_evaluator cannot read the file: {_sentence(error)}") from None
+        #: the fields it may answer; it leaves out those that no row has an answer for
+        self._named = [f.name for f in (*self._evaluator.getTargetFields(), *self._evaluator.getOutputFields())]
 
     def verify(self) -> None:
         """Replay the file's ModelVerification in JPMML-Evaluator; ArtifactError when it does not agree."""
@@ -193,14 +221,23 @@ class _Jpmml(Scorer):
         answer = PythonEvaluatorUtil.evaluateAll(self._backend, self._evaluator.javaEvaluator, table, None, 1)
         for i, error in enumerate(answer["errors"] or ()):
             if error is not None:
-                raise InputError(f"Row {i}: jpmml_evaluator refuses it: {error}")
+                kind = Undecided if any(name in str(error) for name in UNDECIDED) else InputError
+                raise kind(f"Row {i}: jpmml_evaluator refuses it: {error}")
         columns = [str(name) for name in answer["columns"]]
-        return [dict(zip(columns, row, strict=True)) for row in zip(*answer["data"], strict=True)]
+        if not columns:  # no row has any answer
+            return [dict.fromkeys(self._named)] * len(rows)
+        short = [len(column) for column in answer["data"] if len(column) != len(rows)]
+        if short:
+            raise ArtifactError(
+                f"{self.engine} gives {short[0]} answers for {len(rows)} rows: a segment may lack the model's target."
+            )
+        empty = dict.fromkeys(self._named)
+        return [{**empty, **dict(zip(columns, row, strict=True))} for row in zip(*answer["data"], strict=True)]
 
 
-def jpmml(data: bytes) -> Scorer:
-    """The file scored by JPMML-Evaluator."""
-    return _Jpmml(data)
+def jpmml(data: bytes, declared: Carried | None = None, types: Mapping[str, str] | None = None) -> Scorer:
+    """The file scored by JPMML-Evaluator; declared and types as in Scorer."""
+    return _Jpmml(data, declared, types)
 
 
 def _sentence(error: BaseException) -> str:

@@ -17,6 +17,8 @@ __all__ = ["MODELS", "Element", "Node", "parse"]
 
 #: nesting of elements other than tree nodes, and of tree nodes
 MAX_DEPTH, MAX_TREE_DEPTH = 100, 5000
+#: attributes of an element, and characters of one of them
+MAX_ATTRIBUTES, MAX_ATTRIBUTE = 256, 1 << 20
 PREDICATES = frozenset({"SimplePredicate", "CompoundPredicate", "SimpleSetPredicate", "True", "False"})
 CHUNK = 1 << 20
 #: every model element of PMML 4.4
@@ -126,6 +128,12 @@ class _Handler:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         name = tag.rpartition(" ")[2]
+        if len(attributes) > MAX_ATTRIBUTES:
+            raise ArtifactError(
+                f"A PMML element {name[:80]} has {len(attributes)} attributes, more than the limit of {MAX_ATTRIBUTES}."
+            )
+        if any(len(value) > MAX_ATTRIBUTE for value in attributes.values()):
+            raise ArtifactError(f"A PMML element {name[:80]} has an attribute of more than {MAX_ATTRIBUTE:,} characters.")
         if self.skipping:
             self.skipping += 1
             if self.skipping > MAX_DEPTH:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from .reading.formulas import Formulas
 from .reading.mining import ModelTree
 from .reading.prediction import predicted
 from .reading.scope import Scope, Target
-from .reading.texts import number_text
+from .reading.treatment import boolean_of, treated
 
 __all__ = ["PmmlModel", "load_document", "to_graph"]
 
@@ -89,19 +89,23 @@ def to_graph(root: Element, carried: Carried, limits: Limits = LIMITS) -> Graph:
     model = top_model(root)
     builder = Builder(carried.inputs)
     formulas = Formulas(builder)
+    formulas.strict = not carried.own
     dictionary = data_fields(root)
     shared = Scope(targets={name: _target(f) for name, f in dictionary.items()})
     _define_inputs(builder, shared, carried, dictionary, model)
     for place in root.all("TransformationDictionary"):
         formulas.functions = {e.need("name"): e for e in place.all("DefineFunction")}
         formulas.define(list(place.all("DerivedField")), shared)
-    prediction, _, fields = ModelTree(formulas).read(model, shared)
+    tree = ModelTree(formulas)
+    prediction, _, fields = tree.read(model, shared)
     accepted = _accepted(builder, carried, fields)
     outputs = []
     for declared in carried.outputs:
         columns = []
         for name in carried.fields.outputs[declared.name]:
             found = fields.get(name)
+            if found is None and name in tree.refused:
+                raise tree.refused[name]
             if found is None:
                 found = Column(predicted(builder, prediction, None))
             columns.append(found)
@@ -135,82 +139,22 @@ def _define_inputs(b: Builder, scope: Scope, carried: Carried, dictionary: Mappi
             rounded = replace(vector, value=_through_f32(b, name))
         for j, field in enumerate(fields):
             single = dictionary[field].get("dataType") == "float"
-            column = _treated(b, Column(rounded if single else vector, j), dictionary[field], treatments[field])
+            column = _field(b, Column(rounded if single else vector, j), dictionary[field], treatments[field], not carried.own)
             scope.define(field, replace(column, vector=replace(column.vector, single=single)))
+
+
+def _field(b: Builder, column: Column, data: Element, mining: Element, foreign: bool) -> Column:
+    name = data.need("name")
+    if data.get("dataType") not in DATA_TYPES:
+        raise Unsupported(f"The field {name!r} is of dataType {data.get('dataType')}, which this reader does not know.")
+    if foreign and data.get("dataType") == "boolean" and column.kind == "number":
+        column = boolean_of(b, b.column(column), name)
+    return treated(b, column, data, mining, foreign)
 
 
 def _through_f32(b: Builder, name: str) -> str:
     """The doubles of a value, rounded as a field of dataType float rounds what it is given."""
     return b.add("cast", b.add("cast", name, hint=f"{name}_f32", to="f32"), hint=f"{name}_float", to="f64")
-
-
-def _treated(b: Builder, column: Column, data: Element, mining: Element) -> Column:
-    """The column after the MiningField's treatment of invalid and missing values."""
-    name = data.need("name")
-    if mining.get("outliers", "asIs") != "asIs":
-        raise Unsupported(f"The MiningField {name!r} treats outliers, which this reader does not know.")
-    if data.get("dataType") not in DATA_TYPES:
-        raise Unsupported(f"The field {name!r} is of dataType {data.get('dataType')}, which this reader does not know.")
-    column = _valid(b, column, data, mining)
-    if mining.get("missingValueTreatment") == "returnInvalid":
-        return Column(b.refusing(b.column(column), name))
-    replacement = mining.get("missingValueReplacement")
-    if replacement is None or column.kind == "bool" or not column.vector.nullable:
-        return column
-    x = b.column(column)
-    filled: Any = np.empty(1, dtype=object)
-    filled[:] = [replacement]
-    if x.kind == "number":
-        filled = np.array([number_text(replacement, "A missingValueReplacement")])
-    return Column(b.vector(b.add("impute", x.value, hint=name, values=filled), x.kind))
-
-
-def _valid(b: Builder, column: Column, data: Element, mining: Element) -> Column:
-    """Values that the DataField does not list are refused, kept, or missing."""
-    name = data.need("name")
-    treatment = mining.get("invalidValueTreatment", "returnInvalid") or "returnInvalid"
-    by_property: dict[str, list[str]] = {}
-    for v in data.all("Value"):
-        by_property.setdefault(v.get("property", "valid") or "valid", []).append(v.need("value"))
-    if data.find("Interval") is not None and treatment != "asIs":
-        raise Unsupported(f"The DataField {name!r} is valid in intervals only, which this reader does not know.")
-    if by_property.get("invalid"):
-        raise Unsupported(f"The DataField {name!r} lists invalid values, which this reader does not know.")
-    if by_property.get("missing"):
-        column = _as_missing(b, column, by_property["missing"])
-    valid = by_property.get("valid")
-    if not valid or treatment == "asIs" or column.kind == "bool":
-        return column
-    if treatment not in ("returnInvalid", "asMissing"):
-        raise Unsupported(f"The MiningField {name!r} has invalidValueTreatment={treatment!r}, which this reader does not know.")
-    return _among(b, column, valid, name, treatment == "asMissing")
-
-
-def _keys(b: Builder, x: Vector, values: Sequence[str], nullable: bool) -> Any:
-    if x.kind == "string":
-        keys = np.empty(len(values) + nullable, dtype=object)
-        keys[:] = [*values, *([None] if nullable else [])]
-        return keys
-    numbers = [number_text(v, "A Value") + 0.0 for v in values]
-    return np.array([*dict.fromkeys(numbers), *([np.nan] if nullable else [])])
-
-
-def _among(b: Builder, column: Column, valid: Sequence[str], name: str, as_missing: bool) -> Column:
-    """The column itself where it holds one of the valid values; a lookup without default refuses the others."""
-    x = b.column(column)
-    keys = _keys(b, x, list(dict.fromkeys(valid)), x.nullable)
-    if not as_missing:
-        return Column(b.vector(b.add("lookup", x.value, hint=name, keys=keys, values=keys), x.kind, x.nullable))
-    known = b.add("lookup", x.value, hint=f"{name}_valid", keys=keys, values=np.ones(len(keys)), default=0.0)
-    return Column(b.where_known(b.add("cast", known, hint=f"{name}_valid", to="bool"), x))
-
-
-def _as_missing(b: Builder, column: Column, spelled: Sequence[str]) -> Column:
-    """The column with values that stand for a missing one made missing."""
-    x = b.column(column)
-    keys = _keys(b, x, list(dict.fromkeys(spelled)), False)
-    there = b.add("lookup", x.value, hint="present", keys=keys, values=np.zeros(len(keys)), default=1.0)
-    return Column(b.where_known(b.add("cast", there, hint="present", to="bool"), x))
 
 
 # --- outputs ------------------------------------------------------------------------------------------------------------------

@@ -20,16 +20,24 @@ def add(commands: Any) -> None:
     """The command's options."""
     command = commands.add_parser("convert", help="convert a saved model to json, onnx or pmml, with the vectors that prove it")
     command.add_argument(
-        "model", help="a saved model: joblib, pickle, skops, .keras, .h5, .pt2, .pt, .onnx, a booster's file, ..."
+        "model", help="a saved model: joblib, pickle, skops, .keras, .h5, .pt2, .pt, .onnx, .pmml, a booster's file, ..."
     )
     command.add_argument("--to", action="append", default=[], metavar="FORMAT", help="json, onnx, pmml, tflite; may repeat")
-    command.add_argument("--sample", required=True, metavar="FILE", help=f"rows the model is fed, as {TABLES}")
+    command.add_argument(
+        "--sample", metavar="FILE", help=f"rows the model is fed, as {TABLES}; a PMML file with ModelVerification needs none"
+    )
     command.add_argument("-o", "--output", metavar="PATH", help="the file to write; with several formats, its suffix is replaced")
     command.add_argument("--trust", action="store_true", help="open a pickle, which runs code stored in it")
     add_net_options(command)
     command.add_argument(
-        "--answers", metavar="FILE", help="a Keras file's outputs for the sample's rows (.npz), where Keras is absent"
+        "--answers",
+        metavar="FILE",
+        help="what the original answers for the sample's rows: a Keras file's outputs (.npz), a PMML file's (CSV or .npz)",
     )
+    command.add_argument(
+        "--keep", action="append", metavar="OUTPUT", help="an output of a PMML file to keep, where not all are wanted; may repeat"
+    )
+    command.add_argument("--scorer", metavar="NAME", help="who answers for a PMML file: jpmml or pypmml, where it is installed")
     command.add_argument(
         "--quantize", metavar="KIND", help="JSON: int8; ONNX: int8, static or float16; the report says what it costs"
     )
@@ -67,11 +75,16 @@ def run(a: argparse.Namespace) -> int:
     if a.answers is not None:
         answers = load_sample(a.answers)
         options = {format_: {**own, "answers": answers} for format_, own in options.items()}
+    for name in ("scorer", "keep"):
+        if getattr(a, name) is not None:
+            options = {format_: {**own, name: getattr(a, name)} for format_, own in options.items()}
     with Progress(2 + STAGES * len(targets)) as bar:
         bar.stage(f"opening {a.model}")
         model = load_model(a.model, trust=a.trust, factory=factory_of(a))
-        bar.stage(f"reading {a.sample}")
-        sample = load_sample(a.sample)
+        sample = None
+        if a.sample is not None:
+            bar.stage(f"reading {a.sample}")
+            sample = load_sample(a.sample, _strings(model))
         artifacts = []
         for format_, path in targets:
             bar.stage(f"converting to {format_}")
@@ -95,6 +108,18 @@ def run(a: argparse.Namespace) -> int:
     return 0
 
 
+def _strings(model: Any) -> Any:
+    """The model's columns of strings, where its reader knows them."""
+    from .. import registry
+    from ..errors import ModelportError
+
+    try:
+        found = getattr(registry.reader_for(model)[1], "strings_of", None)
+    except ModelportError:  # said where the model is read
+        return None
+    return None if found is None else found(model)
+
+
 def _as_json(path: str, artifact: Any) -> dict[str, Any]:
     known = {"path": path, "format": artifact.format, "bytes": len(artifact.data), "backend": artifact.backend}
     return {**known, "report": None if artifact.report is None else artifact.report.to_json()}
@@ -110,7 +135,7 @@ def _compare(a: argparse.Namespace, formats: Sequence[str]) -> int:
     found = side_by_side(
         load_model(a.model, trust=a.trust, factory=factory_of(a)),
         formats,
-        sample=load_sample(a.sample),
+        sample=None if a.sample is None else load_sample(a.sample),
         options=_options(a, formats),
         vectors="sample" if a.carry_sample else "synthetic",
         name=a.name,

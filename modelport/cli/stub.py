@@ -52,8 +52,10 @@ def run(a: argparse.Namespace) -> int:
 
 def _whole(stub: Stub) -> dict[str, bytes]:
     """The stub as it is: the library, the command line around it and the README."""
+    from pathlib import Path
+
     names = [name for name in dict.fromkeys((*stub.library, *stub.files, "README.md")) if (stub.folder / name).is_file()]
-    return {name: (stub.folder / name).read_bytes() for name in names}
+    return {Path(name).name: (stub.folder / name).read_bytes() for name in names}
 
 
 def _for(stub: Stub, path: str) -> dict[str, bytes]:

@@ -70,6 +70,22 @@ UNARY = {
     "erf": "erf",
     "stdNormalIDF": "norm_ppf",
 }
+#: functions that may answer though an argument is missing
+HEEDLESS = frozenset({*FOLDS, "avg", "and", "or", "isMissing", "isNotMissing", "isValid", "isNotValid", "isIn", "isNotIn"})
+#: functions that have no result for some numbers, and how a step is called that refuses these
+PARTIAL = {
+    "/": "divided",
+    "ln": "ln",
+    "log10": "log10",
+    "sqrt": "sqrt",
+    "pow": "pow",
+    "ln1p": "ln1p",
+    "modulo": "modulo",
+    "asin": "asin",
+    "acos": "acos",
+    "stdNormalIDF": "stdNormalIDF",
+    "normalIDF": "normalIDF",
+}
 Assumed = Sequence[frozenset[str]]
 
 
@@ -79,6 +95,10 @@ class Formulas:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
         self.functions: dict[str, Element] = {}
+        #: rows are refused in which a function has no result, though it has its arguments, as the specification wants it
+        self.strict = False
+        #: a bool value: the expression that is being compiled is evaluated in these rows; None for all
+        self._active: str | None = None
 
     # --- derived fields -------------------------------------------------------------------------------------------------------
 
@@ -224,19 +244,40 @@ class Formulas:
         first = group[0]
         name = first.need("function")
         treatment = first.get("invalidValueTreatment", "returnInvalid")
-        if treatment not in ("returnInvalid", "asIs") or first.get("defaultValue") is not None:
-            raise Unsupported(f"Apply {name!r} treats invalid values in a way that this reader does not know.")
+        if treatment not in ("returnInvalid", "asIs"):
+            raise Unsupported(f"Apply {name!r} has invalidValueTreatment={treatment!r}, which this reader does not know.")
         columns = list(zip(*(e.content() for e in group), strict=True))
         if name == "if":
             result = self._if(columns, scope, hint, assumed)
         elif name in self.functions:
             result = self._defined(first, scope, hint)
-        elif name in FOLDS and len(group) == 1 and len(columns) > 2:
+        elif name in FOLDS and len(group) == 1 and len(columns) > 2 and first.get("mapMissingTo") is None:
             result = fold_row(self, name, self._side_by_side(first.content(), scope, hint, assumed[0]), hint)
         else:
             arguments = [self.compile(column, scope, hint, assumed) for column in columns]
             result = self.call(name, arguments, hint)
-        return self.default(result, [e.get("mapMissingTo") for e in group], hint)
+            if self.strict and name in PARTIAL and not _divides_by_constant(name, group):
+                result = self._defined_only(arguments, result, f"{hint}_{PARTIAL[name]}")
+            if name in HEEDLESS and first.get("mapMissingTo") is not None:
+                result = self._where_all_present(arguments, result, hint)
+        result = self.default(result, [e.get("mapMissingTo") for e in group], hint)
+        return self.default(result, [e.get("defaultValue") for e in group], hint)
+
+    def _defined_only(self, arguments: Sequence[Vector], result: Vector, hint: str) -> Vector:
+        """The result; rows are refused in which it is no number though the arguments are, where it is evaluated."""
+        b = self.builder
+        nothing = b.add("cast", b.add("is_missing", result.value, hint="no_number"), hint="no_number", to="bool")
+        bad = b.all_of(nothing, self._active, *(b.present(x) for x in arguments))
+        fine = b.add("unary", str(bad), hint="fine", fn="not")
+        sure = b.add("lookup", fine, hint=hint, keys=np.array([True]), values=np.array([True]))
+        chosen = b.choose(sure, result, b.constant([0.0], "number"), hint)
+        return replace(chosen, nullable=any(x.nullable for x in arguments))
+
+    def _where_all_present(self, arguments: Sequence[Vector], result: Vector, hint: str) -> Vector:
+        """The result, missing where an argument is, for functions that answer all the same."""
+        b = self.builder
+        known = b.all_of(*(b.present(x) for x in arguments))
+        return b.where_known(known, result)
 
     def _side_by_side(self, arguments: Sequence[Element], scope: Scope, hint: str, present: frozenset[str]) -> Vector:
         """Numbers of one row, those of one shape computed together."""
@@ -256,8 +297,15 @@ class Formulas:
         tested = [_tested(e) for e in columns[0]]
         branches = [_present_in(tested, "isNotMissing", assumed), _present_in(tested, "isMissing", assumed)]
         condition = b.boolean(self.compile(columns[0], scope, hint, assumed))
+        outer = self._active
+        if self.strict:
+            self._active = b.all_of(outer, condition.value, condition.known)
         yes = self.compile(columns[1], scope, hint, branches[0])
+        if self.strict and len(columns) == 3:
+            otherwise = b.add("unary", condition.value, hint="otherwise", fn="not")
+            self._active = b.all_of(outer, otherwise, condition.known)
         no = self.compile(columns[2], scope, hint, branches[1]) if len(columns) == 3 else None
+        self._active = outer
         if no is None:
             no = b.constant([None], "string" if yes.kind == "string" else "number")
         return b.where_known(condition.known, b.choose(condition.value, yes, no, hint))
@@ -300,6 +348,14 @@ class Formulas:
         if {x.kind, y.kind} != {"string"}:
             x, y = b.number(x), b.number(y)
         return b.vector(b.add("binary", x.value, y.value, hint=hint, fn=fn), "bool", False, known)
+
+
+def _divides_by_constant(name: str, group: Sequence[Element]) -> bool:
+    """Are these divisions by a number that is not 0?"""
+    if name != "/":
+        return False
+    divisors = [e.content()[-1] for e in group]
+    return all(d.tag == "Constant" and d.get("missing") != "true" and number_text(d.text, "A Constant") != 0.0 for d in divisors)
 
 
 def body_of(e: Element) -> Element:

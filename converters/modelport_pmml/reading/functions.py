@@ -73,11 +73,16 @@ def _known_of(b: Builder, fn: str, x: Vector, y: Vector) -> str | None:
 
 def _membership(negated: bool) -> Function:
     def run(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+        """A missing value is among no values."""
         if len(arguments) < 2:
             raise ArtifactError("The PMML function 'isIn' has no values to look among.")
+        b = f.builder
         hits = [f.compare("eq", arguments[0], value, hint) for value in arguments[1:]]
-        found = _logic("or")(f, hits, hint)
-        return _not(f, [found], hint) if negated else found
+        found = b.all_of(hits[0].value, hits[0].known)
+        for hit in hits[1:]:
+            found = b.add("binary", str(found), str(b.all_of(hit.value, hit.known)), hint=hint, fn="or")
+        result = b.vector(str(found), "bool")
+        return _not(f, [result], hint) if negated else result
 
     return run
 
@@ -173,6 +178,48 @@ def _modulo(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
     return b.binary("sub", x, b.binary("mul", y, whole, hint), hint)
 
 
+def _numbers(f: Formulas, *values: float) -> list[Vector]:
+    return [f.builder.constant([v], "number") for v in values]
+
+
+def _standardized(f: Formulas, name: str, arguments: Sequence[Vector], hint: str) -> Vector:
+    """(x - mean) / deviation of the arguments of a function of a normal distribution."""
+    count(name, arguments, 3)
+    b = f.builder
+    return b.binary("div", b.binary("sub", arguments[0], arguments[1], hint), arguments[2], hint)
+
+
+def _normal_cdf(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    return _std_normal_cdf(f, [_standardized(f, "normalCDF", arguments, hint)], hint)
+
+
+def _std_normal_pdf(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    """exp(-x^2 / 2) / sqrt(2 pi)."""
+    count("stdNormalPDF", arguments, 1)
+    b = f.builder
+    two, root = _numbers(f, -2.0, math.sqrt(2.0 * math.pi))
+    power = b.unary("exp", b.binary("div", b.unary("square", arguments[0]), two, hint), hint)
+    return b.binary("div", power, root, hint)
+
+
+def _normal_pdf(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    z = _standardized(f, "normalPDF", arguments, hint)
+    return f.builder.binary("div", _std_normal_pdf(f, [z], hint), arguments[2], hint)
+
+
+def _normal_idf(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    """mean + deviation * the inverse of the standard normal distribution."""
+    count("normalIDF", arguments, 3)
+    b = f.builder
+    return b.binary("add", b.binary("mul", b.unary("norm_ppf", arguments[0], hint), arguments[2], hint), arguments[1], hint)
+
+
+def _hypot(f: Formulas, arguments: Sequence[Vector], hint: str) -> Vector:
+    count("hypot", arguments, 2)
+    b = f.builder
+    return b.unary("sqrt", b.binary("add", b.unary("square", arguments[0]), b.unary("square", arguments[1]), hint), hint)
+
+
 #: function of any number of arguments -> how two are combined, and what changes nothing
 FOLDS = {"sum": ("add", 0.0), "product": ("mul", 1.0), "min": ("min", math.inf), "max": ("max", -math.inf)}
 FUNCTIONS: dict[str, Function] = {
@@ -192,4 +239,9 @@ FUNCTIONS: dict[str, Function] = {
     "round": _round,
     "modulo": _modulo,
     "stdNormalCDF": _std_normal_cdf,
+    "stdNormalPDF": _std_normal_pdf,
+    "normalCDF": _normal_cdf,
+    "normalPDF": _normal_pdf,
+    "normalIDF": _normal_idf,
+    "hypot": _hypot,
 }

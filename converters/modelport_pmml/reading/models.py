@@ -9,11 +9,14 @@ from modelport.errors import Unsupported
 from ..parse import Element
 from .build import Column
 from .formulas import Formulas
+from .general import general_regression
+from .neighbors import nearest_neighbors
 from .networks import network
 from .points import clustering, naive_bayes, support_vectors
 from .prediction import Prediction, classes_of
 from .regression import regression
 from .scope import Scope
+from .scorecards import scorecard
 from .trees import Forest
 
 __all__ = ["MODEL_READERS", "is_single", "tree_prediction"]
@@ -75,4 +78,7 @@ MODEL_READERS: dict[str, ModelReader] = {
     "SupportVectorMachineModel": support_vectors,
     "ClusteringModel": clustering,
     "NaiveBayesModel": naive_bayes,
+    "GeneralRegressionModel": general_regression,
+    "NearestNeighborModel": nearest_neighbors,
+    "Scorecard": scorecard,
 }

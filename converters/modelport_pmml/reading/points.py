@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from modelport.errors import ArtifactError, Unsupported
 
 from ..parse import Element
-from .build import Vector
+from .build import Column, Vector
 from .formulas import Formulas
+from .measures import distances, weighted
 from .prediction import Prediction, classes_of
+from .regression import indicator
 from .scope import Scope
-from .texts import array_items, number_text
+from .texts import array_items, boolean_text, number_text
 
 __all__ = ["clustering", "naive_bayes", "support_vectors"]
 
@@ -26,26 +30,48 @@ KERNELS = {
 
 
 def support_vectors(f: Formulas, model: Element, scope: Scope) -> Prediction:
-    """SupportVectorMachineModel for regression, or for two classes."""
+    """SupportVectorMachineModel; rows with missing values are refused."""
     b = f.builder
-    if model.get("svmRepresentation", "SupportVectors") != "SupportVectors":
-        raise Unsupported("A SupportVectorMachineModel is written as coefficients of fields, which this reader does not know.")
-    kernel = next((c for c in model.children if c.tag in KERNELS), None)
-    if kernel is None:
-        raise Unsupported("A SupportVectorMachineModel has a kernel that this reader does not know.")
     dictionary = model.require("VectorDictionary")
-    fields = dictionary.require("VectorFields").content()
-    if any(e.tag != "FieldRef" for e in fields):
-        raise Unsupported("The VectorFields hold something else than FieldRefs, which this reader does not know.")
-    row = b.number(b.gather([scope.column(e.need("field")) for e in fields], "vector"))
-    vectors = {v.need("id"): _numbers(v) for v in dictionary.all("VectorInstance")}
+    columns = [_vector_field(f, e, scope) for e in dictionary.require("VectorFields").content()]
+    row = b.refusing(b.number(b.gather(columns, "vector")), "vector")
     machines = list(model.all("SupportVectorMachine"))
-    scores = [_machine(f, kernel, m, row, vectors) for m in machines]
+    if model.get("svmRepresentation", "SupportVectors") == "Coefficients":
+        scores = [_plane(f, m, row) for m in machines]
+    else:
+        kernel = next((c for c in model.children if c.tag in KERNELS), None)
+        if kernel is None:
+            raise Unsupported("A SupportVectorMachineModel has a kernel that this reader does not know.")
+        vectors = {v.need("id"): _numbers(v) for v in dictionary.all("VectorInstance")}
+        scores = [_machine(f, kernel, m, row, vectors) for m in machines]
     if model.get("functionName") == "regression":
         if len(scores) != 1:
             raise ArtifactError(f"A SupportVectorMachineModel for regression has {len(scores)} machines; it has one.")
         return Prediction(number=scores[0])
     return _machine_classes(f, model, scope, machines, scores)
+
+
+def _vector_field(f: Formulas, e: Element, scope: Scope) -> Column:
+    """A field of the vectors, or the indicator of a category."""
+    if e.tag == "FieldRef":
+        return scope.column(e.need("field"))
+    if e.tag == "CategoricalPredictor":
+        b = f.builder
+        x = indicator(f, scope.column(e.need("name")), e.need("value"))
+        weight = number_text(e.get("coefficient", "1"), "A coefficient")
+        return x if weight == 1.0 else Column(b.binary("mul", b.column(x), b.constant([weight], "number"), "category"))
+    raise Unsupported(f"The VectorFields hold {e.tag}, which this reader does not know.")
+
+
+def _plane(f: Formulas, machine: Element, row: Vector) -> Vector:
+    """A machine that is written as one coefficient per field."""
+    coefficients = machine.require("Coefficients")
+    weights = [number_text(c.get("value", "0"), "A Coefficient") for c in coefficients.all("Coefficient")]
+    if len(weights) != row.width:
+        raise ArtifactError(f"A SupportVectorMachine has {len(weights)} coefficients for {row.width} fields.")
+    bias = number_text(coefficients.get("absoluteValue", "0"), "An absoluteValue")
+    value = f.builder.add("linear", row.value, hint="score", weight=np.array([weights]), bias=np.array([bias]))
+    return f.builder.vector(value, "number", row.nullable)
 
 
 def _machine(f: Formulas, kernel: Element, machine: Element, row: Vector, vectors: dict[str, list[float]]) -> Vector:
@@ -73,12 +99,15 @@ def _machine(f: Formulas, kernel: Element, machine: Element, row: Vector, vector
 def _machine_classes(
     f: Formulas, model: Element, scope: Scope, machines: Sequence[Element], scores: Sequence[Vector]
 ) -> Prediction:
-    """Every machine votes for its target category where its score is below the threshold, else for the alternate one."""
+    """Every machine votes for its target category where its score is below the threshold, else for the alternate one; of machines
+    that set one class against all others, the lowest score wins (with maxWins the highest)."""
     b = f.builder
+    if model.get("classificationMethod", "OneAgainstAll") == "OneAgainstAll" and len(machines) > 1:
+        return _against_all(f, model, scope, machines, scores)
     pairs = [(m.get("targetCategory"), m.get("alternateTargetCategory")) for m in machines]
     one_against_one = len(machines) == 1 or model.get("classificationMethod") == "OneAgainstOne"
     if not one_against_one or model.get("maxWins") == "true" or any(p is None or q is None for p, q in pairs):
-        raise Unsupported("A SupportVectorMachineModel sets classes against all others, which this reader does not know.")
+        raise Unsupported("A SupportVectorMachineModel tells classes apart in a way that this reader does not know.")
     named = [str(k) for pair in pairs for k in pair]
     classes, data_type = classes_of(model, scope, lambda: named)
     if set(named) - set(classes):
@@ -93,6 +122,19 @@ def _machine_classes(
     index = b.add("cast", b.add("reduce", votes.value, hint="winner", fn="argmax"), hint="index", to="f64")
     known = b.all_of(*(b.present(score) for score in scores))
     return Prediction(classes=classes, data_type=data_type, index=b.where_known(known, b.vector(index, "number")))
+
+
+def _against_all(f: Formulas, model: Element, scope: Scope, machines: Sequence[Element], scores: Sequence[Vector]) -> Prediction:
+    b = f.builder
+    named = [m.need("targetCategory") for m in machines]
+    classes, data_type = classes_of(model, scope, lambda: named)
+    if sorted(named) != sorted(classes):
+        raise ArtifactError("The SupportVectorMachines are not one for each of the target's values.")
+    row = b.gather([Column(scores[named.index(c)]) for c in classes], "scores")
+    best = b.add("reduce", row.value, hint="winner", fn="argmax" if model.get("maxWins") == "true" else "argmin")
+    index = b.vector(b.add("cast", best, hint="index", to="f64"), "number")
+    known = b.all_of(*(b.present(score) for score in scores))
+    return Prediction(classes=classes, data_type=data_type, index=b.where_known(known, index))
 
 
 def _numbers(e: Element) -> list[float]:
@@ -117,69 +159,133 @@ def _numbers(e: Element) -> list[float]:
 
 # --- clustering ---------------------------------------------------------------------------------------------------------------
 
-DISTANCES = {"squaredEuclidean": "sqeuclidean", "euclidean": "euclidean", "cityBlock": "manhattan", "chebychev": "chebyshev"}
-
 
 def clustering(f: Formulas, model: Element, scope: Scope) -> Prediction:
-    """Centre-based ClusteringModel; rows with missing values are refused, though PMML has rules for them."""
+    """Centre-based ClusteringModel."""
     b = f.builder
     measure = model.require("ComparisonMeasure")
-    kind = next((c.tag for c in measure.content()), "nothing")
-    if model.get("modelClass") != "centerBased" or measure.get("kind") != "distance" or kind not in DISTANCES:
-        raise Unsupported(
-            f"A ClusteringModel of class {model.get('modelClass')!r} compares by {kind}, which this reader does not know."
-        )
+    if model.get("modelClass") != "centerBased":
+        raise Unsupported(f"A ClusteringModel has modelClass={model.get('modelClass')!r}; this reader knows centerBased.")
     fields = [c for c in model.all("ClusteringField") if c.get("isCenterField", "true") == "true"]
-    for c in fields:
-        if (c.get("compareFunction") or measure.get("compareFunction", "absDiff")) != "absDiff":
-            raise Unsupported("A ClusteringField has a compareFunction other than absDiff, which this reader does not know.")
-    row = b.refusing(b.number(b.gather([scope.column(c.need("field")) for c in fields], "point")), "point")
-    weights = np.array([number_text(c.get("fieldWeight", "1"), "A fieldWeight") for c in fields])
+    row = b.number(b.gather([scope.column(c.need("field")) for c in fields], "point"))
+    _plain_missing(model)
     centres = [_numbers(c) for c in model.all("Cluster")]
     if not centres or any(len(c) != row.width for c in centres):
         raise ArtifactError("The Clusters' arrays are not one number per ClusteringField.")
-    points = np.array(centres)
-    if (weights != 1.0).any():
-        raise Unsupported("A ClusteringModel weights its fields, which this reader does not know.")
-    far = b.add("pairwise", row.value, hint="distance", points=points, metric=DISTANCES[kind])
-    best = b.add("cast", b.add("reduce", far, hint="nearest", fn="argmin"), hint="cluster", to="f64")
+    row, points = weighted(f, measure, fields, row, np.array(centres))
+    far = distances(f, measure, row, points)
+    best = b.add("cast", b.add("reduce", far.value, hint="nearest", fn="argmin"), hint="cluster", to="f64")
     ids = tuple(c.get("id") or str(i) for i, c in enumerate(model.all("Cluster"), 1))
-    return Prediction(classes=ids, index=b.vector(best, "number"), affinities=b.vector(far, "number"))
+    return Prediction(classes=ids, index=b.vector(best, "number"), affinities=far)
+
+
+def _plain_missing(model: Element) -> None:
+    """Refuse weights of missing values other than 1."""
+    weights = model.find("MissingValueWeights")
+    if weights is not None and any(v != 1.0 for v in _numbers(weights)):
+        raise Unsupported("A ClusteringModel has MissingValueWeights other than 1, which this reader does not know.")
 
 
 # --- naive Bayes --------------------------------------------------------------------------------------------------------------
 
 
 def naive_bayes(f: Formulas, model: Element, scope: Scope) -> Prediction:
-    """NaiveBayesModel of Gaussian inputs; rows with missing values are refused, though PMML leaves them out of the product."""
+    """NaiveBayesModel of Gaussian and of counted inputs; missing values are left out of the product."""
     b = f.builder
     output = model.require("BayesOutput").require("TargetValueCounts")
     counts = {c.need("value"): number_text(c.need("count"), "A count") for c in output.all("TargetValueCount")}
     classes, data_type = classes_of(model, scope, lambda: list(counts))
     if set(classes) != set(counts):
         raise ArtifactError("The TargetValueCounts are not exactly the target's values.")
-    columns, means, variances = [], [], []
-    for given in model.require("BayesInputs").all("BayesInput"):
-        stats = given.find("TargetValueStats")
-        if stats is None:
-            raise Unsupported("A NaiveBayesModel counts the values of an input, which this reader does not know.")
-        found = {s.need("value"): s.find("GaussianDistribution") for s in stats.all("TargetValueStat")}
-        if any(found.get(c) is None for c in classes):
-            raise Unsupported(
-                "A NaiveBayesModel has an input without a GaussianDistribution per class, which this reader does not know."
-            )
-        columns.append(scope.column(given.need("fieldName")))
-        means.append([number_text(found[c].need("mean"), "A mean") for c in classes])  # type: ignore[union-attr]
-        variances.append([number_text(found[c].need("variance"), "A variance") for c in classes])  # type: ignore[union-attr]
-    row = b.refusing(b.number(b.gather(columns, "inputs")), "inputs")
     prior = np.log(np.array([counts[c] for c in classes]) / sum(counts.values()))
-    score = b.add(
-        "gaussian_ll",
-        row.value,
-        hint="likelihood",
-        mean=np.array(means).T.copy(),
-        var=np.array(variances).T.copy(),
-        log_prior=prior,
-    )
-    shares = b.vector(b.add("softmax", score, hint="probability"), "number")
+    threshold = number_text(model.get("threshold", "0"), "A threshold")
+    inputs = list(model.require("BayesInputs").all("BayesInput"))
+    columns = [scope.column(e.need("fieldName")) for e in inputs]
+    whole = not any(c.vector.nullable or c.vector.known for c in columns)
+    if threshold == 0.0 and whole and all(e.find("TargetValueStats") is not None for e in inputs):
+        row = b.number(b.gather(columns, "inputs"))
+        mean, var = (np.array(part).T.copy() for part in zip(*(_gaussians(e, classes) for e in inputs), strict=True))
+        score = b.add("gaussian_ll", row.value, hint="likelihood", mean=mean, var=var, log_prior=prior)
+        shares = b.vector(b.add("softmax", score, hint="probability"), "number")
+        return Prediction(classes=classes, data_type=data_type, probabilities=shares)
+    total = b.constant(prior.tolist(), "number")
+    if total.width < len(classes):
+        total = b.gather([Column(total)] * len(classes), "prior")
+    for e in inputs:
+        part = (
+            _density(f, e, scope, classes, threshold) if e.find("PairCounts") is None else _pairs(f, e, scope, classes, threshold)
+        )
+        total = b.binary("add", total, part, "likelihood")
+    shares = b.vector(b.add("softmax", total.value, hint="probability"), "number")
     return Prediction(classes=classes, data_type=data_type, probabilities=shares)
+
+
+def _gaussians(e: Element, classes: Sequence[str]) -> tuple[list[float], list[float]]:
+    """Mean and variance per class."""
+    stats = e.find("TargetValueStats")
+    if stats is None:
+        raise ArtifactError(f"The BayesInput {e.get('fieldName')!r} has neither PairCounts nor TargetValueStats.")
+    found = {s.need("value"): s.find("GaussianDistribution") for s in stats.all("TargetValueStat")}
+    if any(found.get(c) is None for c in classes):
+        raise Unsupported(
+            f"The BayesInput {e.get('fieldName')!r} has no GaussianDistribution per class, which this reader does not know."
+        )
+    pairs = [(found[c].need("mean"), found[c].need("variance")) for c in classes]  # type: ignore[union-attr]
+    means, variances = ([number_text(v, "A mean or variance") for v in part] for part in zip(*pairs, strict=True))
+    if not all(v > 0 for v in variances):
+        raise ArtifactError(f"The BayesInput {e.get('fieldName')!r} has a variance that is not positive.")
+    return means, variances
+
+
+def _density(f: Formulas, e: Element, scope: Scope, classes: Sequence[str], threshold: float) -> Vector:
+    """The logarithm of a normal density per class, at least that of the threshold; 0 where the field is missing."""
+    b = f.builder
+    means, variances = (np.array(part) for part in _gaussians(e, classes))
+    x = b.number(b.column(scope.column(e.need("fieldName"))))
+    row = b.gather([Column(x)] * len(classes), "input")
+    distance = b.add("scale", row.value, hint="distance", sub=means)
+    half = b.add("unary", distance, hint="square", fn="square")
+    value = b.add("scale", half, hint="density", div=-2.0 * variances, add=-0.5 * np.log(2.0 * math.pi * variances))
+    if threshold > 0.0:
+        value = b.add("clip", value, hint="density", min=np.array([math.log(threshold)]))
+    result = b.vector(value, "number", x.nullable)
+    return f.default(result, ["0"] * len(classes), "density")
+
+
+def _pairs(f: Formulas, e: Element, scope: Scope, classes: Sequence[str], threshold: float) -> Vector:
+    """The logarithm of the share of a value among those of a class; 0 where the field is missing or has none of the values."""
+    b = f.builder
+    if e.find("DerivedField") is not None:
+        raise Unsupported(f"The BayesInput {e.get('fieldName')!r} holds a DerivedField, which this reader does not know.")
+    x = b.column(scope.column(e.need("fieldName")))
+    table: dict[str, dict[str, float]] = {}
+    for pair in e.all("PairCounts"):
+        counted = pair.require("TargetValueCounts").all("TargetValueCount")
+        table[pair.need("value")] = {c.need("value"): number_text(c.need("count"), "A count") for c in counted}
+    totals = [sum(counts.get(c, 0.0) for counts in table.values()) for c in classes]
+    if not table or not all(t > 0 for t in totals):
+        raise ArtifactError(f"The BayesInput {e.get('fieldName')!r} counts nothing for a class.")
+    rows: list[list[float]] = []
+    for counts in table.values():
+        shares = [counts.get(c, 0.0) / t for c, t in zip(classes, totals, strict=True)]
+        shares = [threshold if s == 0.0 else s for s in shares]
+        if not all(s > 0 for s in shares):
+            raise Unsupported(
+                f"The BayesInput {e.get('fieldName')!r} has a count of 0 and the threshold is 0, which this reader does not know."
+            )
+        rows.append([math.log(s) for s in shares])
+    rows.append([0.0] * len(classes))
+    keys: Any
+    if x.kind == "string":
+        keys = np.empty(len(table) + x.nullable, dtype=object)
+        keys[:] = [*table, *([None] if x.nullable else [])]
+    else:
+        x = b.number(x)
+        keys = np.array(
+            [float(boolean_text(k)) if k in ("true", "false") else number_text(k, "A PairCount's value") for k in table]
+        )
+        if x.nullable:
+            keys = np.append(keys, math.nan)
+    places = np.minimum(np.arange(len(keys)), len(table))
+    place = b.add("lookup", x.value, hint="place", keys=keys, values=places, default=len(table))
+    return b.vector(b.add("take", place, hint="share", table=np.array(rows)), "number")

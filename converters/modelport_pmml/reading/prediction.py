@@ -13,7 +13,7 @@ from .build import Builder, Vector
 from .scope import Scope
 from .texts import boolean_text, number_text
 
-__all__ = ["Prediction", "classes_of", "predicted"]
+__all__ = ["Prediction", "classes_of", "predicted", "winning"]
 
 
 @dataclass
@@ -70,6 +70,19 @@ def _winner(b: Builder, p: Prediction) -> tuple[Vector, bool]:
     first = b.add("select", p.probabilities.value, hint="first", index=np.zeros(1, dtype=np.int64))
     known = b.present(b.vector(first, "number", True))
     return b.where_known(known, b.vector(b.add("cast", best, hint="index", to="f64"), "number")), True
+
+
+def winning(b: Builder, p: Prediction) -> Vector:
+    """The probability of the predicted class."""
+    assert p.probabilities is not None, "a classification with probabilities"
+    if p.index is None:
+        value = b.add("reduce", p.probabilities.value, hint="largest", fn="max", keep=True)
+        return b.vector(value, "number", p.probabilities.nullable)
+    places = b.constant([float(i) for i in range(len(p.classes))], "number")
+    chosen = b.add("binary", b.number(p.index).value, places.value, hint="chosen", fn="eq")
+    shares = b.vector(b.add("where", chosen, p.probabilities.value, b.constant([0.0], "number").value, hint="share"), "number")
+    total = b.vector(b.add("reduce", shares.value, hint="share", fn="sum", keep=True), "number", p.probabilities.nullable)
+    return b.where_known(b.present(p.index), total)
 
 
 def classes_of(model: Element, scope: Scope, found: Callable[[], Sequence[str]]) -> tuple[tuple[str, ...], str]:

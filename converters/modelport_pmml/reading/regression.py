@@ -17,7 +17,7 @@ from .prediction import Prediction, classes_of
 from .scope import Scope
 from .texts import boolean_text, number_text
 
-__all__ = ["regression", "shares"]
+__all__ = ["indicator", "link", "regression", "shares"]
 
 
 def regression(f: Formulas, model: Element, scope: Scope) -> Prediction:
@@ -27,7 +27,7 @@ def regression(f: Formulas, model: Element, scope: Scope) -> Prediction:
     if model.get("functionName") == "regression":
         if len(tables) != 1:
             raise ArtifactError(f"A RegressionModel for regression has {len(tables)} tables; it has one.")
-        return Prediction(number=_link(f, _table(f, tables[0], scope), method))
+        return Prediction(number=link(f, _table(f, tables[0], scope), method))
     named = [t.need("targetCategory") for t in tables]
     classes, data_type = classes_of(model, scope, lambda: named)
     if set(named) != set(classes) or len(named) != len(classes):
@@ -66,7 +66,7 @@ def _table(f: Formulas, table: Element, scope: Scope) -> Vector:
         if part.tag == "NumericPredictor":
             columns.append(_power(f, scope.column(part.need("name")), part.get("exponent", "1") or "1"))
         elif part.tag == "CategoricalPredictor":
-            columns.append(_category(f, scope.column(part.need("name")), part.need("value")))
+            columns.append(indicator(f, scope.column(part.need("name")), part.need("value")))
         elif part.tag == "PredictorTerm":
             columns.append(_product(f, [scope.column(r.need("field")) for r in part.all("FieldRef")]))
         else:
@@ -93,7 +93,7 @@ def _power(f: Formulas, column: Column, exponent: str) -> Column:
     return Column(b.binary("pow", x, b.constant([power], "number"), "power"))
 
 
-def _category(f: Formulas, column: Column, value: str) -> Column:
+def indicator(f: Formulas, column: Column, value: str) -> Column:
     """1.0 where the field has the value; a missing one counts 0."""
     b = f.builder
     x = b.column(column)
@@ -115,7 +115,7 @@ def _product(f: Formulas, columns: Sequence[Column]) -> Column:
     return Column(result)
 
 
-def _link(f: Formulas, x: Vector, method: str) -> Vector:
+def link(f: Formulas, x: Vector, method: str) -> Vector:
     """The inverse link of one score."""
     b = f.builder
     if method == "none":
@@ -146,7 +146,7 @@ def _normalized(f: Formulas, scores: Vector, method: str) -> Vector:
         return shares(f, scores)
     if scores.width == 2 or method == "none":
         return _with_rest(f, scores, method)
-    return shares(f, _link(f, scores, method))
+    return shares(f, link(f, scores, method))
 
 
 def shares(f: Formulas, x: Vector) -> Vector:
@@ -160,7 +160,10 @@ def _with_rest(f: Formulas, scores: Vector, method: str) -> Vector:
     """The last class has what the others leave."""
     b = f.builder
     others = [Column(scores, i) for i in range(scores.width - 1)]
-    shares = _link(f, b.gather(others, "others"), method)
+    shares = link(f, b.gather(others, "others"), method)
+    if method == "none" and scores.width == 2:  # what is no probability becomes the nearest one
+        clipped = b.add("clip", shares.value, hint="clipped", min=np.zeros(1), max=np.ones(1))
+        shares = b.vector(clipped, "number", shares.nullable)
     used = b.vector(b.add("reduce", shares.value, hint="used", fn="sum", keep=True), "number", shares.nullable)
     rest = b.binary("sub", b.constant([1.0], "number"), used, "rest")
     return b.gather([*(Column(shares, i) for i in range(shares.width)), Column(rest)], "probability")

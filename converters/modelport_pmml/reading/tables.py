@@ -19,42 +19,83 @@ from .texts import boolean_text, number_text
 if TYPE_CHECKING:
     from .formulas import Formulas
 
-__all__ = ["TABLES"]
+__all__ = ["TABLES", "interval_of", "within"]
 
 
 def _map_values(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str | None) -> Vector:
     b = f.builder
     pairs = list(e.all("FieldColumnPair"))
-    if len(pairs) != 1:
-        raise Unsupported(f"A MapValues reads {len(pairs)} fields; this reader knows those of one.")
-    x = b.column(scope.column(pairs[0].need("field")))
-    if x.kind == "bool":
-        x = b.number(x)
     wanted = e.get("dataType") or data_type or "string"
-    table = _inline(e, pairs[0].need("column"), e.need("outputColumn"))
     text = wanted == "string"
-    convert = (
-        (lambda v: v)
-        if text
-        else (lambda v: float(boolean_text(v)) if wanted == "boolean" else number_text(v, "A MapValues' output"))
-    )
-    keys: dict[Any, Any] = {}
-    for key, value in table:
-        keys.setdefault(key if x.kind == "string" else number_text(key, "A MapValues' key") + 0.0, convert(value))
+
+    def convert(v: str) -> Any:
+        return v if text else float(boolean_text(v)) if wanted == "boolean" else number_text(v, "A MapValues' output")
+
+    if not pairs:
+        raise ArtifactError("A MapValues has no FieldColumnPair.")
+    names = [p.need("column") for p in pairs]
+    columns = [_compared(b, b.column(scope.column(p.need("field")))) for p in pairs]
+    table = _inline(e, names, e.need("outputColumn"))
     default, missing = (None if v is None else convert(v) for v in (e.get("defaultValue"), e.get("mapMissingTo")))
-    result = _lookup(b, x, keys, default, missing, text, hint)
+    keys: dict[Any, Any] = {}
+    if len(pairs) == 1:
+        for (key,), value in table:
+            keys.setdefault(_cell(columns[0], key), convert(value))
+        result = _lookup(b, columns[0], keys, default, missing, text, hint)
+        return b.boolean(result) if wanted == "boolean" else result
+    code, places = _combined(b, columns, [cells for cells, _ in table])
+    for place, (_, value) in zip(places, table, strict=True):
+        keys.setdefault(place, convert(value))
+    result = _lookup(b, code, keys, default, missing, text, hint)
     return b.boolean(result) if wanted == "boolean" else result
 
 
-def _inline(e: Element, key: str, output: str) -> list[tuple[str, str]]:
-    """The (key, output) pairs of a MapValues' InlineTable."""
-    table = e.require("InlineTable")
+def _compared(b: Builder, x: Vector) -> Vector:
+    return b.number(x) if x.kind == "bool" else x
+
+
+def _cell(x: Vector, spelled: str) -> Any:
+    if x.kind == "string":
+        return spelled
+    return float(boolean_text(spelled)) if spelled in ("true", "false") else number_text(spelled, "A MapValues' key") + 0.0
+
+
+def _combined(b: Builder, columns: Sequence[Vector], rows: Sequence[Sequence[str]]) -> tuple[Vector, list[float]]:
+    """One number for the cells of several fields, missing where one of them is, and that number for every row of a table.
+
+    A value that the table does not have makes the number one that no row has.
+    """
+    total: Vector | None = None
+    places = [0.0] * len(rows)
+    size = 1.0
+    for j, x in enumerate(columns):
+        cells = [_cell(x, row[j]) for row in rows]
+        known = {v: float(i) for i, v in enumerate(dict.fromkeys(cells))}
+        names: Any = np.empty(len(known) + x.nullable, dtype=object)
+        names[:] = [*known, *([None if x.kind == "string" else math.nan] if x.nullable else [])]
+        if x.kind != "string":
+            names = names.astype(np.float64)
+        values = np.array([*known.values(), *([math.nan] if x.nullable else [])]) * size
+        code = b.vector(
+            b.add("lookup", x.value, hint="code", keys=names, values=values, default=-(2.0**60)), "number", x.nullable
+        )
+        total = code if total is None else b.binary("add", total, code, "codes")
+        places = [place + known[cell] * size for place, cell in zip(places, cells, strict=True)]
+        size *= len(known) + 1
+    if size > 2.0**50 or total is None:
+        raise Unsupported("A MapValues has more combinations of values than this reader can number.")
+    return total, places
+
+
+def _inline(e: Element, keys: Sequence[str], output: str) -> list[tuple[list[str], str]]:
+    """The (keys, output) pairs of a MapValues' InlineTable."""
     rows = []
-    for row in table.all("row"):
+    for row in e.require("InlineTable").all("row"):
         cells = {c.tag: c.text for c in row.children}
-        if key not in cells or output not in cells:
-            raise ArtifactError(f"A row of a MapValues lacks the column {key!r} or {output!r}.")
-        rows.append((cells[key], cells[output]))
+        lacking = next((k for k in (*keys, output) if k not in cells), None)
+        if lacking is not None:
+            raise ArtifactError(f"A row of a MapValues lacks the column {lacking!r}.")
+        rows.append(([cells[k] for k in keys], cells[output]))
     return rows
 
 
@@ -96,7 +137,7 @@ def _discretize(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str
     if not text:
         values = [number_text(v, "A DiscretizeBin's value") for v in values]
     kind = "string" if text else "number"
-    intervals = [_interval(bin_.require("Interval")) for bin_ in e.all("DiscretizeBin")]
+    intervals = [interval_of(bin_.require("Interval")) for bin_ in e.all("DiscretizeBin")]
     side = _partition(intervals)
     spelled = e.get("defaultValue")
     default = spelled if text or spelled is None else number_text(spelled, "A Discretize's defaultValue")
@@ -107,7 +148,7 @@ def _discretize(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str
     else:
         result = b.constant([default], kind)
         for interval, value in reversed(list(zip(intervals, values, strict=True))):
-            result = b.choose(_inside(f, x, interval, hint), b.constant([value], kind), result, hint)
+            result = b.choose(within(b, x, interval, hint), b.constant([value], kind), result, hint)
     if x.nullable:
         absent = e.get("mapMissingTo")
         filling = absent if text or absent is None else number_text(absent, "A Discretize's mapMissingTo")
@@ -118,7 +159,7 @@ def _discretize(f: Formulas, e: Element, scope: Scope, hint: str, data_type: str
 Interval = tuple[float, float, bool, bool]
 
 
-def _interval(e: Element) -> Interval:
+def interval_of(e: Element) -> Interval:
     """(low, high, low belongs to it, high belongs to it)."""
     closure = e.need("closure")
     low, high = e.get("leftMargin"), e.get("rightMargin")
@@ -143,8 +184,8 @@ def _partition(intervals: Sequence[Interval]) -> str | None:
     return sides.pop() if len(sides) == 1 and ascending else None
 
 
-def _inside(f: Formulas, x: Vector, interval: Interval, hint: str) -> str:
-    b = f.builder
+def within(b: Builder, x: Vector, interval: Interval, hint: str) -> str:
+    """A bool value: x lies in an interval."""
     low, high, low_in, high_in = interval
     tests = []
     if low != -math.inf:

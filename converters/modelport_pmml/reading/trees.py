@@ -274,17 +274,35 @@ class Forest:
             for part in reversed(parts):
                 result = self._task(part, yes, no, result)
             return result
-        if operator not in ("and", "or"):
-            raise Unsupported(f"A CompoundPredicate has booleanOperator={operator!r}; this reader knows and, or, surrogate.")
-        if len(parts) == 2 and _guards(parts[0], parts[1], operator):
+        if operator not in ("and", "or", "xor"):
+            raise ArtifactError(f"A CompoundPredicate has booleanOperator={operator!r}; it is and, or, xor or surrogate.")
+        if len(parts) == 2 and operator != "xor" and _guards(parts[0], parts[1], operator):
             return self._task(parts[1], yes, no, yes if operator == "or" else no)
-        if self.strategy != "none":
-            raise Unsupported(f"A CompoundPredicate under missingValueStrategy={self.strategy!r} is not known to this reader.")
-        result = yes if operator == "and" else no
+        if operator == "xor":
+            return self._odd(parts, yes, no, missing)
+        if missing is no:  # what is unknown counts as what is false
+            result = yes if operator == "and" else no
+            for part in reversed(parts):
+                result = self._task(part, result, no, no) if operator == "and" else self._task(part, yes, result, result)
+            return result
+        return self._logic(operator, parts, yes, no, missing)
+
+    def _logic(self, operator: str, parts: Sequence[Any], yes: Task, no: Task, missing: Task) -> Task:
+        """and, or, where a part that is unknown makes the whole unknown, unless another part decides."""
+        through, unknown = (yes, missing) if operator == "and" else (no, missing)
         for part in reversed(parts):
-            # an unknown part makes an `and` not true, and leaves an `or` to its other parts
-            result = self._task(part, result, no, missing) if operator == "and" else self._task(part, yes, result, result)
-        return result
+            if operator == "and":
+                through, unknown = self._task(part, through, no, unknown), self._task(part, unknown, no, unknown)
+            else:
+                through, unknown = self._task(part, yes, through, unknown), self._task(part, yes, unknown, unknown)
+        return through
+
+    def _odd(self, parts: Sequence[Any], yes: Task, no: Task, missing: Task) -> Task:
+        """xor: an odd number of parts is true; unknown where one of them is."""
+        odd, even = yes, no
+        for part in reversed(parts):
+            odd, even = self._task(part, even, odd, missing), self._task(part, odd, even, missing)
+        return even
 
     # --- splits ---------------------------------------------------------------------------------------------------------------
 

@@ -65,8 +65,8 @@ FUNCTIONS = [
     (apply("if", apply("or", GREATER, TRUE), constant(1), constant(0)), [1.0, 1.0, 1.0]),
     (apply("if", apply("and", GREATER, TRUE), constant(1), constant(0)), [1.0, None, 1.0]),
     (apply("if", apply("not", GREATER), constant(1), constant(0)), [0.0, None, 0.0]),
-    (apply("if", apply("isIn", X, constant(3), constant(5)), constant(1), constant(0)), [1.0, None, 0.0]),
-    (apply("if", apply("isNotIn", X, constant(3), constant(5)), constant(1), constant(0)), [0.0, None, 1.0]),
+    (apply("if", apply("isIn", X, constant(3), constant(5)), constant(1), constant(0)), [1.0, 0.0, 0.0]),
+    (apply("if", apply("isNotIn", X, constant(3), constant(5)), constant(1), constant(0)), [0.0, 1.0, 1.0]),
     ('<FieldRef field="x" mapMissingTo="8"/>', [3.0, 8.0, 4.0]),
     (f'<NormContinuous field="x">{KNOTS}</NormContinuous>', [6.0, None, 8.0]),
     (
@@ -422,14 +422,14 @@ def test_a_model_verification_becomes_vectors() -> None:
 
 
 UNKNOWN = [
-    (document(number_field("x"), f'<Scorecard functionName="regression">{schema("x")}</Scorecard>'), "Scorecard"),
+    (document(number_field("x"), f'<RuleSetModel functionName="classification">{schema("x")}</RuleSetModel>'), "RuleSetModel"),
     (derived('<Lag field="x"/>', "x"), "Lag"),
     (derived(apply("x-special", X), "x"), "x-special"),
     (derived(apply("substring", S, constant(1), constant(2)), "s", data_type="string"), "substring"),
     (tree_file(SPLIT, missingValueStrategy="weightedConfidence"), "weightedConfidence"),
     (field_file(number_field("x"), '<MiningField name="x" outliers="asExtremeValues"/>'), "outliers"),
     (field_file(number_field("x").replace("double", "dateTime"), '<MiningField name="x"/>'), "dateTime"),
-    (document(number_field("x"), mining("median", segment(line(1)))), "median"),
+    (document(number_field("x"), mining("selectAll", segment(line(1)))), "selectAll"),
     (document(number_field("x"), line(1).replace("<NumericPredictor", "<Odd/><NumericPredictor")), "Odd"),
 ]  # fmt: skip
 
