@@ -27,6 +27,14 @@ static void *take_from_pool(context *c, pool *p, bool lasting, size_t bytes, siz
 
 /* ==== 2 Tensors =================================================================================================== */
 
+/* All bytes of a text of base64. */
+static uint8_t *decode_base64(loader *l, mp_string text, size_t *size) {
+    size_t pad; uint8_t *bytes = take(l->c, l->scratch, text.size / 4 + 1, 3);
+    *size = measure_base64(text, &pad);
+    if (*size == SIZE_MAX) refuse(l->c, "%s: its data is not standard base64 with padding.", l->what);
+    decode_piece(l, text, pad, 0, text.size / 4, bytes); return bytes;
+}
+
 /* Which elements are written: bit k % 8 of byte k / 8. NULL if all are. *written counts them. */
 static const uint8_t *read_mask(loader *l, const json *mask, const tensor *t, size_t *written) {
     *written = t->count;
@@ -71,7 +79,7 @@ static void read_encoded(loader *l, const json *data, const json *scale, const j
     for (size_t i = 0; i < t->count; i++) {
         if (bits && !(bits[i / 8] >> i % 8 & 1)) continue;
         int8_t q = (int8_t)(*bytes < 128 ? *bytes : *bytes - 256);
-        if (!quantized) unpack(l, t->dtype, bytes, t->data, i);
+        if (!quantized) unpack(l, t->dtype, bytes, 1, t->data, i);
         else if (!plain) quanta[i] = q;
         else t->data.f[i] = rounded(t->dtype == MP_F32, q * t->scale[t->scales == 1 ? 0 : i / (t->count / t->scales)]);
         bytes += each;
