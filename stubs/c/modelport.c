@@ -1333,6 +1333,10 @@ static void unary_check(loader *l) { /* word: fn */
 }
 static void unary_run(runner *r, const step *s) {
     io b = io_of(r, s); function *fn = UNARY[s->word];
+    if (fn == f_relu) { /* the most frequent, without a call; f32 numbers stay such */
+        for (size_t i = 0; i < b.n; i++) { double x = rounded(s->f32, b.x.f[i]); b.y.f[i] = x <= 0 ? 0.0 : x; }
+        return;
+    }
     for (size_t i = 0; fn && i < b.n; i++) b.y.f[i] = rounded(s->f32, fn(rounded(s->f32, b.x.f[i])));
     for (size_t i = 0; !fn && i < b.n; i++) b.y.i[i] = !b.x.i[i];
 }
@@ -2161,12 +2165,12 @@ static mp_feed feed_of(mp_string name, const tensor *t) {
 }
 /* Elements first..first + n of a feed, to every stride-th place of `to`. */
 static void load_elements(context *c, const mp_input *in, const mp_feed *f, size_t first, size_t n, column to, size_t stride) {
-    for (size_t i = 0; i < n; i++) {
+    const double *numbers = is_float(in->dtype) ? f->numbers + first : NULL; bool f32 = in->dtype == MP_F32;
+    for (size_t i = 0; numbers && i < n; i++) to.f[i * stride] = rounded(f32, numbers[i]);
+    for (size_t i = 0; !numbers && i < n; i++) {
         size_t k = i * stride;
         if (in->dtype == MP_STR) {
             to.s[k] = f->strings[first + i];
-        } else if (is_float(in->dtype)) {
-            to.f[k] = rounded(in->dtype == MP_F32, f->numbers[first + i]);
         } else {
             double x = f->numbers ? f->numbers[first + i] : 0; bool fits = x >= -0x1p63 && x < 0x1p63 && trunc(x) == x;
             to.i[k] = f->integers ? f->integers[first + i] : fits ? (int64_t)x : 0;
@@ -2186,8 +2190,9 @@ static void load_rows(runner *r, size_t input, const source *from) {
         for (size_t j = 0; j < width; j++)
             load_elements(r->c, in, from->columns[j], r->first, r->rows, (column){(char *)x->any + j * element_size(in->dtype)}, width);
     }
-    bool checked = in->missing == MP_MISSING_ERROR && (is_float(in->dtype) || in->dtype == MP_STR);
-    for (size_t i = 0; checked && i < n; i++)
+    bool checked = in->missing == MP_MISSING_ERROR && (is_float(in->dtype) || in->dtype == MP_STR), lacking = in->dtype == MP_STR;
+    for (size_t i = 0; checked && is_float(in->dtype) && i < n; i++) lacking |= is_nan(x->f[i]);
+    for (size_t i = 0; checked && lacking && i < n; i++)
         if (in->dtype == MP_STR ? !x->s[i].data : is_nan(x->f[i]))
             refuse(r->c, "Input %s, row %zu: a value is missing, which this model does not accept.", quote(in->name).text, r->first + i / width);
 }
