@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: pages of the site that stand elsewhere in the repository: path there -> path here
 OUTSIDE = {
     "stubs/README.md": "stubs/index.md",
-    **{f"stubs/{name}/README.md": f"stubs/{name}.md" for name in ("c", "java", "javascript", "python")},
+    **{f"stubs/{page.parent.name}/README.md": f"stubs/{page.parent.name}.md" for page in sorted(ROOT.glob("stubs/*/README.md"))},
     "benchmarks/README.md": "benchmarks/index.md",
     "benchmarks/results.md": "benchmarks/results.md",
     "CHANGELOG.md": "changelog.md",

@@ -161,7 +161,7 @@ def toolchain(stub: Stub) -> dict[str, str]:
     """The programs that a stub needs, by name, and what each says of its version."""
     found = {}
     for need in stub.needs:
-        for option in ("--version", "-version"):
+        for option in ("--version", "-version", "version"):
             done = run([_program(need)], [option], timeout=30.0)
             lines = [line.strip() for line in (done.out.decode("utf-8", "replace") + done.err).splitlines() if line.strip()]
             found[need] = lines[0] if lines else "does not say its version"
@@ -221,7 +221,7 @@ def _build(stub: Stub) -> Path:
     work = Path(tempfile.mkdtemp(prefix=f"{stub.name}-", dir=target.parent))
     try:
         for line in stub.build:
-            done = run(_filled(line, stub, work), ())
+            done = run(_filled(line, stub, work), (), folder=stub.folder)
             if done.code != 0:
                 said = (done.err or done.out.decode("utf-8", "replace")).strip() or done.sentence
                 raise Refused(f"The {stub.name} stub does not build with {line[0]!r}: {said[:2000]}")
@@ -243,13 +243,17 @@ def _cache() -> Path:
         raise UsageError("There is no home folder to keep built stubs in: set MODELPORT_CACHE to a folder.") from None
 
 
-def run(command: Sequence[str], arguments: Sequence[str], stdin: bytes = b"", timeout: float | None = None) -> Completed:
-    """Run one stub process; with everything it started it is stopped when it takes too long or says too much."""
+def run(
+    command: Sequence[str], arguments: Sequence[str], stdin: bytes = b"", timeout: float | None = None, folder: Path | None = None
+) -> Completed:
+    """Run one stub process, in `folder`; with everything it started it is stopped when it takes too long or says too much."""
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(stdin)
         given.seek(0)
         try:
-            process = subprocess.Popen([*command, *arguments], stdin=given, stdout=out, stderr=err, start_new_session=True)
+            process = subprocess.Popen(
+                [*command, *arguments], stdin=given, stdout=out, stderr=err, start_new_session=True, cwd=folder
+            )
         except FileNotFoundError:
             raise UsageError(f"There is no command {command[0]!r}: name a stub (see modelport plugins) or a program.") from None
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import joblib
+import languages
 import numpy as np
 import pytest
 
@@ -398,19 +399,15 @@ def test_plugins_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     assert {"json", "onnx", "pmml"} <= set(found["writers"])
     assert "sklearn" in found["readers"]
-    assert {"python", "javascript", "java", "c"} <= set(found["stubs"])
+    assert {*languages.NAMES} <= set(found["stubs"])
     code, out, _ = run(capsys, "doctor")
     assert code == 0
     assert "numpy" in out
 
 
 def test_stub_writes_its_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for language, library in (
-        ("javascript", "modelport.js"),
-        ("c", "modelport.c"),
-        ("java", "Modelport.java"),
-        ("python", "modelport_stub.py"),
-    ):
+    for language in languages.NAMES:
+        library = languages.SAID[language]["library"][0]
         code, out, _ = run(capsys, "stub", language, "-o", f"out/{language}")
         assert code == 0
         assert library in out

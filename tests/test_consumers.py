@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import languages
 import numpy as np
 import pytest
 
@@ -17,7 +18,7 @@ def names(format_: str) -> list[str]:
 
 
 def test_the_consumers_of_a_format_begin_with_its_own_engine() -> None:
-    assert names("json") == ["modelport", "c", "java", "javascript", "python", "rust"]
+    assert names("json") == ["modelport", *languages.NAMES]
     assert names("onnx") == ["onnxruntime"]
     assert names("pmml") == ["modelport", "pypmml", "jpmml"]
     with pytest.raises(UsageError, match="no writer called 'cobol'"):
@@ -64,13 +65,13 @@ def test_required_by_name_alias_or_format(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_all_leaves_out_what_is_not_here_and_says_so(iris, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     artifact = modelport.convert(iris[2], "json", sample=iris[0])
-    for program in ("CC", "JAVAC", "NODE", "RUSTC"):
-        monkeypatch.setenv(f"MODELPORT_{program}", "no-such-program")
+    for variable in languages.VARIABLES:
+        monkeypatch.setenv(variable, "no-such-program")
     monkeypatch.delenv("MODELPORT_REQUIRE", raising=False)
     report = modelport.verify(artifact, with_="all")
     assert report.passed
     assert [c.consumer.partition(" ")[0] for c in report.consumers] == ["numpy", "python"]
-    assert set(report.not_run) == {"c", "java", "javascript", "rust"}
+    assert set(report.not_run) == set(languages.FOREIGN)
     assert "c: not run: The c stub needs 'cc'" in str(report)
     monkeypatch.setenv("MODELPORT_REQUIRE", "c")
     report = modelport.verify(artifact, with_="all")

@@ -28,6 +28,7 @@ PLUGIN = "modelport.testing.plugin"
 TITLE = re.compile(r' title="([\w./-]+)"$')
 #: programs that a page may run: what it is called when it is missing (conftest.py), and what has to be on the PATH for it
 PROGRAMS = {"javac": ("java", "javac"), "java": ("java", "java"), "cc": ("c", "cc"), "node": ("javascript", "node")}
+PROGRAMS |= {"go": ("go", "go"), "rustc": ("rust", "rustc")}
 #: packages that a page may import, and what each is called when it is missing
 PACKAGES = {
     **{name: name for name in ("torch", "keras", "tensorflow", "xgboost", "lightgbm", "catboost", "onnxruntime", "skl2onnx")},
@@ -209,7 +210,8 @@ def test_what_is_run_of_a_page(tmp_path: Path) -> None:
 
 
 def test_every_fenced_block_is_closed_and_of_a_known_kind() -> None:
-    known = {"", "python", "console", "bash", "json", "toml", "yaml", "js", "java", "kotlin", "groovy", "c", "rust", "html", "text"}
+    known = {"", "bash", "c", "console", "csharp", "go", "groovy", "html", "java", "js", "json", "kotlin", "python", "rust"}
+    known |= {"text", "toml", "xml", "yaml"}
     for page in LINKED:
         text = page.read_text(encoding="utf-8")
         assert text.count("\n```") % 2 == 0, name_of(page)

@@ -32,7 +32,7 @@ Given = str | os.PathLike[str] | Artifact | bytes
 #: inputs, names and entries of provenance that are kept at most, and nodes of a foreign graph that is drawn
 MOST_INPUTS, MOST_NAMES, MOST_ENTRIES, MOST_STEPS = 400, 64, 60, 10_000
 #: how programs say their version
-VERSION_OF = {"node": "--version", "java": "-version", "cc": "--version"}
+VERSION_OF = {"node": "--version", "java": "-version", "cc": "--version", "go": "version"}
 
 
 @dataclass(frozen=True)

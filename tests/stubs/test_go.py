@@ -1,0 +1,183 @@
+"""The Go stub as a library: typed errors, rows in every form, goroutines, formatting, and the README's quick start."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from suite import liars
+
+import modelport
+from modelport.stubs import data_folder
+
+FOLDER = data_folder("stubs") / "go"
+CORE = ("modelport_values.go", "modelport_ops.go", "modelport_trees.go", "modelport.go")
+LIBRARY = (*CORE, "modelport_more.go", "modelport_nn.go")
+PROGRAM = r"""
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"example/modelport"
+)
+
+func check(holds bool, what string) {
+	if !holds {
+		fmt.Println("wrong:", what)
+		os.Exit(1)
+	}
+}
+
+func main() {
+	document, err := os.ReadFile("model.json")
+	check(err == nil, "reading")
+	model, err := modelport.Load(document)
+	check(err == nil, "loading")
+	_, err = modelport.LoadFrom(bytes.NewReader(document))
+	check(err == nil, "loading from a reader")
+
+	var refused *modelport.Refused
+	var mismatch *modelport.Mismatch
+	var unsupported *modelport.Unsupported
+	_, err = modelport.Load([]byte("{"))
+	check(errors.As(err, &refused) && refused.ExitCode() == 2, "refused")
+	_, err = modelport.Load(bytes.Replace(document, []byte(`"version":"1.`), []byte(`"version":"7.`), 1))
+	check(errors.As(err, &unsupported) && unsupported.ExitCode() == 3, "unsupported")
+	liar, err := os.ReadFile("liar.json")
+	check(err == nil, "reading")
+	_, err = modelport.Load(liar)
+	check(errors.As(err, &mismatch) && mismatch.ExitCode() == 1, "mismatch")
+	checks, err := model.Verify()
+	check(err == nil && len(checks) > 0 && checks[0].Passed, "verify")
+
+	rows := [][]float64{{5.1, 3.5, 1.4, 0.2}, {6.2, 2.9, 4.3, 1.3}}
+	expected, err := model.Predict(rows)
+	check(err == nil, "predict")
+	flat, err := model.Predict(modelport.Floats([]float64{5.1, 3.5, 1.4, 0.2, 6.2, 2.9, 4.3, 1.3}, 2, 4))
+	check(err == nil, "predict a tensor")
+	records := []map[string]any{{}, {}}
+	columns := map[string]any{}
+	for j, name := range model.Inputs()[0].Features {
+		records[0][name], records[1][name] = rows[0][j], rows[1][j]
+		columns[name] = []any{rows[0][j], rows[1][j]}
+	}
+	recorded, err := model.PredictRecords(records)
+	check(err == nil, "predict records")
+	named, err := model.PredictColumns(columns)
+	check(err == nil, "predict columns")
+	text := func(o modelport.Outputs) string {
+		var out bytes.Buffer
+		check(o.WriteJSON(&out) == nil, "writing")
+		return out.String()
+	}
+	for _, other := range []modelport.Outputs{flat, recorded, named} {
+		check(text(other) == text(expected), "equal outputs")
+	}
+	ragged := [][]float64{{1, 2, 3, 4}, {1}}
+	for _, wrong := range []any{nil, 1.5, [][]float64{{1, 2}}, ragged, []string{"a"}, modelport.Floats(nil, 1, 4)} {
+		_, err = model.Predict(wrong)
+		check(errors.As(err, &refused), fmt.Sprint("rows that are refused: ", wrong))
+	}
+	limits := modelport.DefaultLimits()
+	limits.Memory = 1000
+	_, err = modelport.LoadWith(document, modelport.Options{Limits: &limits})
+	check(errors.As(err, &refused), "a limit")
+
+	var group sync.WaitGroup
+	for k := 0; k < 16; k++ {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for i := 0; i < 50; i++ {
+				got, err := model.Predict(rows)
+				check(err == nil && text(got) == text(expected), "goroutines")
+			}
+		}()
+	}
+	group.Wait()
+	fmt.Println(text(expected))
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def go(need: Callable[[str, str], None]) -> str:
+    name = os.environ.get("MODELPORT_GO", "go")
+    if shutil.which(name) is None:
+        need("go", f"{name} is not on the PATH")
+    return name
+
+
+@pytest.fixture(scope="module")
+def artifact(iris) -> tuple[bytes, dict[str, np.ndarray]]:  # type: ignore[no-untyped-def]
+    frame, _, pipeline = iris
+    rows = np.array([[5.1, 3.5, 1.4, 0.2], [6.2, 2.9, 4.3, 1.3]])
+    made = modelport.convert(pipeline, "json", sample=frame)
+    return made.data, dict(made.load().run({made.load().inputs[0].name: rows}))
+
+
+def ran(go: str, folder: Path, program: str, document: bytes, files: tuple[str, ...] = LIBRARY) -> str:
+    """What a program beside a folder with the library prints."""
+    (folder / "modelport").mkdir()
+    for name in files:
+        shutil.copy(FOLDER / name, folder / "modelport")
+    (folder / "go.mod").write_text("module example\n\ngo 1.19\n", encoding="utf-8")
+    (folder / "main.go").write_text(program, encoding="utf-8")
+    (folder / "model.json").write_bytes(document)
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
+    done = subprocess.run([go, "run", "."], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_library_keeps_its_promises(go: str, tmp_path: Path, artifact: tuple[bytes, dict[str, np.ndarray]]) -> None:
+    document, expected = artifact
+    shutil.copy(liars()[0], tmp_path / "liar.json")
+    said = json.loads(ran(go, tmp_path, PROGRAM, document).splitlines()[-1])["outputs"]
+    assert set(said) == set(expected)
+    for name, answer in expected.items():
+        got = np.array(said[name]["data"]).reshape(answer.shape)
+        if answer.dtype.kind == "f":
+            np.testing.assert_allclose(got, answer, rtol=1e-12, atol=1e-12)
+        else:
+            assert got.tolist() == answer.tolist()
+
+
+@pytest.mark.parametrize("files", [CORE, LIBRARY[:-1], (*CORE, LIBRARY[-1])], ids=["alone", "more", "nn"])
+def test_the_readme_runs(go: str, tmp_path: Path, artifact: tuple[bytes, dict[str, np.ndarray]], files: tuple[str, ...]) -> None:
+    program = re.search(r"```go\n(.*?)```", (FOLDER / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert program is not None
+    assert '"outputs"' in ran(go, tmp_path, program[1], artifact[0], files)
+
+
+def test_the_files_are_formatted_and_vetted(go: str, tmp_path: Path) -> None:
+    for name in (*LIBRARY, "main.go", "go.mod"):
+        shutil.copy(FOLDER / name, tmp_path)
+    assert not subprocess.run([go, "vet", "."], cwd=tmp_path, capture_output=True, text=True, check=False).stderr
+    gofmt = Path(shutil.which(go) or go).resolve().parent / "gofmt"
+    if gofmt.is_file():
+        assert not subprocess.run([gofmt, "-l", "."], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+
+def test_products_are_rounded_before_they_are_added(go: str, tmp_path: Path) -> None:
+    """On arm64 the compiler fuses x * y + z; no such instruction may come of a product that the format wants rounded."""
+    for name in (*LIBRARY, "main.go", "go.mod"):
+        shutil.copy(FOLDER / name, tmp_path)
+    environment = {**os.environ, "GOARCH": "arm64", "GOOS": "linux", "CGO_ENABLED": "0"}
+    command = [go, "build", "-buildvcs=false", "-gcflags=modelport=-S", "-o", "out", "main.go"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    fused = re.findall(r"\((\S*modelport\w*\.go:\d+)\).*\tFN?M(?:ADD|SUB)D", done.stderr)
+    assert not sorted(set(fused))
