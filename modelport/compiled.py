@@ -253,7 +253,7 @@ def _input(value: _Input) -> Input:
 
 
 class CompiledModel:
-    """A loaded document, run by the compiled C stub; the graph, the vectors and the provenance are read when they are asked for."""
+    """A loaded document, run by the compiled C stub; graph, vectors and provenance are read when they are asked for."""
 
     engine = "compiled C"
 
