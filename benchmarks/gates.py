@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -326,7 +327,7 @@ def dense(bench: Bench) -> Iterator[Gate]:
     import modelport
 
     rng, widths, nodes, weights, value = np.random.default_rng(0), (784, 256, 128, 10), [], [], "X"
-    for k, (i, o) in enumerate(zip(widths, widths[1:], strict=False)):
+    for k, (i, o) in enumerate(pairwise(widths)):
         weights.append(numpy_helper.from_array((rng.normal(size=(i, o)) / np.sqrt(i)).astype(np.float32), f"w{k}"))
         weights.append(numpy_helper.from_array(rng.normal(size=o).astype(np.float32), f"b{k}"))
         nodes.append(helper.make_node("Gemm", [value, f"w{k}", f"b{k}"], [f"g{k}"]))

@@ -542,7 +542,8 @@ static bool is_integer(mp_dtype t) { return t >= MP_I64 && t <= MP_U8; }
 static size_t element_size(mp_dtype t) { return t == MP_STR ? sizeof(mp_string) : 8; }
 static void copy_elements(mp_dtype t, column to, size_t at, column from, size_t first, size_t n) {
     size_t size = element_size(t);
-    if (n) memcpy((char *)to.any + at * size, (const char *)from.any + first * size, n * size);
+    if (n == 1 && size == 8) memcpy((char *)to.any + at * 8, (const char *)from.any + first * 8, 8); /* without a call */
+    else if (n) memcpy((char *)to.any + at * size, (const char *)from.any + first * size, n * size);
 }
 static int compare_doubles(double a, double b) { return is_nan(a) || is_nan(b) ? is_nan(a) - is_nan(b) : (a > b) - (a < b); }
 /* The order in which NaN is last and equals NaN, missing is first and equals missing, -0.0 equals 0.0. */
@@ -552,7 +553,7 @@ static int compare_elements(mp_dtype t, column a, size_t i, column b, size_t j) 
     return (a.i[i] > b.i[j]) - (a.i[i] < b.i[j]);
 }
 /* Elements with their positions sorted, to be found by halving. A merge sort: n log n whatever a hostile document holds. */
-typedef struct directory { mp_dtype dtype; column keys; size_t n, *order; } directory;
+typedef struct directory { mp_dtype dtype; column keys; size_t n, *order, mask; uint32_t *slots; /* of modelport_fast.c, or NULL */ } directory;
 enum { NOT_FOUND = -1 };
 static directory new_directory(context *c, arena *a, mp_dtype dtype, column keys, size_t n) {
     size_t *from = take(c, a, n, sizeof *from), *to = take(c, a, n, sizeof *to);
@@ -565,7 +566,7 @@ static directory new_directory(context *c, arena *a, mp_dtype dtype, column keys
         }
         size_t *swap = from; from = to; to = swap;
     }
-    return (directory){dtype, keys, n, from};
+    return (directory){.dtype = dtype, .keys = keys, .n = n, .order = from};
 }
 /* The position of the key that equals element i of x, or NOT_FOUND. */
 static ptrdiff_t find(const directory *d, column x, size_t i) {
@@ -1245,6 +1246,8 @@ static void impute_run(runner *r, const step *s) {
     }
 }
 /* -- lookup -- */
+static void hash_keys(loader *l, directory *d); /* of modelport_fast.c */
+static ptrdiff_t find_hashed(const directory *d, column x, size_t i);
 static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] default */
     step *s = l->step; mp_dtype dtype = only_input(l);
     if (s->keys.order) { define_alike(l, s->t[1].dtype); return; } /* with other lengths */
@@ -1254,6 +1257,7 @@ static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] de
     need_count(l, "values", &s->t[1], s->t[0].count);
     s->keys = new_directory(l->c, l->keep, dtype, s->t[0].data, s->t[0].count);
     if (find_twice(&s->keys) != NOT_FOUND) refuse(l->c, "Its attribute \"keys\" holds the same key twice.");
+    hash_keys(l, &s->keys);
     const json *otherwise = attribute(l, "default"); const char *stop;
     if (otherwise) {
         l->what = "default"; l->end = otherwise->end;
@@ -1266,7 +1270,7 @@ static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] de
 static void lookup_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < b.n; i++) {
-        ptrdiff_t k = find(&s->keys, b.x, i);
+        ptrdiff_t k = find_hashed(&s->keys, b.x, i);
         if (k == NOT_FOUND && !s->per[0].any) refuse_row(r, s, i / b.out, "the category %s is not known.", element_text(b.from, b.x, i).text);
         copy_elements(b.to, b.y, i, k == NOT_FOUND ? s->per[0] : s->t[1].data, k == NOT_FOUND ? 0 : (size_t)k, 1);
     }
@@ -1809,6 +1813,8 @@ static void tree_ensemble_run(runner *r, const step *s) {
 #include "modelport_fast.c"
 #else
 static void quicken(planting *p) { (void)p; }
+static void hash_keys(loader *l, directory *d) { (void)l, (void)d; }
+static ptrdiff_t find_hashed(const directory *d, column x, size_t i) { return find(d, x, i); }
 static size_t run_lanes(runner *r, const forest *f, const double *x, double *y) { (void)r, (void)f, (void)x, (void)y; return 0; }
 #endif
 #ifdef MODELPORT_MORE /* ops of the profiles kernel, text and solver */

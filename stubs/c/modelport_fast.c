@@ -3,7 +3,7 @@
  *
  * modelport.c includes this file when it is compiled with -DMODELPORT_FAST. Compiled by itself it is empty. No bit of an answer
  * depends on it: every row takes the same comparisons, and its leaves are added tree by tree, in their order.
- * Sections: 1 Lanes, 2 Few leaves, 3 Rows. With -DMODELPORT_THREADS too it has mp_predict_threads, which needs POSIX threads.
+ * Sections: 1 Lanes, 2 Few leaves, 3 Keys, 4 Rows. With -DMODELPORT_THREADS too it has mp_predict_threads, which needs POSIX threads.
  */
 #ifndef MODELPORT_C
 typedef int modelport_fast_is_included_by_modelport_c;
@@ -260,7 +260,46 @@ static size_t run_lanes(runner *r, const forest *f, const double *x, double *y) 
     return r->rows;
 }
 
-/* ==== 3 Rows ====================================================================================================== */
+/* ==== 3 Keys ====================================================================================================== */
+
+/* A key lies in one of the eight places behind its hash, or in none when they were full: then halving finds it, so that no choice of
+ * keys makes finding slow. */
+enum { PLACES = 8, LEAST_KEYS = 4 };
+static size_t hash_string(mp_string s) {
+    uint64_t h = s.size + UINT64_C(0x9e3779b97f4a7c15), w;
+    const char *at = s.data;
+    for (size_t left = s.size; left >= 8; left -= 8, at += 8) { memcpy(&w, at, 8); h = (h ^ w) * UINT64_C(0xff51afd7ed558ccd); h ^= h >> 32; }
+    w = 0;
+    if (s.size % 8) memcpy(&w, at, s.size % 8);
+    h = (h ^ w) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return (size_t)(h ^ h >> 29);
+}
+static void hash_keys(loader *l, directory *d) {
+    size_t size = 2 * PLACES;
+    if (d->dtype != MP_STR || d->n < LEAST_KEYS || d->n > UINT32_MAX / 8 || l->model->pool) return;
+    while (size < 2 * d->n) size *= 2;
+    uint32_t *slots = take_zeroed(l->c, l->keep, size, sizeof *slots); /* the position of a key, and 1; 0 is empty */
+    for (size_t k = 0; k < d->n; k++) {
+        if (!d->keys.s[k].data) continue;
+        size_t h = hash_string(d->keys.s[k]), p = 0;
+        while (p < PLACES && slots[(h + p) & (size - 1)]) p++;
+        if (p < PLACES) slots[(h + p) & (size - 1)] = (uint32_t)k + 1;
+    }
+    d->mask = size - 1; d->slots = slots;
+}
+static ptrdiff_t find_hashed(const directory *d, column x, size_t i) {
+    mp_string s = d->slots ? x.s[i] : (mp_string){NULL, 0};
+    if (!s.data) return find(d, x, i);
+    size_t h = hash_string(s);
+    for (size_t p = 0; p < PLACES; p++) {
+        uint32_t k = d->slots[(h + p) & d->mask];
+        if (k == 0) return NOT_FOUND;
+        if (same_string(s, d->keys.s[k - 1])) return (ptrdiff_t)k - 1;
+    }
+    return find(d, x, i);
+}
+
+/* ==== 4 Rows ====================================================================================================== */
 
 /* Of modelport.c, which includes this file before them. */
 static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, source *sources, size_t *lengths);
