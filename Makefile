@@ -31,9 +31,10 @@ lint: $(READY) ## ruff and mypy
 nightly: $(READY) ## the long sweeps too
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
-bench: $(READY) ## measure beside skl2onnx and sklearn2pmml in one run (installs them)
+bench: $(READY) ## measure beside skl2onnx and sklearn2pmml in one run (installs them), and every gate beside its rival
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt skl2onnx sklearn2pmml jpmml_evaluator
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/gates.py
 
 fixtures: $(READY) ## write the conformance fixtures again (compat/ is never touched)
 	for recipe in fixtures/recipes/make_*.py; do $(BIN)/python $$recipe || exit 1; done
