@@ -34,9 +34,10 @@ nightly: $(READY) ## the long sweeps too
 fuzz: $(READY) ## 100,000 structured mutants of valid artifacts for every stub; writes fuzz.json (some hours)
 	nice -n 15 $(BIN)/python tests/fuzz/mutate.py --count 100000 --every 5000 --json fuzz.json
 
-bench: $(READY) ## measure beside skl2onnx and sklearn2pmml in one run (installs them)
+bench: $(READY) ## measure beside skl2onnx and sklearn2pmml in one run (installs them), and every gate beside its rival
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt skl2onnx sklearn2pmml jpmml_evaluator
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/gates.py
 
 fixtures: $(READY) ## write the conformance fixtures again (compat/ is never touched)
 	for recipe in fixtures/recipes/make_*.py; do $(BIN)/python $$recipe || exit 1; done

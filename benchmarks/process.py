@@ -36,10 +36,11 @@ NEEDED = {
     "java": ("javac", "java"),
     "c": ("cc",),
     "go": ("go",),
+    "rust": ("rustc",),
 }
 #: the version of the npm package that is measured
 ONNXRUNTIME_NODE = "1.30.0"
-PROGRAMS = {"java", "javac", "node", "npm", "cc", "go"}
+PROGRAMS = {"java", "javac", "node", "npm", "cc", "rustc", "go"}
 
 
 class Absent(Exception):
@@ -130,11 +131,19 @@ def engine_command(name: str, rows: Path, cells: Path, artifact: Path, build: Pa
         return ["java", "-XX:+UseSerialGC", "-cp", str(build / "java"), "Bench", str(cells), str(artifact)]
     if name == "c":
         sources = [str(HERE / "drivers/bench.c"), str(STUBS / "c/modelport.c")]
-        options = ["-std=c11", "-O2", "-ffp-contract=off", "-I", str(STUBS / "c")]
+        parts = [f"-DMODELPORT_{part}" for part in ("FAST", "MORE", "NN")]
+        options = ["-std=c11", "-O2", "-ffp-contract=off", *parts, "-I", str(STUBS / "c")]
         _build(["cc", *options, "-o", str(build / "bench"), *sources, "-lm"], build / "bench")
         return [str(build / "bench"), str(cells), str(artifact)]
+    if name == "rust":
+        folder, driver = build / "rust", _driver("bench.rs")
+        folder.mkdir(exist_ok=True)
+        for source in (driver, *(STUBS / "rust").glob("modelport*.rs")):
+            shutil.copy(source, folder)
+        _build(["rustc", "-O", "--edition", "2021", "-o", str(folder / "bench"), str(folder / "bench.rs")], folder / "bench")
+        return [str(folder / "bench"), str(cells), str(artifact)]
     if name == "go":
-        command = ["go", "build", "-buildvcs=false", "-trimpath", "-o", str(build / "bench-go"), str(HERE / "drivers/bench.go")]
+        command = ["go", "build", "-buildvcs=false", "-trimpath", "-o", str(build / "bench-go"), str(_driver("bench.go"))]
         _build(command, build / "bench-go", STUBS / "go")
         return [str(build / "bench-go"), str(cells), str(artifact)]
     return [sys.executable, str(HERE / "worker.py"), "consume", name, str(rows), str(artifact)]
@@ -155,8 +164,15 @@ def _onnxruntime_node(build: Path) -> Path:
     return folder
 
 
-def _build(command: list[str], result: Path, folder: Path = HERE) -> None:
+def _driver(name: str) -> Path:
+    path = HERE / "drivers" / name
+    if not path.is_file():
+        raise Absent(f"there is no drivers/{name}")
+    return path
+
+
+def _build(command: list[str], result: Path, folder: Path | None = None) -> None:
     if not result.exists():
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, **ENVIRONMENT}, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ENVIRONMENT}, cwd=folder, check=False)
         if done.returncode != 0:
             raise Failed(f"{command[0]}: {(done.stderr or done.stdout).strip().splitlines()[0][:200]}")

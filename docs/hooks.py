@@ -17,6 +17,7 @@ OUTSIDE = {
     **{f"stubs/{page.parent.name}/README.md": f"stubs/{page.parent.name}.md" for page in sorted(ROOT.glob("stubs/*/README.md"))},
     "benchmarks/README.md": "benchmarks/index.md",
     "benchmarks/results.md": "benchmarks/results.md",
+    "benchmarks/gates.md": "benchmarks/gates.md",
     "CHANGELOG.md": "changelog.md",
 }
 LINK = re.compile(r"(`+).*?\1|(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)", re.DOTALL)

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from . import registry
+from .compiled import state as compiled_state
 from .delegation import VARIABLE, lacking
 from .errors import Mismatch, ModelportError, PluginError, Unsupported
 from .stubs import broken_stubs, stubs, toolchain, toolchain_problem
@@ -264,6 +265,8 @@ def _delegate(name: str, module: ModuleType) -> Finding:
 
 
 def _stubs() -> Iterator[Finding]:
+    usable, says = compiled_state()
+    yield Finding("Stubs", "compiled engine", usable, says)
     yield from (Finding("Stubs", "stubs", False, problem, bad=True) for problem in broken_stubs())
     for stub in stubs():
         problem = toolchain_problem(stub)

@@ -12,9 +12,10 @@ A plugin is a module. The group says what it offers:
   file in `load` (else it is called as the format is), `CONSUMERS`, a mapping name -> function `(data) -> Loaded` of further
   independent engines that can run such a file, `OPTIONS`, the names of the options it takes
   (then a misspelt one is refused), `EDITED`, the options with which `load` opens a file that was changed since it was written
-  (so that a verification can say what differs before it fails), `DELEGATED = True` where only delegates write the format, and
-  for `inspect` and `diff` `describe(data)`, `sizes(data)` (bytes of "model" and "vectors") and `parts(data)` (the steps of a
-  file without a graph).
+  (so that a verification can say what differs before it fails), `load_quick(data, options, verify) -> Loaded | None`, what
+  `modelport.load` asks first (a quicker engine that has replayed the carried rows itself if `verify`, or None),
+  `DELEGATED = True` where only delegates write the format, and for `inspect` and `diff` `describe(data)`, `sizes(data)` (bytes of
+  "model" and "vectors") and `parts(data)` (the steps of a file without a graph).
 * `modelport.delegates`: the name is the delegate's ("skl2onnx"). The module has `ROOTS` (root modules of the models it takes),
   `FORMATS` and `convert(model, format, wanted, options) -> bytes | Written` (delegation.py); optionally `OPTIONS` as a writer has
   them, `missing() -> str | None`, a sentence about what is not installed, `OPT_IN = True` where `auto` must not use it unasked,

@@ -32,6 +32,8 @@ __all__ = [
     "Completed",
     "Stub",
     "broken_stubs",
+    "build_of",
+    "built",
     "command_for",
     "command_of",
     "data_folder",
@@ -190,7 +192,7 @@ def command_for(stub: Stub) -> list[str]:
     problem = toolchain_problem(stub)
     if problem is not None:
         raise MissingDependency(f"{problem[0].upper()}{problem[1:]}.")
-    build = _built(stub) if stub.build else stub.folder
+    build = built(stub) if stub.build else stub.folder
     return _filled(stub.run, stub, build)
 
 
@@ -204,7 +206,8 @@ def _filled(command: Sequence[str], stub: Stub, build: Path) -> list[str]:
     return parts
 
 
-def _built(stub: Stub) -> Path:
+def built(stub: Stub) -> Path:
+    """The folder of a stub's build, made when it is not there yet; Refused when it does not build."""
     try:
         return _build(stub)
     except OSError as error:
@@ -214,13 +217,18 @@ def _built(stub: Stub) -> Path:
         ) from None
 
 
-def _build(stub: Stub) -> Path:
-    """The folder of a stub's build, made when it is not there yet. Several processes may do this at once."""
+def build_of(stub: Stub) -> Path:
+    """The folder that a stub's build has, or would have."""
     digest = hashlib.sha256()
     for name in (*stub.files, "stub.json"):
         digest.update((stub.folder / name).read_bytes())
-    digest.update(repr([(need, shutil.which(_program(need))) for need in stub.needs]).encode())
-    target = _cache() / f"{stub.name}-{digest.hexdigest()[:16]}"
+    digest.update(repr(([(need, shutil.which(_program(need))) for need in stub.needs], stub.build)).encode())
+    return _cache() / f"{stub.name}-{digest.hexdigest()[:16]}"
+
+
+def _build(stub: Stub) -> Path:
+    """The same, made when it is not there yet. Several processes may do this at once."""
+    target = build_of(stub)
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modelport.document import Document
+from modelport.document import Document, Loaded
 from modelport.graph import LIMITS
 from modelport.run import Evaluator
 
@@ -24,6 +24,7 @@ __all__ = [
     "SUFFIXES",
     "JsonModel",
     "load",
+    "load_quick",
     "read_document",
     "read_verification",
     "sizes",
@@ -72,3 +73,10 @@ class JsonModel:
 def load(data: bytes, options: Mapping[str, Any] | None = None) -> JsonModel:
     """Read a document; options: `limits`, a modelport.graph.Limits."""
     return JsonModel(read_document(data, (options or {}).get("limits", LIMITS)))
+
+
+def load_quick(data: bytes, options: Mapping[str, Any], verify: bool) -> Loaded | None:
+    """The document run by the C stub, compiled on this machine (modelport/compiled.py), or None where NumPy answers."""
+    from modelport import compiled
+
+    return compiled.load(data, verify, options, lambda: JsonModel(read_document(data)))

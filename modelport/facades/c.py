@@ -372,7 +372,7 @@ def write(plan: Plan) -> dict[str, str]:
         "helpers": "".join(text for kind, text in COMPARE.items() if kind in kinds),
     }
     written = [f"{file}.h", f"{file}.c", "example.c"]
-    flags = [f"-DMODELPORT_{name}" for name in ("MORE", "NN") if f"modelport_{name.lower()}.c" in plan.library]
+    flags = [f"-DMODELPORT_{name}" for name in ("FAST", "MORE", "NN") if f"modelport_{name.lower()}.c" in plan.library]
     line = ["cc", "-std=c11", "-O2", "-ffp-contract=off", *flags, "-o", "example", "modelport.c", written[1], "example.c", "-lm"]
     page = build_page(plan, "a C11 compiler", f"{shlex.join(line)}\n./example", written, "c")
     texts = (fill(HEADER, values), fill(SOURCE, values), fill(EXAMPLE, values), page)

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
  *
  * With -DMODELPORT_MORE it includes modelport_more.c: rarer ops of tabular, and the profiles kernel, text and solver; with
- * -DMODELPORT_NN modelport_nn.c: profile nn.
+ * -DMODELPORT_NN modelport_nn.c: profile nn; with -DMODELPORT_FAST modelport_fast.c: trees for many rows at once, and threads.
  * Sections: 1 Errors and memory, 2 JSON, 3 Tensors, 4 Special functions, 5 Ops, 6 Trees, 7 Model.
  * Answers must not depend on the compiler: build with -ffp-contract=off (or -std=c11) and never with -ffast-math.
  */
@@ -542,7 +542,8 @@ static bool is_integer(mp_dtype t) { return t >= MP_I64 && t <= MP_U8; }
 static size_t element_size(mp_dtype t) { return t == MP_STR ? sizeof(mp_string) : 8; }
 static void copy_elements(mp_dtype t, column to, size_t at, column from, size_t first, size_t n) {
     size_t size = element_size(t);
-    if (n) memcpy((char *)to.any + at * size, (const char *)from.any + first * size, n * size);
+    if (n == 1 && size == 8) memcpy((char *)to.any + at * 8, (const char *)from.any + first * 8, 8); /* without a call */
+    else if (n) memcpy((char *)to.any + at * size, (const char *)from.any + first * size, n * size);
 }
 static int compare_doubles(double a, double b) { return is_nan(a) || is_nan(b) ? is_nan(a) - is_nan(b) : (a > b) - (a < b); }
 /* The order in which NaN is last and equals NaN, missing is first and equals missing, -0.0 equals 0.0. */
@@ -552,7 +553,7 @@ static int compare_elements(mp_dtype t, column a, size_t i, column b, size_t j) 
     return (a.i[i] > b.i[j]) - (a.i[i] < b.i[j]);
 }
 /* Elements with their positions sorted, to be found by halving. A merge sort: n log n whatever a hostile document holds. */
-typedef struct directory { mp_dtype dtype; column keys; size_t n, *order; } directory;
+typedef struct directory { mp_dtype dtype; column keys; size_t n, *order, mask; uint32_t *slots; /* of modelport_fast.c, or NULL */ } directory;
 enum { NOT_FOUND = -1 };
 static directory new_directory(context *c, arena *a, mp_dtype dtype, column keys, size_t n) {
     size_t *from = take(c, a, n, sizeof *from), *to = take(c, a, n, sizeof *to);
@@ -565,7 +566,7 @@ static directory new_directory(context *c, arena *a, mp_dtype dtype, column keys
         }
         size_t *swap = from; from = to; to = swap;
     }
-    return (directory){dtype, keys, n, from};
+    return (directory){.dtype = dtype, .keys = keys, .n = n, .order = from};
 }
 /* The position of the key that equals element i of x, or NOT_FOUND. */
 static ptrdiff_t find(const directory *d, column x, size_t i) {
@@ -683,49 +684,66 @@ static void read_elements(loader *l, const json *array, tensor *t) {
 }
 
 /* -- base64 -- */
-/* Standard base64 with padding; the unused bits of the last group are 0. */
-static uint8_t *decode_base64(loader *l, mp_string text, size_t *size) {
+/* Decodes groups of four characters, all of them, from the alphabet; false if one is not. */
+static bool decode_groups(const char *text, size_t groups, uint8_t *bytes) {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint8_t value[256]; /* 255 for what is not in the alphabet */
+    uint8_t value[256]; unsigned seen = 0; /* 255 for what is not in the alphabet */
     memset(value, 255, sizeof value);
     for (unsigned k = 0; k < 64; k++) value[(unsigned char)alphabet[k]] = (uint8_t)k;
-    size_t n = 0, pad = 0;
-    while (pad < 2 && pad < text.size && text.data[text.size - 1 - pad] == '=') pad++;
-    uint8_t *bytes = take(l->c, l->scratch, text.size / 4 + 1, 3); bool good = text.size % 4 == 0;
-    for (size_t i = 0; i + 4 <= text.size; i += 4) {
-        unsigned char group[4];
-        memcpy(group, text.data + i, 4);
-        for (size_t k = 0; i + 4 == text.size && k < pad; k++) group[3 - k] = 'A'; /* which stands for 0 */
-        unsigned a = value[group[0]], b = value[group[1]], c = value[group[2]], d = value[group[3]]; good &= (a | b | c | d) < 64;
-        bytes[n++] = (uint8_t)(a << 2 | b >> 4); bytes[n++] = (uint8_t)(b << 4 | c >> 2); bytes[n++] = (uint8_t)(c << 6 | d);
+    for (const unsigned char *at = (const unsigned char *)text; groups; groups--, at += 4, bytes += 3) {
+        unsigned a = value[at[0]], b = value[at[1]], c = value[at[2]], d = value[at[3]], w = a << 18 | b << 12 | c << 6 | d;
+        seen |= a | b | c | d; bytes[0] = (uint8_t)(w >> 16); bytes[1] = (uint8_t)(w >> 8); bytes[2] = (uint8_t)w;
     }
-    for (size_t k = 0; good && k < pad; k++) good = bytes[--n] == 0;
-    if (!good) refuse(l->c, "%s: its data is not standard base64 with padding.", l->what);
-    *size = n; return bytes;
+    return seen < 64;
 }
-/* One little-endian element. */
-static void unpack(loader *l, mp_dtype t, const uint8_t *bytes, column to, size_t i) {
-    uint64_t bits = 0; size_t size = DTYPES[t].bytes;
-    for (size_t k = size; k-- > 0;) bits = bits << 8 | bytes[k];
-    if (t == MP_F64) {
-        to.f[i] = double_of(bits);
-    } else if (t == MP_F32) {
-        uint32_t half = (uint32_t)bits; float x;
-        memcpy(&x, &half, sizeof x); to.f[i] = (double)x;
-    } else {
-        uint64_t sign = DTYPES[t].least < 0 ? UINT64_C(1) << (8 * size - 1) : 0;
-        bits = (bits ^ sign) - sign; /* extends the sign */
-        memcpy(&to.i[i], &bits, sizeof bits);
-        if (t == MP_BOOL && bits > 1) refuse(l->c, "%s: a bool is neither 0 nor 1.", l->what);
+/* The number of bytes that a text stands for, or SIZE_MAX; *pad of the last group's are not there. */
+static size_t measure_base64(mp_string text, size_t *pad) {
+    for (*pad = 0; *pad < 2 && *pad < text.size && text.data[text.size - 1 - *pad] == '=';) ++*pad;
+    return text.size % 4 ? SIZE_MAX : text.size / 4 * 3 - *pad;
+}
+/* Groups from..from + n of a text; the last one's padding stands for 0, and the unused bits before it are 0. */
+static void decode_piece(loader *l, mp_string text, size_t pad, size_t from, size_t n, uint8_t *bytes) {
+    char last[4]; bool ends = pad && 4 * (from + n) == text.size, good = decode_groups(text.data + 4 * from, n - ends, bytes);
+    if (ends) {
+        memcpy(last, text.data + text.size - 4, 4);
+        for (size_t k = 0; k < pad; k++) last[3 - k] = 'A'; /* which stands for 0 */
+        good &= decode_groups(last, 1, bytes + 3 * (n - 1));
+        for (size_t k = 1; k <= pad; k++) good &= bytes[3 * n - k] == 0;
     }
+    if (!good) refuse(l->c, "%s: its data is not standard base64 with padding.", l->what);
+}
+/* Little-endian elements to to[i], to[i + 1], .. */
+static void unpack(loader *l, mp_dtype t, const uint8_t *bytes, size_t n, column to, size_t i) {
+#define LITTLE(T, k) ((T)bytes[k] << 8 * (k))
+#define EACH(size, DO) for (size_t end = i + n; i < end; i++, bytes += size) { DO }
+    size_t first = i;
+    switch (t) {
+    case MP_F64: EACH(8, uint64_t w = 0; for (unsigned k = 0; k < 8; k++) w |= LITTLE(uint64_t, k); to.f[i] = double_of(w);) break;
+    case MP_F32: EACH(4, float x; uint32_t w = 0; for (unsigned k = 0; k < 4; k++) w |= LITTLE(uint32_t, k); memcpy(&x, &w, sizeof x); to.f[i] = (double)x;) break;
+    case MP_I64: EACH(8, uint64_t w = 0; for (unsigned k = 0; k < 8; k++) w |= LITTLE(uint64_t, k); memcpy(&to.i[i], &w, sizeof w);) break;
+    case MP_I32: EACH(4, uint32_t w = 0; for (unsigned k = 0; k < 4; k++) w |= LITTLE(uint32_t, k); to.i[i] = (int64_t)(w ^ 0x80000000u) - 0x80000000ll;) break;
+    case MP_U32: EACH(4, uint32_t w = 0; for (unsigned k = 0; k < 4; k++) w |= LITTLE(uint32_t, k); to.i[i] = (int64_t)w;) break;
+    case MP_I16: EACH(2, to.i[i] = (int64_t)((bytes[0] | (unsigned)bytes[1] << 8) ^ 0x8000u) - 0x8000;) break;
+    case MP_U16: EACH(2, to.i[i] = (int64_t)(bytes[0] | (unsigned)bytes[1] << 8);) break;
+    case MP_I8: EACH(1, to.i[i] = (int64_t)(bytes[0] ^ 0x80u) - 0x80;) break;
+    default: EACH(1, to.i[i] = bytes[0];) break;
+    }
+    for (i = first; t == MP_BOOL && i < first + n; i++) if (to.i[i] > 1) refuse(l->c, "%s: a bool is neither 0 nor 1.", l->what);
+#undef LITTLE
+#undef EACH
 }
 static void read_base64(loader *l, const json *data, tensor *t) {
+    enum { PIECE = 1024 }; /* groups: a multiple of 8 */
+    uint8_t bytes[3 * PIECE]; size_t pad, each = DTYPES[t->dtype].bytes, i = 0;
     if (t->count > (size_t)(data->end - data->text)) refuse(l->c, "%s: its shape has more elements than its data.", l->what);
     t->data.any = take(l->c, l->keep, t->count, 8); /* first, as keep may be scratch */
-    mark before = mark_arena(l->scratch); mp_string text = string_of(l->c, l->scratch, data);
-    size_t size, each = DTYPES[t->dtype].bytes; uint8_t *bytes = decode_base64(l, text, &size);
+    mark before = mark_arena(l->scratch); mp_string text = string_of(l->c, l->scratch, data); size_t size = measure_base64(text, &pad);
+    if (size == SIZE_MAX) refuse(l->c, "%s: its data is not standard base64 with padding.", l->what);
     if (size % each || size / each != t->count) refuse(l->c, "%s: its shape and its %zu bytes do not agree.", l->what, size);
-    for (size_t i = 0; i < t->count; i++) unpack(l, t->dtype, bytes + i * each, t->data, i);
+    for (size_t from = 0, groups = text.size / 4, n; from < groups; from += n, i += PIECE * 3 / each) {
+        n = groups - from < PIECE ? groups - from : PIECE; decode_piece(l, text, pad, from, n, bytes);
+        unpack(l, t->dtype, bytes, t->count - i < PIECE * 3 / each ? t->count - i : PIECE * 3 / each, t->data, i);
+    }
     reset_arena(l->scratch, before);
 }
 
@@ -957,6 +975,8 @@ struct mp_model {
 };
 /* One block of rows on its way through the steps: values[i] is [rows, width]; the first row has the number `first`. */
 struct runner { context *c; arena *a; const mp_model *m; const plan *p; column *values; size_t rows, first; };
+/* Where the rows of one input come from: one feed, or one per column. */
+typedef struct source { const mp_feed *all, **columns; } source;
 
 /* -- what checks use -- */
 static const value *in_value(const loader *l, size_t k) { return &l->plan->values[l->step->in[k]]; }
@@ -1226,6 +1246,8 @@ static void impute_run(runner *r, const step *s) {
     }
 }
 /* -- lookup -- */
+static void hash_keys(loader *l, directory *d); /* of modelport_fast.c */
+static ptrdiff_t find_hashed(const directory *d, column x, size_t i);
 static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] default */
     step *s = l->step; mp_dtype dtype = only_input(l);
     if (s->keys.order) { define_alike(l, s->t[1].dtype); return; } /* with other lengths */
@@ -1235,6 +1257,7 @@ static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] de
     need_count(l, "values", &s->t[1], s->t[0].count);
     s->keys = new_directory(l->c, l->keep, dtype, s->t[0].data, s->t[0].count);
     if (find_twice(&s->keys) != NOT_FOUND) refuse(l->c, "Its attribute \"keys\" holds the same key twice.");
+    hash_keys(l, &s->keys);
     const json *otherwise = attribute(l, "default"); const char *stop;
     if (otherwise) {
         l->what = "default"; l->end = otherwise->end;
@@ -1247,7 +1270,7 @@ static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] de
 static void lookup_run(runner *r, const step *s) {
     io b = io_of(r, s);
     for (size_t i = 0; i < b.n; i++) {
-        ptrdiff_t k = find(&s->keys, b.x, i);
+        ptrdiff_t k = find_hashed(&s->keys, b.x, i);
         if (k == NOT_FOUND && !s->per[0].any) refuse_row(r, s, i / b.out, "the category %s is not known.", element_text(b.from, b.x, i).text);
         copy_elements(b.to, b.y, i, k == NOT_FOUND ? s->per[0] : s->t[1].data, k == NOT_FOUND ? 0 : (size_t)k, 1);
     }
@@ -1314,6 +1337,10 @@ static void unary_check(loader *l) { /* word: fn */
 }
 static void unary_run(runner *r, const step *s) {
     io b = io_of(r, s); function *fn = UNARY[s->word];
+    if (fn == f_relu) { /* the most frequent, without a call; f32 numbers stay such */
+        for (size_t i = 0; i < b.n; i++) { double x = rounded(s->f32, b.x.f[i]); b.y.f[i] = x <= 0 ? 0.0 : x; }
+        return;
+    }
     for (size_t i = 0; fn && i < b.n; i++) b.y.f[i] = rounded(s->f32, fn(rounded(s->f32, b.x.f[i])));
     for (size_t i = 0; !fn && i < b.n; i++) b.y.i[i] = !b.x.i[i];
 }
@@ -1513,6 +1540,7 @@ typedef struct forest {
     const uint32_t   *root, *depth, *target; /* [trees] place of the root; least depth of a leaf; column of the sum (leaf_width 1) */
     const double     *table, *init;          /* [k, leaf_width]; [width] */
     const int64_t    *set_start, *set;       /* set s is set[set_start[s]] .. set[set_start[s + 1] - 1] */
+    const struct quick *quick;               /* of modelport_fast.c: how it answers blocks of rows, or NULL */
 } forest;
 /* The attributes while a forest is packed. Nodes are numbered in preorder: the left child of i is i + 1. */
 typedef struct planting {
@@ -1521,7 +1549,7 @@ typedef struct planting {
     tensor   start, feature, threshold, right, missing_left, category;
     size_t   nodes, inner, leaves;
     uint32_t *number;         /* [nodes] the number of an inner node among the inner ones, of a leaf among the leaves */
-    uint32_t *place, *stack;  /* [nodes of the largest tree]; [2 x as many + 4] */
+    uint32_t *place, *stack;  /* [nodes] from the tree's root; [2 x nodes of the largest tree + 4] */
     const int64_t *leaf;      /* [leaves] row of the table; NULL: the leaf's own number */
 } planting;
 static size_t tree_start(const planting *p, size_t t) { return t < p->f->trees ? (size_t)p->start.data.i[t] : p->nodes; }
@@ -1547,8 +1575,8 @@ static uint32_t check_tree(planting *p, size_t t) {
 /* Chooses the places of a tree's nodes: the root at 0, and pairs of children behind it, as many generations in one line of
  * `line` pairs as fit. Returns the number of places. */
 static size_t lay_out(planting *p, size_t t, size_t line) {
-    size_t first = tree_start(p, t), next = 2, waiting = 1;
-    p->place[0] = p->stack[0] = 0;
+    size_t first = tree_start(p, t), next = 2, waiting = 1; uint32_t *place = p->place + first;
+    place[0] = p->stack[0] = 0;
     while (waiting) {
         uint32_t near[2 * CACHE_LINE], head = 0, tail = 0;
         near[tail++] = p->stack[--waiting];
@@ -1558,7 +1586,7 @@ static size_t lay_out(planting *p, size_t t, size_t line) {
         for (; head < tail && room; head++) {
             if (is_leaf(p, first + near[head])) continue;
             uint32_t left = near[head] + 1, right = (uint32_t)p->right.data.i[p->number[first + near[head]]];
-            p->place[near[tail++] = left] = (uint32_t)next++; p->place[near[tail++] = right] = (uint32_t)next++; room--;
+            place[near[tail++] = left] = (uint32_t)next++; place[near[tail++] = right] = (uint32_t)next++; room--;
         }
         while (head < tail) p->stack[waiting++] = near[--tail];
     }
@@ -1581,10 +1609,10 @@ static large_node inner_node(planting *p, size_t node) {
 static void pack_tree(planting *p, size_t t, small_node *small, large_node *large) {
     size_t first = tree_start(p, t), end = tree_start(p, t + 1);
     for (size_t i = first; i < end; i++) {
-        uint32_t place = p->place[i - first], leaf = is_leaf(p, i) ? p->number[i] : 0;
+        uint32_t place = p->place[i], leaf = is_leaf(p, i) ? p->number[i] : 0;
         if (p->leaf && is_leaf(p, i)) leaf = (uint32_t)p->leaf[leaf];
         large_node n = {leaf, (uint32_t)p->f->d, 0};
-        if (!is_leaf(p, i)) { n = inner_node(p, i); n.delta = p->place[i - first + 1] - place; }
+        if (!is_leaf(p, i)) { n = inner_node(p, i); n.delta = p->place[i + 1] - place; }
         if (large) { large[place] = n; continue; }
         small[place] = (small_node){(float)n.threshold, n.delta << COLUMN_BITS | n.column};
         if (is_leaf(p, i)) memcpy(&small[place].threshold, &leaf, sizeof leaf); /* the bits of a tiny number */
@@ -1607,10 +1635,8 @@ static void pack_forest(planting *p) {
     }
     void *nodes = take_aligned(c, p->l->keep, places, node, CACHE_LINE);
     memset(nodes, 0, places * node);
-    for (size_t t = 0; t < f->trees; t++) {
-        lay_out(p, t, CACHE_LINE / node / 2);
+    for (size_t t = 0; t < f->trees; t++)
         pack_tree(p, t, small ? (small_node *)nodes + root[t] : NULL, small ? NULL : (large_node *)nodes + root[t]);
-    }
     f->small = small ? nodes : NULL; f->large = small ? NULL : nodes; f->root = root;
 }
 static void read_nodes(planting *p, mp_dtype dtype) {
@@ -1671,6 +1697,7 @@ static void read_leaves(planting *p, arena *keep) {
     tensor target = counted_integers(l, "class", 0, (int64_t)f->width - 1, f->trees);
     for (size_t t = 0; t < f->trees; t++) targets[t] = (uint32_t)target.data.i[t];
 }
+static void quicken(planting *p); /* of modelport_fast.c */
 static void tree_ensemble_check(loader *l) {
     arena *keep = l->keep; mark before = mark_arena(l->scratch); forest *f = take_zeroed(l->c, keep, 1, sizeof *f);
     planting p = {.l = l, .f = f};
@@ -1693,41 +1720,14 @@ static void tree_ensemble_check(loader *l) {
     size_t largest = 0;
     for (size_t t = 0; t < f->trees; t++)
         if (tree_start(&p, t + 1) - tree_start(&p, t) > largest) largest = tree_start(&p, t + 1) - tree_start(&p, t);
-    p.place = take(l->c, l->scratch, largest, sizeof *p.place); p.stack = take(l->c, l->scratch, 2 * largest + 4, sizeof *p.stack);
+    p.place = take(l->c, l->scratch, p.nodes, sizeof *p.place); p.stack = take(l->c, l->scratch, 2 * largest + 4, sizeof *p.stack);
     uint32_t *depth = take(l->c, keep, f->trees, sizeof *depth);
     for (size_t t = 0; t < f->trees; t++) depth[t] = check_tree(&p, t);
-    f->depth = depth; pack_forest(&p);
+    f->depth = depth; pack_forest(&p); quicken(&p);
     if (keep != l->scratch) reset_arena(l->scratch, before);
 }
 
 /* -- walking -- */
-/* Eight walks at once: lane k begins at node[k], and finds column j of its row at x[8 j + k]. node[k] becomes the leaf it
- * reaches. No leaf is nearer than `sure` steps. */
-#define BEGIN(k) uint32_t i##k = node[k];
-#define FINISH(k) node[k] = i##k;
-#define GO(k, NODE, COLUMN, DELTA) { const NODE *q = nodes + i##k; i##k += DELTA + !(x[(size_t)(COLUMN) * LANES + k] <= q->threshold); }
-#define SMALL(k) GO(k, small_node, q->link & (SMALL_COLUMNS - 1), (q->link >> COLUMN_BITS))
-#define SMALL_WATCHED(k) going |= nodes[i##k].link; SMALL(k)
-static void walk_small(const small_node *nodes, const float *x, uint32_t sure, uint32_t node[LANES]) {
-    uint32_t going;
-    EIGHT(BEGIN)
-    while (sure--) { EIGHT(SMALL) }
-    do { going = 0; EIGHT(SMALL_WATCHED) } while (going >> COLUMN_BITS);
-    EIGHT(FINISH)
-}
-#define LARGE(k) GO(k, large_node, q->column, q->delta)
-#define LARGE_WATCHED(k) going |= nodes[i##k].delta; LARGE(k)
-static void walk_large(const large_node *nodes, const double *x, uint32_t sure, uint32_t node[LANES]) {
-    uint32_t going;
-    EIGHT(BEGIN)
-    while (sure--) { EIGHT(LARGE) }
-    do { going = 0; EIGHT(LARGE_WATCHED) } while (going);
-    EIGHT(FINISH)
-}
-static void walk(const forest *f, const void *group, uint32_t sure, uint32_t node[LANES]) {
-    if (f->small) walk_small(f->small, group, sure, node);
-    else walk_large(f->large, group, sure, node);
-}
 static large_node node_at(const forest *f, size_t i) {
     if (f->large) return f->large[i];
     return (large_node){(double)f->small[i].threshold, f->small[i].link & (SMALL_COLUMNS - 1), f->small[i].link >> COLUMN_BITS};
@@ -1753,66 +1753,53 @@ static uint32_t walk_by_value(runner *r, const step *s, uint32_t i, const double
     }
     return i;
 }
-static void add_leaf(const forest *f, size_t tree, uint32_t node, double *sum) {
+/* The row of the table that a leaf stands for. */
+static uint32_t leaf_number(const forest *f, uint32_t node) {
     uint32_t number;
-    if (f->small) memcpy(&number, &f->small[node].threshold, sizeof number);
-    else number = (uint32_t)f->large[node].threshold;
-    const double *leaf = f->table + (size_t)number * f->leaf_width;
+    if (!f->small) return (uint32_t)f->large[node].threshold;
+    memcpy(&number, &f->small[node].threshold, sizeof number); return number;
+}
+static void add_leaf(const forest *f, size_t tree, const double *leaf, double *sum) {
     if (f->leaf_width == 1) sum += f->target[tree];
     for (size_t k = 0; k < f->leaf_width; k++) sum[k] = rounded(f->acc32, sum[k] + leaf[k]);
 }
-/* A group of eight lanes: [columns][8] of float or double. Lane k gets the row x[k]. */
-static void fill_lanes(const forest *f, void *group, const double *const x[LANES]) {
-    float *small = group; double *large = group;
-    for (size_t j = 0; j < f->columns; j++)
-        for (size_t k = 0; k < LANES; k++) {
-            double v = j == f->d ? -INFINITY : x[k][j > f->d ? j - f->d - 1 : j];
-            if (j > f->d && is_nan(v)) v = -INFINITY;
-            if (f->small) small[j * LANES + k] = (float)v;
-            else large[j * LANES + k] = rounded(f->f32, v);
-        }
-}
-/* One row, eight trees at once. */
-static void run_row(const forest *f, const double *x, double *y, void *group) {
-    const double *const lanes[LANES] = {x, x, x, x, x, x, x, x};
-    fill_lanes(f, group, lanes);
-    for (size_t t = 0; t < f->trees; t += LANES) {
-        uint32_t node[LANES], sure = UINT32_MAX;
-        for (size_t k = 0; k < LANES; k++) {
-            size_t tree = t + k < f->trees ? t + k : t;
-            node[k] = f->root[tree];
-            if (f->depth[tree] < sure) sure = f->depth[tree];
-        }
-        walk(f, group, sure, node);
-        for (size_t k = 0; k < LANES && t + k < f->trees; k++) add_leaf(f, t + k, node[k], y);
+static const double *leaf_at(const forest *f, uint32_t node) { return f->table + (size_t)leaf_number(f, node) * f->leaf_width; }
+/* The columns of a row, float or double as the nodes have it, `stride` apart. */
+static void fill_columns(const forest *f, const double *x, void *columns, size_t stride) {
+    float *small = columns; double *large = columns;
+    for (size_t j = 0; j < f->columns; j++) {
+        double v = j == f->d ? -INFINITY : x[j > f->d ? j - f->d - 1 : j];
+        if (j > f->d && is_nan(v)) v = -INFINITY;
+        if (f->small) small[j * stride] = (float)v;
+        else large[j * stride] = rounded(f->f32, v);
     }
 }
+static size_t column_size(const forest *f) { return f->small ? sizeof(float) : sizeof(double); }
+static uint32_t walk_row(const forest *f, uint32_t i, const void *columns) {
+    const float *small = columns; const double *large = columns;
+    for (const small_node *q; f->small && (q = f->small + i)->link >> COLUMN_BITS;)
+        i += (q->link >> COLUMN_BITS) + !(small[q->link & (SMALL_COLUMNS - 1)] <= q->threshold);
+    for (const large_node *q; f->large && (q = f->large + i)->delta;) i += q->delta + !(large[q->column] <= q->threshold);
+    return i;
+}
+/* Of modelport_fast.c: answers rows from the first on, several at a time, and returns how many. */
+static size_t run_lanes(runner *r, const forest *f, const double *x, double *y);
 static void tree_ensemble_run(runner *r, const step *s) {
-    const forest *f = s->forest; io b = io_of(r, s); const double *x = b.x.f; double *y = b.y.f;
-    size_t d = f->d, stride = f->columns * LANES * (f->small ? sizeof(float) : sizeof(double)), groups = f->by_value ? 0 : r->rows / LANES;
+    const forest *f = s->forest; io b = io_of(r, s); const double *x = b.x.f; double *y = b.y.f; size_t d = f->d;
     for (size_t i = 0; i < b.n; i++) y[i] = s->n_in == 2 ? in_column(r, s, 1).f[i] : f->init ? f->init[i % f->width] : 0.0;
     for (size_t i = 0; i < r->rows; i++) {
         bool careful = f->by_value;
         for (size_t j = 0; f->missing == NAN_ERROR && j < d; j++) careful |= is_nan(x[i * d + j]); /* is it one that is read? */
         for (size_t t = 0; careful && t < f->trees; t++) {
             uint32_t node = walk_by_value(r, s, f->root[t], x + i * d, i);
-            if (f->by_value) add_leaf(f, t, node, y + i * f->width);
+            if (f->by_value) add_leaf(f, t, leaf_at(f, node), y + i * f->width);
         }
     }
-    char *lanes = take_aligned(r->c, r->a, groups + 1, stride, CACHE_LINE);
-    for (size_t g = 0; g < groups; g++) {
-        const double *rows[LANES];
-        for (size_t k = 0; k < LANES; k++) rows[k] = x + (g * LANES + k) * d;
-        fill_lanes(f, lanes + g * stride, rows);
+    size_t done = f->by_value ? r->rows : run_lanes(r, f, x, y); void *columns = take(r->c, r->a, f->columns, column_size(f));
+    for (size_t i = done; i < r->rows; i++) {
+        fill_columns(f, x + i * d, columns, 1);
+        for (size_t t = 0; t < f->trees; t++) add_leaf(f, t, leaf_at(f, walk_row(f, f->root[t], columns)), y + i * f->width);
     }
-    for (size_t t = 0; t < f->trees; t++)
-        for (size_t g = 0; g < groups; g++) { /* the tree stays in the cache */
-            uint32_t node[LANES], root = f->root[t];
-            for (size_t k = 0; k < LANES; k++) node[k] = root;
-            walk(f, lanes + g * stride, f->depth[t], node);
-            for (size_t k = 0; k < LANES; k++) add_leaf(f, t, node[k], y + (g * LANES + k) * f->width);
-        }
-    for (size_t i = groups * LANES; i < r->rows && !f->by_value; i++) run_row(f, x + i * d, y + i * f->width, lanes + groups * stride);
     for (size_t i = 0; f->mean && i < b.n; i++) y[i] = rounded(f->acc32, y[i] / (double)f->trees);
 }
 
@@ -1822,6 +1809,14 @@ static void tree_ensemble_run(runner *r, const step *s) {
 #define RUN_IN_PLACE(op) {#op, op##_check, op##_run, NULL, true}
 #define MAP(op) {#op, op##_check, map_rows, op##_map, false}
 #define BOTH(op) {#op, op##_check, op##_run, op##_map, false}
+#ifdef MODELPORT_FAST /* the same answers sooner */
+#include "modelport_fast.c"
+#else
+static void quicken(planting *p) { (void)p; }
+static void hash_keys(loader *l, directory *d) { (void)l, (void)d; }
+static ptrdiff_t find_hashed(const directory *d, column x, size_t i) { return find(d, x, i); }
+static size_t run_lanes(runner *r, const forest *f, const double *x, double *y) { (void)r, (void)f, (void)x, (void)y; return 0; }
+#endif
 #ifdef MODELPORT_MORE /* ops of the profiles kernel, text and solver */
 #include "modelport_more.c"
 #else
@@ -2164,8 +2159,6 @@ static vectors *read_vectors(loader *l, const json *object, size_t limit) {
 }
 
 /* -- predicting -- */
-/* Where the rows of one input come from: one feed, or one per column. */
-typedef struct source { const mp_feed *all, **columns; } source;
 static mp_string feed_name(const mp_feed *f) { return f->name_size || !f->name ? (mp_string){f->name, f->name_size} : literal(f->name); }
 /* Rows of tensors as a feed. */
 static mp_feed feed_of(mp_string name, const tensor *t) {
@@ -2178,12 +2171,12 @@ static mp_feed feed_of(mp_string name, const tensor *t) {
 }
 /* Elements first..first + n of a feed, to every stride-th place of `to`. */
 static void load_elements(context *c, const mp_input *in, const mp_feed *f, size_t first, size_t n, column to, size_t stride) {
-    for (size_t i = 0; i < n; i++) {
+    const double *numbers = is_float(in->dtype) ? f->numbers + first : NULL; bool f32 = in->dtype == MP_F32;
+    for (size_t i = 0; numbers && i < n; i++) to.f[i * stride] = rounded(f32, numbers[i]);
+    for (size_t i = 0; !numbers && i < n; i++) {
         size_t k = i * stride;
         if (in->dtype == MP_STR) {
             to.s[k] = f->strings[first + i];
-        } else if (is_float(in->dtype)) {
-            to.f[k] = rounded(in->dtype == MP_F32, f->numbers[first + i]);
         } else {
             double x = f->numbers ? f->numbers[first + i] : 0; bool fits = x >= -0x1p63 && x < 0x1p63 && trunc(x) == x;
             to.i[k] = f->integers ? f->integers[first + i] : fits ? (int64_t)x : 0;
@@ -2203,23 +2196,19 @@ static void load_rows(runner *r, size_t input, const source *from) {
         for (size_t j = 0; j < width; j++)
             load_elements(r->c, in, from->columns[j], r->first, r->rows, (column){(char *)x->any + j * element_size(in->dtype)}, width);
     }
-    bool checked = in->missing == MP_MISSING_ERROR && (is_float(in->dtype) || in->dtype == MP_STR);
-    for (size_t i = 0; checked && i < n; i++)
+    bool checked = in->missing == MP_MISSING_ERROR && (is_float(in->dtype) || in->dtype == MP_STR), lacking = in->dtype == MP_STR;
+    for (size_t i = 0; checked && is_float(in->dtype) && i < n; i++) lacking |= is_nan(x->f[i]);
+    for (size_t i = 0; checked && lacking && i < n; i++)
         if (in->dtype == MP_STR ? !x->s[i].data : is_nan(x->f[i]))
             refuse(r->c, "Input %s, row %zu: a value is missing, which this model does not accept.", quote(in->name).text, r->first + i / width);
 }
-/* Computes the rows of every output: column k is [rows, width of output k]. */
-static column *run_model(context *c, arena *a, const mp_model *m, const plan *p, const source *sources, size_t rows) {
-    runner r = {c, a, m, p, take(c, a, m->n_values, sizeof(column)), 0, 0}; column *out = take(c, a, m->n_outputs, sizeof *out);
-    for (size_t k = 0; k < m->n_outputs; k++) {
-        size_t width = p->outputs[k].width;
-        if (width && rows > SIZE_MAX / width) fail(c, MP_NO_MEMORY, "The outputs do not fit into memory.");
-        out[k].any = take(c, a, rows * width, element_size(p->outputs[k].dtype));
-    }
-    size_t most = rows < p->block_rows ? rows : p->block_rows; mark before = mark_arena(a);
+/* Computes rows first..end - 1 of every output, to their places in columns: out[k] is [rows, width of output k]. */
+static void run_rows(context *c, arena *a, const mp_model *m, const plan *p, const source *sources, size_t first, size_t end, column *out) {
+    mark before = mark_arena(a); runner r = {c, a, m, p, take(c, a, m->n_values, sizeof(column)), 0, first};
+    size_t most = end - first < p->block_rows ? end - first : p->block_rows;
     char *block = take_aligned(c, a, p->alive, 8 * (most ? most : 1), CACHE_LINE); mark inner = mark_arena(a);
-    for (; r.first < rows; r.first += r.rows) {
-        r.rows = rows - r.first < most ? rows - r.first : most;
+    for (; r.first < end; r.first += r.rows) {
+        r.rows = end - r.first < most ? end - r.first : most;
         for (size_t i = 0; i < m->n_values; i++) r.values[i].any = block + p->places[i] * r.rows * 8;
         for (size_t i = 0; i < m->n_inputs; i++) load_rows(&r, i, &sources[i]);
         for (size_t i = 0; i < m->n_steps; i++) {
@@ -2231,7 +2220,17 @@ static column *run_model(context *c, arena *a, const mp_model *m, const plan *p,
             copy_elements(o->dtype, out[k], r.first * o->width, r.values[m->sources[k]], 0, r.rows * o->width);
         }
     }
-    reset_arena(a, before); return out;
+    reset_arena(a, before);
+}
+/* All rows. */
+static column *run_model(context *c, arena *a, const mp_model *m, const plan *p, const source *sources, size_t rows) {
+    column *out = take(c, a, m->n_outputs, sizeof *out);
+    for (size_t k = 0; k < m->n_outputs; k++) {
+        size_t width = p->outputs[k].width;
+        if (width && rows > SIZE_MAX / width) fail(c, MP_NO_MEMORY, "The outputs do not fit into memory.");
+        out[k].any = take(c, a, rows * width, element_size(p->outputs[k].dtype));
+    }
+    run_rows(c, a, m, p, sources, 0, rows, out); return out;
 }
 /* The row shape of a feed: as it says itself or, if it does not, as declared, with at most one named length by its width. */
 static void feed_shape(context *c, const mp_model *m, size_t input, const mp_feed *f, size_t *lengths) {

@@ -2,7 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
  *
  * modelport.c has the ops of profile tabular but a few; compiled with -DMODELPORT_MORE, and modelport_more.c beside it, those and
- * kernel, text and solver too; with -DMODELPORT_NN, and modelport_nn.c, profile nn and mp_load_arena.
+ * kernel, text and solver too; with -DMODELPORT_NN, and modelport_nn.c, profile nn and mp_load_arena; with -DMODELPORT_FAST, and
+ * modelport_fast.c, the same answers sooner.
  *
  *     mp_model *model;
  *     mp_result *result;
@@ -171,6 +172,28 @@ size_t           mp_result_count(const mp_result *result); /* as many as outputs
 const mp_values *mp_result_at(const mp_result *result, size_t index);
 const mp_values *mp_result_find(const mp_result *result, const char *output_name); /* NULL if there is none */
 void             mp_result_free(mp_result *result);                                /* NULL is fine */
+
+/* ---- rows to places of the caller's (with -DMODELPORT_FAST) -------------------------------------------------------- */
+
+/* Where an output goes: for all rows of the feeds, [rows, width]; the pointer that its dtype needs (see mp_values) is not NULL.
+ * Strings stay where they are, in the feeds or in the model. */
+typedef struct mp_target {
+    double    *numbers;
+    int64_t   *integers;
+    mp_string *strings;
+} mp_target;
+typedef struct mp_call {
+    const mp_model  *model;
+    const mp_feed   *feeds;
+    size_t           n_feeds;
+    size_t           first, rows; /* rows first .. first + rows - 1 of the feeds are answered; the others' places stay as they are */
+    const mp_target *targets;     /* one per output */
+} mp_call;
+/* The answers of mp_predict for some of the rows. Threads may share feeds and targets, and take different rows each. On any code
+ * but MP_OK some of the places have been written. */
+mp_code mp_predict_rows(const mp_call *call, mp_error *error);
+/* The same on up to `threads` threads, this one among them (with -DMODELPORT_THREADS, and POSIX threads). */
+mp_code mp_predict_threads(const mp_call *call, size_t threads, mp_error *error);
 
 /* ---- JSON in, JSON out ------------------------------------------------------------------------------------------- */
 

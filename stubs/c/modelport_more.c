@@ -164,6 +164,66 @@ enum { PRODUCTS, SQUARES, ABSOLUTES, LARGEST, POWERS_OF, RATIOS, SUMS, DIFFERENT
 #define ADD_KNOWN(k) s##k += !is_nan(v) && !is_nan(panel[k]);
 #define ADD_CHI2(k) s##k += v + panel[k] == 0 ? 0.0 : (v - panel[k]) * (v - panel[k]) / (v + panel[k]);
 
+/* Products and squares of rows x, one after the other, with a panel: sums [rows][8], four rows by eight points in registers. */
+#define PAIR_ARGUMENTS const double *x, size_t rows, size_t width, const double *panel, double *sums
+#if defined __GNUC__ && !defined MODELPORT_PLAIN_C
+typedef double abreast __attribute__((vector_size(32), aligned(8), may_alias));
+#define OPEN_PAIR(q) abreast a##q = {0}, b##q = {0};
+#define PRODUCT_PAIR(q) { double v = x[q * width + j]; a##q += v * left; b##q += v * right; }
+#define SQUARE_PAIR(q) { double v = x[q * width + j]; abreast c = v - left, d = v - right; a##q += c * c; b##q += d * d; }
+#define CLOSE_PAIR(q) *(abreast *)(sums + LANES * q) = a##q; *(abreast *)(sums + LANES * q + 4) = b##q;
+#define PAIR_TILE(ROWS, ADD) { \
+        const double *at = panel; \
+        ROWS(OPEN_PAIR) \
+        for (size_t j = 0; j < width; j++, at += LANES) { abreast left = *(const abreast *)at, right = *(const abreast *)(at + 4); ROWS(ADD) } \
+        ROWS(CLOSE_PAIR) \
+    }
+#define QUARTET(DO) DO(0) DO(1) DO(2) DO(3)
+#define SOLO(DO) DO(0)
+#define PAIR_ROWS(ADD) { \
+        for (; rows >= 4; rows -= 4, x += 4 * width, sums += 4 * LANES) PAIR_TILE(QUARTET, ADD) \
+        for (; rows > 0; rows--, x += width, sums += LANES) PAIR_TILE(SOLO, ADD) \
+    }
+#else
+#define PRODUCT_PAIR(v, p) v * p
+#define SQUARE_PAIR(v, p) (v - p) * (v - p)
+#define PAIR_ROWS(ADD) { \
+        memset(sums, 0, rows * LANES * sizeof *sums); \
+        for (; rows > 0; rows--, x += width, sums += LANES) \
+            for (size_t j = 0; j < width; j++) \
+                for (size_t k = 0; k < LANES; k++) sums[k] += ADD(x[j], panel[j * LANES + k]); \
+    }
+#endif
+#if defined __GNUC__ && !defined MODELPORT_PLAIN_C && defined __x86_64__ && !defined __AVX__ && !defined MODELPORT_NO_HEAP
+#define WIDE_PAIRS 1
+__attribute__((target("avx"))) static void products_wide(PAIR_ARGUMENTS) PAIR_ROWS(PRODUCT_PAIR) /* the same sums in wider registers */
+__attribute__((target("avx"))) static void squares_wide(PAIR_ARGUMENTS) PAIR_ROWS(SQUARE_PAIR)
+__attribute__((target("avx"))) static void roots_wide(double *x, size_t n) { /* n: a multiple of 8 */
+    for (size_t i = 0; i < n; i += 4) *(abreast *)(x + i) = __builtin_ia32_sqrtpd256(*(abreast *)(x + i));
+}
+#endif
+static void products_plain(PAIR_ARGUMENTS) PAIR_ROWS(PRODUCT_PAIR)
+static void squares_plain(PAIR_ARGUMENTS) PAIR_ROWS(SQUARE_PAIR)
+static bool has_wide_pairs(void) {
+#ifdef WIDE_PAIRS
+    return __builtin_cpu_supports("avx");
+#else
+    return false;
+#endif
+}
+static void pair_rows(bool squares, PAIR_ARGUMENTS) {
+#ifdef WIDE_PAIRS
+    if (has_wide_pairs()) { (squares ? squares_wide : products_wide)(x, rows, width, panel, sums); return; }
+#endif
+    (squares ? squares_plain : products_plain)(x, rows, width, panel, sums);
+}
+static void take_roots(double *x, size_t n) {
+#ifdef WIDE_PAIRS
+    if (has_wide_pairs()) { roots_wide(x, n); return; }
+#endif
+    for (size_t i = 0; i < n; i++) x[i] = sqrt(x[i]);
+}
+
 /* A sum for each of the eight points of a panel. */
 static void sum_panel(int kind, double exponent, const double *x, size_t width, const double *panel, double sums[LANES]) {
     switch (kind) {
@@ -238,19 +298,28 @@ static double finish_pair(const step *s, double sum, double other, size_t width)
 
 static void pairwise_run(runner *r, const step *s) {
     io b = io_of(r, s);
-    bool cosine = s->word == M_COSINE;
-    double *buffer = take(r->c, r->a, b.in, sizeof *buffer), *norms = take(r->c, r->a, r->rows, sizeof *norms);
-    double sums[LANES], others[LANES] = {0};
-    for (size_t i = 0; cosine && i < r->rows; i++) norms[i] = norm_of(L2, rounded_row(r, s, i, buffer), b.in);
+    int sum = METRICS[s->word].sum, other = METRICS[s->word].other;
+    bool cosine = s->word == M_COSINE, tiled = sum == PRODUCTS || sum == SQUARES;
+    const double *x = floats(r, s, 0);
+    double *norms = take(r->c, r->a, r->rows, sizeof *norms), *sums = take(r->c, r->a, r->rows, LANES * sizeof *sums);
+    double others[LANES] = {0};
+    for (size_t i = 0; cosine && i < r->rows; i++) norms[i] = norm_of(L2, x + i * b.in, b.in);
     for (size_t first = 0; first < b.out; first += LANES) {
         const double *panel = s->table + first * b.in; /* which stays in the cache */
+        size_t n = b.out - first < LANES ? b.out - first : LANES;
+        if (tiled) pair_rows(sum == SQUARES, x, r->rows, b.in, panel, sums);
+        for (size_t i = 0; !tiled && i < r->rows; i++) sum_panel(sum, s->number[EXPONENT], x + i * b.in, b.in, panel, sums + i * LANES);
+        if (s->word == M_EUCLIDEAN) take_roots(sums, r->rows * LANES);
         for (size_t i = 0; i < r->rows; i++) {
-            const double *x = rounded_row(r, s, i, buffer);
-            sum_panel(METRICS[s->word].sum, s->number[EXPONENT], x, b.in, panel, sums);
-            sum_panel(METRICS[s->word].other, 0, x, b.in, panel, others);
-            for (size_t k = 0; k < LANES && first + k < b.out; k++) {
-                double other = cosine ? norms[i] * s->per[0].f[first + k] : others[k];
-                b.y.f[i * b.out + first + k] = rounded(s->f32, finish_pair(s, sums[k], other, b.in));
+            double *y = b.y.f + i * b.out + first, *found = sums + i * LANES;
+            if (other != NOTHING) sum_panel(other, 0, x + i * b.in, b.in, panel, others);
+            if (s->word == M_EUCLIDEAN || s->word == M_DOT || s->word == M_SQEUCLIDEAN) {
+                for (size_t k = 0; k < n; k++) y[k] = rounded(s->f32, found[k]);
+            } else if (s->word == M_RBF) {
+                for (size_t k = 0; k < n; k++) y[k] = rounded(s->f32, exp(-s->number[GAMMA] * found[k]));
+            } else {
+                for (size_t k = 0; k < n; k++)
+                    y[k] = rounded(s->f32, finish_pair(s, found[k], cosine ? norms[i] * s->per[0].f[first + k] : others[k], b.in));
             }
         }
     }
@@ -282,8 +351,8 @@ static void sink_down(const double *x, size_t *heap, size_t n, size_t i) {
 static void find_smallest(const double *x, size_t n, size_t *heap, size_t k) {
     for (size_t i = 0; i < k; i++) heap[i] = i;
     for (size_t i = k / 2; i-- > 0;) sink_down(x, heap, k, i);
-    for (size_t i = k; i < n; i++) {
-        if (!is_behind(x, heap[0], i)) continue;
+    for (size_t i = k; i < n; i++) { /* of equal ones the earlier is in the heap already */
+        if (!(x[i] < x[heap[0]] || (is_nan(x[heap[0]]) && !is_nan(x[i])))) continue;
         heap[0] = i;
         sink_down(x, heap, k, 0);
     }

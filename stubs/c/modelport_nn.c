@@ -27,6 +27,14 @@ static void *take_from_pool(context *c, pool *p, bool lasting, size_t bytes, siz
 
 /* ==== 2 Tensors =================================================================================================== */
 
+/* All bytes of a text of base64. */
+static uint8_t *decode_base64(loader *l, mp_string text, size_t *size) {
+    size_t pad; uint8_t *bytes = take(l->c, l->scratch, text.size / 4 + 1, 3);
+    *size = measure_base64(text, &pad);
+    if (*size == SIZE_MAX) refuse(l->c, "%s: its data is not standard base64 with padding.", l->what);
+    decode_piece(l, text, pad, 0, text.size / 4, bytes); return bytes;
+}
+
 /* Which elements are written: bit k % 8 of byte k / 8. NULL if all are. *written counts them. */
 static const uint8_t *read_mask(loader *l, const json *mask, const tensor *t, size_t *written) {
     *written = t->count;
@@ -71,7 +79,7 @@ static void read_encoded(loader *l, const json *data, const json *scale, const j
     for (size_t i = 0; i < t->count; i++) {
         if (bits && !(bits[i / 8] >> i % 8 & 1)) continue;
         int8_t q = (int8_t)(*bytes < 128 ? *bytes : *bytes - 256);
-        if (!quantized) unpack(l, t->dtype, bytes, t->data, i);
+        if (!quantized) unpack(l, t->dtype, bytes, 1, t->data, i);
         else if (!plain) quanta[i] = q;
         else t->data.f[i] = rounded(t->dtype == MP_F32, q * t->scale[t->scales == 1 ? 0 : i / (t->count / t->scales)]);
         bytes += each;
@@ -240,59 +248,88 @@ static const double *open_panel(const weights *w, size_t panel, size_t from, siz
     return buffer;
 }
 
-/* Adds to the sums [rows][8] of rows x, `stride` apart, their products with n columns of a panel, column by column, in f64. */
+/* Adds to the sums [rows][8] of rows x, `stride` apart, their products with n columns of a panel, column by column, in f64. Products of
+ * two f32 numbers are exact in f64, so that for them fused multiply-add gives the same bits. */
 #define PRODUCTS_ARGUMENTS const double *x, size_t stride, size_t rows, size_t n, const double *panel, double *sums
-#define FOUR(DO) DO(0) DO(1) DO(2) DO(3)
+#define SIX(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
 #define ONE(DO) DO(0)
 #if defined __GNUC__ && !defined MODELPORT_PLAIN_C /* vectors, which other compilers do without */
 typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
+typedef float four_floats __attribute__((vector_size(16), aligned(4), may_alias));
 #define LOAD_SUMS(q) four a##q = *(const four *)(sums + PANEL * q), b##q = *(const four *)(sums + PANEL * q + 4);
 #define ADD_PRODUCTS(q) { double v = x[q * stride + j]; a##q += v * left; b##q += v * right; }
+#define ADD_FUSED(q) { double u = x[q * stride + j]; four v = {u, u, u, u}; a##q = __builtin_ia32_vfmaddpd256(v, left, a##q); b##q = __builtin_ia32_vfmaddpd256(v, right, b##q); }
 #define STORE_SUMS(q) *(four *)(sums + PANEL * q) = a##q; *(four *)(sums + PANEL * q + 4) = b##q;
-#define ADD_COLUMN(ROWS) { four left = *(const four *)at, right = *(const four *)(at + 4); ROWS(ADD_PRODUCTS) }
+#define ADD_COLUMN(ROWS, ADD) { four left = *(const four *)at, right = *(const four *)(at + 4); ROWS(ADD) }
 #else
 #define LOAD_SUMS(q) double *s##q = sums + PANEL * q;
 #define ADD_PRODUCTS(q) for (size_t k = 0; k < PANEL; k++) s##q[k] += x[q * stride + j] * at[k];
 #define STORE_SUMS(q)
-#define ADD_COLUMN(ROWS) { ROWS(ADD_PRODUCTS) }
+#define ADD_COLUMN(ROWS, ADD) { ROWS(ADD) }
 #endif
-#define ADD_ROWS(ROWS) \
+#define ADD_ROWS(ROWS, ADD) \
     { \
         const double *at = panel; \
         ROWS(LOAD_SUMS) \
-        for (size_t j = 0; j < n; j++, at += PANEL) ADD_COLUMN(ROWS) \
+        for (size_t j = 0; j < n; j++, at += PANEL) ADD_COLUMN(ROWS, ADD) \
         ROWS(STORE_SUMS) \
     }
-/* Four rows at a time, then one: a tile of sums stays in registers. */
-#define ADD_ALL_ROWS \
+/* Six rows at a time, then one: a tile of sums stays in registers. */
+#define ADD_ALL_ROWS(ADD) \
     { \
-        for (; rows >= 4; rows -= 4, x += 4 * stride, sums += 4 * PANEL) ADD_ROWS(FOUR) \
-        for (; rows > 0; rows--, x += stride, sums += PANEL) ADD_ROWS(ONE) \
+        for (; rows >= 6; rows -= 6, x += 6 * stride, sums += 6 * PANEL) ADD_ROWS(SIX, ADD) \
+        for (; rows > 0; rows--, x += stride, sums += PANEL) ADD_ROWS(ONE, ADD) \
     }
 #if defined __GNUC__ && !defined MODELPORT_PLAIN_C && defined __x86_64__ && !defined __AVX__ && !defined MODELPORT_NO_HEAP
 #define WIDE 1
-__attribute__((target("avx"))) static void add_products_wide(PRODUCTS_ARGUMENTS) ADD_ALL_ROWS /* the same sums in wider registers */
+__attribute__((target("avx"))) static void add_products_wide(PRODUCTS_ARGUMENTS) ADD_ALL_ROWS(ADD_PRODUCTS) /* the same sums in wider registers */
+__attribute__((target("avx,fma"))) static void add_products_fused(PRODUCTS_ARGUMENTS) ADD_ALL_ROWS(ADD_FUSED)
 #endif
-static void add_products_plain(PRODUCTS_ARGUMENTS) ADD_ALL_ROWS
-static void add_products(PRODUCTS_ARGUMENTS) {
+static void add_products_plain(PRODUCTS_ARGUMENTS) ADD_ALL_ROWS(ADD_PRODUCTS)
+static void add_products(PRODUCTS_ARGUMENTS, bool exact) {
 #ifdef WIDE
-    if (__builtin_cpu_supports("avx")) {
-        add_products_wide(x, stride, rows, n, panel, sums);
-        return;
-    }
+    if (exact && __builtin_cpu_supports("fma")) { add_products_fused(x, stride, rows, n, panel, sums); return; }
+    if (__builtin_cpu_supports("avx")) { add_products_wide(x, stride, rows, n, panel, sums); return; }
 #endif
-    add_products_plain(x, stride, rows, n, panel, sums);
+    (void)exact; add_products_plain(x, stride, rows, n, panel, sums);
 }
 
-/* The sums of products of `rows` rows x, `stride` apart, with the rows of a panel: sums [rows][8]. */
-static void multiply_panel(const weights *w, size_t panel, const double *x, size_t stride, size_t rows, double *sums) {
+/* The sums of products of `rows` rows x, `stride` apart, with the rows of a panel: sums [rows][8]. exact: x and the weights are f32. */
+static void multiply_panel_of(const weights *w, size_t panel, const double *x, size_t stride, size_t rows, double *sums, bool exact) {
     double buffer[STRIP * PANEL];
     memset(sums, 0, rows * PANEL * sizeof *sums);
     for (size_t from = 0; from < w->columns; from += STRIP) { /* a strip stays in the cache */
         size_t n = w->columns - from < STRIP ? w->columns - from : STRIP;
-        add_products(x + from, stride, rows, n, open_panel(w, panel, from, n, buffer), sums);
+        add_products(x + from, stride, rows, n, open_panel(w, panel, from, n, buffer), sums, exact);
     }
 }
+static void multiply_panel(const weights *w, size_t panel, const double *x, size_t stride, size_t rows, double *sums) {
+    multiply_panel_of(w, panel, x, stride, rows, sums, false);
+}
+
+/* One row with four panels: enough sums side by side that none waits for another. False if there is no such kernel. */
+enum { ABREAST = 4 };
+#ifdef WIDE
+#define BEGIN_PANEL(k) const ELEMENT *p##k = (const ELEMENT *)w->elements + (panel + k) * w->columns * PANEL; four a##k = {0}, b##k = {0};
+#define ADD_PANEL(k) a##k += v * OPEN(p##k); b##k += v * OPEN(p##k + 4); p##k += PANEL;
+#define END_PANEL(k) *(four *)(sums + PANEL * k) = a##k; *(four *)(sums + PANEL * k + 4) = b##k;
+#define PANELS(DO) DO(0) DO(1) DO(2) DO(3)
+#define MULTIPLY_ROW { PANELS(BEGIN_PANEL) for (size_t j = 0; j < w->columns; j++) { double v = x[j]; PANELS(ADD_PANEL) } PANELS(END_PANEL) }
+#define ELEMENT float
+#define OPEN(at) __builtin_convertvector(*(const four_floats *)(at), four)
+__attribute__((target("avx"))) static void multiply_row_f32(const weights *w, size_t panel, const double *x, double *sums) MULTIPLY_ROW
+#undef ELEMENT
+#undef OPEN
+#define ELEMENT double
+#define OPEN(at) (*(const four *)(at))
+__attribute__((target("avx"))) static void multiply_row_f64(const weights *w, size_t panel, const double *x, double *sums) MULTIPLY_ROW
+static bool multiply_row(const weights *w, size_t panel, const double *x, double *sums) {
+    if (w->held == HELD_I8 || (panel + ABREAST) * PANEL > w->rows || !__builtin_cpu_supports("avx")) return false;
+    (w->held == HELD_F32 ? multiply_row_f32 : multiply_row_f64)(w, panel, x, sums); return true;
+}
+#else
+static bool multiply_row(const weights *w, size_t panel, const double *x, double *sums) { (void)w, (void)panel, (void)x, (void)sums; return false; }
+#endif
 
 /* -- linear: of profile tabular, in place of the plain one -- */
 static void linear_check(loader *l) { /* t[0] bias; plan: weight */
@@ -302,13 +339,22 @@ static void linear_check(loader *l) { /* t[0] bias; plan: weight */
     define_last(l, dtype, weight.dims[0]);
 }
 static void linear_run(runner *r, const step *s) {
+    enum { FEW = 3, CACHED = 1 << 15, LEAST_ROWS = 12 }; /* a block of rows stays in the cache while all panels pass */
     const weights *w = s->plan; const double *bias = s->t[0].data.f, *x = floats(r, s, 0); double *y = io_of(r, s).y.f;
-    size_t n = r->rows * before_last(input_of(r, s, 0)); double *sums = take(r->c, r->a, n, PANEL * sizeof *sums);
-    for (size_t first = 0; first < w->rows; first += PANEL) {
-        multiply_panel(w, first / PANEL, x, w->columns, n, sums);
-        for (size_t i = 0; i < n; i++)
-            for (size_t k = first; k < first + PANEL && k < w->rows; k++)
-                y[i * w->rows + k] = rounded(s->f32, sums[i * PANEL + k - first] + (bias ? bias[k] : 0));
+    size_t n = r->rows * before_last(input_of(r, s, 0)), most = CACHED / (w->columns + 1) / 6 * 6, rows;
+    if (most < LEAST_ROWS) most = LEAST_ROWS;
+    double *sums = take(r->c, r->a, n < most ? n : most, ABREAST * PANEL * sizeof *sums);
+    for (; n; n -= rows, x += rows * w->columns, y += rows * w->rows) {
+        rows = n < most ? n : most;
+        if (rows <= FEW) rows = 1;
+        for (size_t first = 0, done; first < w->rows; first += done) {
+            bool abreast = rows == 1 && multiply_row(w, first / PANEL, x, sums);
+            done = abreast ? ABREAST * PANEL : PANEL;
+            if (!abreast) multiply_panel_of(w, first / PANEL, x, w->columns, rows, sums, s->f32);
+            for (size_t i = 0; i < rows; i++)
+                for (size_t k = first; k < first + done && k < w->rows; k++)
+                    y[i * w->rows + k] = rounded(s->f32, sums[i * PANEL + k - first] + (bias ? bias[k] : 0));
+        }
     }
 }
 
@@ -1642,7 +1688,7 @@ static void weigh(const matrices *p, size_t n, const double *bias, double *s) {
 static void multiply_beginning(const weights *w, size_t n, const double *x, double *y) {
     for (size_t first = 0; first < w->rows; first += PANEL) {
         double sums[PANEL] = {0};
-        add_products(x, n, 1, n, (const double *)w->elements + first * w->columns, sums);
+        add_products(x, n, 1, n, (const double *)w->elements + first * w->columns, sums, false);
         for (size_t k = 0; k < PANEL && first + k < w->rows; k++) y[first + k] = sums[k];
     }
 }
