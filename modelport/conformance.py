@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import UsageError
+from .artifact import Artifact
+from .errors import ModelportError, Refused, UsageError
 from .fixtures import Fixtures, document_of_case, joinable, joined_cases
 from .progress import stage
-from .stubs import Completed, command_for, command_of, data_folder, find_stub, run
+from .stubs import Completed, command_for, command_of, data_folder, find_stub, outputs_from_json, rows_as_json, run
+from .verify import compare_all
 
 __all__ = ["ConformanceReport", "Finding", "conformance", "findings", "known_failures", "problem"]
 
@@ -210,7 +212,27 @@ def of_models(ask: Ask, suite: Fixtures, folder: Path, only: str = "") -> Found:
         more = path.parent / "vectors.json"
         if found is None and more.is_file():
             found = _agrees(ask(["verify", str(path), str(more)]), document)
-        yield name, found
+        yield name, found or _predicts(ask, path)
+
+
+def _predicts(ask: Ask, path: Path) -> str | None:
+    """What is wrong with the answers to the rows an artifact carries, compared here: `verify` is the consumer's own word."""
+    loaded = Artifact.open(path).load()
+    if loaded.vectors is None:
+        return None
+
+    def answer(feeds: Mapping[str, Any]) -> dict[str, Any]:
+        done = ask(["predict", str(path)], rows_as_json(feeds))
+        wrong = problem(done, 0)
+        if wrong is not None:
+            raise Refused(wrong)
+        return outputs_from_json(done.out, loaded.outputs)
+
+    try:
+        wrong = [report for report in compare_all(answer, loaded.vectors) if not report.passed]
+    except ModelportError as error:
+        return f"predict: {error}"
+    return f"predict gives other answers than the artifact carries: {wrong[0]}" if wrong else None
 
 
 def of_invalid(ask: Ask, suite: Fixtures, folder: Path, only: str = "") -> Found:

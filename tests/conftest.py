@@ -9,11 +9,19 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import languages
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 #: packages and repositories of strangers, with tests of their own
 collect_ignore = ["thirdparty"]
+#: what a test can lack, beside the stubs: the names that MODELPORT_REQUIRE knows
+OPTIONAL = {
+    *("chromium", "onnxruntime", "pypmml", "jpmml", "skl2onnx", "sklearn2pmml", "xgboost", "lightgbm", "catboost"),
+    *("torch", "keras", "tensorflow", "tf2onnx", "transformers", "litert", "h5py", "onnx", "onnxscript"),
+    *("python3.10", "python3.11", "python3.12", "python3.13", "pip", "build", "setuptools", "twine"),
+    *("mypy", "scipy", "mkdocs", "matplotlib", "rich", "shtab", "yaml", "markdown_it", "pre-commit"),
+}
 REQUIRED = {name.strip() for name in os.environ.get("MODELPORT_REQUIRE", "").split(",") if name.strip()}
 
 
@@ -24,8 +32,18 @@ if (
         os.environ.setdefault(f"{_pool}_THREADS", "1")
 
 
+def pytest_configure() -> None:
+    """A name in MODELPORT_REQUIRE that no test asks for would require nothing."""
+    unknown = sorted(REQUIRED - OPTIONAL - {*languages.NAMES})
+    if unknown:
+        raise pytest.UsageError(
+            f"MODELPORT_REQUIRE names {unknown[0]!r}, which no test can lack: see OPTIONAL in tests/conftest.py."
+        )
+
+
 def missing(name: str, why: str) -> None:
     """A counted skip on a user's machine; a failure where MODELPORT_REQUIRE names it."""
+    assert name in {*OPTIONAL, *languages.NAMES}, f"{name} is not in OPTIONAL: nothing could require it"
     if name in REQUIRED:
         pytest.fail(f"{name} is required here, but {why}")
     pytest.skip(f"{name}: {why}")

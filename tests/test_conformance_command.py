@@ -56,6 +56,13 @@ def test_a_consumer_that_conforms(tmp_path: Path) -> None:
         ("code = 3", "ops/scale/", "exit code 3 instead of 0"),
         ("out = b'{}' if 'info' in sys.argv else out", "protocol/info", "has no 'inputs'"),
         ("out = b'' if 'ops' in sys.argv else out", "protocol/ops", "lists the ops it knows"),
+        ("out = out.replace(b'1', b'2') if 'predict' in sys.argv else out", "compat/v1/", "predict gives other answers"),
+        (
+            "out = b'{}' if 'predict' in sys.argv else out",
+            "models/sklearn/iris_logistic",
+            "predict: The consumer's answer has not",
+        ),
+        ("code = 2 if 'predict' in sys.argv else code", "models/torch/mlp", "predict: exit code 2 instead of 0"),
         ("code = 1 if len(sys.argv) == 1 else code", "protocol/no arguments", "exit code 1 instead of 64"),
     ],
 )

@@ -296,9 +296,9 @@ def test_a_row_that_is_not_filled_in_and_another_model_are_refused(language: str
     assert "other inputs or outputs" in other
 
 
-def test_a_facade_is_fully_typed(tmp_path: Path) -> None:
+def test_a_facade_is_fully_typed(tmp_path: Path, need_module: Callable[[str, str], None]) -> None:
     folder = written(tmp_path, "python", (MODELS / "sklearn/mixed_pipeline/model.json").read_bytes())
-    pytest.importorskip("mypy")
+    need_module("mypy", "mypy")
     options = ["--strict", "--python-version", "3.10", "--cache-dir", str(tmp_path / "cache"), "--follow-imports", "silent"]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *options, "model_facade.py", "example.py"], cwd=folder, capture_output=True, text=True

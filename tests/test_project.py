@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import joblib
@@ -350,8 +351,10 @@ def test_names_cannot_inject_anything() -> None:
     assert fenced("a") == "```text\na\n```"
 
 
-def test_escaped_markdown_is_the_text_again() -> None:
-    markdown_it = pytest.importorskip("markdown_it")
+def test_escaped_markdown_is_the_text_again(need_module: Callable[[str, str], None]) -> None:
+    need_module("markdown_it", "markdown_it")
+    import markdown_it
+
     html = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(f"# {escaped(HOSTILE)}")
     text = re.sub(r"</?h1>", "", html).strip()
     assert "<" not in text

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import languages
@@ -23,6 +24,8 @@ from modelport.cli.completion import SHELLS
 from modelport.cli.terminal import colourful
 from modelport.layout import Rows, lines_of
 from modelport.progress import Progress, stage
+
+Need = Callable[[str, str], None]
 
 ESCAPE = re.compile(r"\x1b[\[(?][0-9;?]*[A-Za-z]")
 
@@ -105,8 +108,14 @@ def test_names_break_no_line_and_reach_no_terminal() -> None:
         (Terminal(), {"NO_COLOR": ""}, True),
     ],
 )
-def test_colour(stream: io.StringIO, variables: dict[str, str], wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("rich")
+def test_colour(
+    stream: io.StringIO,
+    variables: dict[str, str],
+    wanted: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    need_module: Need,
+) -> None:
+    need_module("rich", "rich")
     for name in ("NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
@@ -115,8 +124,10 @@ def test_colour(stream: io.StringIO, variables: dict[str, str], wanted: bool, mo
     assert colourful(stream) is wanted
 
 
-def test_colour_changes_no_word(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("rich")
+def test_colour_changes_no_word(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, need_module: Need
+) -> None:
+    need_module("rich", "rich")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
@@ -274,9 +285,14 @@ try() {
     ],
 )
 def test_completion_in_bash(
-    words: str, expected: set[str], absent: set[str], folder: Path, capsys: pytest.CaptureFixture[str]
+    words: str,
+    expected: set[str],
+    absent: set[str],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    need_module: Need,
 ) -> None:
-    pytest.importorskip("shtab")
+    need_module("shtab", "shtab")
     assert main(["completion", "bash"]) == 0
     (folder / "completion.bash").write_text(capsys.readouterr().out, encoding="utf-8")
     command = ["bash", "--norc", "-c", f"{TRY}try {words}"]
@@ -288,8 +304,8 @@ def test_completion_in_bash(
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_completion_scripts_are_sound(shell: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("shtab")
+def test_completion_scripts_are_sound(shell: str, folder: Path, capsys: pytest.CaptureFixture[str], need_module: Need) -> None:
+    need_module("shtab", "shtab")
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
     assert "modelport" in script

@@ -99,8 +99,12 @@ def test_what_the_page_shows_stands_in_the_repository() -> None:
     assert blocks("yaml") == [workflow, hooks]
 
 
-def test_the_workflow_of_the_page_passes(run: Run, repository: Path, tmp_path: Path, toolchains: None, need: Need) -> None:
-    yaml = pytest.importorskip("yaml")
+def test_the_workflow_of_the_page_passes(
+    run: Run, repository: Path, tmp_path: Path, toolchains: None, need: Need, need_module: Need
+) -> None:
+    need_module("yaml", "yaml")
+    import yaml
+
     if importlib.util.find_spec("pip") is None:
         need("pip", "pip is not installed, and the workflow begins with it")
     job = yaml.safe_load(blocks("yaml")[0])["jobs"]["parity"]
@@ -234,8 +238,12 @@ def test_a_model_fitted_again_makes_the_artifacts_stale(run: Run, repository: Pa
 # --- pre-commit ---------------------------------------------------------------------------------------------------------------
 
 
-def test_the_hooks_run_under_pre_commit(run: Run, repository: Path, tmp_path: Path, onnx_here: None, need: Need) -> None:
-    yaml = pytest.importorskip("yaml")
+def test_the_hooks_run_under_pre_commit(
+    run: Run, repository: Path, tmp_path: Path, onnx_here: None, need: Need, need_module: Need
+) -> None:
+    need_module("yaml", "yaml")
+    import yaml
+
     for name in ("pre_commit", "virtualenv"):
         if importlib.util.find_spec(name) is None:
             need("pre-commit", f"{name} is not installed")

@@ -21,7 +21,7 @@ RNG = np.random.default_rng(7)
 @pytest.fixture(scope="module")
 def keras(need_module: Callable[[str, str], None]) -> Any:
     for module in ("tensorflow", "keras", "ai_edge_litert"):
-        need_module("tflite", module)
+        need_module("litert", module)
     import keras
 
     if keras.config.backend() != "tensorflow":
