@@ -975,7 +975,7 @@ static windows *read_windows(loader *l, const size_t *sizes, bool may_be_auto) {
     const value *x = in_value(l, 0);
     windows *p = take_zeroed(l->c, l->keep, 1, sizeof *p);
     size_t k = (size_t)x->rank - 1;
-    int64_t most = (int64_t)l->limits->row;
+    int64_t most = 1 << 20;
     l->step->plan = p;
     p->channels = x->dims[0];
     p->in = x->width / x->dims[0];
@@ -1244,7 +1244,7 @@ static size_t taps_inside(const window *a, size_t o, size_t *first, size_t *end)
 static void pool_check(loader *l) { /* plan: windows */
     mp_dtype dtype = read_space_input(l);
     size_t k = (size_t)in_value(l, 0)->rank - 1, sizes[SPACE_AXES];
-    const int64_t *size = counted_integers(l, "size", 1, (int64_t)l->limits->row, k).data.i;
+    const int64_t *size = counted_integers(l, "size", 1, 1 << 20, k).data.i;
     for (size_t j = 0; j < k; j++) sizes[j] = (size_t)size[j];
     windows *p = read_windows(l, sizes, true);
     p->fn = choice(l, "fn", "max mean", REQUIRED);

@@ -22,7 +22,7 @@ const {
   sameShape, showShape, sigmoid, spread, stridesOf, toFloat,
 } = modelport.internals;
 
-const MOST_INDEX = 2 ** 31 - 1;
+const MOST_INDEX = 2 ** 31 - 1, MOST_REACH = 2 ** 20; // the latter of kernel sizes, strides, dilations and pads
 
 /** The integers of a rank-1 tensor as an Array, `count` of them unless that is null, each in least..most; `fallback`, so many times, when it is absent. */
 function readIntegers(step, key, count, least, most, fallback) {
@@ -385,8 +385,8 @@ function imageInput(step) { return floatInput(step, step.take(1)[0], 2, 4); }
 
 /** strides, dilations and pads of windows of given sizes. */
 function readWindows(step, sizes) {
-  const k = sizes.length, strides = readIntegers(step, "strides", k, 1, MOST_INDEX, 1), dilations = readIntegers(step, "dilations", k, 1, MOST_INDEX, 1);
-  const pads = readIntegers(step, "pads", 2 * k, 0, MOST_INDEX, 0);
+  const k = sizes.length, strides = readIntegers(step, "strides", k, 1, MOST_REACH, 1), dilations = readIntegers(step, "dilations", k, 1, MOST_REACH, 1);
+  const pads = readIntegers(step, "pads", 2 * k, 0, MOST_REACH, 0);
   return sizes.map((size, i) => ({ size, stride: strides[i], dilation: dilations[i], reach: (size - 1) * dilations[i] + 1, before: pads[i], after: pads[k + i] }));
 }
 
@@ -590,7 +590,7 @@ function tapsIn({ m, size, stride, dilation, before }, low, high) {
 /** The largest element, or the mean, of each window. */
 const pool = {
   check(step) {
-    const x = imageInput(step), dtype = step.dtype(), k = x.shape.length - 1, sizes = readIntegers(step, "size", k, 1, MOST_INDEX);
+    const x = imageInput(step), dtype = step.dtype(), k = x.shape.length - 1, sizes = readIntegers(step, "size", k, 1, MOST_REACH);
     const mean = step.choice("fn", ["max", "mean"]) === "mean", axes = layWindows(step, x.shape.slice(1), sizes, step.flag("ceil"));
     if (!mean && step.has("count_pad")) step.refuse(`has "count_pad", which goes with the mean only`);
     const padded = step.flag("count_pad"), shape = [x.shape[0], ...axes.map(({ m }) => m)];

@@ -61,13 +61,20 @@ def _need_rank(a: Attributes, kind: Kind, least: int, most: int | None = None) -
         raise a.refuse(f"reads rows of shape {list(kind.shape)}; it takes rank {wanted}")
 
 
-def _integers(a: Attributes, key: str, length: int | None, least: int, default: int | None = None) -> list[int]:
-    """A list of integers, none below `least`; with a default, the attribute may be absent."""
+_MOST_REACH = 2**20  # kernel sizes, strides, dilations and pads
+
+
+def _integers(
+    a: Attributes, key: str, length: int | None, least: int, default: int | None = None, most: int = 2**63
+) -> list[int]:
+    """A list of integers, none below `least` or above `most`; with a default, the attribute may be absent."""
     if default is not None and not a.has(key):
         return [default] * (length or 0)
     values: list[int] = a.integers(key, length).tolist()
     if any(value < least for value in values):
         raise a.refuse(f"has {min(values)} in {key}; it must be at least {least}")
+    if any(value > most for value in values):
+        raise a.refuse(f"has {max(values)} in {key}; it must be at most {most}")
     return values
 
 
@@ -397,7 +404,8 @@ class Axis(NamedTuple):
 
 def _kernel_attributes(a: Attributes, k: int) -> tuple[list[int], list[int], list[int]]:
     """strides, dilations and pads."""
-    return _integers(a, "strides", k, 1, 1), _integers(a, "dilations", k, 1, 1), _integers(a, "pads", 2 * k, 0, 0)
+    steps, dilations = (_integers(a, key, k, 1, 1, _MOST_REACH) for key in ("strides", "dilations"))
+    return steps, dilations, _integers(a, "pads", 2 * k, 0, 0, _MOST_REACH)
 
 
 def _windows(a: Attributes, kind: Kind, size: Sequence[int], ceil: bool = False) -> list[Axis]:
@@ -554,7 +562,7 @@ def pool(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """The largest element, or the mean, of every window."""
     dtype, np_dtype = _float_value(a, kind)
     _need_rank(a, kind, 2, 4)
-    fn, size = a.word("fn", "max", "mean"), _integers(a, "size", len(kind.shape) - 1, 1)
+    fn, size = a.word("fn", "max", "mean"), _integers(a, "size", len(kind.shape) - 1, 1, None, _MOST_REACH)
     ceil = a.flag("ceil")
     if fn == "max" and a.has("count_pad"):
         raise a.refuse("has a count_pad, which goes with the mean only")

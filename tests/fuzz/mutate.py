@@ -42,7 +42,7 @@ for _folder in (ROOT, ROOT / "converters", ROOT / "tests", ROOT / "tests" / "fuz
 import numpy as np
 from many import harness
 from modelport_json import JsonModel, load, read_document
-from mutations import Mutator
+from mutations import Mutator, places
 from suite import artifacts, document_of_case, op_cases
 
 from modelport.compare import compare
@@ -66,7 +66,7 @@ PATIENCE = 120.0
 BATCH = 100
 #: how the processes are to be held: what a garbage collector may leave lying counts as memory too
 BOUNDS = {
-    "java": ["-Xms96m", "-Xmx96m", "-XX:+AlwaysPreTouch"],
+    "java": ["-Xms256m", "-Xmx256m", "-XX:+AlwaysPreTouch"],
     "javascript": ["--max-old-space-size=96", "--max-semi-space-size=4"],
 }
 
@@ -115,13 +115,16 @@ def judge(data: bytes) -> Verdict:
 
 
 def stated(data: bytes) -> int:
-    """Bytes of the values that a document says it computes with, for one block of its rows, whatever else is wrong with it."""
+    """Bytes of the values that a document says it computes with, for one block of its rows; of a graph that is wrong, the largest
+    number up to the limit that stands in it, as it may be the width of a value."""
+    numbers: list[int] = [0]
     try:
         parsed = json.loads(data)
+        numbers += [node[key] for node, key in places(parsed) if type(node[key]) is int and 0 < node[key] <= 1 << 22]
         rows = sum(len(v["data"]) for v in parsed.pop("verification")["inputs"].values() if isinstance(v.get("data"), list))
         graph = read_document(json.dumps(parsed).encode()).graph
     except (ModelportError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return 0
+        return 8 * max(numbers)
     total = sum(value.width for value in graph.types.values())
     tensors = sum(np.asarray(a).nbytes for step in graph.steps for a in step.attributes.values() if isinstance(a, np.ndarray))
     return 8 * total * min(max(1, rows), max(1, (1 << 22) // max(1, total))) + tensors
