@@ -32,8 +32,8 @@ type @class@ struct {
 	inner *Model
 }
 
-// @class@Row is what the model is asked. A field that is nil is missing; where the model does not accept that, it refuses the row.
-// Of makes a pointer of a value.
+// @class@Row is what the model is asked. A field that is nil is missing; where the model does not accept that, it refuses the
+// row. Of makes a pointer of a value.
 type @class@Row struct {
 @fields@
 }
