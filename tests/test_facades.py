@@ -189,7 +189,17 @@ def ran_rust(folder: Path, libraries: Path, program: str) -> str:
     return call(["./program"], folder)
 
 
-RUNNERS = {"python": ran_python, "javascript": ran_javascript, "java": ran_java, "c": ran_c, "rust": ran_rust}
+def ran_go(folder: Path, libraries: Path, program: str) -> str:
+    go = os.environ.get("MODELPORT_GO", "go")
+    gofmt = Path(shutil.which(go) or go).resolve().parent / "gofmt"
+    if gofmt.is_file():
+        assert call([str(gofmt), "-l", *sorted(p.name for p in folder.glob("*_facade.go")), "example.go"], folder) == ""
+    plain = ["-buildvcs=false", "-trimpath", "-gcflags=modelport=-N -l"]  # quicker to compile
+    call([go, "build", *plain, "-o", program, f"{program}.go"], folder)
+    return call([f"./{program}"], folder)
+
+
+RUNNERS = {"python": ran_python, "javascript": ran_javascript, "java": ran_java, "c": ran_c, "go": ran_go, "rust": ran_rust}
 
 
 def carried(vectors: Vectors, outputs: list[str], lines: list[str]) -> bool:
@@ -304,6 +314,37 @@ fn main() {
     println!("{}", Facade::load(std::fs::read("other.json").unwrap()).err().unwrap());
 }
 """,
+    "go": """//go:build ignore
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"modelport"
+)
+
+func main() {
+	document, _ := os.ReadFile("model.json")
+	other, _ := os.ReadFile("other.json")
+	model, err := modelport.LoadModelFacade(document)
+	if err != nil {
+		os.Exit(9)
+	}
+	if none, err := model.PredictRows(nil); err != nil || len(none) != 0 {
+		os.Exit(9)
+	}
+	var refused *modelport.Refused
+	if _, err := model.Predict(modelport.ModelFacadeRow{}); errors.As(err, &refused) {
+		fmt.Println(err)
+	}
+	if _, err := modelport.LoadModelFacade(other); errors.As(err, &refused) {
+		fmt.Println(err)
+	}
+}
+""",
 }
 
 
@@ -315,16 +356,17 @@ def one_number(name: str) -> bytes:
 def test_a_row_that_is_not_filled_in_and_another_model_are_refused(language: str, tmp_path: Path, libraries: Path) -> None:
     folder = written(tmp_path, language, one_number("x"))
     (folder / "other.json").write_bytes(one_number("z"))
-    endings = {"python": "asking.py", "javascript": "asking.mjs", "java": "Asking.java", "c": "asking.c", "rust": "asking.rs"}
+    endings = {"python": "asking.py", "javascript": "asking.mjs", "java": "Asking.java"}
+    endings |= {"c": "asking.c", "go": "asking.go", "rust": "asking.rs"}
     (folder / endings[language]).write_text(PROGRAMS[language], encoding="utf-8")
     row, other = ran(language, folder, libraries, "asking").splitlines()
     assert "missing" in row or "lacks the field x" in row
     assert "other inputs or outputs" in other
 
 
-def test_a_facade_is_fully_typed(tmp_path: Path) -> None:
+def test_a_facade_is_fully_typed(tmp_path: Path, need_module: Callable[[str, str], None]) -> None:
     folder = written(tmp_path, "python", (MODELS / "sklearn/mixed_pipeline/model.json").read_bytes())
-    pytest.importorskip("mypy")
+    need_module("mypy", "mypy")
     options = ["--strict", "--python-version", "3.10", "--cache-dir", str(tmp_path / "cache"), "--follow-imports", "silent"]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *options, "model_facade.py", "example.py"], cwd=folder, capture_output=True, text=True

@@ -895,6 +895,9 @@ type Tensor struct {
 
 func newTensor(dtype DType, d data, shape ...int) *Tensor { return &Tensor{dtype, shape, d} }
 
+// Of makes a pointer of a value, as []*string and optional fields have them.
+func Of[T any](value T) *T { return &value }
+
 // Floats makes an f64 tensor: of rank 1, or of the shape given, which must have as many elements.
 func Floats(values []float64, shape ...int) *Tensor {
 	return shaped(F64, data{f: values}, len(values), shape)
