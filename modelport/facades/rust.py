@@ -28,7 +28,8 @@ FACADE = """// A typed facade of @model@, written by `modelport stub rust --for`
 
 use crate::modelport::{Classes, Error, Model, Ops, Tensor};
 
-/// What the model is asked. A missing number is NaN, anything else missing is None; where the model does not accept that, it refuses the row.
+/// What the model is asked. A missing number is NaN, anything else missing is None; where the model does not accept that, it
+/// refuses the row.
 #[derive(Clone, Debug)]
 pub struct Row {
 @fields@
@@ -59,7 +60,8 @@ impl Facade {
     pub fn load(document: impl AsRef<[u8]>) -> Result<Facade, Error> {
         let inner = Model::load_with(document, OPS)?;
         if signature(&inner) != SIGNATURE {
-            return Err(Error::Refused("The artifact has other inputs or outputs than the one of this facade: write it again.".to_string()));
+            let other = "The artifact has other inputs or outputs than the one of this facade: write it again.";
+            return Err(Error::Refused(other.to_string()));
         }
         Ok(Facade { inner })
     }
@@ -105,7 +107,8 @@ fn signature(model: &Model) -> Vec<String> {
     let mut found = Vec::new();
     for i in model.inputs() {
         let features = i.features.clone().unwrap_or_default();
-        found.extend(["input".to_string(), i.name.clone(), i.dtype.to_string(), joined(&i.shape), i.missing.clone(), features.len().to_string()]);
+        let (name, shape, missing) = (i.name.clone(), joined(&i.shape), i.missing.clone());
+        found.extend(["input".to_string(), name, i.dtype.to_string(), shape, missing, features.len().to_string()]);
         found.extend(features);
     }
     for o in model.outputs() {
