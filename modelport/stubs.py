@@ -122,7 +122,9 @@ def _found() -> Iterator[Stub | ModelportError]:
 def _read(folder: Path) -> Stub:
     try:
         said = json.loads((folder / "stub.json").read_text(encoding="utf-8"))
-        lists = {key: _words(said.get(key, []), key) for key in ("aliases", "needs", "library", "files", "run", "profiles", "check")}
+        lists = {
+            key: _words(said.get(key, []), key) for key in ("aliases", "needs", "library", "files", "run", "profiles", "check")
+        }
         build = tuple(_words(line, "build") for line in said.get("build", []))
         further = {file: _words(needs, "further") for file, needs in said.get("further", {}).items()}
         name, format_, example = _words([said["name"], said.get("format", "json"), said.get("example", "")], "name")

@@ -174,7 +174,15 @@ def ran_c(folder: Path, libraries: Path, program: str) -> str:
     return call([f"./{program}"], folder)
 
 
-RUNNERS = {"python": ran_python, "javascript": ran_javascript, "java": ran_java, "c": ran_c}
+def ran_csharp(folder: Path, libraries: Path, program: str) -> str:
+    facade = next(folder.glob("*Facade.cs")).name
+    sources = [*sorted(p.name for p in folder.glob("Modelport*.cs") if p.name != facade), facade, f"{program.capitalize()}.cs"]
+    said = call([sys.executable, str(stub_of("csharp").folder / "build.py"), "built", *sources], folder)
+    assert "warning" not in said
+    return call([os.environ.get("MODELPORT_DOTNET", "dotnet"), "built/modelport.dll"], folder)
+
+
+RUNNERS = {"python": ran_python, "javascript": ran_javascript, "java": ran_java, "c": ran_c, "csharp": ran_csharp}
 
 
 def carried(vectors: Vectors, outputs: list[str], lines: list[str]) -> bool:
@@ -254,6 +262,19 @@ public final class Asking {
     }
 }
 """,
+    "csharp": """
+using System;
+using System.IO;
+using Modelport;
+public static class Asking {
+    public static void Main() {
+        ModelFacade model = ModelFacade.Load(File.ReadAllBytes("model.json"));
+        if (model.Predict(new ModelFacade.Row[0]).Count != 0) Environment.Exit(9);
+        try { model.Predict(new ModelFacade.Row()); } catch (Refused e) { Console.WriteLine(e.Message); }
+        try { ModelFacade.Load(File.ReadAllBytes("other.json")); } catch (Refused e) { Console.WriteLine(e.Message); }
+    }
+}
+""",
     "c": """
 #include "model_facade.h"
 #include <math.h>
@@ -289,7 +310,7 @@ def one_number(name: str) -> bytes:
 def test_a_row_that_is_not_filled_in_and_another_model_are_refused(language: str, tmp_path: Path, libraries: Path) -> None:
     folder = written(tmp_path, language, one_number("x"))
     (folder / "other.json").write_bytes(one_number("z"))
-    endings = {"python": "asking.py", "javascript": "asking.mjs", "java": "Asking.java", "c": "asking.c"}
+    endings = {"python": "asking.py", "javascript": "asking.mjs", "java": "Asking.java", "c": "asking.c", "csharp": "Asking.cs"}
     (folder / endings[language]).write_text(PROGRAMS[language], encoding="utf-8")
     row, other = ran(language, folder, libraries, "asking").splitlines()
     assert "missing" in row or "lacks the field x" in row

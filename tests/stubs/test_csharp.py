@@ -140,7 +140,9 @@ def ran(dotnet: str, folder: Path, program: str, document: bytes, files: tuple[s
     (folder / "Program.cs").write_text(program, encoding="utf-8")
     (folder / "model.json").write_bytes(document)
     sources = [*(str(FOLDER / name) for name in files), "Program.cs"]
-    built = subprocess.run([sys.executable, str(FOLDER / "build.py"), "built", *sources], cwd=folder, capture_output=True, text=True)
+    built = subprocess.run(
+        [sys.executable, str(FOLDER / "build.py"), "built", *sources], cwd=folder, capture_output=True, text=True
+    )
     assert built.returncode == 0, built.stdout + built.stderr
     done = subprocess.run([dotnet, "built/modelport.dll"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -174,9 +176,25 @@ def decimals() -> list[str]:
     chosen = random.Random(7)
     hard = [
         *("2.2250738585072011e-308", "2.2250738585072012e-308", "4.9406564584124654e-324", "2.4703282292062327e-324"),
-        *("2.4703282292062328e-324", "1.7976931348623157e308", "1.7976931348623158e308", "9007199254740993", "9007199254740992.999999999999"),
-        *("0.500000000000000166533453693773481063544750213623046875", "6.631236846766476e-316", "1e-400", "0e999", "-0.0", "1e23", "8.5e22"),
-        *("3.237883913302901289588352412501532174863037669423108059901297049552301970670676565786835742587799557860615776559838283435514e-319",),
+        *(
+            "2.4703282292062328e-324",
+            "1.7976931348623157e308",
+            "1.7976931348623158e308",
+            "9007199254740993",
+            "9007199254740992.999999999999",
+        ),
+        *(
+            "0.500000000000000166533453693773481063544750213623046875",
+            "6.631236846766476e-316",
+            "1e-400",
+            "0e999",
+            "-0.0",
+            "1e23",
+            "8.5e22",
+        ),
+        *(
+            "3.237883913302901289588352412501532174863037669423108059901297049552301970670676565786835742587799557860615776559838283435514e-319",
+        ),
         "0." + "0" * 400 + "1e401",
         "1" + "0" * 400 + "e-400",
     ]
@@ -230,4 +248,6 @@ def test_the_library_uses_no_more_than_it_says() -> None:
     """Neither reflection nor unsafe code, files, networks or a culture."""
     for name in LIBRARY:
         text = (FOLDER / name).read_text(encoding="utf-8")
-        assert not re.search(r"System\.Reflection|\bunsafe\b(?! code)|System\.Net\b|\bFile\.|CurrentCulture|\bdynamic\b|DllImport", text)
+        assert not re.search(
+            r"System\.Reflection|\bunsafe\b(?! code)|System\.Net\b|\bFile\.|CurrentCulture|\bdynamic\b|DllImport", text
+        )
