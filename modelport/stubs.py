@@ -52,8 +52,8 @@ MOST_BYTES = 256 * 1024 * 1024
 class Stub:
     """One stub: its folder and what its stub.json says; `profiles` are those it has whole, none where it does not say.
 
-    `further` says of files of the library which profiles or ops need them; `facade` names the module that writes typed facades; `check`
-    is a command that says on standard error what else is missing to build it.
+    `further` says of files of the library which profiles or ops need them; `facade` names the module that writes typed facades;
+    `check` is a command that says on standard error what else is missing to build it.
     """
 
     name: str

@@ -23,7 +23,7 @@ using Modelport;
 
 /// <summary>A typed facade of @model@, written by `modelport stub csharp --for`: rows and answers by field.</summary>
 public sealed class @class@ {
-    /// <summary>What the model is asked. A field that is not set is missing; where the model does not accept that, it refuses the row.</summary>
+    /// <summary>What the model is asked. A field that is not set is missing: such a row may be refused.</summary>
     public sealed class Row {
 @fields@
     }
@@ -43,7 +43,7 @@ public sealed class @class@ {
         this.inner = inner;
     }
 
-    /// <summary>The model of an artifact: it is checked, replays the rows it carries, and has to have the columns of this facade.</summary>
+    /// <summary>The model of an artifact: it replays the rows it carries, and has to have the columns of this facade.</summary>
     public static @class@ Load(byte[] document) {
         Model inner = Model.Load(document@ops@);
         List<string> found = SignatureOf(inner);
@@ -88,12 +88,14 @@ public sealed class @class@ {
         var found = new List<string>();
         foreach (Input input in model.Inputs) {
             IReadOnlyList<string> features = input.Features ?? new string[0];
-            found.AddRange(new[] {"input", input.Name, input.DType.ToString(), string.Join("x", input.Shape), input.Missing, Word(features.Count)});
+            string shape = string.Join("x", input.Shape);
+            found.AddRange(new[] {"input", input.Name, input.DType.ToString(), shape, input.Missing, Word(features.Count)});
             found.AddRange(features);
         }
         foreach (Output output in model.Outputs) {
             IReadOnlyList<object> classes = output.Classes ?? new object[0];
-            found.AddRange(new[] {"output", output.Name, output.DType.ToString(), string.Join("x", output.Shape), Word(classes.Count)});
+            string shape = string.Join("x", output.Shape);
+            found.AddRange(new[] {"output", output.Name, output.DType.ToString(), shape, Word(classes.Count)});
             foreach (object word in classes) {
                 found.Add(Word(word));
             }
@@ -102,7 +104,8 @@ public sealed class @class@ {
     }
 
     private static string Word(object value) {
-        return value is bool ? ((bool) value ? "true" : "false") : Convert.ToString(value, System.Globalization.CultureInfo.InvariantCulture);
+        var culture = System.Globalization.CultureInfo.InvariantCulture;
+        return value is bool ? ((bool) value ? "true" : "false") : Convert.ToString(value, culture);
     }
 
     /// <summary>Inputs and outputs of the model that this file was written for.</summary>
@@ -160,7 +163,8 @@ public static class Example {
         int n = 0;
         foreach (object value in got) {
             var number = value as double?;
-            line.Append(" ").Append(number == null ? Convert.ToString(value, CultureInfo.InvariantCulture) : number.Value.ToString("R", CultureInfo.InvariantCulture));
+            var culture = CultureInfo.InvariantCulture;
+            line.Append(" ").Append(number == null ? Convert.ToString(value, culture) : number.Value.ToString("R", culture));
             same = same && n < said.Length && Close(value, said[n], atol, rtol);
             n++;
         }
@@ -197,13 +201,7 @@ def write(plan: Plan) -> dict[str, str]:
         "fields": "\n".join(map(_field, plan.fields, fields)),
         "results": "\n".join(map(_result, plan.results, results)),
         "answers": "\n".join(line for r, n in zip(plan.results, results) for line in _answer(r, n)),
-        "names": "".join(
-            f"\n    /// <summary>The names of the columns of {n}.</summary>\n    public static readonly System.Collections.ObjectModel."
-            f"ReadOnlyCollection<string> {n}Names = Array.AsReadOnly(new string[] {{\n        "
-            f"{wrapped(map(literal, f.names), ' ' * 8)},\n    }});\n"
-            for f, n in zip(plan.fields, fields)
-            if f.names
-        ),
+        "names": "".join(_names(f, n) for f, n in zip(plan.fields, fields) if f.names),
         "inputs": "\n".join(line for k, bound in enumerate(plan.apart()) for line in _input(bound, fields, k)),
         "signature": wrapped(map(literal, plan.signature), " " * 8),
     }
@@ -224,6 +222,14 @@ def write(plan: Plan) -> dict[str, str]:
     )
     page = build_page(plan, "the .NET SDK", commands, written, "csharp")
     return {written[0]: fill(FACADE, values), written[1]: fill(EXAMPLE, example), "BUILD.md": page}
+
+
+def _names(field: Field, name: str) -> str:
+    words = wrapped(map(literal, field.names), " " * 8)
+    return (
+        f"\n    /// <summary>The names of the columns of {name}.</summary>\n    public static readonly IReadOnlyList<string> {name}Names = "
+        f"Array.AsReadOnly(new string[] {{\n        {words},\n    }});\n"
+    )
 
 
 def literal(value: Any) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 """Builds the command line into a folder: by the .NET SDK where there is one, else by Mono's compiler for a .NET Core runtime.
 
-`build.py FOLDER` builds FOLDER/modelport.dll, `build.py FOLDER SOURCE...` the same of other sources, `build.py --check` only says in a
-sentence what is missing. MODELPORT_DOTNET and MODELPORT_MCS name other programs.
+`build.py FOLDER` builds FOLDER/modelport.dll, `build.py FOLDER SOURCE...` the same of other sources, `build.py --check` only
+says in a sentence what is missing. MODELPORT_DOTNET and MODELPORT_MCS name other programs.
 """
 
 import json

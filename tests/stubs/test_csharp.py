@@ -78,11 +78,13 @@ public static class Promises {
         Hold(Text(model.Predict(columns)) == expected, "columns");
         Hold(Text(model.PredictRecords(records)) == expected, "records");
         string input = model.Inputs[0].Name;
-        object[] wrong = {null, 1.5, "text", new double[1][], new[] {new[] {1.0, 2, 3, 4}, new[] {1.0}}, new[] {"a"}, new uint[4], new double[1, 2, 2]};
+        var ragged = new[] {new[] {1.0, 2, 3, 4}, new[] {1.0}};
+        object[] wrong = {null, 1.5, "text", new double[1][], ragged, new[] {"a"}, new uint[4], new double[1, 2, 2]};
         foreach (object rejected in wrong)
-            Hold(Code(() => model.Predict(new Dictionary<string, object> {{input, rejected}})) == 2, "rows that are refused: " + rejected);
+            Hold(Code(() => model.Predict(new Dictionary<string, object> {{input, rejected}})) == 2, "refused: " + rejected);
         Hold(Code(() => model.Predict(new[] {1.0, double.NaN, 3, 4})) == 2, "NaN");
-        Hold(Code(() => model.Predict(columns = new Dictionary<string, object>(columns) {{"more", new[] {1.0, 2.0}}})) == 2, "an extra column");
+        columns["more"] = new[] {1.0, 2.0};
+        Hold(Code(() => model.Predict(columns)) == 2, "an extra column");
 
         // A batch is cut into blocks for several threads; every row answers as it does alone.
         var many = new double[5000][];
@@ -94,7 +96,7 @@ public static class Promises {
                 var alone = model.Predict(many[r]);
                 foreach (Output output in model.Outputs)
                     for (int k = 0; k < alone[output.Name].Count; k++)
-                        Hold(Equals(alone[output.Name][k], batch[output.Name][r * alone[output.Name].Count + k]), "one row and a batch");
+                        Hold(Equals(alone[output.Name][k], batch[output.Name][r * batch[output.Name].Width + k]), "one row and a batch");
             }
             many[4321][2] = double.NaN;
             Hold(Code(() => cut.Predict(many)) == 2, "a row that is refused in a batch");
