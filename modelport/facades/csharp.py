@@ -227,8 +227,8 @@ def write(plan: Plan) -> dict[str, str]:
 def _names(field: Field, name: str) -> str:
     words = wrapped(map(literal, field.names), " " * 8)
     return (
-        f"\n    /// <summary>The names of the columns of {name}.</summary>\n    public static readonly IReadOnlyList<string> {name}Names = "
-        f"Array.AsReadOnly(new string[] {{\n        {words},\n    }});\n"
+        f"\n    /// <summary>The names of the columns of {name}.</summary>\n"
+        f"    public static readonly IReadOnlyList<string> {name}Names = Array.AsReadOnly(new string[] {{\n        {words},\n    }});\n"
     )
 
 

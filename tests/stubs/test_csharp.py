@@ -94,9 +94,10 @@ public static class Promises {
             var batch = cut.Predict(many);
             for (int r = 0; r < many.Length; r += 97) {
                 var alone = model.Predict(many[r]);
-                foreach (Output output in model.Outputs)
-                    for (int k = 0; k < alone[output.Name].Count; k++)
-                        Hold(Equals(alone[output.Name][k], batch[output.Name][r * batch[output.Name].Width + k]), "one row and a batch");
+                foreach (Output output in model.Outputs) {
+                    Tensor one = alone[output.Name], all = batch[output.Name];
+                    for (int k = 0; k < one.Count; k++) Hold(Equals(one[k], all[r * one.Count + k]), "one row and a batch");
+                }
             }
             many[4321][2] = double.NaN;
             Hold(Code(() => cut.Predict(many)) == 2, "a row that is refused in a batch");
