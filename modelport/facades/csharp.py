@@ -228,7 +228,8 @@ def _names(field: Field, name: str) -> str:
     words = wrapped(map(literal, field.names), " " * 8)
     return (
         f"\n    /// <summary>The names of the columns of {name}.</summary>\n"
-        f"    public static readonly IReadOnlyList<string> {name}Names = Array.AsReadOnly(new string[] {{\n        {words},\n    }});\n"
+        f"    public static readonly IReadOnlyList<string> {name}Names ="
+        f" Array.AsReadOnly(new string[] {{\n        {words},\n    }});\n"
     )
 
 
