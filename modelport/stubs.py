@@ -54,8 +54,8 @@ MOST_BYTES = 256 * 1024 * 1024
 class Stub:
     """One stub: its folder and what its stub.json says; `profiles` are those it has whole, none where it does not say.
 
-    `further` says of files of the library which profiles or ops need them; `facade` names the module that writes typed facades; `check`
-    is a command that says on standard error what else is missing to build it.
+    `further` says of files of the library which profiles or ops need them; `facade` names the module that writes typed facades;
+    `check` is a command that says on standard error what else is missing to build it.
     """
 
     name: str
@@ -124,7 +124,9 @@ def _found() -> Iterator[Stub | ModelportError]:
 def _read(folder: Path) -> Stub:
     try:
         said = json.loads((folder / "stub.json").read_text(encoding="utf-8"))
-        lists = {key: _words(said.get(key, []), key) for key in ("aliases", "needs", "library", "files", "run", "profiles", "check")}
+        lists = {
+            key: _words(said.get(key, []), key) for key in ("aliases", "needs", "library", "files", "run", "profiles", "check")
+        }
         build = tuple(_words(line, "build") for line in said.get("build", []))
         further = {file: _words(needs, "further") for file, needs in said.get("further", {}).items()}
         name, format_, example = _words([said["name"], said.get("format", "json"), said.get("example", "")], "name")

@@ -199,7 +199,16 @@ def ran_go(folder: Path, libraries: Path, program: str) -> str:
     return call([f"./{program}"], folder)
 
 
-RUNNERS = {"python": ran_python, "javascript": ran_javascript, "java": ran_java, "c": ran_c, "go": ran_go, "rust": ran_rust}
+def ran_csharp(folder: Path, libraries: Path, program: str) -> str:
+    facade = next(folder.glob("*Facade.cs")).name
+    sources = [*sorted(p.name for p in folder.glob("Modelport*.cs") if p.name != facade), facade, f"{program.capitalize()}.cs"]
+    said = call([sys.executable, str(stub_of("csharp").folder / "build.py"), "built", *sources], folder)
+    assert "warning" not in said
+    return call([os.environ.get("MODELPORT_DOTNET", "dotnet"), "built/modelport.dll"], folder)
+
+
+RUNNERS = {"python": ran_python, "javascript": ran_javascript, "java": ran_java, "c": ran_c}
+RUNNERS |= {"csharp": ran_csharp, "go": ran_go, "rust": ran_rust}
 
 
 def carried(vectors: Vectors, outputs: list[str], lines: list[str]) -> bool:
@@ -276,6 +285,19 @@ public final class Asking {
         try { model.predict(new ModelFacade.Row()); } catch (Modelport.Refused e) { System.out.println(e.getMessage()); }
         byte[] other = Files.readAllBytes(Paths.get("other.json"));
         try { ModelFacade.load(other); } catch (Modelport.Refused e) { System.out.println(e.getMessage()); }
+    }
+}
+""",
+    "csharp": """
+using System;
+using System.IO;
+using Modelport;
+public static class Asking {
+    public static void Main() {
+        ModelFacade model = ModelFacade.Load(File.ReadAllBytes("model.json"));
+        if (model.Predict(new ModelFacade.Row[0]).Count != 0) Environment.Exit(9);
+        try { model.Predict(new ModelFacade.Row()); } catch (Refused e) { Console.WriteLine(e.Message); }
+        try { ModelFacade.Load(File.ReadAllBytes("other.json")); } catch (Refused e) { Console.WriteLine(e.Message); }
     }
 }
 """,
@@ -356,7 +378,7 @@ def one_number(name: str) -> bytes:
 def test_a_row_that_is_not_filled_in_and_another_model_are_refused(language: str, tmp_path: Path, libraries: Path) -> None:
     folder = written(tmp_path, language, one_number("x"))
     (folder / "other.json").write_bytes(one_number("z"))
-    endings = {"python": "asking.py", "javascript": "asking.mjs", "java": "Asking.java"}
+    endings = {"python": "asking.py", "javascript": "asking.mjs", "java": "Asking.java", "csharp": "Asking.cs"}
     endings |= {"c": "asking.c", "go": "asking.go", "rust": "asking.rs"}
     (folder / endings[language]).write_text(PROGRAMS[language], encoding="utf-8")
     row, other = ran(language, folder, libraries, "asking").splitlines()

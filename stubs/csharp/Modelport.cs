@@ -67,7 +67,7 @@ internal static partial class Core {
         internal readonly RowType[] types;
         internal readonly Guard guard;
         internal DType dtype = DType.F64; // of ops marked d
-        internal long work; // multiplications per row, of the profile nn
+        internal long work = 0; // multiplications per row, of the profile nn
         private readonly Json json;
         private readonly Dictionary<object, object> memo; // what attributes have become, when steps are checked more than once; or null
         private readonly HashSet<string> read = new HashSet<string>(StringComparer.Ordinal) {"op", "in", "out"};

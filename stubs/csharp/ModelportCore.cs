@@ -35,7 +35,7 @@ public abstract class ModelportException : Exception {
 
 /// <summary>The artifact, or the rows, are not acceptable.</summary>
 public sealed class Refused : ModelportException {
-    internal Refused(string sentence) : base(sentence, 2) { }
+    public Refused(string sentence) : base(sentence, 2) { }
 }
 
 /// <summary>The numbers are not those of the original model.</summary>

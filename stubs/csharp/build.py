@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 """Builds the command line into a folder: by the .NET SDK where there is one, else by Mono's compiler for a .NET Core runtime.
 
-`build.py FOLDER` builds FOLDER/modelport.dll, `build.py FOLDER SOURCE...` the same of other sources, `build.py --check` only says in a
-sentence what is missing. MODELPORT_DOTNET and MODELPORT_MCS name other programs.
+`build.py FOLDER` builds FOLDER/modelport.dll, `build.py FOLDER SOURCE...` the same of other sources, `build.py --check` only
+says in a sentence what is missing. MODELPORT_DOTNET and MODELPORT_MCS name other programs.
 """
 
 import json
@@ -16,8 +16,22 @@ HERE = Path(__file__).resolve().parent
 SOURCES = ["ModelportCore.cs", "Modelport.cs", "ModelportMore.cs", "ModelportNn.cs", "Main.cs"]
 #: assemblies of the runtime that the sources need, as reference assemblies for mcs
 REFERENCES = [
-    *["System.Private.CoreLib", "netstandard", "System.Runtime", "System.Runtime.Extensions", "System.Console", "System.Collections"],
-    *["System.Runtime.Numerics", "System.Threading", "System.Threading.Tasks.Parallel", "System.IO.FileSystem", "System.Runtime.InteropServices", "System.Linq"],
+    *[
+        "System.Private.CoreLib",
+        "netstandard",
+        "System.Runtime",
+        "System.Runtime.Extensions",
+        "System.Console",
+        "System.Collections",
+    ],
+    *[
+        "System.Runtime.Numerics",
+        "System.Threading",
+        "System.Threading.Tasks.Parallel",
+        "System.IO.FileSystem",
+        "System.Runtime.InteropServices",
+        "System.Linq",
+    ],
 ]
 PROJECT = """<Project Sdk="Microsoft.NET.Sdk">
   <PropertyGroup>
@@ -50,7 +64,9 @@ def sdk(dotnet: str) -> str | None:
 def frameworks(dotnet: str) -> list[Path]:
     """The folders of the runtime's assemblies, the newest last."""
     found = (Path(os.path.realpath(dotnet)).parent / "shared" / "Microsoft.NETCore.App").glob("*/System.Private.CoreLib.dll")
-    return sorted((file.parent for file in found), key=lambda folder: [int(part) for part in folder.name.split("-")[0].split(".")])
+    return sorted(
+        (file.parent for file in found), key=lambda folder: [int(part) for part in folder.name.split("-")[0].split(".")]
+    )
 
 
 def problem() -> str | None:
@@ -101,7 +117,9 @@ def main(arguments: list[str]) -> int:
     files = [Path(name).resolve() for name in arguments[1:]] or [HERE / name for name in SOURCES]
     target.mkdir(exist_ok=True)
     version = sdk(dotnet)
-    return with_sdk(dotnet, version, target, files) if version is not None else with_mcs(dotnet, str(program("mcs")), target, files)
+    return (
+        with_sdk(dotnet, version, target, files) if version is not None else with_mcs(dotnet, str(program("mcs")), target, files)
+    )
 
 
 if __name__ == "__main__":

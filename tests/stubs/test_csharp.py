@@ -78,11 +78,13 @@ public static class Promises {
         Hold(Text(model.Predict(columns)) == expected, "columns");
         Hold(Text(model.PredictRecords(records)) == expected, "records");
         string input = model.Inputs[0].Name;
-        object[] wrong = {null, 1.5, "text", new double[1][], new[] {new[] {1.0, 2, 3, 4}, new[] {1.0}}, new[] {"a"}, new uint[4], new double[1, 2, 2]};
+        var ragged = new[] {new[] {1.0, 2, 3, 4}, new[] {1.0}};
+        object[] wrong = {null, 1.5, "text", new double[1][], ragged, new[] {"a"}, new uint[4], new double[1, 2, 2]};
         foreach (object rejected in wrong)
-            Hold(Code(() => model.Predict(new Dictionary<string, object> {{input, rejected}})) == 2, "rows that are refused: " + rejected);
+            Hold(Code(() => model.Predict(new Dictionary<string, object> {{input, rejected}})) == 2, "refused: " + rejected);
         Hold(Code(() => model.Predict(new[] {1.0, double.NaN, 3, 4})) == 2, "NaN");
-        Hold(Code(() => model.Predict(columns = new Dictionary<string, object>(columns) {{"more", new[] {1.0, 2.0}}})) == 2, "an extra column");
+        columns["more"] = new[] {1.0, 2.0};
+        Hold(Code(() => model.Predict(columns)) == 2, "an extra column");
 
         // A batch is cut into blocks for several threads; every row answers as it does alone.
         var many = new double[5000][];
@@ -92,9 +94,10 @@ public static class Promises {
             var batch = cut.Predict(many);
             for (int r = 0; r < many.Length; r += 97) {
                 var alone = model.Predict(many[r]);
-                foreach (Output output in model.Outputs)
-                    for (int k = 0; k < alone[output.Name].Count; k++)
-                        Hold(Equals(alone[output.Name][k], batch[output.Name][r * alone[output.Name].Count + k]), "one row and a batch");
+                foreach (Output output in model.Outputs) {
+                    Tensor one = alone[output.Name], all = batch[output.Name];
+                    for (int k = 0; k < one.Count; k++) Hold(Equals(one[k], all[r * one.Count + k]), "one row and a batch");
+                }
             }
             many[4321][2] = double.NaN;
             Hold(Code(() => cut.Predict(many)) == 2, "a row that is refused in a batch");
@@ -140,7 +143,9 @@ def ran(dotnet: str, folder: Path, program: str, document: bytes, files: tuple[s
     (folder / "Program.cs").write_text(program, encoding="utf-8")
     (folder / "model.json").write_bytes(document)
     sources = [*(str(FOLDER / name) for name in files), "Program.cs"]
-    built = subprocess.run([sys.executable, str(FOLDER / "build.py"), "built", *sources], cwd=folder, capture_output=True, text=True)
+    built = subprocess.run(
+        [sys.executable, str(FOLDER / "build.py"), "built", *sources], cwd=folder, capture_output=True, text=True
+    )
     assert built.returncode == 0, built.stdout + built.stderr
     done = subprocess.run([dotnet, "built/modelport.dll"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -174,9 +179,25 @@ def decimals() -> list[str]:
     chosen = random.Random(7)
     hard = [
         *("2.2250738585072011e-308", "2.2250738585072012e-308", "4.9406564584124654e-324", "2.4703282292062327e-324"),
-        *("2.4703282292062328e-324", "1.7976931348623157e308", "1.7976931348623158e308", "9007199254740993", "9007199254740992.999999999999"),
-        *("0.500000000000000166533453693773481063544750213623046875", "6.631236846766476e-316", "1e-400", "0e999", "-0.0", "1e23", "8.5e22"),
-        *("3.237883913302901289588352412501532174863037669423108059901297049552301970670676565786835742587799557860615776559838283435514e-319",),
+        *(
+            "2.4703282292062328e-324",
+            "1.7976931348623157e308",
+            "1.7976931348623158e308",
+            "9007199254740993",
+            "9007199254740992.999999999999",
+        ),
+        *(
+            "0.500000000000000166533453693773481063544750213623046875",
+            "6.631236846766476e-316",
+            "1e-400",
+            "0e999",
+            "-0.0",
+            "1e23",
+            "8.5e22",
+        ),
+        *(
+            "3.237883913302901289588352412501532174863037669423108059901297049552301970670676565786835742587799557860615776559838283435514e-319",
+        ),
         "0." + "0" * 400 + "1e401",
         "1" + "0" * 400 + "e-400",
     ]
@@ -230,4 +251,6 @@ def test_the_library_uses_no_more_than_it_says() -> None:
     """Neither reflection nor unsafe code, files, networks or a culture."""
     for name in LIBRARY:
         text = (FOLDER / name).read_text(encoding="utf-8")
-        assert not re.search(r"System\.Reflection|\bunsafe\b(?! code)|System\.Net\b|\bFile\.|CurrentCulture|\bdynamic\b|DllImport", text)
+        assert not re.search(
+            r"System\.Reflection|\bunsafe\b(?! code)|System\.Net\b|\bFile\.|CurrentCulture|\bdynamic\b|DllImport", text
+        )
