@@ -145,6 +145,16 @@ declare namespace modelport {
 
   /** A model from an artifact; throws Refused, Unsupported or Mismatch. */
   function load(source: string | ArrayBuffer | ArrayBufferView, options?: LoadOptions): Model;
+  /** What gives an artifact in pieces: a Response, a Blob, a ReadableStream, a stream of Node, any iterable of bytes. */
+  type Pieces =
+    | { readonly body: unknown; readonly ok?: boolean; readonly status?: number }
+    | { stream(): unknown }
+    | { getReader(): unknown }
+    | AsyncIterable<ArrayBuffer | ArrayBufferView>
+    | Iterable<ArrayBuffer | ArrayBufferView>;
+
+  /** A promise of the model of an artifact that comes in pieces; it is rejected with what load throws. */
+  function loadFrom(source: string | ArrayBuffer | ArrayBufferView | Pieces, options?: LoadOptions): Promise<Model>;
   /** What predict returned as JSON text, in pieces: `[...encode(outputs)].join("")`. */
   function encode(outputs: { [output: string]: Tensor }): Generator<string>;
   /** The ops this reader implements, with those of a further table, sorted. */

@@ -2391,6 +2391,35 @@ function load(source, options = {}) {
   return model;
 }
 
+/** The pieces of a Response, a Blob, a ReadableStream or an iterable. */
+async function* piecesOf(source) {
+  const stream = typeof source?.stream === "function" ? source.stream() : source?.body ?? source;
+  if (typeof stream?.getReader === "function") {
+    const reader = stream.getReader();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) yield part.value;
+  } else if (stream?.[Symbol.asyncIterator] !== undefined || stream?.[Symbol.iterator] !== undefined) {
+    yield* stream;
+  } else {
+    refuse("The artifact is no Response, no Blob, and nothing that gives pieces of bytes.");
+  }
+}
+
+/** A promise of the Model of an artifact that comes in pieces of bytes: a Response, a Blob, a stream, an iterable. Options are those of load. */
+async function loadFrom(source, options = {}) {
+  if (typeof source === "string" || source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return load(source, options);
+  if (source?.ok === false) refuse(`The artifact did not come: the server answered with the status ${source.status}.`);
+  const most = options.limits?.bytes ?? DEFAULT_LIMITS.bytes, pieces = [];
+  let length = 0;
+  for await (const piece of piecesOf(source)) {
+    if (!(piece instanceof ArrayBuffer) && !ArrayBuffer.isView(piece)) refuse("A piece of the artifact is not bytes; read the stream without an encoding.");
+    const bytes = piece instanceof ArrayBuffer ? new Uint8Array(piece) : new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength);
+    length += bytes.length;
+    if (length > most) refuse(`The artifact is larger than ${most} bytes (limit bytes).`);
+    pieces.push(bytes);
+  }
+  return load(joinArrays(Uint8Array, pieces, length), options);
+}
+
 /** What predict returned, as the JSON of docs/format.md, section 11, in pieces. */
 function* encode(outputs) {
   yield `{"outputs":{`;
@@ -2412,5 +2441,5 @@ const internals = Object.freeze({
   pick, pow, quote, refuse, sameShape, showShape, sigmoid, spread, stridesOf, toFloat,
 });
 
-return Object.freeze({ load, encode, ops, Model, Tensor, ModelportError, Refused, Mismatch, Unsupported, DEFAULT_LIMITS, internals });
+return Object.freeze({ load, loadFrom, encode, ops, Model, Tensor, ModelportError, Refused, Mismatch, Unsupported, DEFAULT_LIMITS, internals });
 });

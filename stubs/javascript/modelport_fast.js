@@ -211,7 +211,7 @@ function places(wasm, ...sizes) {
   return starts;
 }
 
-// =============================================================================================================== Trees
+// =========================================================================================================== Ensembles
 
 const LARGEST = 2 ** 24; // bytes of nodes, or of weights, that are put into the memory at once
 const ROW_BYTES = 2 ** 18; // of rows that stay in the cache while the trees, or the weights, pass by

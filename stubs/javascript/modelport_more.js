@@ -265,7 +265,9 @@ const pairwise = {
     if (second === null && TILED.has(kernel) && kernels.tile !== null) {
       const all = dtype === "f64" ? out : new Float64Array(out.length);
       if (kernels.tile(TILED.get(kernel), x, 0, points, 0, null, all, 0, size, 1, n, width, size)) {
-        for (let i = 0; i < out.length && !(finish === identity && all === out); i++) out[i] = finish(all[i], 0, p);
+        if (finish === identity) return toFloat(all, dtype);
+        if (finish === Math.sqrt) for (let i = 0; i < out.length; i++) out[i] = Math.sqrt(all[i]); // a call of its own would cost more than the root
+        else for (let i = 0; i < out.length; i++) out[i] = finish(all[i], 0, p);
         return out;
       }
     }
@@ -307,7 +309,7 @@ function findSmallest(x, from, width, k) {
   for (let i = k >> 1; i-- > 0;) sink(x, from, heap, k, i);
   let last = x[from + heap[0]];
   for (let i = k; i < width; i++) {
-    if (!before(x[from + i], last)) continue; // all positions in the heap are lower
+    if (x[from + i] >= last || !before(x[from + i], last)) continue; // all positions in the heap are lower
     heap[0] = i;
     sink(x, from, heap, k, 0);
     last = x[from + heap[0]];

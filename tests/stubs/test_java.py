@@ -1,4 +1,4 @@
-"""The Java stub as a library: batches by every kernel and by several threads give the same bits; Java 8, and nothing that Android lacks."""
+"""The Java stub as a library: every kernel, and several threads, give the same bits; Java 8, and nothing that Android lacks."""
 
 from __future__ import annotations
 

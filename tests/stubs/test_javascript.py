@@ -150,3 +150,73 @@ def test_the_file_of_nets_is_needed_for_them(tmp_path: Path, need_program: Calla
     done = subprocess.run(["node", "-e", code, str(path)], cwd=FOLDER, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("Unsupported"), done
     assert '"gather"' in done.stdout
+
+
+STREAMS = """
+const modelport = require("./modelport.js"), { Worker } = require("node:worker_threads");
+const { createReadStream, readFileSync } = require("node:fs"), path = process.argv[1], ops = require("./modelport_nn.js");
+const rows = { x: [[[1, 2], [3, 4]]], at: [0] }, answer = (model) => JSON.stringify(model.predict(rows).y.toArray());
+const said = (error) => error.name + ": " + error.message;
+const failure = (source, options) => modelport.loadFrom(source, { ops, ...options }).then(() => "none", said);
+const work = () => {
+  const { parentPort, workerData: { folder, bytes } } = require("node:worker_threads");
+  const ops = require(folder + "/modelport_nn.js"), model = require(folder + "/modelport.js").load(bytes, { ops });
+  parentPort.postMessage(JSON.stringify(model.predict({ x: [[[1, 2], [3, 4]]], at: [0] }).y.toArray()));
+};
+const ask = (bytes) => new Promise((resolve, reject) => {
+  const worker = new Worker(`(${work})()`, { eval: true, workerData: { folder: process.cwd(), bytes } });
+  worker.on("message", resolve).on("error", reject);
+});
+(async () => {
+  const bytes = readFileSync(path), halves = [bytes.subarray(0, 100), bytes.subarray(100)];
+  const whole = [new Response(bytes), new Blob([bytes]), new Response(bytes).body, bytes, String(bytes)];
+  const sources = [...whole, createReadStream(path, { highWaterMark: 64 }), halves];
+  const answers = await Promise.all(sources.map(async (source) => answer(await modelport.loadFrom(source, { ops }))));
+  const workers = await Promise.all([0, 1, 2].map(() => ask(bytes)));
+  const failures = [
+    await failure(createReadStream(path, { encoding: "utf8" })), await failure(new Response("no", { status: 404 })),
+    await failure(17), await failure([bytes], { limits: { bytes: 10 } }), await failure([bytes.subarray(3)]),
+  ];
+  console.log(JSON.stringify({ answers, workers, failures }));
+})();
+"""
+
+
+def test_streams_and_workers_give_the_same_answers(tmp_path: Path, need_program: Callable[[str, str], None]) -> None:
+    need_program("javascript", "node")
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(document()), encoding="utf-8")
+    done = subprocess.run(["node", "-e", STREAMS, str(path)], cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    expected = (np.array([[1.0, 2.0], [3.0, 4.0]]) @ np.array(WEIGHT).T).tolist()
+    assert [json.loads(answer) for answer in found["answers"] + found["workers"]] == [[expected]] * 10
+    parts = ["without an encoding", "status 404", "no Response", "limit bytes", "not acceptable JSON"]
+    for sentence, part in zip(found["failures"], parts, strict=True):
+        assert sentence.startswith("Refused: ")
+        assert part in sentence
+
+
+def test_it_is_a_module_and_a_classic_script(tmp_path: Path, need_program: Callable[[str, str], None]) -> None:
+    """`import` in a package of ES modules, and a script without `module`, as browsers run it."""
+    need_program("javascript", "node")
+    names = ["modelport.js", "modelport_fast.js", "modelport_more.js", "modelport_nn.js"]
+    for name in names:
+        (tmp_path / name).write_text((FOLDER / name).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    imports = "".join(f'import "./{name}";\n' for name in names)
+    count = "{0}modelport.ops({{ ...{0}modelportMore, ...{0}modelportNn }}).length"
+    said = "console.log([typeof {0}modelport.load, {0}modelportFast.active, " + count + "].join())"
+    (tmp_path / "module.mjs").write_text(imports + said.format("globalThis."), encoding="utf-8")
+    runs = 'const vm = require("node:vm"), fs = require("node:fs");\n'
+    runs += "const context = vm.createContext({ TextDecoder, TextEncoder, WebAssembly, console });\n"
+    runs += "".join(f'vm.runInContext(fs.readFileSync("{name}", "utf8"), context);\n' for name in names)
+    runs += f"vm.runInContext({json.dumps(said.format(''))}, context);"
+    (tmp_path / "script.cjs").write_text(runs, encoding="utf-8")
+    texts = []
+    for name in ("module.mjs", "script.cjs"):
+        done = subprocess.run(["node", name], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        texts.append(done.stdout)
+    assert texts[0] == texts[1]
+    assert texts[0].startswith("function,true,")
