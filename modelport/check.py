@@ -20,7 +20,7 @@ from .errors import MissingDependency, ModelportError, NotFitted
 from .ops import OPS
 from .progress import stage
 from .reading import SurveyPart
-from .verify import checked_sample
+from .samples import checked_sample
 
 __all__ = ["CheckReport", "FormatCheck", "PartCheck", "check"]
 

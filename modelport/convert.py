@@ -38,6 +38,7 @@ from .progress import stage
 from .reading import Reading
 from .run import Evaluator
 from .sample import Column, Sample, is_missing
+from .samples import checked_sample
 from .vectors import cancelling_step, carried, scale_of
 from .verify import (
     ConsumerReport,
@@ -46,7 +47,6 @@ from .verify import (
     answered_anyway,
     answers,
     check_declaration,
-    checked_sample,
     consumer_report,
     first_divergence,
     split_pool,

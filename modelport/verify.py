@@ -28,8 +28,6 @@ from .errors import (
     Mismatch,
     MissingDependency,
     ModelportError,
-    NotFitted,
-    PluginError,
     Unsupported,
     UnsupportedModel,
     UsageError,
@@ -41,6 +39,7 @@ from .reading import Reading
 from .reasons import reasons
 from .run import Evaluator
 from .sample import Sample
+from .samples import carried_sample, checked_sample
 from .vectors import EXTREME, cancelling, choose_rows, default_tolerance, labels_exact, record, scale_of, without_ties
 from .watch import Watcher
 
@@ -251,33 +250,6 @@ def read_or_ask(model: Any, rows: Sample | Arrays, options: Mapping[str, Any] | 
         if isinstance(error, Misjudged) or not hasattr(reader, "ask"):
             raise
         return reader.ask(model, rows, options)  # type: ignore[no-any-return]
-
-
-def checked_sample(sample: Any, model: Any) -> Sample | Arrays:
-    """A user's sample, read - by the model's reader where it knows what else than a table the model is fed; InputError when it
-    has no rows. None stands for the rows that the model's own file carries."""
-    if sample is None:
-        found = carried_sample(model)
-        if found is None:
-            raise UsageError("A sample of what the model is fed is needed: sample=X (--sample FILE).")
-        return found
-    with contextlib.suppress(MissingDependency, NotFitted, PluginError, UnsupportedModel):
-        take = getattr(registry.reader_for(model)[1], "sample_of", None)
-        rows = take(model, sample) if take is not None else None
-        if rows is not None and len(rows):
-            return rows  # type: ignore[no-any-return]
-    rows = Sample.of(sample, getattr(model, "feature_names_in_", None))
-    if not len(rows):
-        raise InputError("The sample has no rows: hand over at least a few.")
-    return rows
-
-
-def carried_sample(model: Any) -> Sample | None:
-    """The rows that a model's own file carries, or None."""
-    with contextlib.suppress(MissingDependency, NotFitted, PluginError, UnsupportedModel):
-        own = getattr(registry.reader_for(model)[1], "own_sample", None)
-        return None if own is None else own(model)
-    return None
 
 
 def widest(expected: Array, notes: Sequence[str]) -> Tolerance:

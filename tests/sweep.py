@@ -25,8 +25,9 @@ from modelport import registry
 from modelport.compare import compare
 from modelport.document import EXACT, Vectors
 from modelport.errors import ModelportError, Unsupported
+from modelport.samples import checked_sample
 from modelport.vectors import scale_of
-from modelport.verify import answers, build_pool, checked_sample
+from modelport.verify import answers, build_pool
 
 FORMATS = ("json", "onnx", "pmml")
 RESULT = Path(__file__).resolve().parent.parent / "docs" / "coverage.json"

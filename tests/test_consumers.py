@@ -19,8 +19,8 @@ def names(format_: str) -> list[str]:
 
 def test_the_consumers_of_a_format_begin_with_its_own_engine() -> None:
     assert names("json") == ["modelport", *languages.NAMES]
-    assert names("onnx") == ["onnxruntime"]
-    assert names("pmml") == ["modelport", "pypmml", "jpmml"]
+    assert names("onnx") == ["onnxruntime", "onnx-node", "onnx-python"]
+    assert names("pmml") == ["modelport", "pypmml", "jpmml", "pmml-python"]
     with pytest.raises(UsageError, match="no writer called 'cobol'"):
         consumers_of("cobol")
 

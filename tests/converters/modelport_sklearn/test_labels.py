@@ -11,7 +11,7 @@ from sklearn.preprocessing import LabelBinarizer, LabelEncoder, MultiLabelBinari
 import modelport
 from modelport.errors import InputError, UnsupportedAttribute
 from modelport.run import Evaluator
-from modelport.verify import checked_sample
+from modelport.samples import checked_sample
 from tests.converters.modelport_sklearn.common import check_rows
 
 LABELS = {
