@@ -21,9 +21,9 @@ from modelport.predictor import Predictor, to_feeds
 ROW = {"a": 1.5, "b": 2, "s": "x", "t": "u"}
 
 
-@pytest.fixture(scope="module")
-def table():  # type: ignore[no-untyped-def]
-    """(DataFrame with columns a, b of numbers and s, t of strings, fitted pipeline, Predictor)."""
+@pytest.fixture(scope="module", params=["auto", "numpy"])
+def table(request):  # type: ignore[no-untyped-def]
+    """(DataFrame with columns a, b of numbers and s, t of strings, fitted pipeline, Predictor), in either engine."""
     from sklearn.compose import make_column_transformer
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
@@ -42,7 +42,7 @@ def table():  # type: ignore[no-untyped-def]
     strings = make_pipeline(SimpleImputer(strategy="most_frequent", missing_values=None), OneHotEncoder(handle_unknown="ignore"))
     prepare = make_column_transformer((StandardScaler(), ["a", "b"]), (strings, ["s", "t"]))
     model = make_pipeline(prepare, LogisticRegression()).fit(frame, frame["a"] + frame["b"] > 2)
-    return frame, model, modelport.load(modelport.convert(model, "json", sample=frame))
+    return frame, model, modelport.load(modelport.convert(model, "json", sample=frame), engine=request.param)
 
 
 def with_nan(frame: pd.DataFrame) -> pd.DataFrame:

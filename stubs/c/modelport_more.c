@@ -204,22 +204,15 @@ __attribute__((target("avx"))) static void roots_wide(double *x, size_t n) { /* 
 #endif
 static void products_plain(PAIR_ARGUMENTS) PAIR_ROWS(PRODUCT_PAIR)
 static void squares_plain(PAIR_ARGUMENTS) PAIR_ROWS(SQUARE_PAIR)
-static bool has_wide_pairs(void) {
-#ifdef WIDE_PAIRS
-    return __builtin_cpu_supports("avx");
-#else
-    return false;
-#endif
-}
 static void pair_rows(bool squares, PAIR_ARGUMENTS) {
 #ifdef WIDE_PAIRS
-    if (has_wide_pairs()) { (squares ? squares_wide : products_wide)(x, rows, width, panel, sums); return; }
+    if (__builtin_cpu_supports("avx")) { (squares ? squares_wide : products_wide)(x, rows, width, panel, sums); return; }
 #endif
     (squares ? squares_plain : products_plain)(x, rows, width, panel, sums);
 }
 static void take_roots(double *x, size_t n) {
 #ifdef WIDE_PAIRS
-    if (has_wide_pairs()) { roots_wide(x, n); return; }
+    if (__builtin_cpu_supports("avx")) { roots_wide(x, n); return; }
 #endif
     for (size_t i = 0; i < n; i++) x[i] = sqrt(x[i]);
 }

@@ -22,7 +22,10 @@ FOLDER = data_folder("stubs") / "c"
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffp-contract=off"]
 MORE = "-DMODELPORT_MORE"  # with rarer ops of profile tabular, and the profiles kernel, text and solver
 NN = "-DMODELPORT_NN"  # with profile nn
-PROFILES = pytest.mark.parametrize("profiles", [[], [MORE], [NN], [MORE, NN]], ids=["tabular", "more", "nn", "all"])
+FAST = "-DMODELPORT_FAST"  # the same answers sooner
+PROFILES = pytest.mark.parametrize(
+    "profiles", [[], [MORE], [NN], [MORE, NN], [FAST]], ids=["tabular", "more", "nn", "all", "fast"]
+)
 SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
@@ -49,7 +52,7 @@ def build(compiler: str, target: Path, *arguments: object) -> Path:
 @pytest.fixture(scope="module")
 def sanitized(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("c")
-    return build(compiler, folder / "modelport", MORE, NN, *SANITIZE, FOLDER / "modelport.c", FOLDER / "main.c")
+    return build(compiler, folder / "modelport", FAST, MORE, NN, *SANITIZE, FOLDER / "modelport.c", FOLDER / "main.c")
 
 
 LEVELS = [  # what only a part of the profiles leaves unused is seen at any level; -O3 of a part sees what that of all sees
@@ -61,7 +64,7 @@ LEVELS = [  # what only a part of the profiles leaves unused is seen at any leve
 
 @pytest.mark.parametrize("level", ["-O2", "-O3"])
 def test_no_warning_with_all_profiles(compiler: str, tmp_path: Path, level: str) -> None:
-    build(compiler, tmp_path / "modelport", level, MORE, NN, FOLDER / "modelport.c", FOLDER / "main.c")
+    build(compiler, tmp_path / "modelport", level, FAST, MORE, NN, FOLDER / "modelport.c", FOLDER / "main.c")
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -289,7 +292,7 @@ def test_an_arena_that_does_not_suffice_says_what_is_needed(compiler: str, tmp_p
 def test_what_runs_without_a_heap_refers_to_none(compiler: str, nm: None, tmp_path: Path) -> None:
     for name in ("model.inc", "row.inc"):
         (tmp_path / name).write_text("0", encoding="utf-8")
-    flags = ["-DMODELPORT_NO_HEAP", MORE, NN, '-DMODELPORT_EDGE_MODEL="model.inc"', '-DMODELPORT_EDGE_ROW="row.inc"', "-I."]
+    flags = ["-DMODELPORT_NO_HEAP", FAST, MORE, NN, '-DMODELPORT_EDGE_MODEL="model.inc"', '-DMODELPORT_EDGE_ROW="row.inc"', "-I."]
     for name in ("modelport", "edge"):
         command = [compiler, *STRICT, "-O1", *flags, "-c", str(FOLDER / f"{name}.c"), "-o", f"{name}.o"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -314,7 +317,7 @@ def test_products_without_vectors_are_the_same(compiler: str, tmp_path: Path) ->
 
 def mutate(compiler: str, folder: Path, count: int, seed: int) -> None:
     sources = [FOLDER / "modelport.c", Path(__file__).with_name("c_mutate.c")]
-    program = build(compiler, folder / "mutate", MORE, NN, *SANITIZE, f"-I{FOLDER}", *sources)
+    program = build(compiler, folder / "mutate", FAST, MORE, NN, *SANITIZE, f"-I{FOLDER}", *sources)
     files = [str(path) for path in artifacts() if path.stat().st_size < 30_000]
     nets = [case for op, case in op_cases() if op in NEW_OPS and "expected" in case]
     for number, document in enumerate([*map(document_of_case, nets), lengths_document(), *edge_documents().values()]):
@@ -334,3 +337,17 @@ def test_mutated_artifacts_never_crash_or_hang(compiler: str, tmp_path: Path) ->
 @pytest.mark.slow
 def test_many_mutated_artifacts_never_crash_or_hang(compiler: str, tmp_path: Path) -> None:
     mutate(compiler, tmp_path, 100_000, 2)
+
+
+# --- rows to the caller's arrays, and threads -----------------------------------------------------------------------------------
+
+
+def test_rows_and_threads_under_sanitizers(compiler: str, tmp_path: Path) -> None:
+    """Blocks of trees, rows that are left over, and parts of a batch: the bits of mp_predict, in the caller's places alone."""
+    program = build(
+        *(compiler, tmp_path / "rows", FAST, MORE, NN, "-DMODELPORT_THREADS", "-pthread", *SANITIZE, f"-I{FOLDER}"),
+        *(Path(__file__).with_name("c_rows.c"), FOLDER / "modelport.c"),
+    )
+    for name in ("iris_stacked_and_calibrated", "diabetes_boosting", "wine_forest"):
+        (path,) = (path for path in artifacts() if path.parent.name == name)
+        assert run(program, str(path)).stdout.decode() == "done\n"
