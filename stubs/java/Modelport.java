@@ -1920,7 +1920,6 @@ public final class Modelport {
         /** The shape of one row, for the example lengths; where a length is that of an input, its name. */
         public List<Object> shape() { return Collections.unmodifiableList(axes); }
     }
-
     /** How one output compared with the vectors; the sentence says what differs first, or how far the worst element is off. */
     public static final class Check {
         public final String output, sentence;
@@ -1929,7 +1928,6 @@ public final class Modelport {
             this.output = output; this.passed = passed; this.sentence = "Output " + quote(output) + " " + sentence;
         }
     }
-
     /** The steps, checked for given lengths, and how long each value is needed. */
     private static final class Plan {
         final List<Type> types = new ArrayList<>(); // of every value: the inputs, then the steps
@@ -2006,7 +2004,6 @@ public final class Modelport {
             }
         }
     }
-
     /** A loaded model. Immutable; may be shared by threads. */
     public static final class Model {
         private static final int BLOCK_ELEMENTS = 1 << 22, BLOCK_ROWS = 1 << 14, PLANS = 16, THREAD_ROWS = 2048;
@@ -2382,12 +2379,10 @@ public final class Modelport {
             return object;
         }
     }
-
     /** Writes predictions as {"outputs": {name: tensor}} (docs/format.md, section 11). */
     public static void writeOutputs(Map<String, Tensor> outputs, Appendable out) throws IOException {
         writeJson(Collections.singletonMap("outputs", outputs), out);
     }
-
     /** Sets of recorded rows with the original model's answers, and the tolerance of each output. */
     private static final class Vectors {
         private final List<Map<String, Tensor>> inputs = new ArrayList<>(), expected = new ArrayList<>(); // of every set
@@ -2466,7 +2461,6 @@ public final class Modelport {
         }
         private static String spell(Object value) { return value instanceof String ? quote((String) value) : "" + value; }
     }
-
     /** How far an output may lie from the original's. */
     private static final class Tolerance {
         static final Tolerance EXACT = new Tolerance(0, 0, 0);
