@@ -1965,7 +1965,6 @@ const BLOCK_ROWS: usize = 1 << 14;
 const ROWS_OF_A_THREAD: usize = 1 << 11; // fewer are not worth it
 const PLANS: usize = 16;
 const ROLES: [&str; 6] = ["prediction", "probability", "score", "transform", "cluster", "anomaly"];
-
 /// A loaded model. Immutable; may be shared by threads.
 pub struct Model {
     name: Option<String>,
@@ -1980,7 +1979,6 @@ pub struct Model {
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&self.info()) }
 }
-
 impl Model {
     /// Loads a document and replays the vectors it carries; refuses it when one answer differs from the original model's.
     pub fn load(document: impl AsRef<[u8]>) -> Result<Model, Error> { Model::load_with(document, &[]) }
