@@ -18,6 +18,7 @@ collect_ignore = ["thirdparty"]
 #: what a test can lack, beside the stubs: the names that MODELPORT_REQUIRE knows
 OPTIONAL = {
     *("chromium", "onnxruntime", "pypmml", "jpmml", "skl2onnx", "sklearn2pmml", "xgboost", "lightgbm", "catboost"),
+    *("libfuzzer", "atheris"),
     *("onnxruntime-node", "torch", "keras", "tensorflow", "tf2onnx", "transformers", "litert", "h5py", "onnx", "onnxscript"),
     *("python3.10", "python3.11", "python3.12", "python3.13", "pip", "build", "setuptools", "twine"),
     *("mypy", "scipy", "mkdocs", "matplotlib", "rich", "shtab", "yaml", "markdown_it", "pre-commit"),

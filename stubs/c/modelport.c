@@ -979,7 +979,10 @@ struct runner { context *c; arena *a; const mp_model *m; const plan *p; column *
 typedef struct source { const mp_feed *all, **columns; } source;
 
 /* -- what checks use -- */
-static const value *in_value(const loader *l, size_t k) { return &l->plan->values[l->step->in[k]]; }
+static const value *in_value(const loader *l, size_t k) {
+    if (k >= l->step->n_in) refuse(l->c, "It has %zu inputs, which its op does not take.", l->step->n_in);
+    return &l->plan->values[l->step->in[k]];
+}
 /* How many elements the last axis has, and how often the axes before it repeat it. */
 static size_t last_axis(const value *v) { return v->rank ? v->dims[v->rank - 1] : 1; }
 static size_t before_last(const value *v) {

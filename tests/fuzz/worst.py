@@ -2,7 +2,8 @@
 
     python tests/fuzz/worst.py [STUB...]
 
-Every document has less than 100 kB and asks for as much as one limit lets it. The replay is given up after 30 seconds of processor time.
+Every document has less than 100 kB and asks for as much as one limit lets it. The replay is given up after 30 seconds of
+processor time.
 """
 
 from __future__ import annotations
