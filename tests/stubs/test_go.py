@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from suite import liars
+from suite import FIXTURES, liars
 
 import modelport
 from modelport.stubs import data_folder
@@ -20,6 +20,11 @@ from modelport.stubs import data_folder
 FOLDER = data_folder("stubs") / "go"
 CORE = ("modelport_values.go", "modelport_ops.go", "modelport_trees.go", "modelport.go")
 LIBRARY = (*CORE, "modelport_more.go", "modelport_nn.go")
+#: of the models in fixtures/, small ones with different parts
+SEEDS = (
+    *("format/escapes", "format/quantized-and-sparse", "format/named-lengths", "format/dtypes-of-inputs", "format/base64-rows"),
+    *("sklearn/cancer_tree_missing", "sklearn/iris_logistic", "sklearn/texts_tfidf_logistic", "torch/several_inputs"),
+)
 PROGRAM = r"""
 package main
 
@@ -27,6 +32,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 
@@ -47,6 +53,8 @@ func main() {
 	check(err == nil, "loading")
 	_, err = modelport.LoadFrom(bytes.NewReader(document))
 	check(err == nil, "loading from a reader")
+	_, err = modelport.LoadString(string(document))
+	check(err == nil, "loading from a string")
 
 	var refused *modelport.Refused
 	var mismatch *modelport.Mismatch
@@ -85,6 +93,31 @@ func main() {
 	for _, other := range []modelport.Outputs{flat, recorded, named} {
 		check(text(other) == text(expected), "equal outputs")
 	}
+	for k, row := range rows {
+		one, err := model.Predict([][]float64{row})
+		check(err == nil, "predict a row")
+		for name, answer := range one {
+			for j := 0; j < answer.Width(); j++ {
+				check(answer.At(j) == expected[name].At(k*answer.Width()+j), "one row as in a batch")
+			}
+		}
+	}
+	large := [][]float64{}
+	for k := 0; k < 5000; k++ {
+		large = append(large, []float64{rows[k%2][0] + float64(k)/5000, rows[k%2][1], rows[k%2][2], rows[k%2][3]})
+	}
+	alone, err := modelport.LoadWith(document, modelport.Options{Threads: 1})
+	check(err == nil, "loading for one goroutine")
+	shared, err := modelport.LoadWith(document, modelport.Options{Threads: 3})
+	check(err == nil, "loading for three goroutines")
+	slow, err := alone.Predict(large)
+	check(err == nil, "a large batch")
+	fast, err := shared.Predict(large)
+	check(err == nil && text(fast) == text(slow), "the same answers of three goroutines")
+	large[4321][2], large[77][1] = math.NaN(), math.NaN()
+	_, err = alone.Predict(large)
+	_, other := shared.Predict(large)
+	check(errors.As(err, &refused) && other != nil && err.Error() == other.Error(), "the same refusal of three goroutines")
 	ragged := [][]float64{{1, 2, 3, 4}, {1}}
 	for _, wrong := range []any{nil, 1.5, [][]float64{{1, 2}}, ragged, []string{"a"}, modelport.Floats(nil, 1, 4)} {
 		_, err = model.Predict(wrong)
@@ -181,3 +214,33 @@ def test_products_are_rounded_before_they_are_added(go: str, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr[-2000:]
     fused = re.findall(r"\((\S*modelport\w*\.go:\d+)\).*\tFN?M(?:ADD|SUB)D", done.stderr)
     assert not sorted(set(fused))
+
+
+def fuzz(go: str, folder: Path, target: str, runs: int) -> None:
+    """Runs a fuzz target of tests/stubs/go so many times; what fails is printed with the input that made it."""
+    for name in (*LIBRARY, "go.mod"):
+        shutil.copy(FOLDER / name, folder)
+    shutil.copy(Path(__file__).parent / "go" / "fuzz_test.go", folder)
+    models, requests = folder / "testdata" / "models", folder / "testdata" / "requests"
+    for made in (models, requests):
+        made.mkdir(parents=True)
+    for name in SEEDS:
+        data = (FIXTURES / "models" / name / "model.json").read_bytes()
+        (models / f"{name.replace('/', '-')}.json").write_bytes(data)
+        given = json.dumps({"inputs": json.loads(data)["verification"]["inputs"]})
+        (requests / f"{name.replace('/', '-')}.json").write_text(given, encoding="utf-8")
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
+    command = [go, "test", "-run", "xxx", "-fuzz", f"{target}$", "-fuzztime", f"{runs}x", "-parallel", "1", "."]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(("target", "runs"), [("FuzzLoad", 20_000), ("FuzzPredict", 10_000)])
+def test_mutated_documents_and_requests_do_no_harm(go: str, tmp_path: Path, target: str, runs: int) -> None:
+    fuzz(go, tmp_path, target, runs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["FuzzLoad", "FuzzPredict"])
+def test_many_mutated_documents_and_requests_do_no_harm(go: str, tmp_path: Path, target: str) -> None:
+    fuzz(go, tmp_path, target, 2_000_000)
