@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
-"""The stub protocol around modelport_stub.py: predict, verify, info, ops (see ../README.md)."""
+"""The stub protocol around modelport_stub.py (modelport_stub_pure.py where there is no NumPy): predict, verify, info, ops."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -63,6 +65,8 @@ def run(arguments: list[str]) -> tuple[str, int]:
 
 def main(arguments: list[str]) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no threads are started that would never be used
+    if importlib.util.find_spec("numpy") is None:
+        sys.modules["modelport_stub"] = importlib.import_module("modelport_stub_pure")
     from modelport_stub import Mismatch, ModelportError, Unsupported
 
     try:

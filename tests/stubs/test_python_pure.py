@@ -25,11 +25,11 @@ FOLDER = Path(__file__).resolve().parents[2] / "stubs" / "python"
 
 TABULAR = {name for name in OPS if profile_of(name) == "tabular"}
 
-#: answers one command line of cli_pure.py after the other, in one process without NumPy
+#: answers one command line of cli.py after the other, in one process without NumPy
 SERVER = """
 import io, json, sys
 sys.path.insert(0, sys.argv[1])
-import cli_pure
+import cli
 try:
     import numpy
 except ModuleNotFoundError:
@@ -41,7 +41,7 @@ for line in lines:
     args, given = json.loads(line)
     sys.stdin = io.TextIOWrapper(io.BytesIO(given.encode("latin-1")))
     sys.stdout, sys.stderr = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
-    code = cli_pure.main(args)
+    code = cli.main(args)
     sys.stdout.flush()
     said = sys.stdout.buffer.getvalue().decode()
     answers.write(json.dumps([code, said, sys.stderr.getvalue()]) + "\\n")
