@@ -107,11 +107,11 @@ internal static partial class Core {
         internal readonly char kind;
         internal readonly List<KeyValuePair<string, Json>> members; // in the order of the text
         internal readonly List<Json> items;
-        private readonly Dictionary<string, Json> byName;
+        private readonly Dictionary<string, Json> byName; // null where there are few members
         internal Json(byte[] b, int start, int end, int count, int holds, List<KeyValuePair<string, Json>> members, List<Json> items) {
             this.b = b; this.start = start; this.end = end; this.count = count; this.holds = holds; kind = Kind(b[start]);
             this.members = members; this.items = items;
-            if (members == null) return;
+            if (members == null || members.Count <= FEW) return;
             byName = new Dictionary<string, Json>(StringComparer.Ordinal);
             foreach (var member in members) byName[member.Key] = member.Value;
         }
@@ -122,7 +122,13 @@ internal static partial class Core {
         }
         private static readonly string[] NAMES = {"an object", "an array", "a string", "a number", "true", "false", "null"};
         internal static string Called(char kind) { int k = "{[\"0tfn".IndexOf(kind); return k < 0 ? "nothing" : NAMES[k]; }
-        internal Json Get(string key) { Json value; return byName.TryGetValue(key, out value) ? value : null; }
+        internal const int FEW = 8;
+        internal Json Get(string key) {
+            Json value = null;
+            if (byName != null) byName.TryGetValue(key, out value);
+            else foreach (var member in members) value = member.Key == key ? member.Value : value;
+            return value;
+        }
         internal Json Expect(char wanted, string where) {
             if (kind != wanted) throw new Refused(where + " is " + Called(kind) + "; " + Called(wanted) + " is needed.");
             return this;
@@ -252,7 +258,7 @@ internal static partial class Core {
         private Json Object() {
             int start = i;
             var members = new List<KeyValuePair<string, Json>>();
-            var seen = new HashSet<string>(StringComparer.Ordinal);
+            HashSet<string> seen = null; // lowered keys, once there are more than a few
             Open();
             for (bool more = !At('}') || More('}'); more; more = More('}')) {
                 if (!At('"')) throw Fail("a key in double quotes is needed here");
@@ -260,12 +266,18 @@ internal static partial class Core {
                 String();
                 guard.Take(BYTES_PER_MEMBER + 4L * (i - from));
                 string key = Json.Text(b, from, i);
-                if (!seen.Add(Lower(key))) throw Fail("the key " + Quote(key) + " stands twice in one object, or in spellings that differ by case only");
+                string lowered = Lower(key);
+                bool twice = seen != null && !seen.Add(lowered);
+                for (int k = 0; seen == null && k < members.Count; k++) twice |= Lower(members[k].Key) == lowered;
+                if (twice) throw Fail("the key " + Quote(key) + " stands twice in one object, or in spellings that differ by case only");
                 Space();
                 if (!At(':')) throw Fail("a colon is needed after a key");
                 i++;
                 Space();
                 members.Add(new KeyValuePair<string, Json>(key, Value()));
+                if (members.Count <= Json.FEW || seen != null) continue;
+                seen = new HashSet<string>(StringComparer.Ordinal);
+                foreach (var member in members) seen.Add(Lower(member.Key));
             }
             return new Json(b, start, i, members.Count, 0, members, null);
         }
