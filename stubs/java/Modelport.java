@@ -1744,7 +1744,7 @@ public final class Modelport {
             root = a.ints("start", -1, 0, feature.length - 1);
             int inner = 0;
             for (int column : feature) inner += column >= 0 ? 1 : 0;
-            a.guard.take(44L * feature.length); // these arrays and the packed form
+            a.guard.take(72L * feature.length); // these arrays and those of a faster layout
             next = children(a.ints("right", inner, 0, feature.length));
             threshold = thresholds(inner);
             missingLeft = missing.equals("node") ? perNode(a.ints("missing_left", inner, 0, 1)) : null;

@@ -131,14 +131,14 @@ public final class ModelportFast {
             }
         }
 
-        /** Whether no tree has more than 32 leaves. */
+        /** Whether no tree has more than 32 leaves, and most have several. */
         static boolean fits(Modelport.Trees trees) {
             for (int t = 0; t < trees.root.length; t++) {
                 if (trees.end(t) - trees.root[t] > 2 * MOST - 1) {
                     return false;
                 }
             }
-            return trees.columns <= 1 << 12;
+            return trees.columns <= 1 << 12 && (long) MOST * trees.root.length <= 4L * trees.feature.length + 4096; // room that is not empty
         }
 
         @Override

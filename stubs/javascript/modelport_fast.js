@@ -225,7 +225,7 @@ const CHUNK = 512; // rows whose ranks stay in the cache while the trees pass by
 function addTrees(wasm, p, x, stride, rows, out) {
   if (rows.length < FEWEST_ROWS) return false;
   const bits = bitsOf(p);
-  return bits !== null ? addBits(wasm, p, bits, x, stride, rows, out) : walkTrees(wasm, p, x, stride, rows, out);
+  return bits !== null && 8 * CHUNK * p.shape[0] <= LARGEST ? addBits(wasm, p, bits, x, stride, rows, out) : walkTrees(wasm, p, x, stride, rows, out);
 }
 
 function walkTrees(wasm, p, x, stride, rows, out) {
@@ -269,7 +269,9 @@ function makeBits({ nodes, roots, columns, leafValues, leafWidth }) {
   }
   const edges = columnEdges(nodes, trees, columns);
   if (edges === null) return null;
-  const planes = PLANES.find((k) => 8 * k >= most), size = edges.some((column) => column.length > 255) ? 2 : 1, length = RECORD + planes;
+  const planes = PLANES.find((k) => 8 * k >= most), slots = 8 * planes * trees.length;
+  if (slots > 4 * trees.reduce((sum, { leaves }) => sum + leaves.length, 4096) || 16 * slots > 4 * LARGEST) return null; // the room would be empty, or too large
+  const size = edges.some((column) => column.length > 255) ? 2 : 1, length = RECORD + planes;
   const records = new Uint8Array(length * trees.reduce((sum, { inner }) => sum + inner.length, 0)), view = new DataView(records.buffer), ends = new Int32Array(trees.length);
   let at = 0;
   trees.forEach(({ inner }, t) => {
@@ -296,6 +298,7 @@ function readTree(nodes, root) {
   const read = (node) => {
     const step = nodes.step(node);
     if (step === 0) return leaves.push(nodes.leaf(node)) <= FEW_LEAVES;
+    if (inner.length >= FEW_LEAVES) return false; // a deep tree is not followed to its end
     const record = [node, leaves.length, 0];
     inner.push(record);
     if (!read(node + step)) return false;

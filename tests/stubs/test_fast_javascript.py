@@ -64,6 +64,11 @@ def test_the_kernels_give_the_same_bits(need_program: Callable[[str, str], None]
     many = trees(rng, 2, 40, 30)  # more bounds in a column than a byte counts
     many["threshold"] = rng.normal(size=len(many["threshold"])).tolist()
     cases.append(case(many, rng.normal(size=(700, 2))))
+    deep = trees(rng, 2, 1, 2)  # a chain to the left, deeper than any stack
+    depth = 30_000
+    deep |= {"feature": [0] * depth + [-1] * (depth + 1), "threshold": [0.0] * depth, "leaf": [1.0] * (depth + 1)}
+    deep["right"] = [2 * depth - k for k in range(depth)]
+    cases.append(case(deep, rng.normal(size=(40, 2))))
     for dtype in ("f64", "f32"):
         for o, i, n in [(4, 4, 1100), (5, 7, 500), (130, 33, 17), (64, 513, 70)]:
             bias = {} if o == 5 else {"bias": rng.normal(size=o).astype(np.float32).tolist()}
