@@ -131,16 +131,17 @@ def _failure(target: Path) -> Path:
     return target.with_name(target.name + ".failed")
 
 
-_found: dict[str, ctypes.CDLL | str] = {}
+#: what decides where a build is kept and how it is made -> the library, or why there is none
+_found: dict[tuple[str | None, ...], ctypes.CDLL | str] = {}
+_DECIDING = ("MODELPORT_CACHE", "XDG_CACHE_HOME", "HOME", "MODELPORT_CC", "PATH")
 
 
 def library() -> ctypes.CDLL:
     """The compiled C stub, built when that has not been done yet; MissingDependency says why there is none."""
-    stub = _as_stub()
-    target = build_of(stub)
-    key = str(target)
+    key = tuple(map(os.environ.get, _DECIDING))
     if key not in _found:
-        _found[key] = _open(stub, target)
+        stub = _as_stub()
+        _found[key] = _open(stub, build_of(stub))
     found = _found[key]
     if isinstance(found, str):
         raise MissingDependency(f"The compiled engine cannot be used: {found}. Install a C compiler, or say engine='numpy'.")
