@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from modelport import doctor, selftest
 from modelport.cli import main
 from modelport.doctor import COMBINATIONS, diagnose, older
-from modelport.stubs import find_stub, toolchain
+from modelport.stubs import Stub, find_stub, toolchain, toolchain_problem
 
 
 @pytest.fixture
@@ -165,3 +166,12 @@ def test_a_consumer_that_is_wrong_fails_the_self_test(
     assert main(["doctor", "--check"]) == 1
     out = capsys.readouterr().out
     assert "MISMATCH: 14.0 instead of 13.0" in out
+
+
+def test_a_stub_may_check_for_more_than_programs() -> None:
+    def stub(code: str) -> Stub:
+        return Stub("odd", Path(), run=("true",), check=("{python}", "-c", code))
+
+    assert toolchain_problem(stub("pass")) is None
+    said = toolchain_problem(stub("import sys; sys.exit('there is no compiler: install one')"))
+    assert said == "the odd stub cannot be built here: there is no compiler: install one"
