@@ -1322,7 +1322,7 @@ static double f_sign(double x) { return is_nan(x) ? x : (double)((x > 0) - (x < 
 static double f_square(double x) { return x * x; }
 static double f_reciprocal(double x) { return 1.0 / x; }
 static double f_relu(double x) { return x > 0 || is_nan(x) ? x : 0.0; }
-static double f_sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
+static double f_sigmoid(double x) { return 1 / (1 + exp(-x)); } /* where exp overflows the quotient is 0 */
 static double f_log_sigmoid(double x) { return x >= 0 ? -log1p(exp(-x)) : x - log1p(exp(x)); }
 static double f_softplus(double x) { return f_relu(x) + log1p(exp(-fabs(x))); }
 typedef double function(double);

@@ -1105,8 +1105,8 @@ internal static partial class Core {
         }
         internal static double Sign(double x) { return x > 0 ? 1.0 : x < 0 ? -1.0 : x + 0.0; }
         internal static double Softplus(double x) { return Math.Max(x, 0.0) + Log1p(Math.Exp(-Math.Abs(x))); }
-        /// <summary>The two-branch form: exp never overflows.</summary>
-        internal static double Sigmoid(double x) { double e = Math.Exp(-Math.Abs(x)); return x >= 0 ? 1.0 / (1.0 + e) : e / (1.0 + e); }
+        /// <summary>Where exp overflows the quotient is 0.</summary>
+        internal static double Sigmoid(double x) { return 1.0 / (1.0 + Math.Exp(-x)); }
     }
 }
 }

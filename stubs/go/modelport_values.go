@@ -1721,13 +1721,9 @@ func cosh(x float64) float64 {
 	return math.Cosh(x)
 }
 
-// sigmoid is the two-branch form: exp never overflows.
+// sigmoid is 1 / (1 + exp(-x)): where exp overflows the quotient is 0.
 func sigmoid(x float64) float64 {
-	e := exp(-math.Abs(x))
-	if x >= 0 {
-		return 1.0 / (1.0 + e)
-	}
-	return e / (1.0 + e)
+	return 1.0 / (1.0 + exp(-x))
 }
 
 func softplus(x float64) float64 { return larger(x, 0) + math.Log1p(exp(-math.Abs(x))) }

@@ -928,8 +928,8 @@ public final class Modelport {
         }
         /** Java has NaN where IEEE 754 has 1: for 1 to the power NaN or infinity, and -1 to an infinite power. */
         static double pow(double x, double y) { return x == 1 || x == -1 && Double.isInfinite(y) ? 1.0 : Math.pow(x, y); }
-        /** The two-branch form: exp never overflows. */
-        static double sigmoid(double x) { double e = Math.exp(-Math.abs(x)); return x >= 0 ? 1.0 / (1.0 + e) : e / (1.0 + e); }
+        /** Where exp overflows the quotient is 0. */
+        static double sigmoid(double x) { return 1.0 / (1.0 + Math.exp(-x)); }
     }
 
     // ==== 5 Ops ======================================================================================================

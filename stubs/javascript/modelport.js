@@ -759,10 +759,9 @@ function roundEven(x) {
   return x > 0 ? x + big - big : -(big - x - big);
 }
 
+/** Where exp overflows the quotient is 0. */
 function sigmoid(x) {
-  if (x >= 0) return 1 / (1 + exp(-x));
-  const e = exp(x);
-  return e / (1 + e);
+  return 1 / (1 + exp(-x));
 }
 
 const UNARY = {

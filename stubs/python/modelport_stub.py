@@ -990,7 +990,7 @@ def clip(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
 
 def _sigmoid(x: Array) -> Array:
-    return np.where(x >= 0, 1.0 / (1.0 + np.exp(-x)), np.exp(x) / (1.0 + np.exp(x)))
+    return np.asarray(1.0 / (1.0 + np.exp(-x)))  # where exp overflows the quotient is 0
 
 
 UNARY_EXACT: dict[str, Run] = {

@@ -510,8 +510,7 @@ def norm_ppf(p: float) -> float:
 
 
 def sigmoid(x: float) -> float:
-    e = exp(-abs(x))
-    return 1.0 / (1.0 + e) if x >= 0 else e / (1.0 + e)
+    return 1.0 / (1.0 + exp(-x))
 
 
 def minimum(x: float, y: float) -> float:

@@ -916,11 +916,8 @@ fn ratio(top: &[f64], bottom: &[f64], r: f64) -> f64 {
     let horner = |c: &[f64]| c.iter().rev().fold(0.0, |a, c| a * r + c);
     horner(top) / horner(bottom)
 }
-/// The two-branch form: exp never overflows.
-pub(crate) fn sigmoid(x: f64) -> f64 {
-    let e = (-x.abs()).exp();
-    if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
-}
+/// Where exp overflows the quotient is 0.
+pub(crate) fn sigmoid(x: f64) -> f64 { 1.0 / (1.0 + (-x).exp()) }
 pub(crate) fn softplus(x: f64) -> f64 { larger(x, 0.0) + (-x.abs()).exp().ln_1p() }
 /// The larger of two; NaN when one of them is.
 pub(crate) fn larger(x: f64, y: f64) -> f64 { if x.is_nan() || x > y || x == y && y.is_sign_negative() { x } else { y } }
