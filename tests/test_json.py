@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from modelport_json import JsonModel, load, read_document, write
@@ -25,6 +25,7 @@ def roundtrip(array: np.ndarray, default: str | None = None, decimal: int = 4096
     return decode(json.loads(encode(array, default, decimal)), default if default != "int" else "i64", "it")
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(arrays(np.float64, st.integers(0, 20), elements=st.floats(width=64)))
 def test_f64_comes_back_in_every_bit(array: np.ndarray) -> None:
     for decimal in (0, 4096):
@@ -34,6 +35,7 @@ def test_f64_comes_back_in_every_bit(array: np.ndarray) -> None:
         assert got[~nan].tobytes() == array[~nan].tobytes()
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(arrays(np.float32, st.integers(0, 20), elements=st.floats(width=32)))
 def test_f32_comes_back_in_every_bit(array: np.ndarray) -> None:
     got = roundtrip(array)

@@ -1842,6 +1842,7 @@ internal static partial class Core {
                 throw new Refused(where + " is none of \"exact\", {\"atol\", \"rtol\"} and {\"ulp\"}.");
             if (ulp) json.Only(where, "ulp");
             else json.Only(where, "atol", "rtol");
+            if (ulp && json.Get("ulp").kind == '"') throw new Refused(where + " is a string of digits; it is an integer from 0 to 2^53-1.");
             Tolerance t = ulp ? new Tolerance(0, 0, json.Get("ulp").Scalar(where).Integer(DType.I64))
                 : new Tolerance(json.Get("atol").Scalar(where).Number(DType.F64), json.Get("rtol").Scalar(where).Number(DType.F64), 0);
             bool good = t.atol >= 0 && t.rtol >= 0 && t.ulp >= 0 && Math.Max(t.atol, t.rtol) <= double.MaxValue;

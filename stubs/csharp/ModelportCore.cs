@@ -902,6 +902,8 @@ public sealed class Tensor {
     }
     private static Tensor ReadObject(Json json, string where, Guard guard) {
         json.Only(where, "dtype", "shape", "enc", "scale", "mask", "data");
+        foreach (var member in json.members)
+            if (Json.Ignored(member.Key)) throw new Refused(where + " has the key " + Quote(member.Key) + "; a tensor has none such.");
         DType dtype = DType.Named(json.Need("dtype", where).String(where + " dtype"), where);
         int[] shape = ReadShape(json.Need("shape", where), where, guard);
         long size = Product(shape, guard.limits.TensorElements);

@@ -121,9 +121,13 @@ def _strict_float(literal: str) -> float:
     return value
 
 
+class _MinusZero(float):
+    """-0: as a float it keeps its sign, as an integer it is 0."""
+
+
 def _strict_int(literal: str) -> int | float:
     if literal == "-0":
-        return -0.0
+        return _MinusZero("-0")
     if len(literal) > 300:
         _strict_float(literal)
     return int(literal)
@@ -166,6 +170,12 @@ def _text(value: Any, where: str) -> str:
     return value
 
 
+def _name(value: Any, where: str) -> str:
+    if _text(value, where) == "":
+        raise Refused(f"{where} is empty")
+    return str(value)
+
+
 def _texts(value: Any, where: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise Refused(f"{where} must be a list of strings")
@@ -179,6 +189,8 @@ def _word(value: Any, where: str, words: Iterable[str]) -> str:
 
 
 def _integer(value: Any, where: str, low: int, high: int = 2**63 - 1) -> int:
+    if type(value) is _MinusZero:
+        return _integer(0, where, low, high)
     if type(value) is not int:
         raise Refused(f"{where} must be an integer without fraction and exponent")
     if not low <= value <= high:
@@ -400,7 +412,7 @@ def _decode_floats(data: List, kinds: set[type], dtype: str, where: str) -> List
             if type(item) is str and item not in _NAMED:
                 raise Refused(f"{where} holds the string {_show(item)} where a number is expected")
         data = [_NAMED[item] if type(item) is str else item for item in data]
-    if not kinds <= {int, float, str}:
+    if not kinds <= {int, float, str, _MinusZero}:
         raise Refused(f'{where} must hold numbers, "NaN", "Infinity" or "-Infinity" only')
     wide = data if kinds <= {float} else list(map(float, data))
     if dtype == "f64":
@@ -412,10 +424,16 @@ def _decode_floats(data: List, kinds: set[type], dtype: str, where: str) -> List
 
 
 def _decode_integers(data: List, kinds: set[type], dtype: str, where: str) -> List:
-    if str in kinds:
-        data = [_decimal_integer(item, where) if type(item) is str else item for item in data]
+    if _MinusZero in kinds:
+        data = [0 if type(item) is _MinusZero else item for item in data]
+        kinds = set(map(type, data))
     if not kinds <= {int, str}:
         raise Refused(f"{where} must hold integers without fraction and exponent")
+    bare = [item for item in data if type(item) is int] if str in kinds else data
+    if int in kinds and not -_SAFE <= min(bare) <= max(bare) <= _SAFE:
+        raise Refused(f"{where} holds an integer beyond 2^53-1 as a number; it is written as a string")
+    if str in kinds:
+        data = [_decimal_integer(item, where) if type(item) is str else item for item in data]
     low, high = _range(dtype)
     if data and not low <= min(data) <= max(data) <= high:
         raise Refused(f"{where} holds an integer outside {low}..{high}")
@@ -1497,7 +1515,7 @@ class Model:
         required, optional = ("format", "version", "requires", "inputs", "steps", "outputs"), ("lengths", "verification")
         table = _read_header(document)
         fields = _fields(document, "the document", required, optional)
-        self.name = str(fields.get("name", ""))
+        self.name = fields["name"] if isinstance(fields.get("name"), str) else ""
         self.inputs = _read_inputs(fields["inputs"], limits)
         self.lengths = _read_lengths(fields, self.inputs)
         self._planner = _Planner(fields, table, self.inputs, limits)
@@ -1651,9 +1669,7 @@ def _read_lengths(fields: dict[str, Any], inputs: tuple[Input, ...]) -> dict[str
 
 def _read_input(value: Any, where: str, limits: Limits) -> Input:
     fields = _fields(value, where, ("name", "dtype", "shape"), ("missing", "features"))
-    name = _text(fields["name"], f"the name of {where}")
-    if not name:
-        raise Refused(f"the name of {where} is empty")
+    name = _name(fields["name"], f"the name of {where}")
     where = f"input {_show(name)}"
     dtype = _word(fields["dtype"], f"dtype of {where}", tuple(_MISSING))
     if not isinstance(fields["shape"], list) or len(fields["shape"]) > limits.rank:
@@ -1721,7 +1737,7 @@ class _Planner:
         where = f"step {k} ({_show(name)[1:-1]})"
         if name not in self._table:
             raise Refused(f"{where} has an op that requires does not list")
-        reads, writes = _texts(value.get("in"), f"{where}: in"), _text(value.get("out"), f"{where}: out")
+        reads, writes = _texts(value.get("in"), f"{where}: in"), _name(value.get("out"), f"{where}: out")
         for read in reads:
             if read not in kinds:
                 raise Refused(f"{where} reads {_show(read)}, which no input or earlier step defines")
@@ -1751,7 +1767,7 @@ def _read_outputs(value: Any, kinds: dict[str, Kind]) -> tuple[Output, ...]:
 
 def _read_output(value: Any, where: str, kinds: dict[str, Kind]) -> Output:
     fields = _fields(value, where, ("name", "from", "dtype", "role"), ("classes",))
-    name, source = _text(fields["name"], f"the name of {where}"), _text(fields["from"], f"{where}: from")
+    name, source = _name(fields["name"], f"the name of {where}"), _text(fields["from"], f"{where}: from")
     where = f"output {_show(name)}"
     if source not in kinds:
         raise Refused(f"{where} is taken from {_show(source)}, which is no value")
@@ -1765,6 +1781,8 @@ def _read_classes(fields: dict[str, Any], where: str, kind: Kind) -> tuple[Any, 
     if "classes" not in fields:
         return None
     classes = fields["classes"]
+    if isinstance(classes, list) and any(type(item) in (int, _MinusZero) for item in classes):
+        classes = [_integer(item, f"a class of {where}", -_SAFE, _SAFE) for item in classes]
     if not isinstance(classes, list) or len(set(map(type, classes))) > 1 or not set(map(type, classes)) <= {str, int, bool}:
         raise Refused(f"the classes of {where} must be a list of strings, of integers or of booleans")
     if kind.shape and len(classes) != kind.shape[-1]:
@@ -1969,10 +1987,10 @@ def _read_tolerance(value: Any, output: Output) -> _Tolerance:
     if value == "exact":
         return _Tolerance()
     if isinstance(value, dict) and "ulp" in value:
-        tolerance = _Tolerance(ulp=_integer(_fields(value, where, ("ulp",))["ulp"], where, 0))
+        tolerance = _Tolerance(ulp=_integer(_fields(value, where, ("ulp",))["ulp"], where, 0, _SAFE))
     else:
         fields = _fields(value, f'{where} (other than "exact")', ("atol", "rtol"))
-        if any(type(fields[key]) not in (int, float) or not 0 <= fields[key] < math.inf for key in ("atol", "rtol")):
+        if any(type(fields[key]) not in (int, float, _MinusZero) or not 0 <= fields[key] < math.inf for key in ("atol", "rtol")):
             raise Refused(f"{where} must have an atol and an rtol that are finite and not negative")
         tolerance = _Tolerance(float(fields["atol"]), float(fields["rtol"]))
     return tolerance if output.kind.dtype in FLOATS else _Tolerance()
