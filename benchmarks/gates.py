@@ -301,9 +301,6 @@ def languages(bench: Bench) -> Iterator[Gate]:
     bars = {"rust": 1.2, "java": 2.3, "javascript": 2.6, "go": 2.5, "csharp": 2.5}
     with Race(bench) as turns:
         for name in ("c", *bars):
-            if name == "csharp" and not (HERE / "drivers/Bench.cs").is_file():
-                turns.problems[name] = "there is no drivers/Bench.cs"
-                continue
             turns.add(name, partial(engine_command, name, rows, cells, artifact, bench.build))
         times, answers = turns.race("batch 0.1"), turns.answers(bench.folder)
     expected = case["model"].predict_proba(case["rows"])
@@ -314,9 +311,16 @@ def languages(bench: Bench) -> Iterator[Gate]:
         yield against(f"rf100: batch, {name} stub, time", "C stub", bar, times, name, "c", most=True)
         same = float((read_answers(answers[name], len(expected))[1].reshape(expected.shape) == expected).mean())
         yield Gate(f"rf100: share of equal bits, {name}", "scikit-learn", 1.0, same)
-    says = "set ONNXRUNTIME_NODE to the folder of that package; drivers/bench_onnx.mjs measures it"
-    yield Gate("rf100: batch, JavaScript", "onnxruntime-node", 4, None, says=says)
-    yield Gate("rf100: one row, JavaScript", "onnxruntime-node", 2.5, None, says=says)
+    with Race(bench) as turns:
+        for name, file in (("javascript", artifact), ("onnxruntime-node", bench.rival("rf100"))):
+            turns.add(name, partial(engine_command, name, rows, cells, file, bench.build))
+        batch, one = turns.race("batch 0.1"), turns.race("one 0.1")
+    for what, bar, spent in (("batch", 4, batch), ("one row", 2.5, one)):
+        if len(spent) == 2:
+            yield against(f"rf100: {what}, JavaScript", "onnxruntime-node", bar, spent, "javascript", "onnxruntime-node")
+        else:
+            says = next(iter(turns.problems.values()), "")
+            yield Gate(f"rf100: {what}, JavaScript", "onnxruntime-node", bar, None, says=says)
 
 
 def dense(bench: Bench) -> Iterator[Gate]:

@@ -107,6 +107,8 @@ class Worker:
 
 def require(name: str) -> None:
     """Absent when a program or package that a contender needs is not there."""
+    if name == "csharp" and shutil.which(os.environ.get("MODELPORT_DOTNET", "dotnet")) is None:
+        raise Absent("dotnet is not installed")
     for need in NEEDED.get(name, ()):
         if (shutil.which(need) if need in PROGRAMS else find_spec(need)) is None:
             raise Absent(f"{need} is not installed")
@@ -142,6 +144,11 @@ def engine_command(name: str, rows: Path, cells: Path, artifact: Path, build: Pa
             shutil.copy(source, folder)
         _build(["rustc", "-O", "--edition", "2021", "-o", str(folder / "bench"), str(folder / "bench.rs")], folder / "bench")
         return [str(folder / "bench"), str(cells), str(artifact)]
+    if name == "csharp":
+        folder, library = build / "csharp", STUBS / "csharp"
+        sources = [str(path) for path in (*sorted(library.glob("Modelport*.cs")), _driver("Bench.cs"))]
+        _build([sys.executable, str(library / "build.py"), str(folder), *sources], folder / "modelport.dll")
+        return [os.environ.get("MODELPORT_DOTNET", "dotnet"), str(folder / "modelport.dll"), str(cells), str(artifact)]
     if name == "go":
         command = ["go", "build", "-buildvcs=false", "-trimpath", "-o", str(build / "bench-go"), str(_driver("bench.go"))]
         _build(command, build / "bench-go", STUBS / "go")
