@@ -522,14 +522,14 @@ public final class Modelport {
         @Override public String toString() { return spelled; }
     }
 
-    /** dtype and row shape of a value; width is the number of elements of a row: `lanes` times the length of the last axis (1 for rank 0). */
+    /** dtype and row shape; width: elements of a row, `lanes` times the `last` axis (1 for rank 0); counted: the same for limits, where a length of 0 is 1. */
     static final class Type {
         final DType dtype;
-        final int rank, width, last, lanes;
+        final int rank, width, last, lanes, counted;
         final int[] dims;
         Type(DType dtype, int... dims) {
             this.dtype = dtype; this.dims = dims; this.rank = dims.length; this.last = rank == 0 ? 1 : dims[rank - 1];
-            this.lanes = size(0, rank - 1); this.width = size(0, rank);
+            this.lanes = size(0, rank - 1, 0); this.width = size(0, rank, 0); this.counted = size(0, rank, 1);
         }
         static Type row(DType dtype, long width) { return new Type(dtype, (int) Math.min(width, Integer.MAX_VALUE)); }
         /** The same row shape with another dtype. */
@@ -537,9 +537,10 @@ public final class Modelport {
         /** The same row shape with another length of one axis. */
         Type resized(int axis, int length) { int[] changed = dims.clone(); changed[axis] = length; return new Type(dtype, changed); }
         /** The product of the lengths of some axes. */
-        int size(int from, int to) {
+        int size(int from, int to) { return size(from, to, 0); }
+        private int size(int from, int to, int least) {
             long size = 1;
-            for (int k = from; k < to; k++) size = Math.min(size * dims[k], Integer.MAX_VALUE);
+            for (int k = from; k < to; k++) size = Math.min(size * Math.max(dims[k], least), Integer.MAX_VALUE);
             return (int) size;
         }
         /** The offsets of the positions along an axis: all of them, or as many zeros where the axis has length 1. */
@@ -1073,7 +1074,7 @@ public final class Modelport {
             int[] dims = new int[lengths.length];
             for (int k = 0; k < dims.length; k++) dims[k] = (int) Math.min(lengths[k], Integer.MAX_VALUE);
             Type type = new Type(dtype, dims);
-            if (type.width > guard.limits.rowElements || dims.length > guard.limits.rank)
+            if (type.counted > guard.limits.rowElements || dims.length > guard.limits.rank)
                 throw refuse("gives " + type + ", more than the limit of " + guard.limits.rowElements + " elements, or of rank " + guard.limits.rank + ".");
             return type;
         }
@@ -1949,8 +1950,8 @@ public final class Modelport {
                 if (!model.requires.contains(op)) throw new Refused(number + " has the op " + quote(op) + ", which \"requires\" does not list.");
                 unused.remove(op);
                 Step step = step(model, op, where, json, guard);
-                operations += (double) step.cost + step.type.width;
-                for (Type read : step.from) operations += read.width;
+                operations += (double) step.cost + step.type.counted;
+                for (Type read : step.from) operations += read.counted;
                 cost += step.cost;
                 if (cost > limits.multiplications) throw new Refused(where + " brings a row beyond the limit of " + limits.multiplications + " multiplications.");
                 define(out, step.type, where);
@@ -1982,8 +1983,8 @@ public final class Modelport {
         }
         /** Gives a value its name, and holds it against the limits on row elements. */
         private void define(String value, Type type, String where) {
-            rowElements += type.width;
-            if (type.width > limits.rowElements || type.rank > limits.rank || rowElements > limits.totalRowElements)
+            rowElements += type.counted;
+            if (type.counted > limits.rowElements || type.rank > limits.rank || rowElements > limits.totalRowElements)
                 throw new Refused(where + " brings a row to more elements than the limit: " + limits.rowElements + " in one value, "
                     + limits.totalRowElements + " in all, or has a rank above " + limits.rank + ".");
             if (slots.put(value, types.size()) != null) throw new Refused(where + " defines a name a second time; every name is defined once.");

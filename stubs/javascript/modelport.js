@@ -1909,7 +1909,9 @@ function refuseWork(sets, work, countBytes) {
   const operations = sets.reduce((sum, set) => sum + set.operations, 0);
   if (operations <= work) return;
   const most = work + OPERATIONS_PER_BYTE * countBytes();
-  if (!(operations <= most)) refuse(`Replaying the carried rows takes ${operations} operations, more than the limit of ${most} (limit work: ${work}, and ${OPERATIONS_PER_BYTE} for every byte of the artifact).`);
+  if (!(operations <= most)) {
+    refuse(`Replaying the carried rows takes ${operations} operations, more than the limit of ${most} (limit work: ${work}, and ${OPERATIONS_PER_BYTE} for every byte of the artifact).`);
+  }
 }
 
 function readGraph(document, { inputs: declared, requires, limits, memos }, table, lengths) {
@@ -1919,16 +1921,17 @@ function readGraph(document, { inputs: declared, requires, limits, memos }, tabl
   const define = (name, type, where) => {
     if (slots.has(name)) refuse(`${where} defines the name ${quote(name)} a second time.`);
     if (type.shape.length > limits.rank) refuse(`${where} has rows of rank ${type.shape.length}, more than ${limits.rank} (limit rank).`);
-    if (type.width > limits.rowElements) refuse(`${where} has rows of ${type.width} elements, more than ${limits.rowElements} (limit rowElements).`);
-    rowElements += type.width;
+    const counted = elementCount(type.shape.map((extent) => Math.max(1, extent))); // for limits an axis of length 0 counts as 1
+    if (counted > limits.rowElements) refuse(`${where} has rows of ${counted} elements, more than ${limits.rowElements} (limit rowElements).`);
+    rowElements += counted;
     if (rowElements > limits.totalRowElements) refuse(`All values of a row have more than ${limits.totalRowElements} elements (limit totalRowElements).`);
     slots.set(name, values.length);
-    values.push({ name, ...type });
+    values.push({ name, counted, ...type });
   };
   const inputs = declared.map((input) => ({ ...input, ...valueType(input.dtype, input.shape.map((extent) => lengths.get(extent) ?? extent)) }));
   for (const input of inputs) define(input.name, input, `input ${quote(input.name)}`);
   const { steps, multiplications } = readSteps(document.get("steps"), requires, table, values, slots, define, limits, memos);
-  const touched = ({ from, slot }) => from.reduce((sum, input) => sum + values[input].width, values[slot].width); // elements of its inputs and its value
+  const touched = ({ from, slot }) => from.reduce((sum, input) => sum + values[input].counted, values[slot].counted); // elements of its inputs and its value
   const operations = steps.reduce((sum, step) => sum + touched(step), multiplications);
   const outputs = readList(document.get("outputs"), `"outputs"`).map((node, i) => readOutput(node, `output ${i}`, values, slots));
   if (inputs.length === 0 || outputs.length === 0) refuse("The artifact has no input or no output.");
