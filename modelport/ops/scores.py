@@ -235,9 +235,9 @@ def _voted(a: Attributes, d: Array, classes: int, first: Array, second: Array) -
     if a["mode"] == "votes":
         return round_to(a, votes)
     sums = np.zeros((len(d), classes))
-    for i, row in enumerate(d):  # the pairs (j, i), j < i, come before the pairs (i, j), each kind in ascending order
+    for i, decisions in enumerate(d):  # the pairs (j, i), j < i, come before the pairs (i, j), each kind in ascending order
         table = np.zeros((classes, classes))
-        table[first, second], table[second, first] = row, -row
+        table[first, second], table[second, first] = decisions, -decisions
         sums[i] = ascending_sum(table)
     return round_to(a, votes + sums / (3 * (np.abs(sums) + 1)))
 
