@@ -53,10 +53,13 @@ class Limits:
     total_width: int = 1 << 25
     vector_rows: int = 4096
     multiplications: int = 1 << 34
+    work: int = 1 << 30
     length: int = 1 << 20
 
 
 LIMITS = Limits()
+#: operations that the replay of a document may take beyond `Limits.work`, for every byte it has
+WORK_PER_BYTE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -215,7 +218,8 @@ class Step:
 class Graph:
     """A checked model: `types` maps every value's name to its dtype and row shape.
 
-    `lengths` has an example for every named length of the inputs; `types` holds for these. `at` gives the graph for others.
+    `lengths` has an example for every named length of the inputs; `types` and `operations`, what a row costs, hold for these.
+    `at` gives the graph for others.
 
     Raises GraphError when a rule of docs/format.md is broken, Unsupported for an unknown op.
 
@@ -234,6 +238,7 @@ class Graph:
     limits: Limits = LIMITS
     lengths: Mapping[str, int] = field(default_factory=dict)
     types: Mapping[str, ValueType] = field(init=False, compare=False, repr=False)
+    operations: int = field(init=False, compare=False, repr=False)
 
     def __init__(
         self,
@@ -249,9 +254,10 @@ class Graph:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "limits", limits)
         object.__setattr__(self, "lengths", MappingProxyType(_checked_lengths(self.inputs, lengths or {}, limits)))
-        checked, types = _check_steps(self.inputs, steps, limits, self.lengths)
+        checked, types, operations = _check_steps(self.inputs, steps, limits, self.lengths)
         object.__setattr__(self, "steps", checked)
         object.__setattr__(self, "types", MappingProxyType(types))
+        object.__setattr__(self, "operations", operations)
         _check_outputs(self.outputs, types)
 
     def at(self, lengths: Mapping[str, int]) -> Graph:
@@ -288,7 +294,7 @@ def _checked_lengths(inputs: Sequence[Input], lengths: Mapping[str, int], limits
 
 def _check_steps(
     inputs: Sequence[Input], steps: Sequence[Step], limits: Limits, lengths: Mapping[str, int]
-) -> tuple[tuple[Step, ...], dict[str, ValueType]]:
+) -> tuple[tuple[Step, ...], dict[str, ValueType], int]:
     from .ops import OPS, check
 
     if not inputs:
@@ -303,7 +309,7 @@ def _check_steps(
         types[value.name] = value.at(lengths)
         total = _within(total, value.name, types[value.name], limits)
     checked = []
-    multiplications = 0
+    multiplications = moved = 0
     for step in steps:
         for name in step.inputs:
             if name not in types:
@@ -315,11 +321,12 @@ def _check_steps(
         types[step.output] = result
         cost = OPS[step.op].cost
         multiplications += cost(known.attributes, *given, result) if cost is not None else 0
+        moved += sum(value.width for value in given) + result.width
         if multiplications > limits.multiplications:
             raise GraphError(f"{step} needs, with the steps before it, more than {limits.multiplications} multiplications a row.")
         total = _within(total, step.output, result, limits)
         checked.append(known)
-    return tuple(checked), types
+    return tuple(checked), types, multiplications + moved
 
 
 def _within(total: int, name: str, value: ValueType, limits: Limits) -> int:

@@ -10,10 +10,12 @@ import numpy as np
 from ..graph import ValueType
 from .arithmetic import sigmoid
 from .base import (
+    DEAR,
     Array,
     Attribute,
     Attributes,
     ascending_sum,
+    dear,
     floating,
     last_axis,
     length,
@@ -73,8 +75,8 @@ def normalize(a: Attributes, x: Array) -> Array:
         return np.asarray(y / np.where(norm == 0, 1, norm).astype(y.dtype)[:, None]).reshape(x.shape)
 
 
-register("softmax", infer_same, softmax, floating=True, exact=False)
-register("log_softmax", infer_same, log_softmax, floating=True, exact=False)
+register("softmax", infer_same, softmax, floating=True, exact=False, cost=dear)
+register("log_softmax", infer_same, log_softmax, floating=True, exact=False, cost=dear)
 register(
     "normalize",
     infer_same,
@@ -169,6 +171,7 @@ register(
     reduce,
     floating=True,
     exact=lambda a: a["fn"] in EXACT_REDUCTIONS,
+    cost=lambda a, x, result: DEAR * x.width if a["fn"] == "logsumexp" else 0,
     fn=Attribute("choice", required=True, options=tuple(REDUCTIONS)),
     axes=Attribute("int"),
     keep=Attribute("flag", default=False),
@@ -209,6 +212,11 @@ def infer_ovo_vote(a: Attributes, x: ValueType) -> ValueType:
         require((name in a) == coupling, f"attribute {name!r} goes with mode 'coupling' and only with it.")
         length(a, name, pairs)
     return ValueType(a["dtype"], (classes,))
+
+
+def count_ovo_vote(a: Attributes, *types: ValueType) -> int:
+    """All rounds of the coupling."""
+    return int(a["classes"] ** 2 * max(100, a["classes"])) if a["mode"] == "coupling" else 0
 
 
 def ovo_vote(a: Attributes, x: Array) -> Array:
@@ -266,6 +274,7 @@ register(
     gaussian_ll,
     floating=True,
     exact=False,
+    cost=lambda a, x, result: result.width * (x.width + DEAR),
     mean=Attribute("float", required=True, ranks=(2,)),
     var=Attribute("float", required=True, ranks=(2,)),
     log_prior=Attribute("float"),
@@ -276,6 +285,7 @@ register(
     ovo_vote,
     floating=True,
     exact=False,
+    cost=count_ovo_vote,
     classes=Attribute("integer", required=True),
     mode=Attribute("choice", required=True, options=("votes", "ovr", "coupling")),
     prob_a=Attribute("float"),

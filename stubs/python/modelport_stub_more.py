@@ -121,6 +121,7 @@ def pairwise(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         raise a.refuse(f"has a p of {scale.p}; it must be positive")
     if metric != "nan_euclidean" and np.isnan(points).any():
         raise a.refuse(f"has NaN among its points, which the metric {metric} does not take")
+    a.multiply(len(points) * (kind.width * (16 if metric == "minkowski" else 1) + 16))
     by_column = np.ascontiguousarray(points.T, dtype=np.float64)  # [i, m]
 
     def run(x: Array) -> Array:
@@ -148,6 +149,7 @@ def smallest(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     _need_row(a, kind)
     _need(a, kind, FLOATS)
     k = a.integer("k", 1, kind.width)
+    a.look(kind.width)
     return Kind("f64", (kind.width,)), lambda x: _mark_smallest(_rows(x), k).astype(np.float64)
 
 
@@ -166,6 +168,7 @@ def knn(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     else:
         targets = a.tensor("targets", ("f64",), kind.width, None)
         outputs = targets.shape[1]
+    a.multiply(kind.width * (k + 16))
 
     def run(x: Array) -> Array:
         distances, nearest = _nearest(_rows(x), k)
@@ -205,6 +208,7 @@ def ovo_vote(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         raise a.refuse(f"reads {kind.width} decisions for {classes} classes; it needs {classes * (classes - 1) // 2}")
     first, second = np.triu_indices(classes, 1)
     if mode == "coupling":
+        a.multiply(classes * classes * max(100, classes))
         prob_a, prob_b = (a.tensor(key, (dtype,), kind.width).astype(np.float64) for key in ("prob_a", "prob_b"))
 
     def counted(winners: Array) -> Array:
@@ -629,6 +633,7 @@ def _rounds(a: Attributes) -> int:
 def _check_work(a: Attributes, work: int) -> None:
     if work > MOST_WORK:
         raise a.refuse(f"may take {work} operations for a row; {MOST_WORK} are allowed")
+    a.multiply(work)
 
 
 def _gram(a: Attributes, table: Array) -> Array:
