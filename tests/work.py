@@ -1,122 +1,119 @@
-"""Documents whose replay takes a number of operations that is counted by hand here: for tests of the limit all readers keep."""
+"""Documents and the operations that replaying them takes (docs/format.md, section 5), for the tests of the stubs."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+import re
+from functools import cache
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "fuzz"))
+import pytest
+from modelport_json.read import read_document
+from suite import document_of_case, graph_cases
 
-from worst import worst
+from modelport.errors import ArtifactError
+from modelport.graph import Limits
 
-#: what a document may take beside its limit, for every byte of its text
+__all__ = ["EMPTY", "LEAST", "SMALL", "SMALL_OPERATIONS", "WIDE", "WIDE_OPERATIONS", "of_ops", "operations_in", "small_work"]
+
+#: operations for every byte of a document, beside the limit
 PER_BYTE = 4096
-DEFAULT = 1 << 30
-WIDTH = 1 << 18
+#: a limit that refuses every document with a row
+LEAST = -(1 << 50)
 
 
-def tabular() -> tuple[dict[str, Any], int]:
-    """Three rows through ops of profile tabular and an activation, and the operations that they take."""
-    steps: list[dict[str, Any]] = [
-        {"op": "onehot", "in": ["x"], "out": "a", "size": WIDTH},
-        {"op": "unary", "in": ["a"], "out": "b", "fn": "exp"},
-        {"op": "unary", "in": ["b"], "out": "c", "fn": "neg"},
-        {"op": "binary", "in": ["b", "c"], "out": "d", "fn": "pow"},
-        {"op": "softmax", "in": ["d"], "out": "e"},
-        {"op": "activation", "in": ["e"], "out": "f", "fn": "silu"},
-        {"op": "reduce", "in": ["f"], "out": "g", "fn": "logsumexp", "keep": True},
-        {"op": "linear", "in": ["g"], "out": "h", "weight": [[1], [2]]},
-        {"op": "poly", "in": ["h"], "out": "y", "powers": [[3, 1]]},
-    ]
-    a_row = (
-        (1 + WIDTH)
-        + (WIDTH + WIDTH + 16 * WIDTH)
-        + (WIDTH + WIDTH)
-        + (WIDTH + WIDTH + WIDTH + 16 * WIDTH)
-        + (WIDTH + WIDTH + 16 * WIDTH)
-        + (WIDTH + WIDTH + 16 * WIDTH)
-        + (WIDTH + 1 + 16 * WIDTH)
-        + (1 + 2 + 2 * 1)
-        + (2 + 1 + (3 + 1))
-    )
-    verification = {
-        "source": "synthetic",
-        "inputs": {"x": {"dtype": "i64", "shape": [3], "data": [0, 1, 2]}},
-        "outputs": {"y": {"dtype": "f64", "shape": [3, 1], "data": [0, 0, 0]}},
-    }
-    return document(steps, {"dtype": "i64", "shape": []}, verification), 3 * a_row
-
-
-def lengths() -> tuple[dict[str, Any], int]:
-    """One row of length 3, and two of length 200, in a further set; and the operations that all of them take."""
-    steps: list[dict[str, Any]] = [
-        {"op": "expand", "in": ["x", "x"], "out": "a", "shape": [0, 4000], "copy": [0, -1]},
-        {"op": "unary", "in": ["a"], "out": "b", "fn": "exp"},
-        {"op": "reduce", "in": ["b"], "out": "y", "fn": "max", "axes": [0, 1], "keep": True},
-    ]
-
-    def rows(n: int, t: int) -> dict[str, Any]:
-        return {
-            "inputs": {"x": {"dtype": "f64", "shape": [n, t, 1], "data": [0] * (n * t)}},
-            "outputs": {"y": {"dtype": "f64", "shape": [n, 1, 1], "data": [1] * n}},
-        }
-
-    def operations(n: int, t: int) -> int:
-        return n * ((t + t + 4000 * t) + (4000 * t + 4000 * t + 16 * 4000 * t) + (4000 * t + 1))
-
-    verification = {"source": "synthetic", **rows(1, 3), "more": [rows(2, 200)]}
-    given = document(steps, {"dtype": "f64", "shape": ["t", 1]}, verification)
-    return {**given, "lengths": {"t": 3}}, operations(1, 3) + operations(2, 200)
-
-
-def document(steps: list[dict[str, Any]], given: dict[str, Any], verification: dict[str, Any]) -> dict[str, Any]:
-    """Steps from x to y, with rows that agree whatever they give."""
-    return {
+def _document(shape: list[int | str], steps: list[dict[str, Any]], verification: dict[str, Any], **more: Any) -> str:
+    """The text of a document with an input x and an output y of f64; characters are not escaped."""
+    document = {
         "format": "modelport",
         "version": "1.1",
-        "doc": "\N{GREEK SMALL LETTER LAMDA}",
         "requires": list(dict.fromkeys(step["op"] for step in steps)),
-        "inputs": [{"name": "x", **given}],
+        **more,
         "steps": steps,
-        "outputs": [{"name": "y", "from": "y", "dtype": "f64", "role": "score"}],
-        "verification": {**verification, "tolerance": {"y": {"atol": 1e300, "rtol": 0}}},
+        "outputs": [{"name": "y", "from": "y", "dtype": "f64", "role": "transform"}],
+        "verification": {"source": "synthetic", **verification, "tolerance": {"y": "exact"}},
     }
+    return json.dumps({"inputs": [{"name": "x", "dtype": "f64", "shape": shape}], **document}, ensure_ascii=False)
 
 
-def cases(folder: Path) -> Iterator[tuple[str, int, str]]:
-    """Name of a file in the folder, the limit to load it with, and how the refusal has to begin (empty: it is accepted)."""
-    for make in (tabular, lengths):
-        given, operations = make()
-        data = json.dumps(given, ensure_ascii=False).encode()
-        beside = PER_BYTE * len(data)
-        assert beside < operations < DEFAULT
-        name = f"{make.__name__}.json"
-        (folder / name).write_bytes(data)
-        limit = operations - 1
-        sentence = f"takes {operations} operations, more than the limit of {limit} ({limit - beside}, and {PER_BYTE} for every"
-        yield name, operations - beside, ""
-        yield name, limit - beside, sentence
-    _, given = next(worst())
-    (folder / "worst.json").write_text(json.dumps(given), encoding="utf-8")
-    yield "worst.json", DEFAULT, "Replaying the carried rows takes "
+def _zeros(*shape: int) -> dict[str, Any]:
+    count = 1
+    for length in shape:
+        count *= length
+    return {"dtype": "f64", "shape": list(shape), "data": [0.0] * count}
 
 
-def check(said: str, written: list[tuple[str, int, str]]) -> None:
-    """Judges what a program said: for every case a line of the exit code and the sentence with a replay, and one without."""
-    lines = iter(said.splitlines())
-    for name, limit, sentence in written:
-        for line in (next(lines), next(lines)):
-            code, _, found = line.partition(" ")
-            assert code == ("2" if sentence else "0"), (name, limit, line)
-            assert sentence in found
-    assert next(lines, None) is None
+#: exp(x) times a 3 x 2 weight, added up; two rows of 3 times, and one of 5. Its text has characters of one to four bytes
+SMALL = _document(
+    ["time", 2],
+    [
+        {"op": "unary", "in": ["x"], "out": "e", "fn": "exp"},
+        {"op": "linear", "in": ["e"], "out": "l", "weight": [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]},
+        {"op": "reduce", "in": ["l"], "out": "y", "fn": "sum", "axes": [0, 1]},
+    ],
+    {
+        "inputs": {"x": _zeros(2, 3, 2)},
+        "outputs": {"y": [12.0, 12.0]},
+        "more": [{"inputs": {"x": _zeros(1, 5, 2)}, "outputs": {"y": [20.0]}}],
+    },
+    lengths={"time": 3},
+    doc="1 \N{LATIN SMALL LETTER E WITH ACUTE} \N{EURO SIGN} \N{GRINNING FACE}",
+)
 
 
-def write(folder: Path) -> list[tuple[str, int, str]]:
-    """The cases, in the folder, with cases.txt: a file and its limit per line."""
-    written = list(cases(folder))
-    (folder / "cases.txt").write_text("".join(f"{name} {limit}\n" for name, limit, _ in written), encoding="utf-8")
-    return written
+def _small_row(time: int) -> int:
+    """Elements read, elements given and multiplications of the three steps."""
+    return (2 * time + 2 * time + 16 * 2 * time) + (2 * time + 3 * time + 3 * time * 2) + (3 * time + 1 + 0)
+
+
+SMALL_OPERATIONS = 2 * _small_row(3) + _small_row(5)
+assert SMALL_OPERATIONS == 553
+
+
+def small_work() -> int:
+    """The limit that SMALL just keeps."""
+    size = len(SMALL.encode())
+    assert size == len(SMALL) + 1 + 2 + 3
+    return SMALL_OPERATIONS - PER_BYTE * size
+
+
+#: 4,096 rows of 2^22 elements, in a few kilobytes
+WIDE = _document(
+    [1],
+    [
+        {"op": "cast", "in": ["x"], "out": "code", "to": "i64"},
+        {"op": "onehot", "in": ["code"], "out": "wide", "size": 2**22},
+        {"op": "reduce", "in": ["wide"], "out": "y", "fn": "sum"},
+    ],
+    {"inputs": {"x": _zeros(4096, 1)}, "outputs": {"y": [1.0] * 4096}},
+)
+WIDE_OPERATIONS = 4096 * ((1 + 1) + (1 + 2**22) + (2**22 + 1))
+
+#: rows without elements, whose first axes have 2^40 places: who goes through these does not come back
+EMPTY = _document(
+    [2**20, 2**20, 0],
+    [{"op": "concat", "in": ["x", "x"], "out": "y", "axis": 2}],
+    {"inputs": {"x": _zeros(1, 2**20, 2**20, 0)}, "outputs": {"y": _zeros(1, 2**20, 2**20, 0)}},
+)
+
+
+def operations_in(sentence: str) -> int:
+    """The operations that a refusal names."""
+    found = re.search(r"takes (\d+) operations, more than the limit of (-?\d+) ", sentence)
+    assert found is not None, sentence
+    assert int(found[2]) < int(found[1])
+    return int(found[1])
+
+
+@cache
+def of_ops() -> list[tuple[str, str, int]]:
+    """(op, document, operations as the reference counts them) of every case with answers whose rows have elements."""
+    found = []
+    for op, case in graph_cases():
+        shapes = [x["shape"] for x in case["inputs"]] + [case["expected"]["shape"][1:] if "expected" in case else [0]]
+        if not any(0 in shape for shape in shapes):
+            text = json.dumps(document_of_case(case))
+            with pytest.raises(ArtifactError) as caught:
+                read_document(text.encode(), Limits(work=LEAST))
+            found.append((op, text, operations_in(str(caught.value))))
+    return found

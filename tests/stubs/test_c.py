@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import work
+import replays
 from suite import artifacts, document_of_case, invalid_files, liars, op_cases
 
 from modelport.stubs import data_folder
@@ -360,6 +360,6 @@ def test_rows_and_threads_under_sanitizers(compiler: str, tmp_path: Path) -> Non
 def test_a_replay_of_too_many_operations_is_refused(compiler: str, tmp_path: Path) -> None:
     sources = [Path(__file__).with_name("c_work.c"), FOLDER / "modelport.c"]
     program = build(compiler, tmp_path / "work", "-O0", FAST, MORE, NN, f"-I{FOLDER}", *sources)
-    written = work.write(tmp_path)
+    written = replays.write(tmp_path)
     done = subprocess.run([program, "cases.txt"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
-    work.check(done.stdout, written)
+    replays.check(done.stdout, written)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import work
+import replays
 from suite import FIXTURES, liars
 
 import modelport
@@ -287,5 +287,5 @@ func main() {
 
 
 def test_a_replay_of_too_many_operations_is_refused(go: str, tmp_path: Path) -> None:
-    written = work.write(tmp_path)
-    work.check(ran(go, tmp_path, WORK, b""), written)
+    written = replays.write(tmp_path)
+    replays.check(ran(go, tmp_path, WORK, b""), written)

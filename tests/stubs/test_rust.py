@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import work
+import replays
 
 from modelport.stubs import data_folder
 
@@ -173,10 +173,10 @@ def test_the_library_answers_in_threads_and_tells_errors_apart(tmp_path: Path, r
     liar = json.loads(json.dumps(MODEL).replace("10.5", "10.25"))
     for name, document in {"model": MODEL, "nn": nn, "bare": bare, "liar": liar}.items():
         write(f"{name}.json", document)
-    written = work.write(tmp_path)
+    written = replays.write(tmp_path)
     begin, said = run(PROGRAM).split("\n", 1)
     assert begin == "done"
-    work.check(said, written)
+    replays.check(said, written)
 
 
 def test_the_quick_start_of_the_readme_runs(tmp_path: Path, run: Callable[[str], str]) -> None:
