@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import work
+
 sys.path.insert(0, str(Path(__file__).resolve().parent / "fuzz"))
 
 from worst import worst
@@ -104,6 +106,17 @@ def cases(folder: Path) -> Iterator[tuple[str, int, str]]:
     yield "worst.json", DEFAULT, "Replaying the carried rows takes "
 
 
+def of_ops(folder: Path) -> list[tuple[str, int, str]]:
+    """A case for every op case of the fixtures that is to be refused whatever it takes, for what the reference counts."""
+    (folder / "ops").mkdir()
+    written = []
+    for number, (_, text, operations) in enumerate(work.of_ops()):
+        name = f"ops/{number}.json"
+        (folder / name).write_text(text, encoding="utf-8")
+        written.append((name, work.LEAST, f"takes {operations} operations, more than the limit of "))
+    return written
+
+
 def check(said: str, written: list[tuple[str, int, str]]) -> None:
     """Judges what a program said: for every case a line of the exit code and the sentence with a replay, and one without."""
     lines = iter(said.splitlines())
@@ -115,8 +128,8 @@ def check(said: str, written: list[tuple[str, int, str]]) -> None:
     assert next(lines, None) is None
 
 
-def write(folder: Path) -> list[tuple[str, int, str]]:
+def write(folder: Path, written: list[tuple[str, int, str]] | None = None) -> list[tuple[str, int, str]]:
     """The cases, in the folder, with cases.txt: a file and its limit per line."""
-    written = list(cases(folder))
+    written = list(cases(folder)) if written is None else written
     (folder / "cases.txt").write_text("".join(f"{name} {limit}\n" for name, limit, _ in written), encoding="utf-8")
     return written

@@ -1479,9 +1479,8 @@ static void reduce_axes_check(loader *l, mp_dtype dtype, bool keep); /* of model
 static void reduce_axes(runner *r, const step *s);
 static void reduce_check(loader *l) { /* word: fn */
     mp_dtype dtype = one_float(l); bool keep = flag(l, "keep", false);
-    int fn = l->step->word = choice(l, "fn", "sum prod mean min max l2 logsumexp argmax argmin", REQUIRED);
+    int fn = l->step->word = choice(l, "fn", "sum prod mean min max l2 logsumexp argmax argmin", REQUIRED); mp_dtype to = fn >= R_ARGMAX ? MP_I64 : dtype;
     if (in_value(l, 0)->width == 0) refuse(l->c, "It reduces rows without elements.");
-    mp_dtype to = fn >= R_ARGMAX ? MP_I64 : dtype;
     if (attribute(l, "axes")) reduce_axes_check(l, to, keep);
     else { need_row(l, 0); define(l, to, keep, 1); }
     set_work(l, in_value(l, 0)->width, fn == R_LOGSUMEXP ? COSTLY : 0);

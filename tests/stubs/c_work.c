@@ -13,10 +13,10 @@
 int main(int argc, char **argv) {
     static char text[1 << 20];
     char name[256];
-    unsigned long long work;
+    long long work;
     FILE *cases = argc == 2 ? fopen(argv[1], "r") : NULL;
     if (!cases) return 64;
-    while (fscanf(cases, "%255s %llu", name, &work) == 2) {
+    while (fscanf(cases, "%255s %lld", name, &work) == 2) {
         FILE *file = fopen(name, "rb");
         if (!file) return 64;
         size_t size = fread(text, 1, sizeof text, file);

@@ -287,5 +287,5 @@ func main() {
 
 
 def test_a_replay_of_too_many_operations_is_refused(go: str, tmp_path: Path) -> None:
-    written = replays.write(tmp_path)
+    written = replays.write(tmp_path, [*replays.cases(tmp_path), *replays.of_ops(tmp_path)])
     replays.check(ran(go, tmp_path, WORK, b""), written)
