@@ -299,6 +299,60 @@ func (a *args) broadcast(dtype DType) *rowType {
 type frame struct {
 	rows, first int
 	values      []data
+	floats      spare[float64]
+	integers    spare[int64]
+	strings     spare[*string]
+}
+
+// spare are zeros that a frame keeps ready for the values of its steps: rows that come alone need little from the heap.
+type spare[T any] struct {
+	all  []T
+	used int
+}
+
+const spares = 1 << 10
+
+func (s *spare[T]) take(n int) []T {
+	if n > spares-s.used {
+		return make([]T, n)
+	}
+	if s.all == nil {
+		s.all = make([]T, spares)
+	}
+	s.used += n
+	return s.all[s.used-n : s.used : s.used]
+}
+
+func (s *spare[T]) restore() {
+	var zero T
+	for k := range s.all[:s.used] {
+		s.all[k] = zero
+	}
+	s.used = 0
+}
+
+// clear makes a frame as good as new; nothing that was handed out may be read after it.
+func (f *frame) clear() {
+	for k := range f.values {
+		f.values[k] = data{}
+	}
+	f.floats.restore()
+	f.integers.restore()
+	f.strings.restore()
+}
+
+// zeros are elements for a value, as allocate gives them.
+func (f *frame) zeros(n int) []float64 { return f.floats.take(n) }
+
+// allocate gives elements for a value, all zero, that are read no longer than the frame.
+func (f *frame) allocate(dtype DType, n int) data {
+	switch {
+	case dtype.IsFloat():
+		return data{f: f.floats.take(n)}
+	case dtype == Str:
+		return data{s: f.strings.take(n)}
+	}
+	return data{n: f.integers.take(n)}
 }
 
 // A step is a checked step. run returns the rows of its value, rows x width; what it reads is never changed.
@@ -319,7 +373,7 @@ func newStep(a *args, t *rowType, run func(s *step, f *frame) data) *step {
 // newRows is a step that computes floats row by row, along the last axis: x gives y, which holds zeros; results are rounded.
 func newRows(a *args, t *rowType, row func(x, y []float64)) *step {
 	return newStep(a, t, func(s *step, f *frame) data {
-		x, y := s.floats(f, 0), make([]float64, f.rows*t.width)
+		x, y := s.floats(f, 0), f.zeros(f.rows*t.width)
 		i, o := s.from[0].last, t.last
 		for r := 0; r < f.rows*s.from[0].lanes; r++ {
 			row(x[r*i:(r+1)*i], y[r*o:(r+1)*o])
@@ -343,7 +397,7 @@ func (s *step) refuse(f *frame, row int, format string, values ...any) *Refused 
 
 // move moves elements without changing them: element k of the value is x[source(k)] or, below 0, y[-1 - source(k)].
 func (s *step) move(f *frame, x, y data, source func(k int) int) data {
-	out := s.typ.dtype.allocate(f.rows * s.typ.width)
+	out := f.allocate(s.typ.dtype, f.rows*s.typ.width)
 	for k, n := 0, f.rows*s.typ.width; k < n; k++ {
 		from, at := x, source(k)
 		if at < 0 {
@@ -392,7 +446,7 @@ func concat(a *args) *step {
 		lanes = typ.size(0, axis)
 	}
 	return newStep(a, typ, func(s *step, f *frame) data {
-		out, length, offset := typ.dtype.allocate(f.rows*typ.width), typ.width/max(1, lanes), 0
+		out, length, offset := f.allocate(typ.dtype, f.rows*typ.width), typ.width/max(1, lanes), 0
 		for k, t := range s.from {
 			n := t.width / max(1, lanes)
 			for r := 0; r < f.rows*lanes; r++ {
@@ -420,7 +474,7 @@ func cast(a *args) *step {
 	to := dtypeNamed(a.choice("to", false, dtypeNames[:len(dtypeNames)-1]...), a.where)
 	over := float64(to.most()) + 1 // a power of two, exact also where the bound is not
 	return newStep(a, x.with(to), func(s *step, f *frame) data {
-		x, out := f.values[s.in[0]], to.allocate(f.rows*s.typ.width)
+		x, out := f.values[s.in[0]], f.allocate(to, f.rows*s.typ.width)
 		for k := 0; k < f.rows*s.typ.width; k++ {
 			switch {
 			case x.f != nil && to.IsFloat():
@@ -456,7 +510,7 @@ func constant(a *args) *step {
 	a.need(a.attribute("value").kind == '{', "has a bare \"value\"; write it in the object form, which states its dtype.")
 	value := a.tensor("value", anyDType, 0, a.g.limits.Rank)
 	return newStep(a, newType(value.DType, value.shape...), func(s *step, f *frame) data {
-		out := s.typ.dtype.allocate(f.rows * s.typ.width)
+		out := f.allocate(s.typ.dtype, f.rows*s.typ.width)
 		for r := 0; r < f.rows; r++ {
 			out.copy(r*s.typ.width, value.data, 0, s.typ.width)
 		}
@@ -528,7 +582,7 @@ func isMissing(a *args) *step {
 	x := a.one(canBeMissing)
 	missing := match(a, x)
 	return newStep(a, x.with(F64), func(s *step, f *frame) data {
-		out := make([]float64, f.rows*x.width)
+		out := f.zeros(f.rows * x.width)
 		for k := range out {
 			if f.values[s.in[0]].cell(k) == missing {
 				out[k] = 1
@@ -582,7 +636,7 @@ func onehot(a *args) *step {
 	x := a.one(integers)
 	size := a.integer("size", 1, a.g.limits.TensorElements)
 	return newStep(a, rowOf(F64, int64(x.width)*int64(size)), func(s *step, f *frame) data {
-		out := make([]float64, f.rows*s.typ.width)
+		out := f.zeros(f.rows * s.typ.width)
 		for k, code := range f.values[s.in[0]].n {
 			if code < -1 || code >= int64(size) {
 				panic(s.refuse(f, k/x.width, "the code %d lies outside 0..%d.", code, size-1))
@@ -609,7 +663,7 @@ func bucketize(a *args) *step {
 	}
 	a.expect("edges", len(edges), start[x.width])
 	return newStep(a, x.with(I64), func(s *step, f *frame) data {
-		given, out := f.values[s.in[0]].f, make([]int64, f.rows*x.width)
+		given, out := f.values[s.in[0]].f, f.allocate(I64, f.rows*x.width).n
 		for k := range out {
 			j := k % x.width
 			out[k] = int64(count(edges, start[j], start[j+1], given[k], right) - start[j])
@@ -715,7 +769,7 @@ func unary(a *args) *step {
 	a.dtype = a.floating("dtype")
 	if fn == nil {
 		return newStep(a, a.one([]DType{Bool}), func(s *step, f *frame) data {
-			out := make([]int64, f.rows*s.typ.width)
+			out := f.allocate(I64, f.rows*s.typ.width).n
 			for k, v := range f.values[s.in[0]].n {
 				out[k] = 1 - v
 			}
@@ -770,7 +824,7 @@ func binary(a *args) *step {
 	wide := a.broadcast(dtype)
 	i, j := a.types[0].spread(wide, a.g), a.types[1].spread(wide, a.g)
 	return newStep(a, wide, func(s *step, f *frame) data {
-		x, y, out := f.values[s.in[0]], f.values[s.in[1]], dtype.allocate(f.rows*wide.width)
+		x, y, out := f.values[s.in[0]], f.values[s.in[1]], f.allocate(dtype, f.rows*wide.width)
 		if x.f != nil {
 			x, y = data{f: s.floats(f, 0)}, data{f: s.floats(f, 1)}
 		}
@@ -836,7 +890,7 @@ func linear(a *args) *step {
 		typ = x.resized(x.rank-1, n)
 	}
 	return newStep(a, typ, func(s *step, f *frame) data {
-		y := make([]float64, f.rows*typ.width)
+		y := f.zeros(f.rows * typ.width)
 		multiply(s.floats(f, 0), x.last, f.rows*x.lanes, weight.data.f, x.last, n, x.last, y, n)
 		for o := 0; bias != nil && o < len(y); o += n {
 			for k, b := range bias {
@@ -1043,7 +1097,7 @@ func reduce(a *args) *step {
 	}
 	w := t.width / typ.width
 	return newStep(a, typ, func(s *step, f *frame) data {
-		x, out := s.floats(f, 0), typ.dtype.allocate(f.rows*typ.width)
+		x, out := s.floats(f, 0), f.allocate(typ.dtype, f.rows*typ.width)
 		if order != nil {
 			given := x
 			x = make([]float64, len(given))

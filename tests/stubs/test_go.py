@@ -101,6 +101,10 @@ func main() {
 				check(answer.At(j) == expected[name].At(k*answer.Width()+j), "one row as in a batch")
 			}
 		}
+		recorded, err := model.PredictRecord(records[k])
+		check(err == nil && text(recorded) == text(one), "predict a record")
+		values, err := model.PredictRow(row[0], row[1], row[2], row[3])
+		check(err == nil && text(values) == text(one), "predict the values of a row")
 	}
 	large := [][]float64{}
 	for k := 0; k < 5000; k++ {
@@ -122,6 +126,22 @@ func main() {
 	for _, wrong := range []any{nil, 1.5, [][]float64{{1, 2}}, ragged, []string{"a"}, modelport.Floats(nil, 1, 4)} {
 		_, err = model.Predict(wrong)
 		check(errors.As(err, &refused), fmt.Sprint("rows that are refused: ", wrong))
+	}
+	for _, wrong := range [][]any{nil, {1, 2, 3}, {1, 2, 3, "a"}, {1, 2, 3, nil}, {1, 2, 3, 4, 5}} {
+		_, err = model.PredictRow(wrong...)
+		check(errors.As(err, &refused), fmt.Sprint("a row that is refused: ", wrong))
+	}
+	lacking, further := map[string]any{}, map[string]any{"another": 1.0}
+	for k, name := range model.Inputs()[0].Features {
+		further[name] = 1.0
+		if k > 0 {
+			lacking[name] = 1.0
+		}
+	}
+	for _, wrong := range []map[string]any{nil, lacking, further} {
+		_, err = model.PredictRecord(wrong)
+		_, other = model.PredictRecords([]map[string]any{wrong})
+		check(errors.As(err, &refused) && other != nil && err.Error() == other.Error() || wrong == nil, fmt.Sprint("a record that is refused: ", wrong))
 	}
 	limits := modelport.DefaultLimits()
 	limits.Memory = 1000
