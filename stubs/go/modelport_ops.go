@@ -903,66 +903,85 @@ func linear(a *args) *step {
 
 // multiply adds y[i][j] += sum over p of x[i][p] * w[j][p], in ascending p: m rows by n rows, both of k elements; lx.. are the distances of rows.
 func multiply(x []float64, lx, m int, w []float64, lw, n, k int, y []float64, ly int) {
-	r := 0
-	for ; r+4 <= m; r += 4 {
-		c := 0
-		for ; c+4 <= n; c += 4 {
+	columns, rows := n-n%3, m-m%3
+	if columns == 0 {
+		rows = m
+	}
+	for r := 0; r < rows && columns > 0; r += 3 {
+		for c := 0; c < columns; c += 3 {
 			tile(x[r*lx:], lx, w[c*lw:], lw, k, y[r*ly+c:], ly)
 		}
-		for ; c < n; c++ {
-			strip(w[c*lw:], x[r*lx:], lx, k, y[r*ly+c:], ly)
-		}
 	}
-	for ; r < m; r++ {
-		c := 0
-		for ; c+4 <= n; c += 4 {
-			strip(x[r*lx:], w[c*lw:], lw, k, y[r*ly+c:], 1)
-		}
-		for ; c < n; c++ {
-			y[r*ly+c] += dot(x[r*lx:][:k], w[c*lw:][:k])
-		}
+	for c := columns; c < n && rows > 0; c++ {
+		line(w[c*lw:], x, lx, rows, k, y[c:], ly)
+	}
+	for r := rows; r < m; r++ {
+		line(x[r*lx:], w, lw, n, k, y[r*ly:], 1)
 	}
 }
 
-// tile is four rows of x by four of w, in registers.
+// tile is three rows of x by three of w. Nine sums and what they are made of stay in the fifteen registers that Go has on amd64.
 func tile(x []float64, lx int, w []float64, lw, k int, y []float64, ly int) {
-	var s00, s01, s02, s03, s10, s11, s12, s13, s20, s21, s22, s23, s30, s31, s32, s33 float64
-	xa, xb, xc, xd := x[:k], x[lx:][:k], x[2*lx:][:k], x[3*lx:][:k]
-	wa, wb, wc, wd := w[:k], w[lw:][:k], w[2*lw:][:k], w[3*lw:][:k]
-	for p := 0; p < k; p++ {
-		x0, x1, x2, x3 := xa[p], xb[p], xc[p], xd[p]
+	var s00, s01, s02, s10, s11, s12, s20, s21, s22 float64
+	xa, xb, xc := x[:k], x[lx:][:k], x[2*lx:][:k]
+	wa, wb, wc := w[:k], w[lw:][:k], w[2*lw:][:k]
+	for p := range xa {
+		x0, x1, x2 := xa[p], xb[p], xc[p]
 		v := wa[p]
 		s00 += float64(x0 * v)
 		s10 += float64(x1 * v)
 		s20 += float64(x2 * v)
-		s30 += float64(x3 * v)
 		v = wb[p]
 		s01 += float64(x0 * v)
 		s11 += float64(x1 * v)
 		s21 += float64(x2 * v)
-		s31 += float64(x3 * v)
 		v = wc[p]
 		s02 += float64(x0 * v)
 		s12 += float64(x1 * v)
 		s22 += float64(x2 * v)
-		s32 += float64(x3 * v)
-		v = wd[p]
-		s03 += float64(x0 * v)
-		s13 += float64(x1 * v)
-		s23 += float64(x2 * v)
-		s33 += float64(x3 * v)
 	}
-	putSums(y, 1, s00, s01, s02, s03)
-	putSums(y[ly:], 1, s10, s11, s12, s13)
-	putSums(y[2*ly:], 1, s20, s21, s22, s23)
-	putSums(y[3*ly:], 1, s30, s31, s32, s33)
+	putSums(y, 1, s00, s01, s02)
+	putSums(y[ly:], 1, s10, s11, s12)
+	putSums(y[2*ly:], 1, s20, s21, s22)
 }
 
-// strip is one row of x by four of w.
-func strip(x, w []float64, lw, k int, y []float64, by int) {
-	var s0, s1, s2, s3 float64
+// line is one row of x by n of w: y[j*by] += sum over p of x[p] * w[j][p].
+func line(x, w []float64, lw, n, k int, y []float64, by int) {
+	c := 0
+	for ; c+8 <= n; c += 8 {
+		strip8(x[:k], w[c*lw:], lw, y[c*by:], by)
+	}
+	for ; c+4 <= n; c += 4 {
+		strip4(x[:k], w[c*lw:], lw, y[c*by:], by)
+	}
+	for ; c < n; c++ {
+		y[c*by] += dot(x[:k], w[c*lw:][:k])
+	}
+}
+
+func strip8(x, w []float64, lw int, y []float64, by int) {
+	var s0, s1, s2, s3, s4, s5, s6, s7 float64
+	k, half := len(x), w[4*lw:]
 	wa, wb, wc, wd := w[:k], w[lw:][:k], w[2*lw:][:k], w[3*lw:][:k]
-	for p, v := range x[:k] {
+	we, wf, wg, wh := half[:k], half[lw:][:k], half[2*lw:][:k], half[3*lw:][:k]
+	for p, v := range x {
+		s0 += float64(v * wa[p])
+		s1 += float64(v * wb[p])
+		s2 += float64(v * wc[p])
+		s3 += float64(v * wd[p])
+		s4 += float64(v * we[p])
+		s5 += float64(v * wf[p])
+		s6 += float64(v * wg[p])
+		s7 += float64(v * wh[p])
+	}
+	putSums(y, by, s0, s1, s2, s3, s4, s5, s6, s7)
+}
+
+func strip4(x, w []float64, lw int, y []float64, by int) {
+	var s0, s1, s2, s3 float64
+	k := len(x)
+	wa, wb, wc, wd := w[:k], w[lw:][:k], w[2*lw:][:k], w[3*lw:][:k]
+	for p, v := range x {
 		s0 += float64(v * wa[p])
 		s1 += float64(v * wb[p])
 		s2 += float64(v * wc[p])
@@ -971,11 +990,10 @@ func strip(x, w []float64, lw, k int, y []float64, by int) {
 	putSums(y, by, s0, s1, s2, s3)
 }
 
-func putSums(y []float64, by int, s0, s1, s2, s3 float64) {
-	y[0] += s0
-	y[by] += s1
-	y[2*by] += s2
-	y[3*by] += s3
+func putSums(y []float64, by int, sums ...float64) {
+	for k, s := range sums {
+		y[k*by] += s
+	}
 }
 
 // softmax is exp(x - max) / sum; log_softmax is x - max - log(sum).
