@@ -236,6 +236,16 @@ def test_products_are_rounded_before_they_are_added(go: str, tmp_path: Path) -> 
     assert not sorted(set(fused))
 
 
+def test_products_have_the_bits_of_sums_in_order(go: str, tmp_path: Path) -> None:
+    for path in (*(FOLDER / name for name in (*LIBRARY, "go.mod")), Path(__file__).parent / "go" / "multiply_test.go"):
+        shutil.copy(path, tmp_path)
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
+    command = [go, "test", "-run", "TestMultiply$", "."]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert done.stdout.startswith("ok")
+
+
 def fuzz(go: str, folder: Path, target: str, runs: int) -> None:
     """Runs a fuzz target of tests/stubs/go so many times; what fails is printed with the input that made it."""
     for name in (*LIBRARY, "go.mod"):
