@@ -319,8 +319,8 @@ def _recorded(reading: Reading, sample: Sample | Arrays, vectors: Any) -> tuple[
             raise UsageError(f"vectors={vectors!r} is not known: use 'synthetic', 'sample' or rows of your own.")
         pool, refused = split_pool(reading, sample, own_rows=vectors == "sample")
         if reading.recorded is not None:
-            return pool, carried(pool), refused
-        return pool, carried(pool if vectors == "sample" else _synthetic(pool)), refused
+            return pool, carried(pool, reading.graph), refused
+        return pool, carried(pool if vectors == "sample" else _synthetic(pool), reading.graph), refused
     if reading.recorded is not None:
         raise UsageError("vectors= goes with a model that can be asked: this one's answers were recorded for other rows.")
     own = _own_rows(vectors, sample)
@@ -329,7 +329,7 @@ def _recorded(reading: Reading, sample: Sample | Arrays, vectors: Any) -> tuple[
     given = [i for i, note in enumerate(pool.rows) if note == "sample"]
     if not given:
         raise InputError("The model answers none of the rows given as vectors.")
-    return pool, carried(pool.take(given)), refused
+    return pool, carried(pool.take(given), reading.graph), refused
 
 
 def _recorded_net(reading: Reading, sample: Arrays, vectors: Any) -> tuple[Vectors, Vectors, Vectors]:
@@ -338,7 +338,7 @@ def _recorded_net(reading: Reading, sample: Arrays, vectors: Any) -> tuple[Vecto
     own_rows = reading.recorded is not None or not isinstance(vectors, str) or vectors != "synthetic"
     rows = sample if isinstance(vectors, str) else sample.like(vectors)
     pool, refused = nets.split_pool(reading, rows, own_rows=own_rows)
-    return pool, nets.carried(pool, own_rows), refused
+    return pool, nets.carried(pool, reading.graph, own_rows), refused
 
 
 def _synthetic(pool: Vectors) -> Vectors:

@@ -53,10 +53,13 @@ class Limits:
     total_width: int = 1 << 25
     vector_rows: int = 4096
     multiplications: int = 1 << 34
+    work: int = 1 << 30
     length: int = 1 << 20
 
 
 LIMITS = Limits()
+#: operations that the replay of a document may take beyond `Limits.work`, for every byte it has
+WORK_PER_BYTE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,11 @@ class ValueType:
         for length in self.shape:
             width *= length
         return width
+
+    @property
+    def counted(self) -> int:
+        """Number of elements of one row as limits count them: an axis of length 0 counts as 1."""
+        return self.width or ValueType(self.dtype, tuple(max(1, length) for length in self.shape)).width
 
     def __str__(self) -> str:
         return f"{self.dtype}{list(self.shape)}"
@@ -215,7 +223,8 @@ class Step:
 class Graph:
     """A checked model: `types` maps every value's name to its dtype and row shape.
 
-    `lengths` has an example for every named length of the inputs; `types` holds for these. `at` gives the graph for others.
+    `lengths` has an example for every named length of the inputs; `types` and `operations`, what a row costs, hold for these.
+    `at` gives the graph for others.
 
     Raises GraphError when a rule of docs/format.md is broken, Unsupported for an unknown op.
 
@@ -234,6 +243,7 @@ class Graph:
     limits: Limits = LIMITS
     lengths: Mapping[str, int] = field(default_factory=dict)
     types: Mapping[str, ValueType] = field(init=False, compare=False, repr=False)
+    operations: int = field(init=False, compare=False, repr=False)
 
     def __init__(
         self,
@@ -249,9 +259,10 @@ class Graph:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "limits", limits)
         object.__setattr__(self, "lengths", MappingProxyType(_checked_lengths(self.inputs, lengths or {}, limits)))
-        checked, types = _check_steps(self.inputs, steps, limits, self.lengths)
+        checked, types, operations = _check_steps(self.inputs, steps, limits, self.lengths)
         object.__setattr__(self, "steps", checked)
         object.__setattr__(self, "types", MappingProxyType(types))
+        object.__setattr__(self, "operations", operations)
         _check_outputs(self.outputs, types)
 
     def at(self, lengths: Mapping[str, int]) -> Graph:
@@ -288,7 +299,7 @@ def _checked_lengths(inputs: Sequence[Input], lengths: Mapping[str, int], limits
 
 def _check_steps(
     inputs: Sequence[Input], steps: Sequence[Step], limits: Limits, lengths: Mapping[str, int]
-) -> tuple[tuple[Step, ...], dict[str, ValueType]]:
+) -> tuple[tuple[Step, ...], dict[str, ValueType], int]:
     from .ops import OPS, check
 
     if not inputs:
@@ -303,7 +314,7 @@ def _check_steps(
         types[value.name] = value.at(lengths)
         total = _within(total, value.name, types[value.name], limits)
     checked = []
-    multiplications = 0
+    multiplications = moved = 0
     for step in steps:
         for name in step.inputs:
             if name not in types:
@@ -315,17 +326,18 @@ def _check_steps(
         types[step.output] = result
         cost = OPS[step.op].cost
         multiplications += cost(known.attributes, *given, result) if cost is not None else 0
+        moved += sum(value.counted for value in given) + result.counted
         if multiplications > limits.multiplications:
             raise GraphError(f"{step} needs, with the steps before it, more than {limits.multiplications} multiplications a row.")
         total = _within(total, step.output, result, limits)
         checked.append(known)
-    return tuple(checked), types
+    return tuple(checked), types, multiplications + moved
 
 
 def _within(total: int, name: str, value: ValueType, limits: Limits) -> int:
-    if value.width > limits.value_width:
-        raise GraphError(f"A row of {name!r} has {value.width} elements, more than the limit of {limits.value_width}.")
-    total += value.width
+    if value.counted > limits.value_width:
+        raise GraphError(f"A row of {name!r} has {value.counted} elements, more than the limit of {limits.value_width}.")
+    total += value.counted
     if total > limits.total_width:
         raise GraphError(f"The values of one row have more than {limits.total_width} elements together.")
     return total

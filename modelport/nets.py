@@ -18,11 +18,10 @@ from .compare import compare
 from .document import Tolerance, Vectors
 from .errors import GraphError, InputError, ModelportError, UnsupportedModel
 from .graph import FLOATS, Graph, Input, Step
-from .ops import OPS
 from .reading import Reading
 from .run import Evaluator
 from .texts import SPECIAL
-from .vectors import EXTREME, default_tolerance, scale_of
+from .vectors import EXTREME, affordable, default_tolerance, scale_of
 
 __all__ = ["carried", "lengths_to_try", "split_pool", "steady"]
 
@@ -32,7 +31,7 @@ Feeds = dict[str, Array]
 BATCHES = (1, 2, 5)
 #: how far answers of one row may lie apart, by the rows beside it, relative to the output's scale (f32, f64)
 APART = {"f32": 1e-4, "f64": 1e-8}
-#: multiplications of a row beyond which fewer rows are asked
+#: operations of a row beyond which fewer rows are asked
 HEAVY = ((1 << 24, 16), (1 << 28, 8), (1 << 62, 4))
 #: rows and bytes that an artifact carries at most for the first lengths
 MAX_ROWS, MAX_BYTES = 32, 256 * 1024
@@ -104,13 +103,13 @@ def _as_recorded(reading: Reading, recorded: Vectors) -> tuple[Vectors, Vectors]
     return replace(rows, tolerance=tolerance), none
 
 
-def carried(pool: Vectors, own_rows: bool = False, seed: int = 0) -> Vectors:
+def carried(pool: Vectors, graph: Graph, own_rows: bool = False, seed: int = 0) -> Vectors:
     """The rows an artifact carries: of every kind for the first lengths, fewer for the others; the sample's only if asked."""
     first, *others = pool.sets()
     wanted = [i for i, note in enumerate(first.rows) if (note == "sample") == own_rows] or list(range(len(first)))
     first = first.take(np.array(wanted))
     bytes_per_row = max(1, sum(_bytes(a) for a in (*first.inputs.values(), *first.outputs.values())) // len(first))
-    limit = int(np.clip(MAX_BYTES // bytes_per_row, 2, MAX_ROWS))
+    limit = min(int(np.clip(MAX_BYTES // bytes_per_row, 2, MAX_ROWS)), affordable(graph))
     more = [_spread(part, max(1, min(3, limit // 4)), seed) for part in others]
     return replace(_spread(first, limit, seed), more=tuple(more))
 
@@ -138,12 +137,7 @@ def _spread(part: Vectors, limit: int, seed: int) -> Vectors:
 
 def _count(graph: Graph) -> int:
     """How many plain rows a graph is asked."""
-    cost = 0
-    for step in graph.steps:
-        count = OPS[step.op].cost
-        if count is not None:
-            cost += count(step.attributes, *(graph.types[name] for name in step.inputs), graph.types[step.output])
-    return next(rows for most, rows in HEAVY if cost <= most)
+    return next(rows for most, rows in HEAVY if graph.operations <= most)
 
 
 def _rows(

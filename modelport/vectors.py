@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .boundaries import Tracer, boundaries, categories, crossings, neighbours, path_constraints
 from .document import EXACT, Tolerance, Vectors
 from .errors import InputError, ModelportError
-from .graph import FLOATS, Graph, Input, Step
+from .graph import FLOATS, WORK_PER_BYTE, Graph, Input, Step
 from .ops import OPS
 from .run import Evaluator
 from .sample import Sample
@@ -20,6 +20,7 @@ from .texts import SPECIAL, TextPool, term_columns, text_columns
 
 __all__ = [
     "Rows",
+    "affordable",
     "cancelling",
     "cancelling_step",
     "carried",
@@ -443,12 +444,19 @@ def _cancels(step: Step, values: Mapping[str, Array], kept: float = 1e-4) -> boo
 # --- what an artifact carries -------------------------------------------------------------------------------------------------
 
 
-def carried(pool: Vectors, seed: int = 0) -> Vectors:
+def affordable(graph: Graph) -> int:
+    """How many rows of a graph may be carried so that their replay stays within half the limit of docs/format.md, section 5."""
+    parameters = sum(a.nbytes for step in graph.steps for a in step.attributes.values() if isinstance(a, np.ndarray))
+    least = parameters // 8  # bytes of a document that holds them, however they are packed
+    return max(1, (graph.limits.work + WORK_PER_BYTE * least) // 2 // max(1, graph.operations))
+
+
+def carried(pool: Vectors, graph: Graph, seed: int = 0) -> Vectors:
     """Between 8 and 64 rows of at most 256 KB: some of every kind of row, and every label that occurs."""
     row_bytes = sum(
         a[:1].nbytes if a.dtype != object else 24 * max(1, a[:1].size) for a in (*pool.inputs.values(), *pool.outputs.values())
     )
-    limit = int(np.clip(MAX_BYTES // max(1, 3 * row_bytes), 8, MAX_ROWS))
+    limit = min(int(np.clip(MAX_BYTES // max(1, 3 * row_bytes), 8, MAX_ROWS)), affordable(graph))
     if len(pool) <= limit:
         return pool
     rng = np.random.default_rng(seed)

@@ -16,8 +16,9 @@ from modelport_json.tensors import decode, encode
 from suite import artifacts, invalid_files, liars
 
 import modelport
-from modelport.document import Document
+from modelport.document import EXACT, Document, Vectors
 from modelport.errors import ArtifactError, Mismatch, Refused, Unsupported
+from modelport.graph import Graph, Input, Limits, Output, Step
 from modelport.predictor import replay, require_match
 
 
@@ -151,6 +152,24 @@ def test_a_damaged_file_is_one_sentence() -> None:
             read_document(damaged)
         assert str(caught.value).endswith(".")
         assert "\n" not in str(caught.value)
+
+
+def test_a_replay_of_too_many_operations_is_refused() -> None:
+    """Two sets of rows of other lengths, each counted for its own: 2 rows of 3 x 2 and 1 of 5 x 2."""
+    graph = Graph(
+        [Input("x", "f64", ("time", 2))],
+        [Step("unary", ["x"], "e", {"fn": "exp"}), Step("reduce", ["e"], "y", {"fn": "sum", "axes": np.array([0, 1])})],
+        [Output("y", "y", "f64", "transform")],
+        "\N{GREEK SMALL LETTER LAMDA}",
+        lengths={"time": 3},
+    )
+    more = Vectors({"x": np.zeros((1, 5, 2))}, {"y": np.full(1, 10.0)}, {"y": EXACT}, "synthetic")
+    vectors = Vectors({"x": np.zeros((2, 3, 2))}, {"y": np.full(2, 6.0)}, {"y": EXACT}, "synthetic", more=[more])
+    data = write(Document(graph, vectors))
+    operations = 2 * ((6 + 6 + 16 * 6) + (6 + 1)) + ((10 + 10 + 16 * 10) + (10 + 1))
+    assert load(data, {"limits": Limits(work=operations - 4096 * len(data))}).vectors is not None
+    with pytest.raises(ArtifactError, match=f"takes {operations} operations, more than the limit of {operations - 1} "):
+        load(data, {"limits": Limits(work=operations - 1 - 4096 * len(data))})
 
 
 def test_empty_document_object_can_be_written() -> None:

@@ -140,20 +140,64 @@ def test_a_large_linear_is_the_small_one(monkeypatch: pytest.MonkeyPatch) -> Non
             {"axes": np.array([1, 2]), "sizes": np.array([6, 8]), "fn": "linear", "at": "half_pixel"},
             4 * (2 * 6 * 4 + 2 * 6 * 8),
         ),
-        ("lstm", [(7, 3)], {"weight": np.zeros((8, 3)), "recurrent": np.zeros((8, 2))}, 7 * (24 + 16)),
-        ("gru", [(7, 3)], {"weight": np.zeros((6, 3)), "recurrent": np.zeros((6, 2))}, 7 * (18 + 12)),
-        ("rnn", [(7, 3)], {"weight": np.zeros((2, 3)), "recurrent": np.zeros((2, 2))}, 7 * (6 + 4)),
+        ("lstm", [(7, 3)], {"weight": np.zeros((8, 3)), "recurrent": np.zeros((8, 2))}, 7 * (24 + 16 + 16 * 8)),
+        ("gru", [(7, 3)], {"weight": np.zeros((6, 3)), "recurrent": np.zeros((6, 2))}, 7 * (18 + 12 + 16 * 6)),
+        ("rnn", [(7, 3)], {"weight": np.zeros((2, 3)), "recurrent": np.zeros((2, 2))}, 7 * (6 + 4 + 16 * 2)),
         ("attention", [(2, 3, 4), (2, 5, 4), (2, 5, 6)], {}, 2 * 3 * 5 * (4 + 6)),
+        ("activation", [(2, 3)], {"fn": "gelu"}, 16 * 6),
+        ("linear", [(2, 3)], {"weight": np.zeros((5, 3))}, 2 * 5 * 3),
+        ("linear", [()], {"weight": np.zeros((5, 1))}, 5),
+        ("pairwise", [(3,)], {"points": np.zeros((7, 3)), "metric": "rbf"}, 7 * (3 + 16)),
+        ("pairwise", [(3,)], {"points": np.zeros((7, 3)), "metric": "minkowski"}, 7 * (16 * 3 + 16)),
+        ("gaussian_ll", [(3,)], {"mean": np.zeros((2, 3)), "var": np.ones((2, 3))}, 2 * (3 + 16)),
+        ("poly", [(2,)], {"powers": np.array([[0, 3], [2, 1]])}, 6),
+        ("knn", [(7,)], {"k": 2, "weights": "uniform", "targets": np.zeros((7, 1))}, 7 * (2 + 16)),
+        ("ovo_vote", [(3,)], {"classes": 3, "mode": "votes"}, 0),
+        ("ovo_vote", [(3,)], {"classes": 3, "mode": "coupling", "prob_a": np.ones(3), "prob_b": np.ones(3)}, 9 * 100),
+        ("reduce", [(7,)], {"fn": "sum"}, 0),
+        ("reduce", [(7,)], {"fn": "logsumexp"}, 16 * 7),
+        ("unary", [(2, 3)], {"fn": "sqrt"}, 0),
+        ("unary", [(2, 3)], {"fn": "exp"}, 16 * 6),
+        ("binary", [(2, 3), (3,)], {"fn": "add"}, 0),
+        ("binary", [(2, 3), (3,)], {"fn": "pow"}, 16 * 6),
+        ("softmax", [(2, 3)], {}, 16 * 6),
+        ("log_softmax", [(2, 3)], {}, 16 * 6),
+        ("lookup", [(2, 3)], {"keys": np.array([0.0]), "values": np.array([1.0]), "default": 2.0}, 16 * 6),
+        ("bucketize", [(2,)], {"edges": np.array([0.0, 1.0]), "sizes": np.array([1, 1]), "side": "left"}, 16 * 2),
+        ("interp", [(2, 3)], {"x": np.array([0.0]), "y": np.array([1.0]), "outside": "clip"}, 16 * 6),
+        ("smallest", [(7,)], {"k": 2}, 16 * 7),
+        ("nmf", [(3,)], {"components": np.ones((2, 3)), "solver": "cd", "max_iter": 5, "tol": 0.0}, 5 * 4),
+        ("nmf", [(3,)], {"components": np.ones((2, 3)), "solver": "mu", "max_iter": 5, "tol": 0.0}, 5 * 2 * 5),
+        ("lda_topics", [(3,)], {"components": np.ones((2, 3)), "prior": 0.5, "max_iter": 5, "tol": 0.0}, 5 * 6),
+        ("sparse_code", [(3,)], {"atoms": np.ones((4, 3)), "algorithm": "omp", "nonzero": 2}, 2 * 4 * 3),
+        ("sparse_code", [(3,)], {"atoms": np.ones((4, 3)), "algorithm": "lasso_cd", "alpha": 1.0, "max_iter": 5}, 5 * 16),
     ],
 )
 def test_multiplications_are_counted(op: str, shapes: list[tuple[int, ...]], attributes: dict[str, Any], expected: int) -> None:
-    graph = one_step(op, *(np.zeros((1, *shape)) for shape in shapes), **attributes).graph
-    step = graph.steps[0]
-    cost = OPS[op].cost
+    inputs = [Input(f"v{i}", "f64", shape) for i, shape in enumerate(shapes)]
+    names = [value.name for value in inputs]
+    graph = Graph(inputs, [Step(op, names, "y", attributes)], [Output("x", "v0", "f64", "transform")])
+    step, cost = graph.steps[0], OPS[op].cost
     assert cost is not None
-    assert cost(step.attributes, *(graph.types[name] for name in step.inputs), graph.types["y"]) == expected
+    assert cost(step.attributes, *(graph.types[name] for name in names), graph.types["y"]) == expected
+    assert graph.operations == expected + sum(value.width for value in graph.types.values())
 
 
 def test_only_what_the_format_says_is_counted() -> None:
     counted = {name for name, op in OPS.items() if op.cost is not None}
-    assert counted == {"matmul", "conv", "conv_transpose", "pool", "resize", "lstm", "gru", "rnn", "attention"}
+    nn = {"matmul", "conv", "conv_transpose", "pool", "resize", "lstm", "gru", "rnn", "attention", "activation"}
+    kernel = {"pairwise", "smallest", "knn", "ovo_vote"}
+    tabular = {
+        "linear",
+        "gaussian_ll",
+        "poly",
+        "reduce",
+        "unary",
+        "binary",
+        "softmax",
+        "log_softmax",
+        "lookup",
+        "bucketize",
+        "interp",
+    }
+    assert counted == nn | kernel | tabular | {"nmf", "lda_topics", "sparse_code"}

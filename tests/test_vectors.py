@@ -9,10 +9,20 @@ from modelport import registry
 from modelport.boundaries import Tracer, boundaries, categories, crossings, neighbours, path_constraints
 from modelport.document import EXACT, Tolerance, Vectors
 from modelport.errors import InputError
-from modelport.graph import Graph, Input, Output, Step
+from modelport.graph import Graph, Input, Limits, Output, Step
 from modelport.run import Evaluator
 from modelport.sample import Sample
-from modelport.vectors import MAX_ROWS, cancelling, carried, choose_rows, labels_exact, record, scale_of, without_ties
+from modelport.vectors import (
+    MAX_ROWS,
+    affordable,
+    cancelling,
+    carried,
+    choose_rows,
+    labels_exact,
+    record,
+    scale_of,
+    without_ties,
+)
 from modelport.verify import build_pool
 
 RNG = np.random.default_rng(0)
@@ -180,12 +190,22 @@ def test_what_is_carried_is_bounded_and_mixed() -> None:
         "synthetic",
         [kinds[i % 5] for i in range(n)],
     )
-    chosen = carried(pool)
+    graph = Graph([Input("x", "f64", (3,))], [Step("scale", ["x"], "y", {})], [Output("y", "y", "f64", "transform")])
+    chosen = carried(pool, graph)
     assert len(chosen) == MAX_ROWS
     assert set(chosen.rows) == set(kinds)
     assert set(chosen.outputs["label"]) == set(pool.outputs["label"])
     wide = Vectors({"x": np.zeros((n, 20_000))}, {"y": np.zeros(n)}, {"y": EXACT}, "synthetic", ["plain"] * n)
-    assert 8 <= len(carried(wide)) < 16
+    assert 8 <= len(carried(wide, graph)) < 16
+
+
+def test_no_more_is_carried_than_a_reader_replays() -> None:
+    steps = [Step("onehot", ["x"], "wide", {"size": 1 << 22}), Step("reduce", ["wide"], "y", {"fn": "max"})]
+    graph = Graph([Input("x", "i64", ())], steps, [Output("y", "y", "f64", "transform")])
+    pool = Vectors({"x": np.arange(500)}, {"y": np.ones(500)}, {"y": EXACT}, "synthetic", ["plain"] * 500)
+    assert graph.operations == 1 + 2**22 + 2**22 + 1
+    assert len(carried(pool, graph)) == affordable(graph) == 2**29 // graph.operations == 63
+    assert affordable(Graph(graph.inputs, steps, graph.outputs, limits=Limits(work=1))) == 1
 
 
 def test_extreme_rows_that_cancel_are_left_out_and_others_stay() -> None:

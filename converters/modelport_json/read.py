@@ -9,7 +9,7 @@ from typing import Any
 
 from modelport.document import Document, Tolerance, Vectors, check_vectors, ignored
 from modelport.errors import ArtifactError, GraphError, InputError, Unsupported
-from modelport.graph import DTYPES, INTEGERS, LIMITS, Graph, Input, Limits, Output, Step, bind
+from modelport.graph import DTYPES, INTEGERS, LIMITS, WORK_PER_BYTE, Graph, Input, Limits, Output, Step, bind
 from modelport.ops import OPS
 
 from .strict import LongText, parse
@@ -44,7 +44,7 @@ def read_document(data: bytes, limits: Limits = LIMITS) -> Document:
         limits,
         _lengths(value),
     )
-    vectors = read_verification(value["verification"], graph) if "verification" in value else None
+    vectors = read_verification(value["verification"], graph, len(data)) if "verification" in value else None
     provenance = value.get("provenance", {})
     if not isinstance(provenance, dict):
         provenance = {}
@@ -188,8 +188,8 @@ def _deferred(raw: Any) -> Callable[[str, str | None, str, Mapping[str, Any]], A
     return resolve
 
 
-def read_verification(value: Any, graph: Graph) -> Vectors:
-    """The vectors of a `verification` object for a graph."""
+def read_verification(value: Any, graph: Graph, size: int = 0) -> Vectors:
+    """The vectors of a `verification` object for a graph, in a document of `size` bytes."""
     fields = _fields(value, "'verification'", {"source", "inputs", "outputs", "tolerance"}, {"rows", "doc", "more"})
     source = fields["source"]
     if source not in ("synthetic", "sample"):
@@ -204,21 +204,27 @@ def read_verification(value: Any, graph: Graph) -> Vectors:
     more = [_set(_fields(v, "A set of 'more'", {"inputs", "outputs"}, {"rows", "doc"}), graph, known, source) for v in further]
     vectors = replace(_set(fields, graph, known, source), more=tuple(more))
     check_vectors(vectors, graph.inputs, graph.outputs, graph.limits.vector_rows)
-    for part in vectors.sets():
-        _check_outputs(part, graph)
+    operations = sum(_check_outputs(part, graph) for part in vectors.sets())
+    most = graph.limits.work + WORK_PER_BYTE * size
+    if operations > most:
+        raise ArtifactError(
+            f"Replaying the carried rows takes {operations} operations, more than the limit of {most} "
+            f"({graph.limits.work}, and {WORK_PER_BYTE} for every byte of the document)."
+        )
     return vectors
 
 
-def _check_outputs(part: Vectors, graph: Graph) -> None:
-    """ArtifactError when the outputs of a set do not have the row shapes that they have for its lengths."""
+def _check_outputs(part: Vectors, graph: Graph) -> int:
+    """The operations that a set takes; ArtifactError when its outputs do not have the row shapes of its lengths."""
     try:
-        types = graph.at(bind(graph.inputs, {k: v.shape[1:] for k, v in part.inputs.items()})).types
+        fitted = graph.at(bind(graph.inputs, {k: v.shape[1:] for k, v in part.inputs.items()}))
     except (GraphError, InputError) as error:
         raise ArtifactError(f"The vectors have lengths that the document does not take: {error}") from None
     for output in graph.outputs:
-        shape, given = types[output.source].shape, part.outputs[output.name].shape[1:]
+        shape, given = fitted.types[output.source].shape, part.outputs[output.name].shape[1:]
         if given != shape:
             raise ArtifactError(f"The vectors of output {output.name!r} have row shape {list(given)}, not {list(shape)}.")
+    return len(part) * fitted.operations
 
 
 def _set(fields: Mapping[str, Any], graph: Graph, tolerance: Mapping[str, Tolerance], source: str) -> Vectors:

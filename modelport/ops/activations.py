@@ -9,7 +9,7 @@ import numpy as np
 
 from ..graph import ValueType
 from .arithmetic import sigmoid, softplus
-from .base import ANY_RANK, Array, Attribute, Attributes, finite, floating, lengths, register, require, round_to, wide
+from .base import ANY_RANK, Array, Attribute, Attributes, dear, finite, floating, lengths, register, require, round_to, wide
 from .special import erf
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
@@ -121,6 +121,7 @@ register(
     floating=True,
     exact=False,
     since="1.1",
+    cost=dear,
     fn=Attribute("choice", required=True, options=tuple(ACTIVATIONS)),
     alpha=Attribute("number"),
     beta=Attribute("number"),

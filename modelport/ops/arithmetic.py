@@ -13,6 +13,7 @@ from .base import (
     Attributes,
     align,
     broadcast,
+    dear,
     floating,
     last_axis,
     length,
@@ -173,7 +174,8 @@ register(
     infer_unary,
     unary,
     floating=True,
-    exact=lambda a: a["fn"] in EXACT_UNARY or a["fn"] == "not",
+    exact=lambda a: a["fn"] not in UNARY,
+    cost=lambda a, *types: dear(a, *types) if a["fn"] in UNARY else 0,
     fn=Attribute("choice", required=True, options=(*EXACT_UNARY, "not", *UNARY)),
 )
 
@@ -248,6 +250,7 @@ register(
     inputs=(2, 2),
     floating=True,
     exact=lambda a: a["fn"] != "pow",
+    cost=lambda a, *types: dear(a, *types) if a["fn"] == "pow" else 0,
     fn=Attribute("choice", required=True, options=(*ARITHMETIC, *COMPARISONS, *LOGIC)),
 )
 register("where", infer_where, where, inputs=(3, 3))
@@ -331,16 +334,25 @@ register(
     linear,
     floating=True,
     exact=False,
+    cost=lambda a, x, result: result.width * a["weight"].shape[1],
     weight=Attribute("float", required=True, ranks=(2,)),
     bias=Attribute("float"),
 )
-register("poly", infer_poly, poly, floating=True, powers=Attribute("int", required=True, ranks=(2,)))
+register(
+    "poly",
+    infer_poly,
+    poly,
+    floating=True,
+    cost=lambda a, *types: int(a["powers"].sum()),
+    powers=Attribute("int", required=True, ranks=(2,)),
+)
 register(
     "interp",
     infer_interp,
     interp,
     floating=True,
     exact=False,
+    cost=dear,
     x=Attribute("float", required=True),
     y=Attribute("float", required=True),
     outside=Attribute("choice", required=True, options=("clip", "nan", "extend")),

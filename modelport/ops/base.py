@@ -45,7 +45,7 @@ class Op:
 
     infer(attributes, types) returns the output's ValueType or raises GraphError; run(attributes, arrays) computes it, arrays
     having the batch axis first; prepare(attributes, types) may derive tables once per step; exact(attributes) tells whether all
-    readers agree in every bit; cost(attributes, *types, result) counts the multiplications of a row, where they are limited;
+    readers agree in every bit; cost(attributes, *types, result) counts the multiplications of a row beyond its elements;
     since is the version of the format that brought it.
     """
 
@@ -62,6 +62,8 @@ class Op:
 
 OPS: dict[str, Op] = {}
 ANY_RANK = tuple(range(LIMITS.rank + 1))
+#: multiplications that an exponential, or a search, counts as
+DEAR = 16
 DTYPE = Attribute("choice", default="f64", options=("f64", "f32"))
 
 
@@ -83,6 +85,11 @@ def register(
         attributes = {"dtype": DTYPE, **attributes}
     judge = exact if callable(exact) else (lambda _, value=exact: value)
     OPS[name] = Op(name, infer, run, attributes, inputs, judge, prepare, cost, since)
+
+
+def dear(a: Attributes, *types: ValueType) -> int:
+    """The multiplications of an op that looks for, or takes a function of, each element of its result."""
+    return DEAR * types[-1].width
 
 
 def check(step: Step, types: Sequence[ValueType]) -> tuple[Step, ValueType]:

@@ -20,10 +20,14 @@ def infer_sparse_code(a: Attributes, x: ValueType) -> ValueType:
     check_numbers(a, "alpha", "tol")
     if pursuit:
         require(1 <= a["nonzero"] <= k, f"attribute 'nonzero' is {a['nonzero']} for {k} atoms.")
-        check_work(a, 1, a["nonzero"] * k * (a["nonzero"] + 1))
-    else:
-        check_work(a, a["max_iter"], k * k)
+    check_work(count_sparse_code(a), 1 if pursuit else a["max_iter"])
     return ValueType("f64", (k,))
+
+
+def count_sparse_code(a: Attributes, *types: ValueType) -> int:
+    """What adding one atom after another, or all rounds together, cost at most."""
+    k = len(a["atoms"])
+    return int(a["nonzero"] * k * (a["nonzero"] + 1) if a["algorithm"] == "omp" else a["max_iter"] * k * k)
 
 
 def prepare_sparse_code(a: Attributes, *types: ValueType) -> Attributes:
@@ -166,6 +170,7 @@ register(
     sparse_code,
     exact=False,
     prepare=prepare_sparse_code,
+    cost=count_sparse_code,
     atoms=Attribute("float", required=True, ranks=(2,)),
     algorithm=Attribute("choice", required=True, options=("omp", "lasso_cd")),
     nonzero=Attribute("integer"),

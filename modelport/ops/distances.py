@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..graph import ValueType
-from .base import Array, Attribute, Attributes, ascending_sum, products, register, require, round_to, row, rows, wide
+from .base import DEAR, Array, Attribute, Attributes, ascending_sum, dear, products, register, require, round_to, row, rows, wide
 
 Term = Callable[[Array, Array], Array]
 
@@ -101,6 +101,11 @@ def infer_pairwise(a: Attributes, x: ValueType) -> ValueType:
     return ValueType(a["dtype"], (len(points),))
 
 
+def count_pairwise(a: Attributes, x: ValueType, result: ValueType) -> int:
+    """The terms of the sums, and a function of each sum."""
+    return result.width * ((DEAR if a["metric"] == "minkowski" else 1) * x.width + DEAR)
+
+
 def pairwise(a: Attributes, x: Array) -> Array:
     """Distance or kernel between each row and each point."""
     y, points = wide(rows(round_to(a, x))), wide(a["points"])
@@ -114,6 +119,7 @@ register(
     pairwise,
     floating=True,
     exact=False,
+    cost=count_pairwise,
     points=Attribute("float", required=True, ranks=(2,)),
     metric=Attribute("choice", required=True, options=tuple(METRICS)),
     gamma=Attribute("number", default=1.0),
@@ -140,7 +146,7 @@ def smallest(a: Attributes, x: Array) -> Array:
     return marks
 
 
-register("smallest", infer_smallest, smallest, k=Attribute("integer", required=True))
+register("smallest", infer_smallest, smallest, cost=dear, k=Attribute("integer", required=True))
 
 
 # --- knn ----------------------------------------------------------------------------------------------------------------------
@@ -182,6 +188,7 @@ register(
     infer_knn,
     knn,
     exact=False,
+    cost=lambda a, x, result: x.width * (a["k"] + DEAR),
     k=Attribute("integer", required=True),
     weights=Attribute("choice", required=True, options=("uniform", "distance")),
     classes=Attribute("integer"),

@@ -39,10 +39,10 @@ def check_numbers(a: Attributes, *names: str) -> None:
         require(name not in a or 0 <= a[name] < math.inf, f"attribute {name!r} is {a.get(name)}; it is finite and not negative.")
 
 
-def check_work(a: Attributes, rounds: int, work: int) -> None:
-    """Bounds on what one row may cost."""
+def check_work(work: int, rounds: int = 1) -> None:
+    """Bounds on what one row may cost in all its rounds."""
     require(rounds <= MOST_ROUNDS, f"attribute 'max_iter' is {rounds}; it is at most {MOST_ROUNDS}.")
-    require(rounds * work <= MOST_WORK, f"a row may cost {rounds * work} operations, more than the limit of {MOST_WORK}.")
+    require(work <= MOST_WORK, f"a row may cost {work} operations, more than the limit of {MOST_WORK}.")
 
 
 def check_pairs(k: int, d: int) -> None:
@@ -70,8 +70,14 @@ def infer_nmf(a: Attributes, x: ValueType) -> ValueType:
     descent = a["solver"] == "cd"
     require(not (descent and "beta" in a), "attribute 'beta' does not go with solver 'cd'.")
     require(math.isfinite(a.get("beta", 2.0)), "attribute 'beta' is not finite.")
-    check_work(a, a["max_iter"], k * (k if descent else k + d))
+    check_work(count_nmf(a), a["max_iter"])
     return ValueType("f64", (k,))
+
+
+def count_nmf(a: Attributes, *types: ValueType) -> int:
+    """Rounds times what one of them costs."""
+    k, d = a["components"].shape
+    return int(a["max_iter"] * k * (k if a["solver"] == "cd" else k + d))
 
 
 def prepare_nmf(a: Attributes, *types: ValueType) -> Attributes:
@@ -242,10 +248,15 @@ def psi(z: Any) -> Any:
 
 
 def infer_lda_topics(a: Attributes, x: ValueType) -> ValueType:
-    k, d = check_table(a, "components", x, nonnegative=True)
+    k, _ = check_table(a, "components", x, nonnegative=True)
     check_numbers(a, "prior", "tol")
-    check_work(a, a["max_iter"], k * d)
+    check_work(count_lda_topics(a), a["max_iter"])
     return ValueType("f64", (k,))
+
+
+def count_lda_topics(a: Attributes, *types: ValueType) -> int:
+    """Rounds times the elements of the table."""
+    return int(a["max_iter"] * a["components"].size)
 
 
 def lda_topics(a: Attributes, x: Array) -> Array:
@@ -285,6 +296,7 @@ register(
     nmf,
     exact=False,
     prepare=prepare_nmf,
+    cost=count_nmf,
     components=COMPONENTS,
     solver=Attribute("choice", required=True, options=tuple(SOLVERS)),
     max_iter=ROUNDS,
@@ -298,6 +310,7 @@ register(
     infer_lda_topics,
     lda_topics,
     exact=False,
+    cost=count_lda_topics,
     components=COMPONENTS,
     prior=NUMBER,
     max_iter=ROUNDS,

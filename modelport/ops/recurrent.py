@@ -10,7 +10,7 @@ import numpy as np
 from ..graph import ValueType
 from .activations import elu, gelu, hard_sigmoid, selu
 from .arithmetic import relu, sigmoid, softplus
-from .base import Array, Attribute, Attributes, floating, length, lengths, parts, register, require, round_to, wide
+from .base import DEAR, Array, Attribute, Attributes, floating, length, lengths, parts, register, require, round_to, wide
 
 #: numbers in the gates of sequences that are held at once
 GATES = 1 << 22
@@ -59,8 +59,8 @@ def _check(a: Attributes, parts_of_weight: int, states: int, x: ValueType, more:
 
 
 def _count(a: Attributes, x: ValueType, *more: ValueType) -> int:
-    """Steps times the elements of weight and recurrent."""
-    return int(x.shape[0] * (a["weight"].size + a["recurrent"].size))
+    """Steps times the elements of weight and recurrent, and the functions of the gates."""
+    return int(x.shape[0] * (a["weight"].size + a["recurrent"].size + DEAR * len(a["weight"])))
 
 
 Turn = Callable[[Array, list[Array]], list[Array]]

@@ -10,10 +10,12 @@ import numpy as np
 from ..graph import ValueType
 from .arithmetic import sigmoid
 from .base import (
+    DEAR,
     Array,
     Attribute,
     Attributes,
     ascending_sum,
+    dear,
     floating,
     last_axis,
     length,
@@ -73,8 +75,8 @@ def normalize(a: Attributes, x: Array) -> Array:
         return np.asarray(y / np.where(norm == 0, 1, norm).astype(y.dtype)[:, None]).reshape(x.shape)
 
 
-register("softmax", infer_same, softmax, floating=True, exact=False)
-register("log_softmax", infer_same, log_softmax, floating=True, exact=False)
+register("softmax", infer_same, softmax, floating=True, exact=False, cost=dear)
+register("log_softmax", infer_same, log_softmax, floating=True, exact=False, cost=dear)
 register(
     "normalize",
     infer_same,
@@ -169,6 +171,7 @@ register(
     reduce,
     floating=True,
     exact=lambda a: a["fn"] in EXACT_REDUCTIONS,
+    cost=lambda a, x, result: DEAR * x.width if a["fn"] == "logsumexp" else 0,
     fn=Attribute("choice", required=True, options=tuple(REDUCTIONS)),
     axes=Attribute("int"),
     keep=Attribute("flag", default=False),
@@ -211,6 +214,11 @@ def infer_ovo_vote(a: Attributes, x: ValueType) -> ValueType:
     return ValueType(a["dtype"], (classes,))
 
 
+def count_ovo_vote(a: Attributes, *types: ValueType) -> int:
+    """All rounds of the coupling."""
+    return int(a["classes"] ** 2 * max(100, a["classes"])) if a["mode"] == "coupling" else 0
+
+
 def ovo_vote(a: Attributes, x: Array) -> Array:
     """Votes, scikit-learn's one-vs-rest shape of them, or coupled probabilities, from one decision per pair of classes."""
     d, classes = wide(rows(round_to(a, x))), a["classes"]
@@ -222,14 +230,16 @@ def ovo_vote(a: Attributes, x: Array) -> Array:
 def _voted(a: Attributes, d: Array, classes: int, first: Array, second: Array) -> Array:
     if a["mode"] == "coupling":
         return round_to(a, _coupling(d, wide(a["prob_a"]), wide(a["prob_b"]), classes, first, second))
-    votes, sums = np.zeros((len(d), classes)), np.zeros((len(d), classes))
-    for pair, (i, j) in enumerate(zip(first, second, strict=True)):
-        wins = d[:, pair] > 0 if a["mode"] == "votes" else ~(d[:, pair] < 0)
-        votes[:, i] += wins
-        votes[:, j] += ~wins
-        sums[:, i] += d[:, pair]
-        sums[:, j] -= d[:, pair]
-    return round_to(a, votes if a["mode"] == "votes" else votes + sums / (3 * (np.abs(sums) + 1)))
+    winners = np.where(d > 0 if a["mode"] == "votes" else ~(d < 0), first, second) + classes * np.arange(len(d))[:, None]
+    votes = np.bincount(winners.ravel(), minlength=len(d) * classes).reshape(-1, classes).astype(np.float64)
+    if a["mode"] == "votes":
+        return round_to(a, votes)
+    sums = np.zeros((len(d), classes))
+    for i, decisions in enumerate(d):  # the pairs (j, i), j < i, come before the pairs (i, j), each kind in ascending order
+        table = np.zeros((classes, classes))
+        table[first, second], table[second, first] = decisions, -decisions
+        sums[i] = ascending_sum(table)
+    return round_to(a, votes + sums / (3 * (np.abs(sums) + 1)))
 
 
 def _coupling(d: Array, a: Array, b: Array, classes: int, first: Array, second: Array) -> Array:
@@ -266,6 +276,7 @@ register(
     gaussian_ll,
     floating=True,
     exact=False,
+    cost=lambda a, x, result: result.width * (x.width + DEAR),
     mean=Attribute("float", required=True, ranks=(2,)),
     var=Attribute("float", required=True, ranks=(2,)),
     log_prior=Attribute("float"),
@@ -276,6 +287,7 @@ register(
     ovo_vote,
     floating=True,
     exact=False,
+    cost=count_ovo_vote,
     classes=Attribute("integer", required=True),
     mode=Attribute("choice", required=True, options=("votes", "ovr", "coupling")),
     prob_a=Attribute("float"),

@@ -61,9 +61,11 @@ class Limits(NamedTuple):
     total_width: int = 2**25
     carried_rows: int = 4096
     multiplications: int = 2**34
+    work: int = 2**30
 
 
 DEFAULT_LIMITS = Limits()
+_WORK_PER_BYTE = 2**12  # operations that the replay may take beyond `work`
 
 
 # ==== JSON ============================================================================================================
@@ -238,6 +240,11 @@ class Kind(NamedTuple):
     @property
     def width(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def counted(self) -> int:
+        """The elements as limits count them: an axis of length 0 counts as 1."""
+        return math.prod([size or 1 for size in self.shape])
 
 
 def parse_tensor(
@@ -638,10 +645,11 @@ op = partial(enter, OPS)
 
 
 class Budget:
-    """What the steps of one document compute from their attributes and keep, and how often they multiply."""
+    """What the steps of one document compute from their attributes and keep, and what a row costs them."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits, self.elements, self.multiplications = limits, 0, 0
+        self.moved = 0  # elements that the steps read and write for a row
 
     def spend(self, where: str, elements: int, multiplications: int) -> None:
         """Refuses a step with which the document goes beyond a limit."""
@@ -680,6 +688,10 @@ class Attributes:
     def multiply(self, times: int) -> None:
         """Counts the multiplications per row of the step."""
         self._budget.spend(self.where, 0, times)
+
+    def look(self, elements: int) -> None:
+        """Counts a search, or a function such as exp, for each of so many elements per row."""
+        self.multiply(16 * elements)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """make(), which must depend on the attributes alone; made when it is first asked for."""
@@ -894,6 +906,7 @@ def lookup(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     dtype, values = a.loose("values", (1,))
     if len(values) != len(keys):
         raise a.refuse(f"has {len(keys)} keys but {len(values)} values")
+    a.look(kind.width)
     positions = {_key(key): i for i, key in enumerate(keys.tolist())}
     if len(positions) != len(keys):
         raise a.refuse("has two equal keys")
@@ -947,6 +960,7 @@ def bucketize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     columns = np.split(edges, np.cumsum(sizes))[: len(sizes)]
     if not all((column[:-1] <= column[1:]).all() and not np.isnan(column).any() for column in columns):
         raise a.refuse("has edges that do not ascend")
+    a.look(kind.width)
 
     def run(x: Array) -> Array:
         rows = _rows(x)
@@ -1041,6 +1055,7 @@ def unary(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     dtype, np_dtype = _float_value(a, kind)
     if fn in UNARY_EXACT:
         return Kind(dtype, kind.shape), lambda x: UNARY_EXACT[fn](x.astype(np_dtype, copy=False))
+    a.look(kind.width)
     return Kind(dtype, kind.shape), lambda x: UNARY_CLOSE[fn](
         x.astype(np_dtype, copy=False).astype(np.float64, copy=False)
     ).astype(np_dtype, copy=False)
@@ -1084,6 +1099,8 @@ def binary(a: Attributes, left: Kind, right: Kind) -> tuple[Kind, Run]:
         _need(a, left, FLOATS)
         _need(a, right, FLOATS)
         np_dtype = DTYPES[dtype]
+    if fn == "pow":
+        a.look(math.prod(shape))
 
     def run(x: Array, y: Array) -> Array:
         answer = function(spread(x.astype(np_dtype, copy=False), rank), spread(y.astype(np_dtype, copy=False), rank))
@@ -1133,6 +1150,7 @@ def linear(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     dtype, np_dtype = _float_value(a, kind)
     weight = a.tensor("weight", (dtype,), None, _last(kind))
     outputs = len(weight)
+    a.multiply(math.prod(kind.shape[:-1]) * weight.size)
     bias = a.tensor("bias", (dtype,), outputs).astype(np.float64) if a.has("bias") else None
     by_column = a.once("by column", lambda: np.ascontiguousarray(weight.T.astype(np.float64)))  # [i, o]
 
@@ -1159,6 +1177,7 @@ def _shifted(x: Array, np_dtype: np.dtype) -> tuple[Array, Array, Array]:
 def softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """exp(x - max) / sum."""
     dtype, np_dtype = _float_value(a, kind)
+    a.look(kind.width)
 
     def run(x: Array) -> Array:
         _, powers, total = _shifted(x, np_dtype)
@@ -1171,6 +1190,7 @@ def softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 def log_softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """x - max - log(sum exp(x - max))."""
     dtype, np_dtype = _float_value(a, kind)
+    a.look(kind.width)
 
     def run(x: Array) -> Array:
         shifted, _, total = _shifted(x, np_dtype)
@@ -1239,6 +1259,7 @@ def reduce(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     reduced = math.prod(kind.shape[i] for i in axes)
     if not reduced:
         raise a.refuse("reduces rows of width 0")
+    a.look(kind.width if fn == "logsumexp" else 0)
     order = (0, *(i + 1 for i in range(rank) if i not in axes), *(i + 1 for i in axes))
 
     def run(x: Array) -> Array:
@@ -1286,6 +1307,7 @@ def poly(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     powers = a.integers("powers", None, kind.width)
     if not ((powers >= 0) & (powers <= 255)).all():
         raise a.refuse("has a power outside 0..255")
+    a.multiply(int(powers.sum()))
 
     def run(x: Array) -> Array:
         rows = _rows(x).astype(np_dtype, copy=False)
@@ -1308,6 +1330,7 @@ def interp(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         raise a.refuse(f"has {len(xs)} knots, too few for outside {_show(outside)}")
     if not (xs[:-1] < xs[1:]).all() or np.isnan(xs).any():
         raise a.refuse("has knots that do not ascend strictly")
+    a.look(kind.width)
     last = len(xs) - 1
 
     def run(x: Array) -> Array:
@@ -1345,6 +1368,7 @@ def gaussian_ll(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     mean = a.tensor("mean", (dtype,), None, kind.width)
     var = a.tensor("var", (dtype,), len(mean), kind.width)
     prior = a.tensor("log_prior", (dtype,), len(mean)) if a.has("log_prior") else None
+    a.multiply(len(mean) * (kind.width + 16))
     with np.errstate(all="ignore"):
         logs = np.log((np_dtype.type(2 * math.pi) * var).astype(np.float64)).astype(np_dtype)
     spread = np_dtype.type(0.5) * _ordered_sum(logs).astype(np_dtype)
@@ -1807,6 +1831,7 @@ class Plan(NamedTuple):
     steps: tuple[Step, ...]
     outputs: tuple[Output, ...]
     block: int  # rows that are computed together
+    operations: int  # of a row
 
 
 class Checked(NamedTuple):
@@ -1849,7 +1874,8 @@ def _ops_for(requires: Sequence[str]) -> dict[str, Op]:
 
 def load(document: bytes | str, *, verify: bool = True, limits: Limits = DEFAULT_LIMITS) -> Model:
     """The model of a document. Its vectors are replayed; without `verify` they are not, and may be absent."""
-    model = Model(parse_json(document, limits), limits)
+    size = len(document.encode("utf-8", "surrogatepass")) if isinstance(document, str) else len(document)
+    model = Model(parse_json(document, limits), limits, size)
     if verify:
         if model.vectors is None:
             raise Refused("the document carries no verification; load it with verify off if you trust it")
@@ -1863,9 +1889,10 @@ class Model:
     """A loaded document: named inputs, steps in order, named outputs.
 
     All steps are checked for given lengths, and so once more when rows of other lengths come; what was decoded stays.
+    The document is a parsed one; `size` is the number of its bytes.
     """
 
-    def __init__(self, document: Any, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, document: Any, limits: Limits = DEFAULT_LIMITS, size: int = 0) -> None:
         required, optional = ("format", "version", "requires", "inputs", "steps", "outputs"), ("lengths", "verification")
         table = _read_header(document)
         fields = _fields(document, "the document", required, optional)
@@ -1878,6 +1905,8 @@ class Model:
         self.outputs = self._first.outputs
         self.requires: tuple[str, ...] = tuple(fields["requires"])
         self.vectors = _Vectors(fields["verification"], self, limits, limits.carried_rows) if "verification" in fields else None
+        if self.vectors is not None:
+            _check_work(self, self.vectors, limits, size)
 
     def plan(self, lengths: Lengths) -> Plan:
         """The plan for these lengths. The few that are kept are replaced together, so that no thread sees a change."""
@@ -2066,15 +2095,15 @@ class _Planner:
         """The steps ready to run, and the kind of every value."""
         kinds = {i.name: i.kind(lengths) for i in self._inputs}
         for name, kind in kinds.items():
-            if kind.width > self._limits.value_width:
+            if kind.counted > self._limits.value_width:
                 raise Refused(
-                    f"input {_show(name)} has {kind.width} elements per row, more than the {self._limits.value_width} allowed"
+                    f"input {_show(name)} has {kind.counted} elements per row, more than the {self._limits.value_width} allowed"
                 )
-        total, steps, last = sum(kind.width for kind in kinds.values()), [], dict.fromkeys(kinds, -1)
+        total, steps, last = sum(kind.counted for kind in kinds.values()), [], dict.fromkeys(kinds, -1)
         budget = Budget(self._limits)
         for k, item in enumerate(self._steps):
             step, kind = self._read_step(item, k, kinds, budget)
-            total += kind.width
+            total += kind.counted
             if total > self._limits.total_width:
                 raise Refused(
                     f"the values up to step {k} have {total} elements per row, more than the {self._limits.total_width} allowed"
@@ -2091,7 +2120,8 @@ class _Planner:
             if last[name] >= 0:
                 done[last[name]].append(name)
         ready = tuple(step._replace(done=tuple(names)) for step, names in zip(steps, done))
-        return Plan(dict(lengths), kinds, ready, outputs, max(1, _BLOCK_ELEMENTS // max(1, total)))
+        block, operations = max(1, _BLOCK_ELEMENTS // max(1, total)), budget.multiplications + budget.moved
+        return Plan(dict(lengths), kinds, ready, outputs, block, operations)
 
     def _read_step(self, value: Any, k: int, kinds: dict[str, Kind], budget: Budget) -> tuple[Step, Kind]:
         if not isinstance(value, dict):
@@ -2110,10 +2140,11 @@ class _Planner:
         if not entry.fewest <= len(reads) <= entry.most:
             raise Refused(f"{where} has {len(reads)} inputs, which is not what the op takes")
         kind, run = self._check(k, entry, where, [kinds[read] for read in reads], budget)
+        budget.moved += sum(kinds[read].counted for read in reads) + kind.counted
         if len(kind.shape) > self._limits.rank:
             raise Refused(f"{where} gives rows of rank {len(kind.shape)}, more than the {self._limits.rank} allowed")
-        if kind.width > self._limits.value_width:
-            raise Refused(f"{where} gives {kind.width} elements per row, more than the {self._limits.value_width} allowed")
+        if kind.counted > self._limits.value_width:
+            raise Refused(f"{where} gives {kind.counted} elements per row, more than the {self._limits.value_width} allowed")
         return Step(run, tuple(reads), writes, ()), kind
 
     def _check(self, k: int, entry: Op, where: str, kinds: list[Kind], budget: Budget) -> tuple[Kind, Run]:
@@ -2323,6 +2354,7 @@ class _Rows(NamedTuple):
     inputs: dict[str, Array]
     outputs: dict[str, Array]
     lengths: Lengths
+    count: int
 
 
 class _Vectors:
@@ -2339,13 +2371,24 @@ class _Vectors:
             for k, item in enumerate(fields["more"]):
                 sets.append((f"more {k} of {where}", _fields(item, f"more {k} of {where}", ("inputs", "outputs"), ("rows",))))
         self.sets = [_read_set(rows, model, limits, name) for name, rows in sets]
-        carried = sum(len(next(iter(rows.inputs.values()))) for rows in self.sets)
+        carried = sum(rows.count for rows in self.sets)
         if most_rows is not None and carried > most_rows:
             raise Refused(f"verification carries {carried} rows, more than the {most_rows} allowed")
         if not isinstance(fields["tolerance"], dict):
             raise Refused("the tolerance of verification must be an object")
         _compare_names(fields["tolerance"], [o.name for o in model.outputs], "tolerance of output")
         self.tolerance = {o.name: _read_tolerance(fields["tolerance"][o.name], o) for o in model.outputs}
+
+
+def _check_work(model: Model, vectors: _Vectors, limits: Limits, size: int) -> None:
+    """Refuses a document of `size` bytes whose replay takes too long (section 5)."""
+    operations = sum(rows.count * model.plan(rows.lengths).operations for rows in vectors.sets)
+    most = limits.work + _WORK_PER_BYTE * size
+    if operations > most:
+        raise Refused(
+            f"replaying the carried rows takes {operations} operations, more than the limit of {most} "
+            f"({limits.work}, and {_WORK_PER_BYTE} for every byte of the document)"
+        )
 
 
 def _read_set(fields: dict[str, Any], model: Model, limits: Limits, where: str) -> _Rows:
@@ -2357,7 +2400,7 @@ def _read_set(fields: dict[str, Any], model: Model, limits: Limits, where: str) 
     counts = {len(array) for array in (*inputs.values(), *outputs.values())}
     if len(counts) != 1 or counts == {0}:
         raise Refused(f"the tensors of {where} must agree in the number of rows, at least one")
-    return _Rows(inputs, outputs, lengths)
+    return _Rows(inputs, outputs, lengths, counts.pop())
 
 
 class _Tolerance(NamedTuple):

@@ -121,6 +121,7 @@ def pairwise(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         raise a.refuse(f"has a p of {scale.p}; it must be positive")
     if metric != "nan_euclidean" and np.isnan(points).any():
         raise a.refuse(f"has NaN among its points, which the metric {metric} does not take")
+    a.multiply(len(points) * (kind.width * (16 if metric == "minkowski" else 1) + 16))
     by_column = np.ascontiguousarray(points.T, dtype=np.float64)  # [i, m]
 
     def run(x: Array) -> Array:
@@ -148,6 +149,7 @@ def smallest(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     _need_row(a, kind)
     _need(a, kind, FLOATS)
     k = a.integer("k", 1, kind.width)
+    a.look(kind.width)
     return Kind("f64", (kind.width,)), lambda x: _mark_smallest(_rows(x), k).astype(np.float64)
 
 
@@ -166,6 +168,7 @@ def knn(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     else:
         targets = a.tensor("targets", ("f64",), kind.width, None)
         outputs = targets.shape[1]
+    a.multiply(kind.width * (k + 16))
 
     def run(x: Array) -> Array:
         distances, nearest = _nearest(_rows(x), k)
@@ -205,19 +208,24 @@ def ovo_vote(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         raise a.refuse(f"reads {kind.width} decisions for {classes} classes; it needs {classes * (classes - 1) // 2}")
     first, second = np.triu_indices(classes, 1)
     if mode == "coupling":
+        a.multiply(classes * classes * max(100, classes))
         prob_a, prob_b = (a.tensor(key, (dtype,), kind.width).astype(np.float64) for key in ("prob_a", "prob_b"))
 
     def counted(winners: Array) -> Array:
-        return np.stack([(winners == c).sum(axis=1) for c in range(classes)], axis=1).astype(np.float64)
+        places = winners + classes * np.arange(len(winners))[:, None]
+        return np.bincount(places.ravel(), minlength=len(winners) * classes).reshape(-1, classes).astype(np.float64)
+
+    def totals(d: Array) -> Array:
+        """The sum per class; its pairs (j, i), j < i, come before the pairs (i, j), each kind in ascending order."""
+        table = np.zeros((len(d), classes, classes))
+        table[:, first, second], table[:, second, first] = d, -d
+        return _ordered_sum(table.reshape(-1, classes)).reshape(-1, classes)
 
     def votes(d: Array) -> Array:
         return counted(np.where(d > 0, first, second))
 
     def ovr(d: Array) -> Array:
-        confidence = np.zeros((len(d), classes))
-        for pair, (i, j) in enumerate(zip(first, second)):
-            confidence[:, i] += d[:, pair]
-            confidence[:, j] -= d[:, pair]
+        confidence = np.concatenate([totals(rows) for rows in np.array_split(d, max(1, d.size // 2**15))])
         return counted(np.where(d < 0, second, first)) + confidence / (3.0 * (np.abs(confidence) + 1.0))
 
     def coupling(d: Array) -> Array:
@@ -629,6 +637,7 @@ def _rounds(a: Attributes) -> int:
 def _check_work(a: Attributes, work: int) -> None:
     if work > MOST_WORK:
         raise a.refuse(f"may take {work} operations for a row; {MOST_WORK} are allowed")
+    a.multiply(work)
 
 
 def _gram(a: Attributes, table: Array) -> Array:

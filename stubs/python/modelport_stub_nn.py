@@ -714,6 +714,7 @@ def activation(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     dtype, np_dtype = _float_value(a, kind)
     fn = a.word("fn", *ACTIVATIONS)
     function = ACTIVATIONS[fn]
+    a.look(kind.width)
     alpha = 0.0 if function.alpha is None else _number(a, "alpha", function.alpha)
     beta = 0.0 if function.beta is None else _number(a, "beta", function.beta)
     if fn == "celu" and alpha == 0:
@@ -768,7 +769,7 @@ class Recurrence:
         self._result = a.word("result", *results, default="sequence")
         self._states = states
         self._masked = self._check_others(a, kinds[1:])
-        a.multiply(self.length * (weight.size + recurrent.size))
+        a.multiply(self.length * (weight.size + recurrent.size + 16 * len(weight)))
 
     def _check_others(self, a: Attributes, kinds: Sequence[Kind]) -> bool:
         """Checks the states to begin with, and whether a mask comes last."""

@@ -58,9 +58,11 @@ class Limits(NamedTuple):
     total_width: int = 2**25
     carried_rows: int = 4096
     multiplications: int = 2**34
+    work: int = 2**30
 
 
 DEFAULT_LIMITS = Limits()
+_WORK_PER_BYTE = 2**12  # operations that the replay may take beyond `work`
 
 
 # ==== JSON ============================================================================================================
@@ -239,6 +241,11 @@ class Kind(NamedTuple):
     @property
     def width(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def counted(self) -> int:
+        """The elements as limits count them: an axis of length 0 counts as 1."""
+        return math.prod([size or 1 for size in self.shape])
 
 
 class Tensor(NamedTuple):
@@ -586,7 +593,7 @@ class Attributes:
     """The attributes of one step; each is taken once, and what is left over is unknown."""
 
     def __init__(self, step: Mapping[str, Any], where: str, limits: Limits) -> None:
-        self.where, self.limits = where, limits
+        self.where, self.limits, self.multiplications = where, limits, 0
         self._left = {key: value for key, value in step.items() if key not in ("op", "in", "out") and not _ignored(key)}
 
     def finish(self) -> None:
@@ -595,6 +602,14 @@ class Attributes:
 
     def refuse(self, problem: str) -> Refused:
         return Refused(f"{self.where} {problem}")
+
+    def multiply(self, times: int) -> None:
+        """Counts the multiplications per row of the step."""
+        self.multiplications += times
+
+    def look(self, elements: int) -> None:
+        """Counts a search, or a function such as exp, for each of so many elements per row."""
+        self.multiply(16 * elements)
 
     def has(self, key: str) -> bool:
         return key in self._left
@@ -859,6 +874,7 @@ def lookup(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     if len(table) != len(keys):
         raise a.refuse("has two equal keys")
     default = _decode_list([a.take("default")], dtype, f"{a.where}: default") if a.has("default") else []
+    a.look(kind.width)
     if default == [None]:
         raise a.refuse("has null as its default; leave the attribute out")
 
@@ -900,10 +916,10 @@ def bucketize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     edges, sizes, side = a.numbers("edges", kind.dtype), a.integers("sizes", kind.width).data, a.word("side", "left", "right")
     if any(not 0 <= size <= len(edges) for size in sizes) or sum(sizes) != len(edges):
         raise a.refuse(f"has {len(edges)} edges, but its sizes do not cut them")
-    ends = [sum(sizes[: j + 1]) for j in range(len(sizes))]
-    columns = [edges[end - size : end] for size, end in zip(sizes, ends)]
+    columns = [edges[end - size : end] for size, end in zip(sizes, itertools.accumulate(sizes))]
     if any(not lower <= upper for column in columns for lower, upper in itertools.pairwise(column)) or any(e != e for e in edges):
         raise a.refuse("has edges that do not ascend")
+    a.look(kind.width)
     count = bisect_left if side == "left" else bisect_right
     return Kind("i64", kind.shape), lambda n, x: [
         len(column) if v != v else count(column, v) for v, column in zip(x, columns * n)
@@ -943,6 +959,7 @@ def clip(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     ]
 
 
+UNARY_EXACT = ("neg", "abs", "sign", "sqrt", "square", "reciprocal", "floor", "ceil", "round", "trunc", "relu")
 UNARY: dict[str, Callable[[float], float]] = {
     "neg": lambda x: -x,
     "abs": abs,
@@ -987,6 +1004,7 @@ def unary(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         _need(a, kind, ("bool",))
         return kind, lambda n, x: [not v for v in x]
     dtype, before = _float_value(a, kind)
+    a.look(0 if fn in UNARY_EXACT else kind.width)
     return Kind(dtype, kind.shape), lambda n, x: rounded(list(map(UNARY[fn], before(x))), dtype)
 
 
@@ -1028,6 +1046,7 @@ def binary(a: Attributes, left: Kind, right: Kind) -> tuple[Kind, Run]:
         if not as_they_are:
             _need(a, kind, ("bool",) if fn in LOGIC else FLOATS)
     to = "f64" if as_they_are or fn in LOGIC else dtype
+    a.look(math.prod(shape) if fn == "pow" else 0)
 
     def run(n: int, x: List, y: List) -> List:
         found = list(map(function, wide_left(n, rounded(x, to)), wide_right(n, rounded(y, to))))
@@ -1057,6 +1076,7 @@ def linear(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     weight = a.tensor("weight", (dtype,), None, _last(kind))
     bias = a.numbers("bias", dtype, len(weight)) if a.has("bias") else [0.0] * len(weight)
     units = list(zip(weight.rows(), bias))
+    a.multiply(math.prod(kind.shape[:-1]) * len(weight) * _last(kind))
     return _by_line(kind, dtype, (*kind.shape[:-1], len(weight)), before, lambda line: [dot(line, w) + b for w, b in units])
 
 
@@ -1082,6 +1102,7 @@ def _extreme(line: List, largest: bool) -> float:
 def softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """exp(x - max) / sum."""
     dtype, before = _float_value(a, kind)
+    a.look(kind.width)
 
     def line(x: List) -> List:
         _, powers, whole = _shifted(x, dtype)
@@ -1094,6 +1115,7 @@ def softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 def log_softmax(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     """x - max - log(sum exp(x - max))."""
     dtype, before = _float_value(a, kind)
+    a.look(kind.width)
 
     def line(x: List) -> List:
         shifted, _, whole = _shifted(x, dtype)
@@ -1174,6 +1196,7 @@ def reduce(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         kept = tuple(1 if i in axes else n for i, n in enumerate(kind.shape) if keep or i not in axes)
     if not math.prod(kind.shape[i] for i in axes):
         raise a.refuse("reduces rows of width 0")
+    a.look(kind.width if fn == "logsumexp" else 0)
     others = [i for i in range(rank) if i not in axes]
     steps, function, width = _strides(kind.shape), REDUCE[fn], kind.width
     begins = _places([kind.shape[i] for i in others], [steps[i] for i in others])
@@ -1223,6 +1246,7 @@ def poly(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     powers = a.integers("powers", None, kind.width)
     if not all(0 <= p <= 255 for p in powers.data):
         raise a.refuse("has a power outside 0..255")
+    a.multiply(sum(powers.data))
     terms = [[j for j in reversed(range(kind.width)) for _ in range(row[j])] for row in powers.rows()]
     shape = (len(powers),)
     return _by_line(kind, dtype, shape, before, lambda line: [_product([line[j] for j in term], dtype) for term in terms])
@@ -1238,6 +1262,7 @@ def interp(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         raise a.refuse(f"has {len(xs)} knots, too few for outside {_show(outside)}")
     if not all(low < high for low, high in itertools.pairwise(xs)) or any(x != x for x in xs):
         raise a.refuse("has knots that do not ascend strictly")
+    a.look(kind.width)
     last = len(xs) - 1
     below, above = (ys[0], ys[last]) if outside == "clip" else (math.nan, math.nan)
 
@@ -1264,6 +1289,7 @@ def gaussian_ll(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     mean = a.tensor("mean", (dtype,), None, kind.width)
     var = a.tensor("var", (dtype,), len(mean), kind.width)
     prior = a.numbers("log_prior", dtype, len(mean)) if a.has("log_prior") else [0.0] * len(mean)
+    a.multiply(len(mean) * (kind.width + 16))
     base = [p - 0.5 * total(log(2 * math.pi * v) for v in row) for p, row in zip(prior, var.rows())]
     classes = list(zip(base, mean.rows(), var.rows()))
 
@@ -1467,6 +1493,7 @@ class Plan(NamedTuple):
     steps: tuple[Step, ...]
     outputs: tuple[Output, ...]
     block: int  # rows that are computed together
+    operations: int  # of a row
 
 
 class Checked(NamedTuple):
@@ -1495,7 +1522,8 @@ def _ops_for(requires: Sequence[str]) -> dict[str, Op]:
 
 def load(document: bytes | str, *, verify: bool = True, limits: Limits = DEFAULT_LIMITS) -> Model:
     """The model of a document. Its vectors are replayed; without `verify` they are not, and may be absent."""
-    model = Model(parse_json(document, limits), limits)
+    size = len(document.encode("utf-8", "surrogatepass")) if isinstance(document, str) else len(document)
+    model = Model(parse_json(document, limits), limits, size)
     if verify:
         if model.vectors is None:
             raise Refused("the document carries no verification; load it with verify off if you trust it")
@@ -1508,10 +1536,11 @@ def load(document: bytes | str, *, verify: bool = True, limits: Limits = DEFAULT
 class Model:
     """A loaded document: named inputs, steps in order, named outputs.
 
-    All steps are checked for given lengths, and so once more when rows of other lengths come.
+    All steps are checked for given lengths, and so once more when rows of other lengths come. The document is a parsed one;
+    `size` is the number of its bytes.
     """
 
-    def __init__(self, document: Any, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, document: Any, limits: Limits = DEFAULT_LIMITS, size: int = 0) -> None:
         required, optional = ("format", "version", "requires", "inputs", "steps", "outputs"), ("lengths", "verification")
         table = _read_header(document)
         fields = _fields(document, "the document", required, optional)
@@ -1524,6 +1553,8 @@ class Model:
         self.outputs = self._first.outputs
         self.requires: tuple[str, ...] = tuple(fields["requires"])
         self.vectors = _Vectors(fields["verification"], self, limits, limits.carried_rows) if "verification" in fields else None
+        if self.vectors is not None:
+            _check_work(self, self.vectors, limits, size)
 
     def plan(self, lengths: Lengths) -> Plan:
         """The plan for these lengths. The few that are kept are replaced together, so that no thread sees a change."""
@@ -1689,6 +1720,14 @@ def _read_input(value: Any, where: str, limits: Limits) -> Input:
     return Input(name, dtype, shape, missing, features)
 
 
+class Cost:
+    """What a row costs the steps so far."""
+
+    def __init__(self) -> None:
+        self.multiplications = 0
+        self.moved = 0  # elements that the steps read and write
+
+
 class _Planner:
     """Checks the steps of a document for given lengths."""
 
@@ -1704,14 +1743,15 @@ class _Planner:
         """The steps ready to run, and the kind of every value."""
         kinds = {i.name: i.kind(lengths) for i in self._inputs}
         for name, kind in kinds.items():
-            if kind.width > self._limits.value_width:
+            if kind.counted > self._limits.value_width:
                 raise Refused(
-                    f"input {_show(name)} has {kind.width} elements per row, more than the {self._limits.value_width} allowed"
+                    f"input {_show(name)} has {kind.counted} elements per row, more than the {self._limits.value_width} allowed"
                 )
-        total, steps, last = sum(kind.width for kind in kinds.values()), [], dict.fromkeys(kinds, -1)
+        total, steps, last = sum(kind.counted for kind in kinds.values()), [], dict.fromkeys(kinds, -1)
+        cost = Cost()
         for k, item in enumerate(self._steps):
-            step, kind = self._read_step(item, k, kinds)
-            total += kind.width
+            step, kind = self._read_step(item, k, kinds, cost)
+            total += kind.counted
             if total > self._limits.total_width:
                 raise Refused(
                     f"the values up to step {k} have {total} elements per row, more than the {self._limits.total_width} allowed"
@@ -1728,9 +1768,10 @@ class _Planner:
             if last[name] >= 0:
                 done[last[name]].append(name)
         ready = tuple(step._replace(done=tuple(names)) for step, names in zip(steps, done))
-        return Plan(dict(lengths), kinds, ready, outputs, max(1, _BLOCK_ELEMENTS // max(1, total)))
+        block, operations = max(1, _BLOCK_ELEMENTS // max(1, total)), cost.multiplications + cost.moved
+        return Plan(dict(lengths), kinds, ready, outputs, block, operations)
 
-    def _read_step(self, value: Any, k: int, kinds: dict[str, Kind]) -> tuple[Step, Kind]:
+    def _read_step(self, value: Any, k: int, kinds: dict[str, Kind], cost: Cost) -> tuple[Step, Kind]:
         if not isinstance(value, dict):
             raise Refused(f"step {k} must be an object")
         name = _text(value.get("op"), f"the op of step {k}")
@@ -1749,10 +1790,15 @@ class _Planner:
         attributes = Attributes(value, where, self._limits)
         kind, run = entry.check(attributes, *(kinds[read] for read in reads))
         attributes.finish()
+        cost.moved += sum(kinds[read].counted for read in reads) + kind.counted
+        cost.multiplications += attributes.multiplications
+        if cost.multiplications > self._limits.multiplications:
+            most = self._limits.multiplications
+            raise Refused(f"{where} brings a row to {cost.multiplications} multiplications; all steps together may need {most}")
         if len(kind.shape) > self._limits.rank:
             raise Refused(f"{where} gives rows of rank {len(kind.shape)}, more than the {self._limits.rank} allowed")
-        if kind.width > self._limits.value_width:
-            raise Refused(f"{where} gives {kind.width} elements per row, more than the {self._limits.value_width} allowed")
+        if kind.counted > self._limits.value_width:
+            raise Refused(f"{where} gives {kind.counted} elements per row, more than the {self._limits.value_width} allowed")
         return Step(run, tuple(reads), writes, ()), kind
 
 
@@ -1934,6 +1980,7 @@ class _Rows(NamedTuple):
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
     lengths: Lengths
+    count: int
 
 
 class _Vectors:
@@ -1950,13 +1997,24 @@ class _Vectors:
             for k, item in enumerate(fields["more"]):
                 sets.append((f"more {k} of {where}", _fields(item, f"more {k} of {where}", ("inputs", "outputs"), ("rows",))))
         self.sets = [_read_set(rows, model, limits, name) for name, rows in sets]
-        carried = sum(len(next(iter(rows.inputs.values()))) for rows in self.sets)
+        carried = sum(rows.count for rows in self.sets)
         if most_rows is not None and carried > most_rows:
             raise Refused(f"verification carries {carried} rows, more than the {most_rows} allowed")
         if not isinstance(fields["tolerance"], dict):
             raise Refused("the tolerance of verification must be an object")
         _compare_names(fields["tolerance"], [o.name for o in model.outputs], "tolerance of output")
         self.tolerance = {o.name: _read_tolerance(fields["tolerance"][o.name], o) for o in model.outputs}
+
+
+def _check_work(model: Model, vectors: _Vectors, limits: Limits, size: int) -> None:
+    """Refuses a document of `size` bytes whose replay takes too long (section 5)."""
+    operations = sum(rows.count * model.plan(rows.lengths).operations for rows in vectors.sets)
+    most = limits.work + _WORK_PER_BYTE * size
+    if operations > most:
+        raise Refused(
+            f"replaying the carried rows takes {operations} operations, more than the limit of {most} "
+            f"({limits.work}, and {_WORK_PER_BYTE} for every byte of the document)"
+        )
 
 
 def _read_set(fields: dict[str, Any], model: Model, limits: Limits, where: str) -> _Rows:
@@ -1968,7 +2026,7 @@ def _read_set(fields: dict[str, Any], model: Model, limits: Limits, where: str) 
     counts = {len(tensor) for tensor in (*inputs.values(), *outputs.values())}
     if len(counts) != 1 or counts == {0}:
         raise Refused(f"the tensors of {where} must agree in the number of rows, at least one")
-    return _Rows(inputs, outputs, lengths)
+    return _Rows(inputs, outputs, lengths, counts.pop())
 
 
 class _Tolerance(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -228,6 +229,33 @@ def test_too_many_multiplications_are_refused(stub: ModuleType) -> None:
     assert model.predict(np.ones((1, 64, 64)))["y"][0, 0, 0] == 64
     with pytest.raises(stub.Refused, match="multiplications per row"):
         model.predict(np.ones((1, 65, 65)))
+
+
+@pytest.mark.parametrize("name", ["modelport_stub", "modelport_stub_pure"])
+def test_a_replay_of_too_many_operations_is_refused(stub: ModuleType, name: str) -> None:
+    """Operations of a row: the inputs and outputs of every step, 16 for every element of exp, 3 x 2 products."""
+    stub = importlib.import_module(name)
+    steps: list[Document] = [
+        {"op": "unary", "in": ["x"], "out": "e", "fn": "exp"},
+        {"op": "linear", "in": ["e"], "out": "y", "weight": [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]},
+    ]
+    content = {**document([2], steps), "doc": "\N{GREEK SMALL LETTER LAMDA}"}
+    content["verification"] = {
+        "source": "synthetic",
+        "inputs": {"x": {"dtype": "f64", "shape": [5, 2], "data": [0.0] * 10}},
+        "outputs": {"y": {"dtype": "f64", "shape": [5, 3], "data": [1.0, 1.0, 0.0] * 5}},
+        "tolerance": {"y": "exact"},
+    }
+    operations = 5 * ((2 + 2 + 16 * 2) + (2 + 3 + 3 * 2))
+    text = json.dumps(content, ensure_ascii=False)
+    for given in (text, text.encode()):
+        size = len(text.encode())
+        assert size == len(text) + 1
+        assert stub.load(given, limits=stub.Limits(work=operations - 4096 * size))
+        with pytest.raises(stub.Refused, match=f"takes {operations} operations, more than the limit of {operations - 1} "):
+            stub.load(given, limits=stub.Limits(work=operations - 1 - 4096 * size))
+        with pytest.raises(stub.Refused, match="operations"):
+            stub.load(given, verify=False, limits=stub.Limits(work=operations - 1 - 4096 * size))
 
 
 def test_rows_of_the_highest_rank(stub: ModuleType) -> None:
