@@ -141,7 +141,8 @@ func main() {
 	for _, wrong := range []map[string]any{nil, lacking, further} {
 		_, err = model.PredictRecord(wrong)
 		_, other = model.PredictRecords([]map[string]any{wrong})
-		check(errors.As(err, &refused) && other != nil && err.Error() == other.Error() || wrong == nil, fmt.Sprint("a record that is refused: ", wrong))
+		check(errors.As(err, &refused) && other != nil, fmt.Sprint("a record that is refused: ", wrong))
+		check(wrong == nil || err.Error() == other.Error(), "one sentence for a record and for records")
 	}
 	limits := modelport.DefaultLimits()
 	limits.Memory = 1000
