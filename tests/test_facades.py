@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -20,7 +21,9 @@ from modelport.cli import main
 from modelport.document import Vectors
 from modelport.errors import PluginError, Unsupported, UsageError
 from modelport.facades import facade_files, library_for
+from modelport.facades.example import LINES, WIDTH
 from modelport.facades.naming import identifiers, shown
+from modelport.facades.plan import plan_of
 from modelport.stubs import Stub, find_stub, stubs, toolchain_problem
 
 MODELS = Path(__file__).resolve().parent.parent / "fixtures" / "models"
@@ -244,12 +247,33 @@ def test_an_example_builds_and_answers_what_the_artifact_carries(
     assert carried(loaded.vectors, [output.name for output in loaded.outputs], lines)
 
 
+def test_an_example_is_short_whatever_the_model() -> None:
+    models = [path.read_bytes() for path in sorted(MODELS.glob("*/*/model.json"))] + [make() for make in MADE.values()]
+    spelled, seen = 0, 0
+    for data in models:
+        loaded = Artifact.of(data).load()
+        try:
+            plan = plan_of(loaded, "model.json", "model", ["modelport", "modelport_more", "modelport_nn", "modelport_fast"])
+        except Unsupported:
+            continue
+        for name in LANGUAGES:
+            made = importlib.import_module(stub_of(name).facade).write(plan)
+            example = next(text for file, text in made.items() if file.lower().startswith("example."))
+            lines = example.removesuffix("\n").split("\n")
+            assert len(lines) <= LINES <= 20, (name, plan.fields)
+            assert max(map(len, lines)) <= WIDTH
+            seen += 1
+            spelled += not re.search(r"example_?row|_example\b|Example\(\)|::example|\.example", example, re.IGNORECASE)
+    assert seen > 100
+    assert 10 < spelled < seen
+
+
 def test_an_example_says_when_answers_differ(language: str, tmp_path: Path, libraries: Path) -> None:
     folder = written(tmp_path, language, (MODELS / "sklearn/iris_logistic/model.json").read_bytes())
     example = next(p for p in folder.iterdir() if p.stem.lower() == "example")
     text = example.read_text(encoding="utf-8")
-    assert text.count("setosa") == 1
-    example.write_text(text.replace("setosa", "versicolor"), encoding="utf-8")
+    assert text.count("4.3") == 1
+    example.write_text(text.replace("4.3", "43.0"), encoding="utf-8")
     with pytest.raises(AssertionError, match=r"carries"):
         ran(language, folder, libraries)
 
