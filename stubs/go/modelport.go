@@ -400,7 +400,7 @@ func (m *Model) limitOperations(bytes int) {
 	if m.carried == nil {
 		return
 	}
-	most := float64(m.limits.Work) + 4096*float64(bytes)
+	most := float64(m.limits.Work) + float64(4096*float64(bytes))
 	need(m.carried.operations <= most,
 		"Replaying the carried rows takes %.0f operations, more than the limit of %.0f (%d, and 4096 for every byte of the document).",
 		m.carried.operations, most, m.limits.Work)
@@ -1096,7 +1096,7 @@ func (v *vectors) readSet(j *node, where string, m *Model, mostRows int, g *guar
 	need(rows >= 1 && rows <= mostRows, "%s has %d rows; from 1 to %d are needed, in all sets.", where, rows, mostRows)
 	need(j.get("rows") == nil || len(j.get("rows").strings(where+"'s rows", g)) == rows,
 		"%s says why for another number of rows than its %d; say it for each.", where, rows)
-	v.operations += float64(rows) * p.operations
+	v.operations += float64(float64(rows) * p.operations)
 	v.inputs = append(v.inputs, given)
 	v.expected = append(v.expected, answers)
 	return rows

@@ -487,7 +487,7 @@ func resizing(a *args, x *rowType) ([]*resized, *rowType) {
 		lengths[axis] = int64(math.Min(m, math.MaxInt32))
 		behind := typ.size(axis+1, typ.rank)
 		typ = lengthy(a, x.dtype, lengths...)
-		a.work += 4 * float64(typ.width)
+		a.work += float64(4 * typ.width)
 		a.g.take(16 * int64(taps) * lengths[axis])
 		one := &resized{n: n, m: int(lengths[axis]), behind: behind, taps: taps}
 		one.fill(factor, at, round, shape)
