@@ -421,6 +421,43 @@ def test_a_facade_is_fully_typed(tmp_path: Path, need_module: Callable[[str, str
     assert done.returncode == 0, done.stdout
 
 
+#: a program that uses all that the declarations of a facade in JavaScript have
+TYPED = """import {{ readFileSync }} from "node:fs";
+import * as facade from "./model_facade.mjs";
+
+const row: facade.Row = {row};
+const model: facade.Model = facade.load(readFileSync("model.json"));
+const answer: facade.Answer = model.predict(row), answers: facade.Answer[] = model.predict([row]);
+const words: ReadonlyArray<ReadonlyArray<string | number | bigint | boolean>> = [{constants}];
+console.log(answer, answers.length, words.length);
+// @ts-expect-error: a row has fields
+model.predict({{}});
+// @ts-expect-error: a model comes from load
+new facade.Model();
+"""
+
+
+@pytest.mark.xdist_group("tsc")
+def test_a_facade_in_javascript_is_fully_typed(tmp_path: Path, tsc: Callable[..., None]) -> None:
+    (tmp_path / "node.d.ts").write_text(
+        'declare module "node:fs" {\n  export function readFileSync(path: string): Uint8Array;\n}\n'
+    )
+    made = [(MODELS / name / "model.json").read_bytes() for name in FIXTURES] + [MADE[name]() for name in MADE if name != "wide"]
+    programs = []
+    for k, data in enumerate(made):
+        (tmp_path / str(k)).mkdir()
+        folder = written(tmp_path / str(k), "javascript", data)
+        types = (folder / "model_facade.d.mts").read_text(encoding="utf-8")
+        row = re.search(
+            r"^const row = (\{.*?^\});$", (folder / "example.mjs").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        )
+        assert row is not None
+        constants = ", ".join(f"facade.{name}" for name in re.findall(r"^export const (\w+):", types, re.MULTILINE))
+        programs.append(folder / "asking.mts")
+        programs[-1].write_text(TYPED.format(row=row[1], constants=constants), encoding="utf-8")
+    tsc(tmp_path, "--noEmit", "node.d.ts", *map(str, programs))
+
+
 # --- what is copied, and what is refused --------------------------------------------------------------------------------------
 
 
