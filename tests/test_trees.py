@@ -149,15 +149,28 @@ def test_every_bit(variant: str, count: int, splits: int, n: int) -> None:
         assert identical(evaluator(a, expected.shape[1]).run({"x": x})["y"], expected)
 
 
+@pytest.mark.parametrize("splits", [1, 7, 8, 9, 63])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_large_batches_of_small_trees(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_batches_of_small_trees(variant: str, splits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From ROWS rows on every node of a small tree is asked about all rows; blocks are as equal as can be."""
     monkeypatch.setattr(module, "ROWS", 64)
-    for seed in range(6):
+    for seed in range(6 if splits == 63 else 2):
         rng = np.random.default_rng(seed)
-        a = ensemble(rng, 4, 63, **VARIANTS[variant])
+        a = ensemble(rng, 4, splits, **VARIANTS[variant])
         x = batch(rng, a, 700, missing="missing" in a)
         expected = plain(a, x)
+        assert identical(evaluator(a, expected.shape[1]).run({"x": x})["y"], expected)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_one_row_walks_trees_that_are_many(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to ALL nodes are asked at once; beyond, only those on the way are."""
+    rng = np.random.default_rng(0)
+    a = ensemble(rng, 40, 12, **VARIANTS[variant])
+    x = batch(rng, a, 1, missing="missing" in a)
+    expected = plain(a, x)
+    for most in (0, 1 << 15):
+        monkeypatch.setattr(module, "ALL", most)
         assert identical(evaluator(a, expected.shape[1]).run({"x": x})["y"], expected)
 
 

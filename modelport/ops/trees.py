@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,10 @@ def _check_leaves(a: Attributes, leaves: int) -> int:
 PAIRS, ROWS, CELLS = 1 << 15, 1 << 12, 1 << 20
 #: trees of at most so many leaves are not walked when there are at least ROWS rows: every node is asked about all of them
 SMALL_TREE = 64
+#: small trees of at most so many inner nodes are tables of the answers of all of them
+TABLE = 8
+#: a single row asks all nodes at once where there are no more than these
+ALL = 1 << 15
 #: a node's word is its plane and, in the low bits, the place of its right child
 PLACE_BITS = 32
 PLACE = (1 << PLACE_BITS) - 1
@@ -193,10 +198,10 @@ def trees(a: Attributes, x: Array, init: Array | None = None) -> Array:
         for first_tree, forest in a["forests"]:
             for first, last in forest.blocks(len(matrix)):
                 block = matrix[first:last].astype(DTYPES[a["dtype"]], copy=False)
-                for tree, leaves in forest.leaves(block, first):
+                for tree, leaves, values in forest.leaves(block, first):
                     tree += first_tree
                     classes = a["class"][tree : tree + len(leaves)] if "class" in a else None
-                    _add(total[first:last], classes, forest.values, leaves)
+                    _add(total[first:last], classes, values, leaves)
         return total / acc.type(len(a["start"])) if a["aggregate"] == "mean" else total
 
 
@@ -236,6 +241,7 @@ class Forest:
         self._leaf = a["leaf"].astype(np.int64) if "leaf_table" in a else np.arange(len(self.values))
         self._set_planes(a)
         self._set_places(a["right"].astype(np.int64))
+        self._steps: int | None = None
 
     def _set_planes(self, a: Attributes) -> None:
         """The planes by feature, NaN's side and set; for every inner node its plane and its limit."""
@@ -265,6 +271,7 @@ class Forest:
         self._bound[place[inner]] = self._limit
         self._leaf_at = np.zeros(count, dtype=np.int64)
         self._leaf_at[place[~self._is_inner]] = self._leaf
+        self._plane_at, self._next = self._word >> PLACE_BITS, self._word & PLACE
 
     def blocks(self, n: int) -> list[tuple[int, int]]:
         """Ranges of n rows, of about equal size and few enough for the caches."""
@@ -272,8 +279,8 @@ class Forest:
         count = -(-n // most)
         return [(n * i // count, n * (i + 1) // count) for i in range(count)]
 
-    def leaves(self, x: Array, first: int) -> Iterator[tuple[int, Array]]:
-        """Trees in order, some at a time: the first one's number and the leaf rows [k, n] that the rows x [n, d] reach.
+    def leaves(self, x: Array, first: int) -> Iterator[tuple[int, Array, Array]]:
+        """Trees in order, some at a time: the first one's number, which rows [k, n] of values x [n, d] reaches, and the values.
 
         first is x's first row in the batch, for the sentence that refuses one.
         """
@@ -282,10 +289,31 @@ class Forest:
         if self._small and n >= ROWS and not refusing:
             yield from self._select(planes)
             return
+        if n == 1 and not refusing and self._next.size <= ALL:
+            yield 0, self._leaf_at.take(self._ends(planes[0]))[:, None], self.values
+            return
         step = max(1, min(PAIRS, CELLS // self.values.shape[1]) // n)
         for tree in range(0, len(self._start), step):
             roots = np.arange(tree, min(tree + step, len(self._start)))
-            yield tree, self._leaf_at.take(self._walk(planes, roots, first, refusing)).reshape(roots.size, n)
+            places = self._walk(planes, roots, first, refusing)
+            yield tree, self._leaf_at.take(places).reshape(roots.size, n), self.values
+
+    def _ends(self, plane: Array) -> Array:
+        """The places of the leaves in which one row ends: all nodes are asked, then followed."""
+        following = self._next - self._goes_left(plane.take(self._plane_at), self._bound)
+        place = following[: len(self._start)]
+        for _ in range(self._depth() - 1):
+            place = following.take(place)
+        return place
+
+    def _depth(self) -> int:
+        """The most inner nodes from a root to a leaf, or 1."""
+        if self._steps is None:
+            level, self._steps = np.arange(len(self._start)), 0
+            while (level := level[self._next[level] != level]).size:
+                level = np.concatenate([self._next[level] - 1, self._next[level]])
+                self._steps += 1
+        return max(1, self._steps)
 
     def _planes(self, x: Array) -> Array:
         """The planes [n, p + 1] of rows x [n, d]; the last one is +inf, for leaves."""
@@ -325,41 +353,61 @@ class Forest:
                 pairs, place, offset = pairs.take(rest), place.take(rest), offset.take(rest)
         return arrived
 
-    def _select(self, planes: Array) -> Iterator[tuple[int, Array]]:
+    def _select(self, planes: Array) -> Iterator[tuple[int, Array, Array]]:
         """As walking tree by tree, without a gather per node."""
-        columns = np.ascontiguousarray(planes.T)
+        columns, goes_left = np.ascontiguousarray(planes.T), self._goes_left
         questions = list(zip(self._plane.tolist(), self._limit.tolist(), strict=True))
         first_inner = first_leaf = 0
         for tree, (start, size) in enumerate(zip(self._start.tolist(), self._sizes.tolist(), strict=True)):
             inner = size // 2
-            numbers = self._numbers(
-                self._is_inner[start : start + size].tolist(), questions[first_inner : first_inner + inner], columns
-            )
-            yield tree, self._leaf[first_leaf : first_leaf + inner + 1].take(numbers)[None]
+            asked, pattern = questions[first_inner : first_inner + inner], self._is_inner[start : start + size].tolist()
+            answers = (goes_left(columns[plane], limit).view(np.uint8) for plane, limit in asked)
+            values = self.values.take(self._leaf[first_leaf : first_leaf + inner + 1], axis=0)
+            if 0 < inner <= TABLE:
+                code = next(answers)
+                for answer in answers:
+                    np.add(code, code, out=code)
+                    np.add(code, answer, out=code)
+                yield tree, code[None], values.take(_table(tuple(pattern)), axis=0)
+            else:
+                answers = (goes_left(columns[plane], limit).view(np.uint8) for plane, limit in reversed(asked))
+                yield tree, _numbers(pattern, answers, columns.shape[1])[None], values
             first_inner, first_leaf = first_inner + inner, first_leaf + inner + 1
 
-    def _numbers(self, pattern: list[bool], questions: list[tuple[int, float]], columns: Array) -> Array:
-        """The leaf number (u8) of every row in one tree, of which pattern tells inner nodes from leaves.
 
-        From the last node to the first, each inner node takes the answers of its two subtrees and merges them bit by bit:
-        right ^ ((left ^ right) & mask).
-        """
-        answers: list[Any] = []  # a subtree's leaf numbers [n], or the number of a single leaf
-        leaf, question = len(pattern) - len(questions), len(questions)
-        for is_inner in reversed(pattern):
-            if not is_inner:
-                leaf -= 1
-                answers.append(np.uint8(leaf))
-                continue
-            question -= 1
-            plane, limit = questions[question]
-            left, right = answers.pop(), answers.pop()
-            mask = self._goes_left(columns[plane], limit).view(np.uint8)
+def _numbers(pattern: list[bool], asked: Iterator[Array], rows: int) -> Array:
+    """The leaf number (u8) of every row in one tree, of which pattern tells inner nodes from leaves.
+
+    `asked` has their answers (1 for left) from the last inner node to the first, which may be written over: each takes the
+    numbers of its two subtrees and merges them bit by bit, right ^ ((left ^ right) & mask). Between two leaves, of which the
+    right one has the next number, it is that less 1 or 0.
+    """
+    numbers: list[Any] = []  # a subtree's leaf numbers [n], or the number of a single leaf
+    leaf = pattern.count(False)
+    for is_inner in reversed(pattern):
+        if not is_inner:
+            leaf -= 1
+            numbers.append(np.uint8(leaf))
+            continue
+        mask = next(asked)
+        left, right = numbers.pop(), numbers.pop()
+        if isinstance(left, np.uint8) and isinstance(right, np.uint8):
+            np.subtract(right, mask, out=mask)
+        else:
             np.negative(mask, out=mask)
             mask &= left ^ right
             mask ^= right
-            answers.append(mask)
-        return answers[0] if len(questions) else np.zeros(columns.shape[1], dtype=np.uint8)
+        numbers.append(mask)
+    return numbers[0] if len(pattern) > 1 else np.zeros(rows, dtype=np.uint8)
+
+
+@lru_cache(maxsize=256)
+def _table(pattern: tuple[bool, ...]) -> Array:
+    """The leaf number for every combination of answers (the first in the highest bit, 1 for left) in a tree of few nodes."""
+    inner = sum(pattern)
+    codes = np.arange(1 << inner, dtype=np.uint16)
+    asked = ((codes >> k & 1).astype(np.uint8) for k in range(inner))  # the last one is the lowest bit
+    return _numbers(list(pattern), asked, codes.size)
 
 
 class _Sets:
