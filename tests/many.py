@@ -6,14 +6,18 @@ a process of its own gives the same is held by the conformance tests, on a sampl
 
 from __future__ import annotations
 
+import atexit
 import base64
 import os
 import selectors
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from modelport.stubs import Completed, Stub, command_for, run
@@ -32,11 +36,24 @@ def harness(stub: Stub, folder: Path) -> list[str] | None:
         compiler = os.environ.get("MODELPORT_JAVAC", "javac")
         subprocess.run([compiler, "-cp", classes, "-d", str(folder), str(HARNESS / "Many.java")], check=True, capture_output=True)
         return [*command[: command.index("-cp")], "-cp", os.pathsep.join([classes, str(folder)]), "Many"]
+    if stub.name == "csharp":
+        return [*command[:-1], str(_csharp(stub.folder, stub.files) / "modelport.dll")]
     if stub.name == "javascript":
         return [command[0], str(HARNESS / "many.mjs"), str(stub.folder / "cli.mjs")]
     if stub.name == "python":
         return [sys.executable, str(HARNESS / "many.py"), str(stub.folder)]
     return None
+
+
+@cache
+def _csharp(sources: Path, files: tuple[str, ...]) -> Path:
+    """The folder of the C# harness with the stub's sources, built once as that takes some seconds; removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="many-csharp-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    given = [*(str(sources / name) for name in files if name.endswith(".cs")), str(HARNESS / "Many.cs")]
+    command = [sys.executable, str(sources / "build.py"), "--start=Many", str(folder / "built"), *given]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "built"
 
 
 @contextmanager

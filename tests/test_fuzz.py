@@ -79,11 +79,10 @@ def test_the_judge_sees_what_is_wrong(mutator: Mutator, tmp_path: Path) -> None:
 
 
 def test_stubs_refuse_mutants_or_answer_them(stub: Stub) -> None:
-    count = 100 if stub.name == "csharp" else 400  # a process of .NET for each command
-    (run,) = mutate.mutate([stub.name], count, seed=3)
+    (run,) = mutate.mutate([stub.name], 400, seed=3)
     assert run.findings == []
-    assert run.verdicts["0"] > count / 10
-    assert run.verdicts["predicted"] > count / 10
+    assert run.verdicts["0"] > 40
+    assert run.verdicts["predicted"] > 40
 
 
 @pytest.mark.slow

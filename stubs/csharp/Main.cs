@@ -14,13 +14,18 @@ internal static class Program {
     private const string HELP = "usage: predict ARTIFACT [--no-verify] < inputs.json > outputs.json | verify ARTIFACT [VECTORS] | info ARTIFACT | ops";
 
     private static int Main(string[] args) {
-        var answer = new StreamWriter(Console.OpenStandardOutput(), new UTF8Encoding(false), 1 << 16);
+        return Run(args, Console.OpenStandardInput(), Console.OpenStandardOutput(), Console.OpenStandardError());
+    }
+
+    /// <summary>Runs one command and returns its exit code.</summary>
+    internal static int Run(string[] args, Stream given, Stream output, Stream errors) {
+        var answer = new StreamWriter(output, new UTF8Encoding(false), 1 << 16);
         string sentence;
         int code;
         try {
-            code = Command(args, answer);
+            code = Command(args, given, answer);
             answer.Flush();
-            sentence = code == MISMATCH ? "The numbers do not match the vectors." : null;
+            sentence = code == MISMATCH ? "The numbers do not match the vectors." : code == USAGE ? HELP : null;
         } catch (ModelportException e) {
             sentence = e.Message;
             code = e.ExitCode;
@@ -35,14 +40,14 @@ internal static class Program {
             code = REFUSED;
         }
         if (sentence != null) {
-            var errors = new StreamWriter(Console.OpenStandardError(), new UTF8Encoding(false));
-            errors.Write(sentence.Replace("\r", " ").Replace("\n", " ") + "\n");
+            byte[] line = Encoding.UTF8.GetBytes(sentence.Replace("\r", " ").Replace("\n", " ") + "\n");
+            errors.Write(line, 0, line.Length);
             errors.Flush();
         }
         return code;
     }
 
-    private static int Command(string[] args, TextWriter to) {
+    private static int Command(string[] args, Stream given, TextWriter to) {
         var rest = new List<string>(args);
         bool verified = !rest.Remove("--no-verify");
         string command = rest.Count == 0 ? "" : rest[0];
@@ -51,15 +56,12 @@ internal static class Program {
             : command == "predict" ? files == 1
             : command == "info" ? files == 1 && verified
             : command == "verify" && (files == 1 || files == 2) && verified;
-        if (!good) {
-            Console.Error.Write(HELP + "\n");
-            return USAGE;
-        }
+        if (!good) return USAGE;
         switch (command) {
             case "ops": return Ops(to);
             case "info": return Info(rest[1], to);
             case "verify": return Verify(rest[1], files == 2 ? rest[2] : null, to);
-            default: return Predict(rest[1], verified, to);
+            default: return Predict(rest[1], verified, given, to);
         }
     }
 
@@ -83,9 +85,9 @@ internal static class Program {
         return code;
     }
 
-    private static int Predict(string artifact, bool verified, TextWriter to) {
+    private static int Predict(string artifact, bool verified, Stream given, TextWriter to) {
         Model model = verified ? Model.Load(Read(artifact), MORE) : Unverified(artifact);
-        Model.WriteOutputs(model.PredictJson(Read(Console.OpenStandardInput(), "The request")), to);
+        Model.WriteOutputs(model.PredictJson(Read(given, "The request")), to);
         to.Write("\n");
         return DONE;
     }

@@ -55,6 +55,7 @@ internal static partial class Core {
         }
     }
 
+    internal const int DEAR = 16; // multiplications that an exponential, or a search, counts as
     internal static readonly DType[] ANY = DType.All;
     internal static readonly DType[] FLOATS = {DType.F64, DType.F32};
     private static readonly DType[] CAN_BE_MISSING = {DType.F64, DType.F32, DType.Str};
@@ -67,7 +68,7 @@ internal static partial class Core {
         internal readonly RowType[] types;
         internal readonly Guard guard;
         internal DType dtype = DType.F64; // of ops marked d
-        internal long work = 0; // multiplications per row, of the profile nn
+        internal long work = 0; // multiplications per row (docs/format.md, section 5)
         private readonly Json json;
         private readonly Dictionary<object, object> memo; // what attributes have become, when steps are checked more than once; or null
         private readonly HashSet<string> read = new HashSet<string>(StringComparer.Ordinal) {"op", "in", "out"};
@@ -212,6 +213,8 @@ internal static partial class Core {
             }
             return narrow;
         }
+        /// <summary>Counts a search, or a function such as exp, for each of so many elements of a row.</summary>
+        internal void Dear(long elements) { work += DEAR * elements; }
         /// <summary>The row shape to which those of all inputs broadcast.</summary>
         internal RowType Broadcast(DType dtype) {
             int rank = 0;
@@ -242,8 +245,8 @@ internal static partial class Core {
         internal readonly RowType[] from;
         internal readonly RowType type;
         internal readonly DType dtype;
-        internal readonly long work;
-        internal Step(Args a, RowType type) { this.where = a.where; this.inputs = a.inputs; this.from = a.types; this.type = type; this.dtype = a.dtype; this.work = a.work; }
+        internal long work; // multiplications per row, from when it is checked
+        internal Step(Args a, RowType type) { this.where = a.where; this.inputs = a.inputs; this.from = a.types; this.type = type; this.dtype = a.dtype; }
         internal abstract Array Run(Frame f);
         /// <summary>Rounds to the step's dtype.</summary>
         internal double Round(double v) { return dtype == DType.F32 ? (float) v : v; }
@@ -445,6 +448,7 @@ internal static partial class Core {
         Tensor otherwise = a.Has("default") ? a.Element("default", values.DType, true) : null;
         a.Expect("values", values.Count, keys.Count);
         a.guard.Take(96L * keys.Count);
+        a.Dear(x.width);
         var places = new KeyPlaces(keys.data);
         if (places.twice >= 0) throw a.Refuse("has one key twice in \"keys\", at position " + Show(places.twice) + "; keys are all different.");
         return new LookupStep(a, x.With(values.DType)) { values = values, otherwise = otherwise, places = places };
@@ -555,6 +559,7 @@ internal static partial class Core {
                 if (!(edges[k] >= edges[Math.Max(k - 1, start[j])])) throw a.Refuse("has edges of column " + j + " that do not ascend.");
         }
         a.Expect("edges", edges.Length, start[x.width]);
+        a.Dear(x.width);
         return new BucketizeStep(a, x.With(DType.I64)) { edges = edges, start = start, left = left };
     }
 
@@ -627,6 +632,8 @@ internal static partial class Core {
         "exp", "expm1", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "sigmoid",
         "log_sigmoid", "softplus", "erf", "norm_ppf"};
 
+    private const int EXACT_UNARIES = 12; // come first
+
     /// <summary>The functions of unary, spelled as in the format.</summary>
     private static Func<double, double> Function(string fn) {
         switch (fn) {
@@ -655,8 +662,10 @@ internal static partial class Core {
     private static Step Unary(Args a) {
         string fn = a.Choice("fn", false, UNARY);
         a.dtype = a.Floating("dtype");
-        if (fn != "not") return new UnaryStep(a, a.Rounded()) { fn = Function(fn) };
-        return new NotStep(a, a.One(DType.Bool));
+        if (fn == "not") return new NotStep(a, a.One(DType.Bool));
+        RowType x = a.Rounded();
+        if (Array.IndexOf(UNARY, fn) >= EXACT_UNARIES) a.Dear(x.width);
+        return new UnaryStep(a, x) { fn = Function(fn) };
     }
 
     private sealed class UnaryStep : Rows {
@@ -688,6 +697,7 @@ internal static partial class Core {
             throw a.Refuse("cannot compute " + BINARY[(int) fn] + " of " + a.types[0] + " and " + a.types[1] + "; a cast step may help.");
         RowType wide = a.Broadcast(logic || compares ? DType.Bool : a.dtype);
         int[] i = a.types[0].Spread(wide, a.guard), j = a.types[1].Spread(wide, a.guard);
+        if (fn == Binaries.Pow) a.Dear(wide.width);
         return new BinaryStep(a, wide) { fn = fn, i = i, j = j };
     }
 
@@ -761,6 +771,7 @@ internal static partial class Core {
         a.guard.Take(8L * matrix.Count);
         double[] bias = a.Optional("bias", a.dtype, n), turned = new double[matrix.Count]; // [j, k]: the inner loop has no chain of sums
         for (int k = 0; k < n; k++) for (int j = 0; j < x.last; j++) turned[j * n + k] = matrix.Doubles()[k * x.last + j];
+        a.work = (long) x.lanes * matrix.Count;
         return new LinearStep(a, x.rank == 0 ? RowType.Row(a.dtype, n) : x.Resized(x.rank - 1, n)) { x = x, n = n, bias = bias, turned = turned };
     }
 
@@ -777,7 +788,9 @@ internal static partial class Core {
 
     /// <summary>softmax: exp(x - max) / sum. log_softmax: x - max - log(sum).</summary>
     private static Step Softmax(Args a, bool log) {
-        return new SoftmaxStep(a, a.Rounded()) { log = log };
+        RowType x = a.Rounded();
+        a.Dear(x.width);
+        return new SoftmaxStep(a, x) { log = log };
     }
 
     private sealed class SoftmaxStep : Rows {
@@ -857,6 +870,7 @@ internal static partial class Core {
         }
         int[] places = axes.Length == 0 || axes[0] == t.rank - axes.Length ? null : Places(a.guard, offsets);
         var type = new RowType(position ? DType.I64 : a.dtype, dims);
+        if (fn == Reduction.Logsumexp) a.Dear(t.width);
         return new ReduceStep(a, type) { w = t.width / type.width, t = t, fn = fn, max = max, position = position, places = places };
     }
 
@@ -929,7 +943,7 @@ internal static partial class Core {
         Tensor matrix = a.IntMatrix("powers", x);
         int[] powers = a.Narrow("powers", matrix, 0, 255), start = new int[matrix.shape[0] + 1];
         int count = 0;
-        foreach (int p in powers) count += p > 0 ? 1 : 0;
+        foreach (int p in powers) { count += p > 0 ? 1 : 0; a.work += p; }
         a.guard.Take(4L * count);
         int[] factor = new int[count]; // term k multiplies column[c] power[c] times for c in factor[start[k]..start[k + 1]), packed
         for (int k = 0, c = 0; k < powers.Length; k++) {
@@ -962,6 +976,7 @@ internal static partial class Core {
         for (int k = 0; k <= last; k++)
             if (!(Math.Abs(x[k]) <= double.MaxValue && Math.Abs(y[k]) <= double.MaxValue) || k > 0 && !(x[k] > x[k - 1]))
                 throw a.Refuse("has a knot at position " + k + " that is not finite, or not above the one before it.");
+        a.Dear(type.width);
         return new InterpStep(a, type) { x = x, y = y, outside = outside, last = last };
     }
 
@@ -988,6 +1003,7 @@ internal static partial class Core {
         Tensor means = a.Matrix("mean", t), variances = a.Matrix("var", t);
         int classes = means.shape[0];
         a.Expect("var", variances.shape[0], classes);
+        a.work = classes * ((long) t.width + DEAR);
         double[] mean = means.Doubles(), variance = variances.Doubles(), prior = a.Optional("log_prior", a.dtype, classes), start = new double[classes];
         for (int k = 0; k < classes; k++) {
             double sum = 0.0;
@@ -1255,6 +1271,7 @@ internal static partial class Core {
         internal readonly Dictionary<string, int> slots = new Dictionary<string, int>(StringComparer.Ordinal);
         internal readonly List<List<int>> free = new List<List<int>>(); // the values that no step after this one needs
         internal long peak; // the most elements of a row that are held at a time
+        internal long operations; // of a row
         private readonly Limits limits;
         private long rowElements, work;
         internal Plan(Model model, SortedDictionary<string, int> lengths, List<Json> list, Guard guard) {
@@ -1270,7 +1287,9 @@ internal static partial class Core {
                 if (!listed.Contains(op)) throw new Refused(number + " has the op " + Quote(op) + ", which \"requires\" does not list.");
                 unused.Remove(op);
                 Step step = Find(model, op, where, json, guard);
-                work = step.work > long.MaxValue - work ? long.MaxValue : work + step.work;
+                work = Plus(work, step.work);
+                operations = Plus(operations, Plus(step.work, step.type.width));
+                foreach (RowType read in step.from) operations = Plus(operations, read.width);
                 if (work > limits.Multiplications) throw new Refused(where + " brings a row beyond the limit of " + Show(limits.Multiplications) + " multiplications.");
                 Define(name, step.type, where);
                 steps.Add(step);
@@ -1295,6 +1314,7 @@ internal static partial class Core {
             var a = new Args(op, where, json, inputs, from, model.memo, guard);
             Step step = OpTable.Of(op, model.more).Check(a);
             a.Finish();
+            step.work = a.work;
             if (model.memo != null) model.memo[json] = step;
             return step;
         }
@@ -1413,6 +1433,7 @@ public sealed class Model {
         guard.Take(16 * plan.peak);
         foreach (string length in lengths.Keys) NameAxes(length, guard.Attempt());
         carried = root.Get("verification") == null ? null : new Vectors(root.Get("verification"), this, limits.CarriedRows, guard);
+        carried?.NeedWork(limits, root.b.Length);
     }
     private void ReadLengths(Json json) {
         foreach (var member in json.Object("The document's lengths").members) {
@@ -1746,6 +1767,8 @@ public sealed class Model {
 internal static partial class Core {
     /// <summary>Sets of recorded rows with the original model's answers, and the tolerance of each output.</summary>
     internal sealed class Vectors {
+        private const long WORK_PER_BYTE = 1 << 12;
+        private long operations; // of all rows
         private readonly List<Dictionary<string, object>> inputs = new List<Dictionary<string, object>>(); // of every set
         private readonly List<Dictionary<string, Tensor>> expected = new List<Dictionary<string, Tensor>>();
         private readonly Dictionary<string, Tolerance> tolerance = new Dictionary<string, Tolerance>(StringComparer.Ordinal);
@@ -1768,6 +1791,13 @@ internal static partial class Core {
                 if (set != json) set.Only(where, "inputs", "outputs", "rows");
                 mostRows -= ReadSet(set, set == json ? where : where + "'s set " + Show(inputs.Count), model, mostRows, guard);
             }
+        }
+        /// <summary>Refuses vectors whose replay takes more operations than a document of so many bytes may ask for.</summary>
+        internal void NeedWork(Limits limits, long bytes) {
+            long most = Plus(limits.Work, WORK_PER_BYTE * bytes);
+            if (operations > most)
+                throw new Refused("Replaying the carried rows takes " + Show(operations) + " operations, more than the limit of " + Show(most) + " ("
+                    + Show(limits.Work) + ", and " + Show(WORK_PER_BYTE) + " for every byte of the document).");
         }
         /// <summary>Reads one set; returns its number of rows.</summary>
         private int ReadSet(Json json, string where, Model model, int mostRows, Guard guard) {
@@ -1799,6 +1829,7 @@ internal static partial class Core {
                 throw new Refused(where + " has " + Show(rows) + " rows; from 1 to " + Show(mostRows) + " are needed, in all sets.");
             if (json.Get("rows") != null && json.Get("rows").Strings(where + "'s rows", guard).Count != rows)
                 throw new Refused(where + " says why for another number of rows than its " + Show(rows) + "; say it for each.");
+            operations = Plus(operations, plan.operations > long.MaxValue / rows ? long.MaxValue : rows * plan.operations);
             inputs.Add(given);
             expected.Add(answers);
             return rows;

@@ -19,6 +19,8 @@ using static Core;
 public sealed class Limits {
     public long DocumentBytes = 512L << 20, TensorElements = 1L << 28, RowElements = 1L << 22, TotalRowElements = 1L << 25, Multiplications = 1L << 34;
     public int Depth = 16, Steps = 10000, Rank = 6, CarriedRows = 4096;
+    /// <summary>Operations that the replay of all carried rows may take, beside 4,096 for every byte of the document.</summary>
+    public long Work = 1L << 30;
     /// <summary>Bytes that one load or one prediction may allocate.</summary>
     public long Memory = 4L << 30;
     /// <summary>Threads that a large batch may use; the answers do not depend on them.</summary>
@@ -637,6 +639,8 @@ internal static partial class Core {
         for (int k = 0; same && k < a.Length; k++) same = a[k] == b[k];
         return same;
     }
+    /// <summary>The sum of two counts; as good as infinite when it overflows.</summary>
+    internal static long Plus(long a, long b) { return b > 0 && a > long.MaxValue - b ? long.MaxValue : a + b; }
     internal static long FloorDiv(long a, long b) { long q = a / b; return a % b != 0 && a < 0 != b < 0 ? q - 1 : q; }
 }
 

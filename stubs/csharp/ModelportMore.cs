@@ -76,6 +76,7 @@ public static class ModelportMore {
             if (!(p > 0)) {
                 throw a.Refuse("has \"p\" " + p + "; it is positive.");
             }
+            a.work = points.shape[0] * ((metric == Metric.Minkowski ? DEAR : 1) * (long) x.width + DEAR);
             double[] all = points.Doubles();
             for (int k = 0; metric != Metric.NanEuclidean && k < all.Length; k++) {
                 if (all[k] != all[k]) {
@@ -255,6 +256,7 @@ public static class ModelportMore {
     /// <summary>smallest: 1.0 at the k smallest elements, else 0.0.</summary>
     private static Step Smallest(Args a) {
         int m = a.One(FLOATS).width, k = a.Integer("k", 1, m);
+        a.Dear(m);
         return new SmallestStep(a, RowType.Row(DType.F64, m)) { m = m, k = k };
     }
 
@@ -272,6 +274,7 @@ public static class ModelportMore {
     private static Step Knn(Args a) {
         RowType t = a.One(DType.F64);
         int m = t.width, k = a.Integer("k", 1, m);
+        a.work = m * ((long) k + DEAR);
         int classes = a.Has("classes") ? a.Integer("classes", 1, a.guard.limits.RowElements) : 0;
         bool byDistance = a.Choice("weights", false, "uniform", "distance") == "distance";
         int[] classOf = classes > 0 ? a.Ints("targets", m, 0, classes - 1) : null;
@@ -322,6 +325,7 @@ public static class ModelportMore {
         }
         bool coupling = mode == "coupling";
         a.guard.Take(coupling ? 8L * c * c : 0);
+        a.work = coupling ? (long) c * c * Math.Max(100, c) : 0;
         double[] probA = coupling ? a.Floats("prob_a", x.width) : null, probB = coupling ? a.Floats("prob_b", x.width) : null;
         return new OvoVoteStep(a, RowType.Row(a.dtype, c)) { c = c, mode = mode, coupling = coupling, probA = probA, probB = probB };
     }
@@ -1125,6 +1129,12 @@ public static class ModelportMore {
         }
     }
 
+    /// <summary>The same of what a row may cost, which is counted.</summary>
+    private static void RowWork(Args a, long x, long y, long z) {
+        NeedWork(a, x, y, z);
+        a.work = x * y * z;
+    }
+
     /// <summary>A step that solves for every row x the weights w of the rows of its table.</summary>
     private abstract class Solver : Step {
         internal readonly Table table;
@@ -1175,7 +1185,7 @@ public static class ModelportMore {
             tol = Finite(a, "tol", null, false);
             l1 = Finite(a, "l1", 0.0, false);
             double l2 = Finite(a, "l2", 0.0, false);
-            NeedWork(a, rounds, k, k);
+            RowWork(a, rounds, k, k);
             gram = table.Gram(a);
             for (int t = 0; l2 != 0 && t < k; t++) {
                 gram[t][t] += l2;
@@ -1238,7 +1248,7 @@ public static class ModelportMore {
             l2 = Finite(a, "l2", 0.0, false);
             beta = Finite(a, "beta", 2.0, true);
             gamma = beta < 1 ? 1 / (2 - beta) : beta > 2 ? 1 / (beta - 1) : 1.0;
-            NeedWork(a, rounds, k, (long) k + d);
+            RowWork(a, rounds, k, (long) k + d);
             gram = table.Gram(a);
             totals = table.Totals();
         }
@@ -1379,7 +1389,7 @@ public static class ModelportMore {
             prior = Finite(a, "prior", null, false);
             rounds = Rounds(a);
             tol = Finite(a, "tol", null, false);
-            NeedWork(a, rounds, k, d);
+            RowWork(a, rounds, k, d);
         }
 
         internal override bool Accepts(double x) {
@@ -1472,7 +1482,7 @@ public static class ModelportMore {
 
         internal Pursuit(Args a, Table table) : base(a, table) {
             nonzero = a.Integer("nonzero", 1, k);
-            NeedWork(a, nonzero, k, nonzero + 1L);
+            RowWork(a, nonzero, k, nonzero + 1L);
             gram = table.Gram(a);
         }
 
@@ -1593,7 +1603,7 @@ public static class ModelportMore {
             rounds = Rounds(a);
             tol = Finite(a, "tol", 1e-8, false);
             positive = a.Flag("positive", false);
-            NeedWork(a, rounds, k, k);
+            RowWork(a, rounds, k, k);
             gram = table.Gram(a);
         }
 

@@ -803,6 +803,7 @@ public static class ModelportNn {
         double[] weight = matrix.Doubles();
         int n = matrix.shape[0];
         double[] bias = a.Optional("bias", a.dtype, n);
+        a.work = Times(x.lanes, matrix.Count);
         return new LinearStep(a, x.rank == 0 ? RowType.Row(a.dtype, n) : x.Resized(x.rank - 1, n)) { x = x, weight = weight, n = n, bias = bias };
     }
 
@@ -1512,6 +1513,7 @@ public static class ModelportNn {
         if (fn.name == "celu" && alpha == 0) {
             throw a.Refuse("has \"alpha\" 0; celu divides by it.");
         }
+        a.Dear(x.width);
         return new ActivationStep(a, x) { fn = fn, alpha = alpha, beta = beta };
     }
 
@@ -1610,7 +1612,7 @@ public static class ModelportNn {
             reverse = a.Flag("reverse", false);
             zeroMasked = a.Flag("zero_masked", false);
             result = lstm ? a.Choice("result", true, "sequence", "last", "cell") : a.Choice("result", true, "sequence", "last");
-            a.work = Times(t, weight.Length + (long) recurrent.Length);
+            a.work = Times(t, weight.Length + (long) recurrent.Length + (long) DEAR * w.shape[0]);
         }
 
         internal Step Build() {

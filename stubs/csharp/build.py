@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR 0BSD OR MIT
 """Builds the command line into a folder: by the .NET SDK where there is one, else by Mono's compiler for a .NET Core runtime.
 
-`build.py FOLDER` builds FOLDER/modelport.dll, `build.py FOLDER SOURCE...` the same of other sources, `build.py --check` only
-says in a sentence what is missing. MODELPORT_DOTNET and MODELPORT_MCS name other programs.
+`build.py FOLDER` builds FOLDER/modelport.dll, `build.py FOLDER SOURCE...` the same of other sources; `--start=CLASS` before the
+folder says which class begins where several could. `build.py --check` only says in a sentence what is missing. MODELPORT_DOTNET
+and MODELPORT_MCS name other programs.
 """
 
 import json
@@ -43,7 +44,7 @@ PROJECT = """<Project Sdk="Microsoft.NET.Sdk">
     <EnableDefaultCompileItems>false</EnableDefaultCompileItems>
     <InvariantGlobalization>true</InvariantGlobalization>
     <ConcurrentGarbageCollection>false</ConcurrentGarbageCollection>
-    <NoWarn>1718</NoWarn>
+    <NoWarn>1718</NoWarn>{start}
   </PropertyGroup>
   <ItemGroup>{sources}</ItemGroup>
 </Project>
@@ -79,20 +80,22 @@ def problem() -> str | None:
     return None
 
 
-def with_sdk(dotnet: str, version: str, target: Path, files: list[Path]) -> int:
+def with_sdk(dotnet: str, version: str, target: Path, files: list[Path], start: str) -> int:
     project = target / "project" / "modelport.csproj"
     project.parent.mkdir()
     sources = "".join(f'<Compile Include="{file}" />' for file in files)
-    project.write_text(PROJECT.format(version=version, sources=sources), encoding="utf-8")
+    begins = f"<StartupObject>{start}</StartupObject>" if start else ""
+    project.write_text(PROJECT.format(version=version, start=begins, sources=sources), encoding="utf-8")
     environment = {**os.environ, "DOTNET_CLI_TELEMETRY_OPTOUT": "1", "DOTNET_NOLOGO": "1"}
     command = [dotnet, "build", str(project), "-c", "Release", "-o", str(target), "--nologo", "-v", "quiet"]
     return subprocess.run(command, env=environment, check=False).returncode
 
 
-def with_mcs(dotnet: str, mcs: str, target: Path, files: list[Path]) -> int:
+def with_mcs(dotnet: str, mcs: str, target: Path, files: list[Path], start: str) -> int:
     framework = frameworks(dotnet)[-1]
     references = [f"-r:{framework / name}.dll" for name in REFERENCES]
     options = ["-nostdlib", "-noconfig", "-langversion:6", "-optimize+", "-nowarn:1718,1702"]
+    options += [f"-main:{start}"] if start else []
     done = subprocess.run([mcs, *options, *references, f"-out:{target / 'modelport.dll'}", *map(str, files)], check=False)
     said = {
         "framework": {"name": "Microsoft.NETCore.App", "version": framework.name},
@@ -107,7 +110,9 @@ def with_mcs(dotnet: str, mcs: str, target: Path, files: list[Path]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    missing = problem()
+    missing, start = problem(), ""
+    if arguments and arguments[0].startswith("--start="):
+        start, *arguments = arguments[0].partition("=")[2], *arguments[1:]
     if missing is not None or not arguments:
         print(missing or __doc__, file=sys.stderr)
         return 1
@@ -117,9 +122,9 @@ def main(arguments: list[str]) -> int:
     files = [Path(name).resolve() for name in arguments[1:]] or [HERE / name for name in SOURCES]
     target.mkdir(exist_ok=True)
     version = sdk(dotnet)
-    return (
-        with_sdk(dotnet, version, target, files) if version is not None else with_mcs(dotnet, str(program("mcs")), target, files)
-    )
+    if version is not None:
+        return with_sdk(dotnet, version, target, files, start)
+    return with_mcs(dotnet, str(program("mcs")), target, files, start)
 
 
 if __name__ == "__main__":

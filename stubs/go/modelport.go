@@ -59,6 +59,7 @@ func LoadWith(document []byte, options Options) (model *Model, err error) {
 	g := &guard{&limits, limits.Memory}
 	loaded := newModel(parse(document, "The document", g), g)
 	loaded.threads = options.Threads
+	loaded.limitOperations(len(document))
 	if !options.SkipReplay {
 		for _, check := range loaded.replayCarried() {
 			if !check.Passed {
@@ -72,6 +73,7 @@ func LoadWith(document []byte, options Options) (model *Model, err error) {
 // Limits say what a document may cost at most (docs/format.md, section 5).
 type Limits struct {
 	DocumentBytes, TensorElements, RowElements, TotalRowElements, Multiplications int64
+	Work                                                                          int64 // operations of a replay, and 4,096 for every byte of the document
 	Depth, Steps, Rank, CarriedRows                                               int
 	Memory                                                                        int64 // bytes that one load or one prediction may hold
 }
@@ -83,7 +85,7 @@ func DefaultLimits() Limits {
 		memory = 1 << 30
 	}
 	return Limits{DocumentBytes: 512 << 20, TensorElements: 1 << 28, RowElements: 1 << 22, TotalRowElements: 1 << 25,
-		Multiplications: 1 << 34, Depth: 16, Steps: 10000, Rank: 6, CarriedRows: 4096, Memory: memory}
+		Multiplications: 1 << 34, Work: 1 << 30, Depth: 16, Steps: 10000, Rank: 6, CarriedRows: 4096, Memory: memory}
 }
 
 // A guard holds the limits of one load or prediction, and what is left of its memory: asked before anything large is allocated.
@@ -202,13 +204,14 @@ func sortedKeys[T any](m map[string]T) []string {
 
 // A plan has the steps, checked for given lengths, and how long each value is needed.
 type plan struct {
-	types             []*rowType // of every value: the inputs, then the steps
-	steps             []*step
-	slots             map[string]int
-	free              [][]int // the values that no step after this one needs
-	peak              int64   // the most elements of a row that are held at a time
-	limits            *Limits
-	rowElements, work int64
+	types            []*rowType // of every value: the inputs, then the steps
+	steps            []*step
+	slots            map[string]int
+	free             [][]int // the values that no step after this one needs
+	peak             int64   // the most elements of a row that are held at a time
+	limits           *Limits
+	rowElements      int64
+	work, operations float64 // of a row: multiplications, and those with the elements that steps read and define
 }
 
 func newPlan(m *Model, lengths map[string]int, list []*node, g *guard) *plan {
@@ -230,8 +233,12 @@ func newPlan(m *Model, lengths map[string]int, list []*node, g *guard) *plan {
 		delete(unused, op)
 		s := p.step(m, op, where, j, g)
 		p.work += s.work
-		need(s.work >= 0 && p.work >= 0 && p.work <= g.limits.Multiplications,
-			"%s brings a row beyond the limit of %d multiplications.", where, g.limits.Multiplications)
+		p.operations += s.work + float64(s.typ.counted)
+		for _, t := range s.from {
+			p.operations += float64(t.counted)
+		}
+		need(p.work <= float64(g.limits.Multiplications), "%s brings a row beyond the limit of %d multiplications.",
+			where, g.limits.Multiplications)
 		p.define(out, s.typ, where)
 		p.steps = append(p.steps, s)
 	}
@@ -270,8 +277,8 @@ func (p *plan) step(m *Model, op, where string, j *node, g *guard) *step {
 
 // define gives a value its name, and holds it against the limits on row elements.
 func (p *plan) define(value string, t *rowType, where string) {
-	p.rowElements += int64(t.width)
-	need(int64(t.width) <= p.limits.RowElements && t.rank <= p.limits.Rank && p.rowElements <= p.limits.TotalRowElements,
+	p.rowElements += int64(t.counted)
+	need(int64(t.counted) <= p.limits.RowElements && t.rank <= p.limits.Rank && p.rowElements <= p.limits.TotalRowElements,
 		"%s brings a row to more elements than the limit: %d in one value, %d in all, or has a rank above %d.",
 		where, p.limits.RowElements, p.limits.TotalRowElements, p.limits.Rank)
 	_, defined := p.slots[value]
@@ -385,6 +392,17 @@ func newModel(root *node, g *guard) *Model {
 		m.carried = newVectors(root.get("verification"), m, g.limits.CarriedRows, g)
 	}
 	return m
+}
+
+// limitOperations refuses rows that take too long to replay, for a document of so many bytes.
+func (m *Model) limitOperations(bytes int) {
+	if m.carried == nil {
+		return
+	}
+	most := float64(m.limits.Work) + 4096*float64(bytes)
+	need(m.carried.operations <= most,
+		"Replaying the carried rows takes %.0f operations, more than the limit of %.0f (%d, and 4096 for every byte of the document).",
+		m.carried.operations, most, m.limits.Work)
 }
 
 // nameAxes gives the axes of outputs that are as long as a named length, and grow with it, its name.
@@ -753,7 +771,7 @@ func (m *Model) evaluate(p *plan, bound []data, rows int, g *guard) Outputs {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	threads = min(threads, rows/int(max(1, min(threadRows, threadWork/max(1, p.work)))))
+	threads = min(threads, rows/int(math.Max(1, math.Min(threadRows, threadWork/math.Max(1, p.work)))))
 	if threads > 1 {
 		block = min(block, (rows+threads-1)/threads)
 		threads = min(threads, int(g.left/(16*int64(block)*max(1, p.peak))))
@@ -916,9 +934,10 @@ func (m *Model) Info() string {
 
 // vectors are sets of recorded rows with the original model's answers, and the tolerance of each output.
 type vectors struct {
-	inputs    []map[string]any // of every set
-	expected  []Outputs
-	tolerance map[string]tolerance
+	inputs     []map[string]any // of every set
+	expected   []Outputs
+	tolerance  map[string]tolerance
+	operations float64 // that a replay takes
 }
 
 func newVectors(j *node, m *Model, mostRows int, g *guard) *vectors {
@@ -972,6 +991,7 @@ func (v *vectors) readSet(j *node, where string, m *Model, mostRows int, g *guar
 	need(rows >= 1 && rows <= mostRows, "%s has %d rows; from 1 to %d are needed, in all sets.", where, rows, mostRows)
 	need(j.get("rows") == nil || len(j.get("rows").strings(where+"'s rows", g)) == rows,
 		"%s says why for another number of rows than its %d; say it for each.", where, rows)
+	v.operations += float64(rows) * p.operations
 	v.inputs = append(v.inputs, given)
 	v.expected = append(v.expected, answers)
 	return rows

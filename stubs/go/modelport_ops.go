@@ -55,8 +55,8 @@ type args struct {
 	in        []int
 	types     []*rowType
 	g         *guard
-	dtype     DType // of ops marked d
-	work      int64 // multiplications per row, of the profile nn
+	dtype     DType   // of ops marked d
+	work      float64 // multiplications per row (docs/format.md: mul)
 	json      *node
 	memo      map[*node]any // what attributes have become, when steps are checked more than once; or nil
 	read      map[string]bool
@@ -191,7 +191,7 @@ func (a *args) shaped(dtype DType, lengths ...int64) *rowType {
 		dims[k] = clamp(length)
 	}
 	t, limits := newType(dtype, dims...), a.g.limits
-	a.need(int64(t.width) <= limits.RowElements && len(dims) <= limits.Rank,
+	a.need(int64(t.counted) <= limits.RowElements && len(dims) <= limits.Rank,
 		"gives %s, more than the limit of %d elements, or of rank %d.", t, limits.RowElements, limits.Rank)
 	return t
 }
@@ -295,6 +295,17 @@ func (a *args) broadcast(dtype DType) *rowType {
 	return a.shaped(dtype, dims...)
 }
 
+// costly is how many multiplications a function or a search counts as.
+const costly = 16
+
+// multiplies says how many multiplications a row takes, if not none: the product of the factors.
+func (a *args) multiplies(factors ...int) {
+	a.work = 1
+	for _, factor := range factors {
+		a.work *= float64(factor)
+	}
+}
+
 // A frame holds the values of one block of rows; first is the number of the block's first row in the batch.
 type frame struct {
 	rows, first int
@@ -308,7 +319,7 @@ type step struct {
 	from  []*rowType
 	typ   *rowType
 	dtype DType
-	work  int64
+	work  float64
 	run   func(s *step, f *frame) data
 }
 
@@ -557,6 +568,7 @@ func lookup(a *args) *step {
 		}
 		a.need(len(places) == k+1, "has one key twice in \"keys\", at position %d; keys are all different.", k)
 	}
+	a.multiplies(x.width, costly)
 	return newStep(a, x.with(values.DType), func(s *step, f *frame) data {
 		given := f.values[s.in[0]]
 		return s.move(f, values.data, otherwise, func(k int) int {
@@ -608,6 +620,7 @@ func bucketize(a *args) *step {
 		}
 	}
 	a.expect("edges", len(edges), start[x.width])
+	a.multiplies(x.width, costly)
 	return newStep(a, x.with(I64), func(s *step, f *frame) data {
 		given, out := f.values[s.in[0]].f, make([]int64, f.rows*x.width)
 		for k := range out {
@@ -703,6 +716,8 @@ var unaries = map[string]func(x float64) float64{
 	},
 }
 
+var exactUnaries = []string{"neg", "abs", "sign", "sqrt", "square", "reciprocal", "floor", "ceil", "round", "trunc", "relu"}
+
 // unary is a function, element by element; f32 is computed in f64 and rounded.
 func unary(a *args) *step {
 	options := []string{"not"}
@@ -722,7 +737,11 @@ func unary(a *args) *step {
 			return data{n: out}
 		})
 	}
-	return newRows(a, a.rounded(), func(x, y []float64) {
+	x := a.rounded()
+	if !contains(exactUnaries, name) {
+		a.multiplies(x.width, costly)
+	}
+	return newRows(a, x, func(x, y []float64) {
 		for j, v := range x {
 			y[j] = fn(v)
 		}
@@ -769,6 +788,9 @@ func binary(a *args) *step {
 	}
 	wide := a.broadcast(dtype)
 	i, j := a.types[0].spread(wide, a.g), a.types[1].spread(wide, a.g)
+	if name == "pow" {
+		a.multiplies(wide.width, costly)
+	}
 	return newStep(a, wide, func(s *step, f *frame) data {
 		x, y, out := f.values[s.in[0]], f.values[s.in[1]], dtype.allocate(f.rows*wide.width)
 		if x.f != nil {
@@ -835,6 +857,7 @@ func linear(a *args) *step {
 	if x.rank > 0 {
 		typ = x.resized(x.rank-1, n)
 	}
+	a.multiplies(typ.width, x.last)
 	return newStep(a, typ, func(s *step, f *frame) data {
 		y := make([]float64, f.rows*typ.width)
 		multiply(s.floats(f, 0), x.last, f.rows*x.lanes, weight.data.f, x.last, n, x.last, y, n)
@@ -927,6 +950,7 @@ func putSums(y []float64, by int, s0, s1, s2, s3 float64) {
 // softmax is exp(x - max) / sum; log_softmax is x - max - log(sum).
 func softmax(a *args) *step {
 	logarithm, t := a.op == "log_softmax", a.rounded()
+	a.multiplies(t.width, costly)
 	return newRows(a, t, func(x, y []float64) {
 		sum, most := 0.0, 0.0
 		if len(x) > 0 {
@@ -1042,6 +1066,9 @@ func reduce(a *args) *step {
 		typ = typ.with(I64)
 	}
 	w := t.width / typ.width
+	if fn == "logsumexp" {
+		a.multiplies(t.width, costly)
+	}
 	return newStep(a, typ, func(s *step, f *frame) data {
 		x, out := s.floats(f, 0), typ.dtype.allocate(f.rows*typ.width)
 		if order != nil {
@@ -1124,6 +1151,9 @@ func poly(a *args) *step {
 	x := a.rounded()
 	matrix := a.fitting("powers", a.integers("powers", 2), x)
 	powers := a.narrow("powers", matrix, 0, 255)
+	for _, power := range powers {
+		a.work += float64(power)
+	}
 	return newRows(a, rowOf(a.dtype, int64(matrix.shape[0])), func(given, y []float64) {
 		for k := range y {
 			product := 1.0
@@ -1164,6 +1194,7 @@ func interp(a *args) *step {
 		slope := rounded(rounded(y[k+1]-y[k], t.dtype)/rounded(x[k+1]-x[k], t.dtype), t.dtype)
 		return rounded(float64(slope*rounded(v-x[k], t.dtype)), t.dtype) + y[k]
 	}
+	a.multiplies(t.width, costly)
 	return newRows(a, t, func(given, out []float64) {
 		for j, v := range given {
 			out[j] = value(v)
@@ -1188,6 +1219,7 @@ func gaussianLl(a *args) *step {
 		}
 		base[k] -= float64(0.5 * sum)
 	}
+	a.multiplies(classes, t.width+costly)
 	return newRows(a, rowOf(a.dtype, int64(classes)), func(x, y []float64) {
 		for k := range y {
 			sum := 0.0

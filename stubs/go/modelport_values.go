@@ -769,11 +769,15 @@ func (d data) part(from, n int) data {
 type rowType struct {
 	dtype                    DType
 	rank, width, last, lanes int
+	counted                  int // the width, for limits: an axis of length 0 counts as 1
 	dims                     []int
 }
 
 func newType(dtype DType, dims ...int) *rowType {
-	t := &rowType{dtype: dtype, dims: dims, rank: len(dims), last: 1}
+	t := &rowType{dtype: dtype, dims: dims, rank: len(dims), last: 1, counted: 1}
+	for _, length := range dims {
+		t.counted = clamp(int64(t.counted) * int64(max(1, length)))
+	}
 	t.lanes = t.size(0, t.rank-1)
 	t.width = t.size(0, t.rank)
 	if t.rank > 0 {

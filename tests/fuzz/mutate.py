@@ -26,7 +26,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -69,6 +69,8 @@ BOUNDS = {
     "java": ["-Xms256m", "-Xmx256m", "-XX:+AlwaysPreTouch"],
     "javascript": ["--max-old-space-size=96", "--max-semi-space-size=4"],
 }
+#: and by the environment: the youngest generation of .NET is collected after so many bytes, in hexadecimal (here 4 MB)
+SURROUNDINGS = {"csharp": {"COMPlus_GCgen0size": "400000", "DOTNET_GCgen0size": "400000"}}
 
 
 @cache
@@ -194,8 +196,9 @@ def _written(stream: Any, content: Any) -> None:
 class Longlived:
     """A stub behind a harness (tests/stubs/harness): one process that answers many commands, until it ends or grows."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], surroundings: Mapping[str, str]) -> None:
         self.command = command
+        self.environment = {**os.environ, **surroundings}
         self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, commands: Sequence[Command]) -> list[Answer]:
@@ -209,7 +212,11 @@ class Longlived:
     def _asked(self, commands: Sequence[Command]) -> tuple[list[Completed], float, int]:
         if self.process is None:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=self.environment,
             )
         process = self.process
         assert process.stdout is not None
@@ -272,7 +279,7 @@ def started(stub: Stub, folder: Path) -> Once | Longlived:
     many = harness(stub, folder)
     if many is None:
         return Once(command_for(stub), folder)
-    return Longlived([many[0], *BOUNDS.get(stub.name, []), *many[1:]])
+    return Longlived([many[0], *BOUNDS.get(stub.name, []), *many[1:]], SURROUNDINGS.get(stub.name, {}))
 
 
 # --- mutants ------------------------------------------------------------------------------------------------------------------

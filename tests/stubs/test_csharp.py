@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import random
@@ -245,6 +246,123 @@ public static class Decimals {
     assert [text for text, got, bit in zip(texts, bits, expected) if int(got) != bit] == []
     written = json.loads(last)["outputs"]["x"]["data"]
     assert [struct.unpack("<q", struct.pack("<d", value))[0] for value in written] == expected
+
+
+WORK = """
+using System;
+using System.IO;
+using System.Text;
+using Modelport;
+
+public static class Work {
+    static string Loaded(byte[] document, bool replay, long work) {
+        try {
+            Model.Load(document, replay, new Limits {Work = work}, ModelportMore.Ops, ModelportNn.Ops);
+            return "loaded";
+        } catch (Refused e) {
+            return e.Message;
+        }
+    }
+    public static void Main() {
+        for (int k = 0; File.Exists(k + ".json"); k++) {
+            byte[] document = File.ReadAllBytes(k + ".json");
+            long operations = long.Parse(File.ReadAllText(k + ".txt")), work = operations - 4096L * document.Length;
+            Console.WriteLine(Loaded(document, true, work));
+            Console.WriteLine(Loaded(document, true, work - 1));
+            Console.WriteLine(Loaded(document, false, work - 1));
+            try {
+                Model.Load(Encoding.UTF8.GetString(document), ModelportMore.Ops, ModelportNn.Ops);
+                Console.WriteLine("loaded");
+            } catch (Refused e) {
+                Console.WriteLine(e.Message);
+            }
+        }
+    }
+}
+"""
+
+
+def carrying(steps: list[dict], shape: list, rows: list[int], length: int, answer: list[float]) -> dict:  # type: ignore[type-arg]
+    """A document of steps over rows of ones, as many in every set, with this answer to each."""
+
+    def carried(n: int, length: int) -> dict:  # type: ignore[type-arg]
+        lengths = [length if isinstance(axis, str) else axis for axis in shape]
+        x = {"dtype": "f64", "shape": [n, *lengths], "data": [1.0] * (n * int(np.prod(lengths)))}
+        y = {"dtype": "f64", "shape": [n, len(answer)], "data": answer * n}
+        return {"inputs": {"x": x}, "outputs": {"y": y}}
+
+    document = {
+        "format": "modelport",
+        "version": "1.1",
+        "doc": "\N{GREEK SMALL LETTER LAMDA}",
+        "requires": list(dict.fromkeys(step["op"] for step in steps)),
+        "inputs": [{"name": "x", "dtype": "f64", "shape": shape}],
+        "steps": steps,
+        "outputs": [{"name": "y", "from": steps[-1]["out"], "dtype": "f64", "role": "transform"}],
+        "verification": {"source": "synthetic", **carried(rows[0], length), "tolerance": {"y": {"atol": 1e-12, "rtol": 0}}},
+    }
+    if any(isinstance(axis, str) for axis in shape):
+        document["lengths"] = {"time": length}
+        document["verification"]["more"] = [carried(n, length + 1 + k) for k, n in enumerate(rows[1:])]  # type: ignore[index]
+    return document
+
+
+def test_the_work_of_a_document_is_limited_to_the_last_operation(dotnet: str, tmp_path: Path) -> None:
+    """Operations of a row: what every step reads and gives, and its multiplications, counted by hand here."""
+    e = float(np.exp(1.0))
+    exp = {"op": "unary", "in": ["x"], "out": "e", "fn": "exp"}
+    linear = {"op": "linear", "in": ["e"], "out": "y", "weight": [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]}
+    squares = {"op": "poly", "in": ["x"], "out": "p", "powers": [[2, 0], [1, 1], [0, 3], [0, 0]]}
+    near = {"op": "pairwise", "in": ["p"], "out": "d", "points": [[1, 1, 1, 1], [1, 1, 1, 3]], "metric": "minkowski"}
+    twice = {"op": "binary", "in": ["d", "d"], "out": "y", "fn": "add"}
+    longest = {"op": "reduce", "in": ["x"], "out": "y", "fn": "logsumexp", "axes": [0]}
+    rnn = {"op": "rnn", "in": ["x"], "out": "y", "weight": [[0.0, 0.0]] * 3, "recurrent": [[0.0] * 3] * 3, "result": "last"}
+    nmf = {"op": "nmf", "in": ["x"], "out": "y", "components": [[1.0, 0.0]], "solver": "cd", "max_iter": 7, "tol": 0.0}
+    cases = [
+        (carrying([exp, linear], [2], [5], 0, [e, e, 0.0]), 5 * ((2 + 2 + 16 * 2) + (2 + 3 + 3 * 2))),
+        (
+            carrying([squares, near, twice], [2], [3], 0, [0.0, 4.0]),
+            3 * ((2 + 4 + 7) + (4 + 2 + 2 * (16 * 4 + 16)) + (2 + 2 + 2)),
+        ),
+        (carrying([rnn], ["time", 2], [2, 3], 4, [0.0] * 3), 2 * (8 + 3 + 4 * (6 + 9 + 48)) + 3 * (10 + 3 + 5 * (6 + 9 + 48))),
+        (carrying([longest], [4, 1], [2], 0, [1 + np.log(4)]), 2 * (4 + 1 + 16 * 4)),
+        (carrying([nmf], [2], [6], 0, [1.0]), 6 * (2 + 1 + 7)),
+    ]
+    for k, (document, operations) in enumerate(cases):
+        (tmp_path / f"{k}.json").write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+        (tmp_path / f"{k}.txt").write_text(str(operations))
+    said = ran(dotnet, tmp_path, WORK, b"").splitlines()
+    assert len(said) == 4 * len(cases)
+    for k, (_, operations) in enumerate(cases):
+        fits, replayed, read, string = said[4 * k : 4 * k + 4]
+        assert (fits, string) == ("loaded", "loaded"), (k, fits, string)
+        assert replayed == read
+        assert replayed.startswith(
+            f"Replaying the carried rows takes {operations} operations, more than the limit of {operations - 1} ("
+        )
+
+
+def test_wide_values_of_many_rows_are_refused_at_once(dotnet: str, tmp_path: Path) -> None:
+    """4,096 rows of 2^22 elements, and of products of ten million factors, each of which would take minutes to replay."""
+    wide = [
+        {"op": "onehot", "in": ["i"], "out": "wide", "size": 1 << 22},
+        {"op": "reduce", "in": ["wide"], "out": "y", "fn": "sum"},
+    ]
+    cast = {"op": "cast", "in": ["x"], "out": "i", "to": "i64"}
+    powers = {"dtype": "u8", "shape": [40_000, 1], "enc": "b64", "data": base64.b64encode(b"\xff" * 40_000).decode()}
+    poly = [
+        {"op": "poly", "in": ["x"], "out": "many", "powers": powers},
+        {"op": "reduce", "in": ["many"], "out": "y", "fn": "sum"},
+    ]
+    for k, steps in enumerate([[cast, *wide], poly]):
+        steps[-1] |= {"keep": True}
+        (tmp_path / f"{k}.json").write_text(json.dumps(carrying(steps, [1], [4096], 0, [-7.0])))
+        (tmp_path / f"{k}.txt").write_text("0")
+    said = ran(dotnet, tmp_path, WORK, b"").splitlines()
+    for line in (said[3], said[7]):
+        assert re.fullmatch(
+            r"Replaying the carried rows takes \d{11} operations, more than the limit of \d{10} \(1073741824, and 4096 .*", line
+        )
 
 
 def test_the_library_uses_no_more_than_it_says() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import replays
 from suite import FIXTURES, liars
 
 import modelport
@@ -244,3 +245,47 @@ def test_mutated_documents_and_requests_do_no_harm(go: str, tmp_path: Path, targ
 @pytest.mark.parametrize("target", ["FuzzLoad", "FuzzPredict"])
 def test_many_mutated_documents_and_requests_do_no_harm(go: str, tmp_path: Path, target: str) -> None:
     fuzz(go, tmp_path, target, 2_000_000)
+
+
+WORK = r"""
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"example/modelport"
+)
+
+func main() {
+	cases, _ := os.ReadFile("cases.txt")
+	for _, line := range strings.Split(strings.TrimSpace(string(cases)), "\n") {
+		words := strings.Fields(line)
+		document, err := os.ReadFile(words[0])
+		limits := modelport.DefaultLimits()
+		limits.Work, _ = strconv.ParseInt(words[1], 10, 64)
+		for _, skip := range []bool{false, true} {
+			if err == nil {
+				_, err = modelport.LoadWith(document, modelport.Options{SkipReplay: skip, Limits: &limits})
+			}
+			refused, ok := err.(*modelport.Refused)
+			switch {
+			case err == nil:
+				fmt.Println("0")
+			case ok:
+				fmt.Println(refused.ExitCode(), err)
+			default:
+				panic(err)
+			}
+			err = nil
+		}
+	}
+}
+"""
+
+
+def test_a_replay_of_too_many_operations_is_refused(go: str, tmp_path: Path) -> None:
+    written = replays.write(tmp_path, [*replays.cases(tmp_path), *replays.of_ops(tmp_path)])
+    replays.check(ran(go, tmp_path, WORK, b""), written)
