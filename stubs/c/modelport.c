@@ -19,9 +19,6 @@
 #include <stdlib.h>
 #endif
 #include <string.h>
-#ifdef MODELPORT_THREADS /* and with it POSIX */
-#include <sys/mman.h>
-#endif
 
 #ifdef __FAST_MATH__
 #error "modelport.c: -ffast-math changes answers and breaks NaN; build without it"
@@ -82,7 +79,7 @@ static quoted quote(mp_string s) {
 }
 
 /* -- arenas: blocks that are freed together -- */
-enum { FIRST_BLOCK = 8 << 10, LARGEST_BLOCK = 8 << 20, CACHE_LINE = 64, LARGE_PAGE = 2 << 20 };
+enum { FIRST_BLOCK = 8 << 10, LARGEST_BLOCK = 8 << 20, CACHE_LINE = 64 };
 typedef struct block { struct block *next; size_t size, used; max_align_t bytes[]; } block; /* size, used: of the bytes */
 /* A caller's memory in place of a heap: what lasts grows from its beginning, at low, what passes from its end, at high. */
 typedef struct pool { char *memory; size_t size, low, high, peak; } pool;
@@ -93,13 +90,11 @@ typedef struct mark { block *top; size_t used; } mark;
 static void *default_allocate(void *unused, size_t size) { (void)unused; (void)size; return NULL; }
 static void default_release(void *unused, void *memory) { (void)unused; (void)memory; }
 #else
-static void *default_allocate(void *unused, size_t size) {
-#if defined MODELPORT_THREADS && defined MADV_HUGEPAGE /* which are touched for the first time much sooner */
-    void *memory = size >= LARGE_PAGE ? aligned_alloc(LARGE_PAGE, size = (size + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE) : NULL;
-    if (memory) { madvise(memory, size, MADV_HUGEPAGE); return memory; }
+#ifdef MODELPORT_THREADS
+static void *default_allocate(void *unused, size_t size); /* of modelport_fast.c */
+#else
+static void *default_allocate(void *unused, size_t size) { (void)unused; return malloc(size); }
 #endif
-    (void)unused; return malloc(size);
-}
 static void default_release(void *unused, void *memory) { (void)unused; free(memory); }
 #endif
 static arena new_arena(const mp_allocator *allocator, size_t limit) {
@@ -1619,8 +1614,7 @@ static large_node inner_node(planting *p, size_t node, size_t k) {
 }
 /* Writes the nodes of a tree, which begins with inner node *k, to one of two arrays. */
 static void pack_tree(planting *p, size_t t, size_t *k, small_node *small, large_node *large) {
-    size_t first = tree_start(p, t), end = tree_start(p, t + 1);
-    for (size_t i = first; i < end; i++) {
+    for (size_t i = tree_start(p, t), end = tree_start(p, t + 1); i < end; i++) {
         uint32_t place = p->place[i], leaf = is_leaf(p, i) ? (uint32_t)(i - *k) : 0;
         if (p->leaf && is_leaf(p, i)) leaf = (uint32_t)p->leaf[leaf];
         large_node n = {leaf, (uint32_t)p->f->d, 0};
@@ -1659,8 +1653,7 @@ static void read_nodes(planting *p, mp_dtype dtype) {
     for (size_t t = 1; t < f->trees; t++)
         if (p->start.data.i[t] <= p->start.data.i[t - 1]) refuse(l->c, "Its attribute \"start\" does not ascend strictly at %zu.", t);
     for (size_t i = 0; i < p->nodes; i++) p->leaves += is_leaf(p, i);
-    p->inner = p->nodes - p->leaves;
-    p->threshold = counted(l, "threshold", dtype, p->inner);
+    p->inner = p->nodes - p->leaves; p->threshold = counted(l, "threshold", dtype, p->inner);
     for (size_t k = 0; k < p->inner; k++)
         if (is_nan(p->threshold.data.f[k])) refuse(l->c, "Its threshold %zu is NaN.", k);
     p->right = counted_integers(l, "right", 0, (int64_t)p->nodes, p->inner);

@@ -12,6 +12,19 @@ typedef int modelport_fast_is_included_by_modelport_c;
 
 #ifdef MODELPORT_THREADS
 #include <pthread.h>
+#include <sys/mman.h>
+#ifndef MODELPORT_NO_HEAP
+/* Large blocks lie in large pages, where a system has them: these are touched for the first time much sooner. */
+static void *default_allocate(void *unused, size_t size) {
+    (void)unused;
+#ifdef MADV_HUGEPAGE
+    enum { LARGE_PAGE = 2 << 20 };
+    size_t whole = (size + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE; void *memory = size >= LARGE_PAGE && whole >= size ? aligned_alloc(LARGE_PAGE, whole) : NULL;
+    if (memory) { madvise(memory, whole, MADV_HUGEPAGE); return memory; }
+#endif
+    return malloc(size);
+}
+#endif
 #endif
 
 /* ==== 1 Lanes ===================================================================================================== */
