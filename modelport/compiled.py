@@ -33,7 +33,7 @@ ENGINES = ("auto", "c", "numpy")
 VARIABLE = "MODELPORT_ENGINE"
 FILES = ("modelport.c", "modelport.h", "modelport_fast.c", "modelport_more.c", "modelport_nn.c")
 FLAGS = (
-    *("-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-pthread"),
+    *("-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-pthread", "-D_DEFAULT_SOURCE"),
     *(f"-DMODELPORT_{part}" for part in ("FAST", "MORE", "NN", "THREADS")),
 )
 LIBRARY = "libmodelport.so"

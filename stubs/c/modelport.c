@@ -79,7 +79,7 @@ static quoted quote(mp_string s) {
 }
 
 /* -- arenas: blocks that are freed together -- */
-enum { FIRST_BLOCK = 8 << 10, LARGEST_BLOCK = 1 << 20, CACHE_LINE = 64 };
+enum { FIRST_BLOCK = 8 << 10, LARGEST_BLOCK = 8 << 20, CACHE_LINE = 64 };
 typedef struct block { struct block *next; size_t size, used; max_align_t bytes[]; } block; /* size, used: of the bytes */
 /* A caller's memory in place of a heap: what lasts grows from its beginning, at low, what passes from its end, at high. */
 typedef struct pool { char *memory; size_t size, low, high, peak; } pool;
@@ -90,7 +90,11 @@ typedef struct mark { block *top; size_t used; } mark;
 static void *default_allocate(void *unused, size_t size) { (void)unused; (void)size; return NULL; }
 static void default_release(void *unused, void *memory) { (void)unused; (void)memory; }
 #else
+#ifdef MODELPORT_THREADS
+static void *default_allocate(void *unused, size_t size); /* of modelport_fast.c */
+#else
 static void *default_allocate(void *unused, size_t size) { (void)unused; return malloc(size); }
+#endif
 static void default_release(void *unused, void *memory) { (void)unused; free(memory); }
 #endif
 static arena new_arena(const mp_allocator *allocator, size_t limit) {
@@ -120,7 +124,7 @@ static void *take_aligned(context *c, arena *a, size_t count, size_t size, size_
     if (!b || b->size - b->used < align || b->size - b->used - align < bytes) {
         size_t grown = b ? 2 * b->size : FIRST_BLOCK, want = bytes + align;
         if (grown > LARGEST_BLOCK) grown = LARGEST_BLOCK;
-        if (want < grown) want = grown;
+        if (want < grown && grown <= a->left) want = grown;
         if (want > a->left) fail(c, MP_NO_MEMORY, "More memory is needed than the limit allows.");
         b = a->allocator.allocate(a->allocator.context, sizeof *b + want);
         if (!b) fail(c, MP_NO_MEMORY, "The allocator has no %zu bytes.", want);
@@ -678,7 +682,7 @@ static void read_elements(loader *l, const json *array, tensor *t) {
     const char *at = array->text;
     l->end = array->end;
     for (size_t i = 0; i < t->count; i++) {
-        while (*at == '[' || *at == ']' || *at == ',' || *at == ' ' || *at == '\n' || *at == '\r' || *at == '\t') at++;
+        while (*at == ',' || (unsigned char)*at <= ' ' || *at == '[' || *at == ']') at++;
         read_element(l, t->dtype, at, &at, t->data, i);
     }
 }
@@ -1551,14 +1555,14 @@ typedef struct planting {
     forest  *f;
     tensor   start, feature, threshold, right, missing_left, category;
     size_t   nodes, inner, leaves;
-    uint32_t *number;         /* [nodes] the number of an inner node among the inner ones, of a leaf among the leaves */
+    uint32_t *right_of;       /* [nodes] the right child, from the tree's root; 0: it is a leaf */
     uint32_t *place, *stack;  /* [nodes] from the tree's root; [2 x nodes of the largest tree + 4] */
     const int64_t *leaf;      /* [leaves] row of the table; NULL: the leaf's own number */
 } planting;
 static size_t tree_start(const planting *p, size_t t) { return t < p->f->trees ? (size_t)p->start.data.i[t] : p->nodes; }
 static bool is_leaf(const planting *p, size_t node) { return p->feature.data.i[node] < 0; }
-/* Checks that a tree is one preorder, and finds the least depth of its leaves. */
-static uint32_t check_tree(planting *p, size_t t) {
+/* Checks that a tree, which begins with inner node *k, is one preorder, and finds the least depth of its leaves. */
+static uint32_t check_tree(planting *p, size_t t, size_t *k) {
     size_t first = tree_start(p, t), end = tree_start(p, t + 1), open = 1;
     uint32_t least = UINT32_MAX, *ends = p->stack; /* of the subtrees that are open: where they end, and how deep they begin */
     ends[0] = (uint32_t)(end - first); ends[1] = 0;
@@ -1567,37 +1571,37 @@ static uint32_t check_tree(planting *p, size_t t) {
         if (is_leaf(p, i)) {
             if (top[0] != here + 1) refuse(p->l->c, "Node %u of tree %zu is a leaf where its subtree has to go on.", here, t);
             if (level < least) least = level;
-            open--; continue;
+            p->right_of[i] = 0; open--; continue;
         }
-        int64_t right = p->right.data.i[p->number[i]];
+        int64_t right = p->right.data.i[(*k)++];
         if (right <= (int64_t)here + 1 || right >= (int64_t)top[0]) refuse(p->l->c, "Node %u of tree %zu has no right child in its subtree.", here, t);
-        top[1] = top[3] = level + 1; top[2] = (uint32_t)right; open++;
+        top[1] = top[3] = level + 1; top[2] = p->right_of[i] = (uint32_t)right; open++;
     }
     return least;
 }
 /* Chooses the places of a tree's nodes: the root at 0, and pairs of children behind it, as many generations in one line of
  * `line` pairs as fit. Returns the number of places. */
 static size_t lay_out(planting *p, size_t t, size_t line) {
-    size_t first = tree_start(p, t), next = 2, waiting = 1; uint32_t *place = p->place + first;
+    size_t first = tree_start(p, t), next = 2, waiting = 1; uint32_t *place = p->place + first; const uint32_t *right_of = p->right_of + first;
     place[0] = p->stack[0] = 0;
     while (waiting) {
         uint32_t near[2 * CACHE_LINE], head = 0, tail = 0;
         near[tail++] = p->stack[--waiting];
-        if (is_leaf(p, first + near[0])) continue;
+        if (!right_of[near[0]]) continue;
         size_t room = line - next / 2 % line;
         if (room < line && room <= line / 2) { next += 2 * room; room = line; }
         for (; head < tail && room; head++) {
-            if (is_leaf(p, first + near[head])) continue;
-            uint32_t left = near[head] + 1, right = (uint32_t)p->right.data.i[p->number[first + near[head]]];
+            uint32_t left = near[head] + 1, right = right_of[near[head]];
+            if (!right) continue;
             place[near[tail++] = left] = (uint32_t)next++; place[near[tail++] = right] = (uint32_t)next++; room--;
         }
         while (head < tail) p->stack[waiting++] = near[--tail];
     }
     return next;
 }
-/* The column an inner node reads, which says where NaN goes, and its threshold for `x <= threshold`. */
-static large_node inner_node(planting *p, size_t node) {
-    forest *f = p->f; size_t k = p->number[node], column = (size_t)p->feature.data.i[node];
+/* The column that inner node k reads, which says where NaN goes, and its threshold for `x <= threshold`. */
+static large_node inner_node(planting *p, size_t node, size_t k) {
+    forest *f = p->f; size_t column = (size_t)p->feature.data.i[node];
     bool left = f->missing == NAN_LEFT || (f->missing == NAN_NODE && p->missing_left.data.i[k]); double t = p->threshold.data.f[k];
     if (f->lt) t = t == -INFINITY ? NAN : f->f32 ? (double)nextafterf((float)t, -INFINITY) : nextafter(t, -INFINITY);
     f->by_value |= left && is_nan(t); /* only then the column of -infinity would go right */
@@ -1608,14 +1612,13 @@ static large_node inner_node(planting *p, size_t node) {
     }
     return packed;
 }
-/* Writes the nodes of a tree to one of two arrays. */
-static void pack_tree(planting *p, size_t t, small_node *small, large_node *large) {
-    size_t first = tree_start(p, t), end = tree_start(p, t + 1);
-    for (size_t i = first; i < end; i++) {
-        uint32_t place = p->place[i], leaf = is_leaf(p, i) ? p->number[i] : 0;
+/* Writes the nodes of a tree, which begins with inner node *k, to one of two arrays. */
+static void pack_tree(planting *p, size_t t, size_t *k, small_node *small, large_node *large) {
+    for (size_t i = tree_start(p, t), end = tree_start(p, t + 1); i < end; i++) {
+        uint32_t place = p->place[i], leaf = is_leaf(p, i) ? (uint32_t)(i - *k) : 0;
         if (p->leaf && is_leaf(p, i)) leaf = (uint32_t)p->leaf[leaf];
         large_node n = {leaf, (uint32_t)p->f->d, 0};
-        if (!is_leaf(p, i)) { n = inner_node(p, i); n.delta = p->place[i + 1] - place; }
+        if (!is_leaf(p, i)) { n = inner_node(p, i, (*k)++); n.delta = p->place[i + 1] - place; }
         if (large) { large[place] = n; continue; }
         small[place] = (small_node){(float)n.threshold, n.delta << COLUMN_BITS | n.column};
         if (is_leaf(p, i)) memcpy(&small[place].threshold, &leaf, sizeof leaf); /* the bits of a tiny number */
@@ -1636,10 +1639,9 @@ static void pack_forest(planting *p) {
         if (!small) break;
         small = largest <= SMALL_PLACES;
     }
-    void *nodes = take_aligned(c, p->l->keep, places, node, CACHE_LINE);
-    memset(nodes, 0, places * node);
-    for (size_t t = 0; t < f->trees; t++)
-        pack_tree(p, t, small ? (small_node *)nodes + root[t] : NULL, small ? NULL : (large_node *)nodes + root[t]);
+    void *nodes = memset(take_aligned(c, p->l->keep, places, node, CACHE_LINE), 0, places * node);
+    for (size_t t = 0, k = 0; t < f->trees; t++)
+        pack_tree(p, t, &k, small ? (small_node *)nodes + root[t] : NULL, small ? NULL : (large_node *)nodes + root[t]);
     f->small = small ? nodes : NULL; f->large = small ? NULL : nodes; f->root = root;
 }
 static void read_nodes(planting *p, mp_dtype dtype) {
@@ -1650,9 +1652,8 @@ static void read_nodes(planting *p, mp_dtype dtype) {
     if (f->trees == 0 || p->start.data.i[0] != 0) refuse(l->c, "Its attribute \"start\" does not begin with 0.");
     for (size_t t = 1; t < f->trees; t++)
         if (p->start.data.i[t] <= p->start.data.i[t - 1]) refuse(l->c, "Its attribute \"start\" does not ascend strictly at %zu.", t);
-    p->number = take(l->c, l->scratch, p->nodes, sizeof *p->number);
-    for (size_t i = 0; i < p->nodes; i++) p->number[i] = (uint32_t)(is_leaf(p, i) ? p->leaves++ : p->inner++);
-    p->threshold = counted(l, "threshold", dtype, p->inner);
+    for (size_t i = 0; i < p->nodes; i++) p->leaves += is_leaf(p, i);
+    p->inner = p->nodes - p->leaves; p->threshold = counted(l, "threshold", dtype, p->inner);
     for (size_t k = 0; k < p->inner; k++)
         if (is_nan(p->threshold.data.f[k])) refuse(l->c, "Its threshold %zu is NaN.", k);
     p->right = counted_integers(l, "right", 0, (int64_t)p->nodes, p->inner);
@@ -1715,8 +1716,7 @@ static void tree_ensemble_check(loader *l) {
     read_nodes(&p, dtype); read_sets(&p, keep); read_leaves(&p, keep); l->keep = keep;
     tensor init = {.count = 0};
     if (tensor_attribute(l, "init", (int)acc, 1, false, &init)) need_count(l, "init", &init, f->width);
-    f->init = init.data.f;
-    bool second = l->step->n_in == 2;
+    bool second = l->step->n_in == 2; f->init = init.data.f;
     if (second && f->init) refuse(l->c, "It has a second input and the attribute \"init\"; one of them begins the sum.");
     if (second) need_dtype(l, 1, in_value(l, 1)->dtype == acc && in_value(l, 1)->width == f->width, "a row of dtype acc, as wide as the output");
     define(l, acc, 1, f->width);
@@ -1724,8 +1724,8 @@ static void tree_ensemble_check(loader *l) {
     for (size_t t = 0; t < f->trees; t++)
         if (tree_start(&p, t + 1) - tree_start(&p, t) > largest) largest = tree_start(&p, t + 1) - tree_start(&p, t);
     p.place = take(l->c, l->scratch, p.nodes, sizeof *p.place); p.stack = take(l->c, l->scratch, 2 * largest + 4, sizeof *p.stack);
-    uint32_t *depth = take(l->c, keep, f->trees, sizeof *depth);
-    for (size_t t = 0; t < f->trees; t++) depth[t] = check_tree(&p, t);
+    uint32_t *depth = take(l->c, keep, f->trees, sizeof *depth); p.right_of = take(l->c, l->scratch, p.nodes, sizeof *p.right_of);
+    for (size_t t = 0, k = 0; t < f->trees; t++) depth[t] = check_tree(&p, t, &k);
     f->depth = depth; pack_forest(&p); quicken(&p);
     if (keep != l->scratch) reset_arena(l->scratch, before);
 }

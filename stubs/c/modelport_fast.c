@@ -3,7 +3,8 @@
  *
  * modelport.c includes this file when it is compiled with -DMODELPORT_FAST. Compiled by itself it is empty. No bit of an answer
  * depends on it: every row takes the same comparisons, and its leaves are added tree by tree, in their order.
- * Sections: 1 Lanes, 2 Few leaves, 3 Keys, 4 Neighbours, 5 Rows. With -DMODELPORT_THREADS too it has mp_predict_threads, which needs POSIX threads.
+ * Sections: 1 Lanes, 2 Few leaves, 3 Keys, 4 Neighbours, 5 Rows. With -DMODELPORT_THREADS too it has mp_predict_threads, which needs
+ * POSIX threads; models then take large pages, where a system has them (Linux, with -D_DEFAULT_SOURCE).
  */
 #ifndef MODELPORT_C
 typedef int modelport_fast_is_included_by_modelport_c;
@@ -11,6 +12,19 @@ typedef int modelport_fast_is_included_by_modelport_c;
 
 #ifdef MODELPORT_THREADS
 #include <pthread.h>
+#include <sys/mman.h>
+#ifndef MODELPORT_NO_HEAP
+/* Large blocks lie in large pages, where a system has them: these are touched for the first time much sooner. */
+static void *default_allocate(void *unused, size_t size) {
+    (void)unused;
+#ifdef MADV_HUGEPAGE
+    enum { LARGE_PAGE = 2 << 20 };
+    size_t whole = (size + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE; void *memory = size >= LARGE_PAGE && whole >= size ? aligned_alloc(LARGE_PAGE, whole) : NULL;
+    if (memory) { madvise(memory, whole, MADV_HUGEPAGE); return memory; }
+#endif
+    return malloc(size);
+}
+#endif
 #endif
 
 /* ==== 1 Lanes ===================================================================================================== */
@@ -115,7 +129,7 @@ static void quicken(planting *p) {
     if (l->model->pool || f->by_value || most > MOST_LEAVES || p->inner < 2 || p->nodes > UINT32_MAX / 2) return;
     mark before = mark_arena(l->scratch);
     uint32_t *count = take_zeroed(l->c, l->scratch, columns, sizeof *count), *place = take(l->c, l->scratch, columns, sizeof *place);
-    for (size_t i = 0; i < p->nodes; i++) if (!is_leaf(p, i)) count[inner_node(p, i).column]++;
+    for (size_t i = 0, k = 0; i < p->nodes; i++) if (!is_leaf(p, i)) count[inner_node(p, i, k++).column]++;
     for (size_t j = 0; j < columns; j++) if (count[j]) place[j] = (uint32_t)used++;
     if (p->inner >= LEAST_NODES * used) {
         arena *keep = l->keep;
@@ -128,8 +142,8 @@ static void quicken(planting *p) {
             if (count[j]) all[j] = take(l->c, l->scratch, count[j], sizeof(double));
             count[j] = 0;
         }
-        for (size_t i = 0; i < p->nodes; i++) {
-            large_node n = is_leaf(p, i) ? (large_node){NAN, 0, 0} : inner_node(p, i);
+        for (size_t i = 0, k = 0; i < p->nodes; i++) {
+            large_node n = is_leaf(p, i) ? (large_node){NAN, 0, 0} : inner_node(p, i, k++);
             never |= !is_leaf(p, i) && is_nan(n.threshold);
             if (!is_nan(n.threshold)) all[n.column][count[n.column]++] = n.threshold;
         }
@@ -152,8 +166,8 @@ static void quicken(planting *p) {
                     if (p->leaf) q->rows[leaves] = (uint32_t)p->leaf[leaves];
                     leaves++; continue;
                 }
-                large_node n = inner_node(p, i); uint32_t k = place[n.column]; int32_t rank = 0;
-                size_t left = ((size_t)p->right.data.i[p->number[i]] - (i - first)) / 2; /* leaves: one more than inner nodes */
+                large_node n = inner_node(p, i, inner); uint32_t k = place[n.column]; int32_t rank = 0;
+                size_t left = (p->right_of[i] - (i - first)) / 2; /* leaves: one more than inner nodes */
                 for (uint32_t step = q->steps[k]; step; step /= 2) if (q->edges[k][(uint32_t)rank + step - 1] < n.threshold) rank += (int32_t)step;
                 if (is_nan(n.threshold)) rank = -1; /* no row goes left */
                 q->nodes[inner++] = (quick_node){k, q->lane == 1 ? rank - 128 : rank, ~(((UINT64_C(1) << left) - 1) << (leaves - q->first_leaf[t]))};
