@@ -81,6 +81,11 @@ class ValueType:
             width *= length
         return width
 
+    @property
+    def counted(self) -> int:
+        """Number of elements of one row as limits count them: an axis of length 0 counts as 1."""
+        return self.width or ValueType(self.dtype, tuple(max(1, length) for length in self.shape)).width
+
     def __str__(self) -> str:
         return f"{self.dtype}{list(self.shape)}"
 
@@ -321,7 +326,7 @@ def _check_steps(
         types[step.output] = result
         cost = OPS[step.op].cost
         multiplications += cost(known.attributes, *given, result) if cost is not None else 0
-        moved += sum(value.width for value in given) + result.width
+        moved += sum(value.counted for value in given) + result.counted
         if multiplications > limits.multiplications:
             raise GraphError(f"{step} needs, with the steps before it, more than {limits.multiplications} multiplications a row.")
         total = _within(total, step.output, result, limits)
@@ -330,9 +335,9 @@ def _check_steps(
 
 
 def _within(total: int, name: str, value: ValueType, limits: Limits) -> int:
-    if value.width > limits.value_width:
-        raise GraphError(f"A row of {name!r} has {value.width} elements, more than the limit of {limits.value_width}.")
-    total += value.width
+    if value.counted > limits.value_width:
+        raise GraphError(f"A row of {name!r} has {value.counted} elements, more than the limit of {limits.value_width}.")
+    total += value.counted
     if total > limits.total_width:
         raise GraphError(f"The values of one row have more than {limits.total_width} elements together.")
     return total

@@ -179,6 +179,67 @@ def test_an_edge_that_no_row_is_below() -> None:
     np.testing.assert_array_equal(load(document, verify=False).predict(X)["y"], expected)
 
 
+# --- neighbours ---------------------------------------------------------------------------------------------------------------
+
+#: (points, rows) of so many columns, from a generator
+POINTS: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
+    "normal": lambda rng, n, d: rng.normal(size=(n, d)),
+    "ties": lambda rng, n, d: rng.integers(0, 3, (n, d)).astype(float),
+    "far from 0": lambda rng, n, d: 1e8 + rng.normal(size=(n, d)),
+    "two heaps": lambda rng, n, d: rng.choice([-1e7, 1e7], (n, 1)) + rng.normal(size=(n, d)),
+    "tiny": lambda rng, n, d: 1e-24 * rng.normal(size=(n, d)),
+    "smaller than f32": lambda rng, n, d: 1e-160 * rng.normal(size=(n, d)),
+    "larger than f32": lambda rng, n, d: 1e40 * rng.normal(size=(n, d)),
+    "all scales": lambda rng, n, d: rng.normal(size=(n, d)) * 10.0 ** rng.integers(-14, 14, (n, d)),
+}
+
+
+def neighbours(points: Array, k: int, metric: str, weights: str, joined: bool) -> dict[str, Any]:
+    """A document of pairwise and knn; one that has the distances as an output keeps the two steps apart."""
+    rng = np.random.default_rng(5)
+    n, d = points.shape
+    ends = [("y", "f64"), ("place", "f64")] + ([] if joined else [("distance", "f64"), ("again", "f64")])
+    return {
+        "format": "modelport",
+        "version": "1.0",
+        "requires": ["pairwise", "knn"],
+        "inputs": [{"name": "X", "dtype": "f64", "shape": [d], "missing": "nan"}],
+        "steps": [
+            {"op": "pairwise", "in": ["X"], "out": "distance", "metric": metric, "points": points.tolist()},
+            {"op": "pairwise", "in": ["X"], "out": "again", "metric": metric, "points": points.tolist()},
+            *(
+                {"op": "knn", "in": [name], "out": out, "k": k, "weights": weights, **targets}
+                for name, out, targets in (
+                    ("distance", "y", {"classes": 3, "targets": rng.integers(0, 3, n).tolist()}),
+                    ("again", "place", {"targets": (2.0 ** rng.integers(0, 20, (n, 1))).tolist()}),
+                )
+            ),
+        ],
+        "outputs": [{"name": name, "from": name, "dtype": dtype, "role": "score"} for name, dtype in ends],
+    }
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
+@pytest.mark.parametrize("kind", POINTS)
+def test_neighbours_are_those_that_all_distances_say(kind: str, metric: str) -> None:
+    """Joined with their distances, for whole and single rows, points themselves, and rows with NaN and infinities."""
+    rng = np.random.default_rng(6)
+    for n, d, k, weights in ((64, 1, 8, "uniform"), (203, 3, 1, "distance"), (409, 30, 5, "distance"), (131, 17, 16, "uniform")):
+        points = POINTS[kind](rng, n, d)
+        X = np.concatenate([POINTS[kind](rng, 40, d), points[rng.integers(0, n, 31)]])
+        X[rng.integers(0, 40, 3), 0] = np.array([np.nan, np.inf, -np.inf])
+        apart = load(neighbours(points, k, metric, weights, False), verify=False).predict(X)
+        predictor = load(neighbours(points, k, metric, weights, True), verify=False)
+        joined = predictor.predict(X)
+        for name in ("y", "place"):
+            np.testing.assert_array_equal(joined[name], apart[name])
+            for i in (0, 40, 70):
+                np.testing.assert_array_equal(predictor.predict(X[i : i + 1])[name], joined[name][i : i + 1])
+        if weights == "uniform":
+            plain = load(neighbours(points, k, metric, weights, True), "numpy", verify=False).predict(X)
+            np.testing.assert_array_equal(joined["y"], plain["y"])
+
+
 # --- threads ------------------------------------------------------------------------------------------------------------------
 
 

@@ -230,14 +230,16 @@ def ovo_vote(a: Attributes, x: Array) -> Array:
 def _voted(a: Attributes, d: Array, classes: int, first: Array, second: Array) -> Array:
     if a["mode"] == "coupling":
         return round_to(a, _coupling(d, wide(a["prob_a"]), wide(a["prob_b"]), classes, first, second))
-    votes, sums = np.zeros((len(d), classes)), np.zeros((len(d), classes))
-    for pair, (i, j) in enumerate(zip(first, second, strict=True)):
-        wins = d[:, pair] > 0 if a["mode"] == "votes" else ~(d[:, pair] < 0)
-        votes[:, i] += wins
-        votes[:, j] += ~wins
-        sums[:, i] += d[:, pair]
-        sums[:, j] -= d[:, pair]
-    return round_to(a, votes if a["mode"] == "votes" else votes + sums / (3 * (np.abs(sums) + 1)))
+    winners = np.where(d > 0 if a["mode"] == "votes" else ~(d < 0), first, second) + classes * np.arange(len(d))[:, None]
+    votes = np.bincount(winners.ravel(), minlength=len(d) * classes).reshape(-1, classes).astype(np.float64)
+    if a["mode"] == "votes":
+        return round_to(a, votes)
+    sums = np.zeros((len(d), classes))
+    for i, decisions in enumerate(d):  # the pairs (j, i), j < i, come before the pairs (i, j), each kind in ascending order
+        table = np.zeros((classes, classes))
+        table[first, second], table[second, first] = decisions, -decisions
+        sums[i] = ascending_sum(table)
+    return round_to(a, votes + sums / (3 * (np.abs(sums) + 1)))
 
 
 def _coupling(d: Array, a: Array, b: Array, classes: int, first: Array, second: Array) -> Array:

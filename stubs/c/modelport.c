@@ -1812,14 +1812,6 @@ static void tree_ensemble_run(runner *r, const step *s) {
 #define RUN_IN_PLACE(op) {#op, op##_check, op##_run, NULL, true}
 #define MAP(op) {#op, op##_check, map_rows, op##_map, false}
 #define BOTH(op) {#op, op##_check, op##_run, op##_map, false}
-#ifdef MODELPORT_FAST /* the same answers sooner */
-#include "modelport_fast.c"
-#else
-static void quicken(planting *p) { (void)p; }
-static void hash_keys(loader *l, directory *d) { (void)l, (void)d; }
-static ptrdiff_t find_hashed(const directory *d, column x, size_t i) { return find(d, x, i); }
-static size_t run_lanes(runner *r, const forest *f, const double *x, double *y) { (void)r, (void)f, (void)x, (void)y; return 0; }
-#endif
 #ifdef MODELPORT_MORE /* ops of the profiles kernel, text and solver */
 #include "modelport_more.c"
 #else
@@ -1841,6 +1833,15 @@ LACKS(void, reduce_axes, (runner *r, const step *s), ((void)s, r->c))
 LACKS(void, read_lengths, (loader *l, const json *lengths), ((void)lengths, l->c))
 LACKS(void, keep_attributes, (loader *l, const json *object, size_t index), ((void)object, (void)index, l->c))
 LACKS(const plan *, specialise, (context *c, arena *a, const mp_model *m, size_t *lengths), ((void)a, (void)m, (void)lengths, c))
+#endif
+#ifdef MODELPORT_FAST /* the same answers sooner */
+#include "modelport_fast.c"
+#else
+static void quicken(planting *p) { (void)p; }
+static void join_steps(loader *l) { (void)l; }
+static void hash_keys(loader *l, directory *d) { (void)l, (void)d; }
+static ptrdiff_t find_hashed(const directory *d, column x, size_t i) { return find(d, x, i); }
+static size_t run_lanes(runner *r, const forest *f, const double *x, double *y) { (void)r, (void)f, (void)x, (void)y; return 0; }
 #endif
 static const op OPS[] = {
     RUN(concat), RUN(select), RUN(cast), RUN(constant), RUN(impute), RUN(is_missing), RUN(lookup), RUN(onehot),
@@ -2442,7 +2443,7 @@ static void load(context *c, void *argument) {
     const json *outputs = need_objects(&l, root, "outputs"), *verification = member(root, "verification"), *lengths = member(root, "lengths");
     l.plan = &m->plan; refuse_unread(c, root);
     if (lengths) read_lengths(&l, lengths);
-    load_names(&l, inputs, steps); load_steps(&l, steps, listed); load_outputs(&l, outputs); lay_out_values(&l);
+    load_names(&l, inputs, steps); load_steps(&l, steps, listed); load_outputs(&l, outputs); join_steps(&l); lay_out_values(&l);
     if (p->options->forget_vectors) l.keep = l.scratch;
     vectors *v = verification ? read_vectors(&l, verification, m->limits.rows) : NULL;
     if (!p->options->forget_vectors) m->vectors = v;

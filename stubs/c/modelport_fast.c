@@ -3,7 +3,7 @@
  *
  * modelport.c includes this file when it is compiled with -DMODELPORT_FAST. Compiled by itself it is empty. No bit of an answer
  * depends on it: every row takes the same comparisons, and its leaves are added tree by tree, in their order.
- * Sections: 1 Lanes, 2 Few leaves, 3 Keys, 4 Rows. With -DMODELPORT_THREADS too it has mp_predict_threads, which needs POSIX threads.
+ * Sections: 1 Lanes, 2 Few leaves, 3 Keys, 4 Neighbours, 5 Rows. With -DMODELPORT_THREADS too it has mp_predict_threads, which needs POSIX threads.
  */
 #ifndef MODELPORT_C
 typedef int modelport_fast_is_included_by_modelport_c;
@@ -299,7 +299,197 @@ static ptrdiff_t find_hashed(const directory *d, column x, size_t i) {
     return find(d, x, i);
 }
 
-/* ==== 4 Rows ====================================================================================================== */
+/* ==== 4 Neighbours ================================================================================================ */
+
+/* A pairwise step whose distances only a knn step reads is joined with that one: no distance is kept but the k least of a row, and
+ * most are never summed. They are summed as the format says only where a screen lets a point pass, and the screen holds back none
+ * that could be among the k nearest.
+ * With a = x - c and b = p - c, for the centre c of the points, D = |a|^2 + |b|^2 - 2 a.b. Products and sums of n columns in f32, u = 2^-24,
+ * leave a.b - |b|^2 / 2 an error of at most (2.04 n + 2.1) u (|a|^2 + |b|^2), those of a and b included, and 2^-120 (n + 16) for numbers
+ * that are too small for f32. So where the sum does not exceed (|a|^2 (1 - (6 n + 20) u) - slack - W) / 2, having begun at
+ * -|b|^2 (1 - (6 n + 20) u) / 2, D is at least W, a little above the k-th least sum so far: no later point that far is nearer. */
+#ifdef MODELPORT_MORE
+enum { LEAST_POINTS = 64, POINTS_PER_NEIGHBOUR = 8, MOST_SCREENED = 1 << 16, ABREAST_POINTS = 2 * LANES, SCREENED_ROWS = 1 << 14, KEPT_AT_ONCE = 1 << 18 };
+static const double LARGEST_SQUARE = 1e30;
+/* panels: of 16 points, where the sums begin and then the columns. */
+typedef struct joined { const step *pairs; size_t points, n_panels; float *panels; double *centre; } joined;
+static double screen_error(size_t width) { return (6 * (double)width + 20) * 0x1p-24; }
+static double screen_slack(size_t width) { return ((double)width + 16) * 0x1p-120; }
+
+/* Whether 2 k sums, a row after the other with 16 points, exceed the row's limit or are NaN: a bit for each. */
+#define SCREEN_ARGUMENTS const float *x, size_t rows, size_t width, const float *panel, const float *limit, uint32_t *found
+#if defined __GNUC__ && !defined MODELPORT_PLAIN_C
+typedef float eight_floats __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t eight_masks __attribute__((vector_size(32), may_alias));
+#define OPEN_SCREEN(q) eight_floats a##q = *(const eight_floats *)panel, b##q = *(const eight_floats *)(panel + LANES);
+#define ADD_SCREEN(q) { float v = x[q * width + j]; a##q += v * left; b##q += v * right; }
+#define ADD_SCREEN_FUSED(q) { float u = x[q * width + j]; eight_floats v = {u, u, u, u, u, u, u, u}; \
+        a##q = __builtin_ia32_vfmaddps256(v, left, a##q); b##q = __builtin_ia32_vfmaddps256(v, right, b##q); }
+#define CLOSE_SCREEN(q) { eight_masks l = ~(eight_masks)(a##q <= limit[q]), r = ~(eight_masks)(b##q <= limit[q]); found[q] = MASK_BITS(l, r); }
+#define SCREEN_TILE(ROWS, ADD) { \
+        const float *at = panel + ABREAST_POINTS; \
+        ROWS(OPEN_SCREEN) \
+        for (size_t j = 0; j < width; j++, at += ABREAST_POINTS) { eight_floats left = *(const eight_floats *)at, right = *(const eight_floats *)(at + LANES); ROWS(ADD) } \
+        ROWS(CLOSE_SCREEN) \
+    }
+#define SIX_ROWS(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
+#define ONE_ROW(DO) DO(0)
+#define SCREEN_ROWS(ADD) { \
+        for (; rows >= 6; rows -= 6, x += 6 * width, limit += 6, found += 6) SCREEN_TILE(SIX_ROWS, ADD) \
+        for (; rows > 0; rows--, x += width, limit++, found++) SCREEN_TILE(ONE_ROW, ADD) \
+    }
+static uint32_t mask_bits(const eight_masks *left, const eight_masks *right) {
+    uint64_t w[8], any = 0; uint32_t bits = 0;
+    memcpy(w, left, 32); memcpy(w + 4, right, 32);
+    for (size_t k = 0; k < 8; k++) any |= w[k];
+    for (unsigned k = 0; any && k < LANES; k++) bits |= (uint32_t)((*left)[k] & 1) << k | (uint32_t)((*right)[k] & 1) << (k + LANES);
+    return bits;
+}
+#define MASK_BITS(l, r) mask_bits(&l, &r)
+static void screen_plain(SCREEN_ARGUMENTS) SCREEN_ROWS(ADD_SCREEN)
+#if defined __x86_64__ && !defined __AVX__ && !defined MODELPORT_NO_HEAP
+#define WIDE_SCREEN 1
+#undef MASK_BITS
+#define MASK_BITS(l, r) (uint32_t)__builtin_ia32_movmskps256((eight_floats)l) | (uint32_t)__builtin_ia32_movmskps256((eight_floats)r) << LANES
+__attribute__((target("avx2,fma"))) static void screen_wide(SCREEN_ARGUMENTS) SCREEN_ROWS(ADD_SCREEN_FUSED)
+#endif
+#else
+static void screen_plain(SCREEN_ARGUMENTS) {
+    for (size_t i = 0; i < rows; i++) {
+        float sums[ABREAST_POINTS];
+        memcpy(sums, panel, sizeof sums); found[i] = 0;
+        for (size_t j = 0; j < width; j++) for (size_t k = 0; k < ABREAST_POINTS; k++) sums[k] += x[i * width + j] * panel[(j + 1) * ABREAST_POINTS + k];
+        for (unsigned k = 0; k < ABREAST_POINTS; k++) found[i] |= (uint32_t)!(sums[k] <= limit[i]) << k;
+    }
+}
+#endif
+static void screen(SCREEN_ARGUMENTS) {
+#ifdef WIDE_SCREEN
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) { screen_wide(x, rows, width, panel, limit, found); return; }
+#endif
+    screen_plain(x, rows, width, panel, limit, found);
+}
+
+/* The screen of a pairwise step's points; NULL where f32 cannot hold them, or where it would not be worth it. */
+static const joined *make_screen(loader *l, const step *pairs, size_t points, size_t width, size_t k) {
+    if (points < LEAST_POINTS || k > points / POINTS_PER_NEIGHBOUR || width == 0 || width > MOST_SCREENED) return NULL;
+    size_t n = (points + ABREAST_POINTS - 1) / ABREAST_POINTS; double error = screen_error(width), slack = screen_slack(width);
+    joined *s = take(l->c, l->keep, 1, sizeof *s);
+    *s = (joined){pairs, points, n, take_aligned(l->c, l->keep, product(l, n, width + 1), ABREAST_POINTS * sizeof(float), CACHE_LINE), take_zeroed(l->c, l->keep, width, sizeof(double))};
+#define POINT(i, j) pairs->table[((i) / LANES * width + (j)) * LANES + (i) % LANES]
+    for (size_t i = 0; i < points; i++) for (size_t j = 0; j < width; j++) s->centre[j] += POINT(i, j) / (double)points;
+    for (size_t i = 0; i < n * ABREAST_POINTS; i++) {
+        float *at = s->panels + i / ABREAST_POINTS * (width + 1) * ABREAST_POINTS + i % ABREAST_POINTS; double square = 0;
+        for (size_t j = 0; j < width; j++) {
+            double b = i < points ? POINT(i, j) - s->centre[j] : 0;
+            square += b * b; at[(j + 1) * ABREAST_POINTS] = (float)b;
+        }
+        if (!(square <= LARGEST_SQUARE)) return NULL;
+        *at = i < points ? (float)-((square * (1 - error) - slack) / 2) : -(float)LARGEST_SQUARE;
+    }
+#undef POINT
+    return s;
+}
+static bool is_step(const step *s, const char *name) { return strcmp(s->op->name, name) == 0; }
+/* Joins steps, before values have places. The distances get none: their width becomes 0, and nothing computes them. */
+static void join_steps(loader *l) {
+    mp_model *m = l->model; plan *p = l->plan;
+    if (m->n_names || m->pool) return;
+    mark before = mark_arena(l->scratch); size_t *uses = take_zeroed(l->c, l->scratch, m->n_values, sizeof *uses);
+    for (size_t i = 0; i < m->n_steps; i++) for (size_t k = 0; k < p->steps[i].n_in; k++) uses[p->steps[i].in[k]]++;
+    for (size_t k = 0; k < m->n_outputs; k++) uses[m->sources[k]]++;
+    for (size_t i = 0; i < m->n_steps; i++) {
+        step *s = &p->steps[i]; size_t from = is_step(s, "knn") ? s->in[0] : 0;
+        if (from < m->n_inputs || uses[from] != 1) continue;
+        const step *pairs = &p->steps[from - m->n_inputs];
+        if (!is_step(pairs, "pairwise") || (pairs->word != M_EUCLIDEAN && pairs->word != M_SQEUCLIDEAN)) continue;
+        s->plan = make_screen(l, pairs, p->values[from].width, p->values[pairs->in[0]].width, s->size);
+        if (s->plan) { s->in[0] = pairs->in[0]; p->values[from].width = 0; }
+    }
+    if (l->keep != l->scratch) reset_arena(l->scratch, before);
+}
+
+static bool is_farther(const neighbour *a, const neighbour *b) {
+    int order = compare_doubles(a->distance, b->distance);
+    return order > 0 || (order == 0 && a->at > b->at);
+}
+/* Restores a heap of n, the farthest on top, below position i. */
+static void sink_neighbour(neighbour *heap, size_t n, size_t i) {
+    neighbour sinking = heap[i];
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && is_farther(&heap[child + 1], &heap[child])) child++;
+        if (!is_farther(&heap[child], &sinking)) break;
+        heap[i] = heap[child];
+    }
+    heap[i] = sinking;
+}
+/* The neighbours of a row so far. limit: what a sum of the screen does not exceed for points that are not nearer; NaN: all may be. */
+typedef struct nearby { neighbour *heap; size_t n; double square; } nearby;
+static void add_neighbour(nearby *near, size_t k, bool root, double sum, size_t at) {
+    neighbour found = {sum, sum, at};
+    if (near->n == k && !(sum < near->heap[0].sum || is_nan(near->heap[0].sum))) return; /* of equal ones the earlier is in the heap already */
+    if (root) found.distance = sqrt(sum);
+    if (near->n < k) {
+        near->heap[near->n++] = found;
+        for (size_t i = near->n == k ? k / 2 : 0; i-- > 0;) sink_neighbour(near->heap, k, i);
+    } else if (found.distance < near->heap[0].distance || (is_nan(near->heap[0].distance) && !is_nan(found.distance))) {
+        near->heap[0] = found; sink_neighbour(near->heap, k, 0);
+    }
+}
+static float screen_limit(const nearby *near, size_t k, size_t width) {
+    double farthest = near->n == k ? near->heap[0].sum : NAN;
+    if (!(farthest < INFINITY && near->square <= LARGEST_SQUARE)) return NAN;
+    double limit = (near->square * (1 - screen_error(width)) - screen_slack(width) - farthest * (1 + ((double)width + 8) * 0x1p-52)) / 2;
+    return (float)(limit - fabs(limit) * 0x1p-22 - 0x1p-120);
+}
+static void find_nearest(runner *r, const joined *s, const double *x, size_t rows, size_t width, size_t k, nearby *near) {
+    float *copy = take(r->c, r->a, rows * width, sizeof *copy), *limit = take(r->c, r->a, rows, sizeof *limit);
+    uint32_t *found = take(r->c, r->a, rows, sizeof *found);
+    for (size_t i = 0; i < rows; i++, near[i - 1].n = 0, limit[i - 1] = NAN) {
+        near[i].square = 0;
+        for (size_t j = 0; j < width; j++) { double a = x[i * width + j] - s->centre[j]; near[i].square += a * a; copy[i * width + j] = (float)a; }
+    }
+    for (size_t panel = 0; panel < s->n_panels; panel++) {
+        screen(copy, rows, width, s->panels + panel * (width + 1) * ABREAST_POINTS, limit, found);
+        for (size_t i = 0; i < rows; i++) {
+            if (!found[i]) continue;
+            for (size_t first = panel * ABREAST_POINTS, half = found[i]; half && first < s->points; first += LANES, half >>= LANES) {
+                double sums[LANES];
+                if (!(half & 0xff)) continue;
+                pair_rows(true, x + i * width, 1, width, s->pairs->table + first * width, sums);
+                for (size_t q = 0; q < LANES && first + q < s->points; q++)
+                    if (half >> q & 1) add_neighbour(&near[i], k, s->pairs->word == M_EUCLIDEAN, sums[q], first + q);
+            }
+            limit[i] = screen_limit(&near[i], k, width);
+        }
+    }
+}
+static bool run_joined(runner *r, const step *s) {
+    const joined *join = s->plan;
+    if (!join) return false;
+    io b = io_of(r, s); size_t k = s->size, most = SCREENED_ROWS / (b.in + 1) / 6 * 6 + 6, rows;
+    if (most > KEPT_AT_ONCE / k + 1) most = KEPT_AT_ONCE / k + 1;
+    if (most > r->rows) most = r->rows;
+    neighbour *heaps = take(r->c, r->a, most * k, sizeof *heaps); nearby *near = take(r->c, r->a, most, sizeof *near); mark before = mark_arena(r->a);
+    for (size_t i = 0; i < most; i++) near[i].heap = heaps + i * k;
+    for (size_t done = 0; done < r->rows; done += rows, reset_arena(r->a, before)) {
+        rows = r->rows - done < most ? r->rows - done : most;
+        find_nearest(r, join, b.x.f + done * b.in, rows, b.in, k, near);
+        for (size_t i = 0; i < rows; i++) {
+            for (size_t end = k; end-- > 1;) {
+                neighbour last = near[i].heap[end];
+                near[i].heap[end] = near[i].heap[0]; near[i].heap[0] = last; sink_neighbour(near[i].heap, end, 0);
+            }
+            let_vote(s, near[i].heap, b.y.f + (done + i) * b.out, b.out);
+        }
+    }
+    return true;
+}
+#else
+static void join_steps(loader *l) { (void)l; }
+#endif
+
+/* ==== 5 Rows ====================================================================================================== */
 
 /* Of modelport.c, which includes this file before them. */
 static size_t match_feeds(context *c, arena *a, const mp_model *m, const mp_feed *feeds, size_t n, source *sources, size_t *lengths);

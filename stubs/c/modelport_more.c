@@ -392,27 +392,44 @@ static void knn_check(loader *l) { /* t[0] targets, of rank 1: classes; size: k;
     define(l, MP_F64, 1, width);
 }
 
-static void knn_map(const row *w) {
-    const step *s = w->s;
+/* One of the k nearest: its place among the points, how far it is, and what that is the root of where there is one. */
+typedef struct neighbour { double distance, sum; size_t at; } neighbour;
+/* What the nearest, the first of them first, make of their targets. */
+static void let_vote(const step *s, const neighbour *nearest, double *y, size_t out) {
     const tensor *targets = &s->t[0];
-    double total = 0, *y = w->y.f;
+    double total = 0;
     bool zeros = false;
-    size_t *nearest = take(w->r->c, w->r->a, s->size, sizeof *nearest);
-    find_smallest(w->x, w->n, nearest, s->size);
-    sort_heap(w->x, nearest, s->size);
-    for (size_t k = 0; k < s->size; k++) zeros |= w->x[nearest[k]] == 0;
-    memset(y, 0, w->out * sizeof *y);
+    for (size_t k = 0; k < s->size; k++) zeros |= nearest[k].distance == 0;
+    memset(y, 0, out * sizeof *y);
     for (size_t k = 0; k < s->size; k++) {
-        double d = w->x[nearest[k]], weight = !s->word ? 1.0 : zeros ? d == 0 : 1.0 / d;
+        double d = nearest[k].distance, weight = !s->word ? 1.0 : zeros ? d == 0 : 1.0 / d;
         total += weight;
         if (targets->rank == 1) {
-            y[targets->data.i[nearest[k]]] += weight;
+            y[targets->data.i[nearest[k].at]] += weight;
         } else {
-            const double *target = targets->data.f + nearest[k] * w->out;
-            for (size_t j = 0; j < w->out; j++) y[j] += weight * target[j];
+            const double *target = targets->data.f + nearest[k].at * out;
+            for (size_t j = 0; j < out; j++) y[j] += weight * target[j];
         }
     }
-    for (size_t j = 0; j < w->out; j++) y[j] /= total;
+    for (size_t j = 0; j < out; j++) y[j] /= total;
+}
+
+static void knn_map(const row *w) {
+    size_t k = w->s->size, *heap = take(w->r->c, w->r->a, k, sizeof *heap);
+    neighbour *nearest = take(w->r->c, w->r->a, k, sizeof *nearest);
+    find_smallest(w->x, w->n, heap, k);
+    sort_heap(w->x, heap, k);
+    for (size_t i = 0; i < k; i++) nearest[i] = (neighbour){w->x[heap[i]], 0, heap[i]};
+    let_vote(w->s, nearest, w->y.f, w->out);
+}
+
+/* Of modelport_fast.c: answers a knn step together with the pairwise step before it, if join_steps has joined them. */
+static bool run_joined(runner *r, const step *s);
+#ifndef MODELPORT_FAST
+static bool run_joined(runner *r, const step *s) { (void)r, (void)s; return false; }
+#endif
+static void knn_run(runner *r, const step *s) {
+    if (!run_joined(r, s)) map_rows(r, s);
 }
 
 /* -- ovo_vote -- */
@@ -1544,7 +1561,7 @@ static void sparse_code_run(runner *r, const step *s) {
 }
 
 #define MORE_OPS \
-    RUN(bucketize), MAP(poly), MAP(interp), MAP(gaussian_ll), RUN(pairwise), MAP(smallest), MAP(knn), MAP(ovo_vote), \
+    RUN(bucketize), MAP(poly), MAP(interp), MAP(gaussian_ll), RUN(pairwise), MAP(smallest), BOTH(knn), MAP(ovo_vote), \
     RUN(count_terms), RUN(term_ids), RUN(hash_terms), \
     RUN(nmf), RUN(lda_topics), RUN(sparse_code),
 

@@ -65,7 +65,8 @@ public final class Modelport {
 
     /** What a document may cost at most (docs/format.md, section 5). Raise a field before loading, and leave it then. */
     public static final class Limits {
-        public long documentBytes = 512L << 20, tensorElements = 1L << 28, rowElements = 1L << 22, totalRowElements = 1L << 25, multiplications = 1L << 34;
+        public long documentBytes = 512L << 20, tensorElements = 1L << 28, rowElements = 1L << 22, totalRowElements = 1L << 25;
+        public long multiplications = 1L << 34, work = 1L << 30;
         public int depth = 16, steps = 10_000, rank = 6, carriedRows = 4096;
         /** Bytes that one load or one prediction may allocate; half of the heap by default. */
         public long memory = Runtime.getRuntime().maxMemory() / 2;
@@ -302,8 +303,7 @@ public final class Modelport {
         private void number() {
             int start = i;
             if (at('-')) i++;
-            int leading = i;
-            int digits = digits();
+            int leading = i, digits = digits();
             if (digits > 1 && b[leading] == '0') throw fail("a number begins with a needless zero");
             boolean large = digits > 200;
             if (at('.')) { i++; digits(); }
@@ -522,14 +522,14 @@ public final class Modelport {
         @Override public String toString() { return spelled; }
     }
 
-    /** dtype and row shape of a value; width is the number of elements of a row: `lanes` times the length of the last axis (1 for rank 0). */
+    /** dtype and row shape; width: elements of a row, `lanes` times the `last` axis (1 for rank 0); counted: the same for limits, where a length of 0 is 1. */
     static final class Type {
         final DType dtype;
-        final int rank, width, last, lanes;
+        final int rank, width, last, lanes, counted;
         final int[] dims;
         Type(DType dtype, int... dims) {
             this.dtype = dtype; this.dims = dims; this.rank = dims.length; this.last = rank == 0 ? 1 : dims[rank - 1];
-            this.lanes = size(0, rank - 1); this.width = size(0, rank);
+            this.lanes = size(0, rank - 1, 0); this.width = size(0, rank, 0); this.counted = size(0, rank, 1);
         }
         static Type row(DType dtype, long width) { return new Type(dtype, (int) Math.min(width, Integer.MAX_VALUE)); }
         /** The same row shape with another dtype. */
@@ -537,9 +537,10 @@ public final class Modelport {
         /** The same row shape with another length of one axis. */
         Type resized(int axis, int length) { int[] changed = dims.clone(); changed[axis] = length; return new Type(dtype, changed); }
         /** The product of the lengths of some axes. */
-        int size(int from, int to) {
+        int size(int from, int to) { return size(from, to, 0); }
+        private int size(int from, int to, int least) {
             long size = 1;
-            for (int k = from; k < to; k++) size = Math.min(size * dims[k], Integer.MAX_VALUE);
+            for (int k = from; k < to; k++) size = Math.min(size * Math.max(dims[k], least), Integer.MAX_VALUE);
             return (int) size;
         }
         /** The offsets of the positions along an axis: all of them, or as many zeros where the axis has length 1. */
@@ -977,6 +978,7 @@ public final class Modelport {
         return new ArrayList<>(sorted);
     }
 
+    static final int COSTLY = 16; // multiplications that exp, pow or a search through a table counts for
     static final DType[] ANY = DType.values();
     static final DType[] FLOATS = {DType.F64, DType.F32};
     private static final DType[] CAN_BE_MISSING = {DType.F64, DType.F32, DType.STR};
@@ -989,7 +991,7 @@ public final class Modelport {
         final Type[] types;
         final Guard guard;
         DType dtype = DType.F64; // of ops marked d
-        long work; // multiplications per row, of the profile nn
+        long cost; // multiplications for a row: the op's number in docs/format.md, section 6
         private final Json json;
         private final Map<Object, Object> memo; // what attributes have become, when steps are checked more than once; or null
         private final Set<String> read = new HashSet<>(Arrays.asList("op", "in", "out"));
@@ -1072,7 +1074,7 @@ public final class Modelport {
             int[] dims = new int[lengths.length];
             for (int k = 0; k < dims.length; k++) dims[k] = (int) Math.min(lengths[k], Integer.MAX_VALUE);
             Type type = new Type(dtype, dims);
-            if (type.width > guard.limits.rowElements || dims.length > guard.limits.rank)
+            if (type.counted > guard.limits.rowElements || dims.length > guard.limits.rank)
                 throw refuse("gives " + type + ", more than the limit of " + guard.limits.rowElements + " elements, or of rank " + guard.limits.rank + ".");
             return type;
         }
@@ -1142,12 +1144,11 @@ public final class Modelport {
             for (Type t : types) rank = Math.max(rank, t.rank);
             long[] dims = new long[rank];
             Arrays.fill(dims, 1);
-            for (Type t : types)
-                for (int k = rank - t.rank, j = 0; k < rank; k++, j++) {
-                    if (t.dims[j] != dims[k] && t.dims[j] != 1 && dims[k] != 1)
-                        throw refuse("joins " + Arrays.toString(types) + "; the lengths of every axis must be equal, or 1.");
-                    dims[k] = dims[k] == 1 ? t.dims[j] : dims[k];
-                }
+            for (Type t : types) for (int k = rank - t.rank, j = 0; k < rank; k++, j++) {
+                if (t.dims[j] != dims[k] && t.dims[j] != 1 && dims[k] != 1)
+                    throw refuse("joins " + Arrays.toString(types) + "; the lengths of every axis must be equal, or 1.");
+                dims[k] = dims[k] == 1 ? t.dims[j] : dims[k];
+            }
             return shaped(dtype, dims);
         }
     }
@@ -1166,8 +1167,8 @@ public final class Modelport {
         final Type[] from;
         final Type type;
         final DType dtype;
-        final long work;
-        Step(Args a, Type type) { this.where = a.where; this.in = a.in; this.from = a.types; this.type = type; this.dtype = a.dtype; this.work = a.work; }
+        long cost; // multiplications for a row
+        Step(Args a, Type type) { this.where = a.where; this.in = a.in; this.from = a.types; this.type = type; this.dtype = a.dtype; }
         abstract Object run(Frame f);
         /** Rounds to the step's dtype. */
         final double round(double v) { return dtype == DType.F32 ? (float) v : v; }
@@ -1343,6 +1344,7 @@ public final class Modelport {
         final Tensor otherwise = a.has("default") ? a.element("default", values.dtype, true) : null;
         a.expect("values", values.size(), keys.size());
         a.guard.take(96L * keys.size());
+        a.cost = (long) COSTLY * x.width;
         final Map<Object, Integer> places = new HashMap<>();
         for (int k = 0; k < keys.size(); k++)
             if (places.put(key(keys.data, k), k) != null) throw a.refuse("has one key twice in \"keys\", at position " + k + "; keys are all different.");
@@ -1420,25 +1422,20 @@ public final class Modelport {
     private enum Unary {
         neg, abs, sign, sqrt, square, reciprocal, floor, ceil, round, trunc, relu, not, exp, expm1, log, log1p, log2, log10, sin, cos, tan,
         arcsin, arccos, arctan, sinh, cosh, tanh, sigmoid, log_sigmoid, softplus, erf, norm_ppf;
+        boolean exact() { return compareTo(not) <= 0; }
         double of(double x) {
             switch (this) {
-                case neg: return -x; case abs: return Math.abs(x);
-                case sign: return x > 0 ? 1.0 : x < 0 ? -1.0 : x + 0.0; case sqrt: return Math.sqrt(x);
-                case square: return x * x; case reciprocal: return 1.0 / x;
-                case floor: return Math.floor(x); case ceil: return Math.ceil(x);
-                case round: return Math.rint(x); case trunc: return x < 0 ? Math.ceil(x) : Math.floor(x);
-                case relu: return x > 0 || x != x ? x : 0.0; case exp: return Math.exp(x);
-                case expm1: return Math.expm1(x); case log: return Math.log(x);
-                case log1p: return Math.log1p(x); case log2: return Special.log2(x);
-                case log10: return Math.log10(x); case sin: return Math.sin(x);
-                case cos: return Math.cos(x); case tan: return Math.tan(x);
-                case arcsin: return Math.asin(x); case arccos: return Math.acos(x);
-                case arctan: return Math.atan(x); case sinh: return Math.sinh(x);
-                case cosh: return Math.cosh(x); case tanh: return Math.tanh(x);
-                case sigmoid: return Special.sigmoid(x);
+                case neg: return -x; case abs: return Math.abs(x); case sign: return x > 0 ? 1.0 : x < 0 ? -1.0 : x + 0.0;
+                case sqrt: return Math.sqrt(x); case square: return x * x; case reciprocal: return 1.0 / x;
+                case floor: return Math.floor(x); case ceil: return Math.ceil(x); case round: return Math.rint(x);
+                case trunc: return x < 0 ? Math.ceil(x) : Math.floor(x); case relu: return x > 0 || x != x ? x : 0.0;
+                case exp: return Math.exp(x); case expm1: return Math.expm1(x);
+                case log: return Math.log(x); case log1p: return Math.log1p(x); case log2: return Special.log2(x); case log10: return Math.log10(x);
+                case sin: return Math.sin(x); case cos: return Math.cos(x); case tan: return Math.tan(x);
+                case arcsin: return Math.asin(x); case arccos: return Math.acos(x); case arctan: return Math.atan(x);
+                case sinh: return Math.sinh(x); case cosh: return Math.cosh(x); case tanh: return Math.tanh(x); case sigmoid: return Special.sigmoid(x);
                 case log_sigmoid: return x >= 0 ? -Math.log1p(Math.exp(-x)) : x - Math.log1p(Math.exp(x));
-                case softplus: return Math.max(x, 0.0) + Math.log1p(Math.exp(-Math.abs(x)));
-                case erf: return Special.erf(x); case norm_ppf: return Special.normPpf(x);
+                case softplus: return Math.max(x, 0.0) + Math.log1p(Math.exp(-Math.abs(x))); case erf: return Special.erf(x); case norm_ppf: return Special.normPpf(x);
                 default: throw new IllegalStateException(name());
             }
         }
@@ -1448,13 +1445,15 @@ public final class Modelport {
     private static Step unary(Args a) {
         final Unary fn = a.choice("fn", Unary.values());
         a.dtype = a.floating("dtype");
+        final Type x = fn == Unary.not ? a.one(DType.BOOL) : a.rounded();
+        a.cost = fn.exact() ? 0 : (long) COSTLY * x.width;
         if (fn != Unary.not)
-            return new Rows(a, a.rounded()) {
+            return new Rows(a, x) {
                 @Override void row(double[] x, int i, double[] y, int o) {
                     for (int j = 0; j < type.last; j++) y[o + j] = fn.of(x[i + j]);
                 }
             };
-        return new Step(a, a.one(DType.BOOL)) {
+        return new Step(a, x) {
             @Override Object run(Frame f) {
                 long[] x = ((long[]) f.values[in[0]]).clone();
                 for (int k = 0; k < x.length; k++) x[k] = 1 - x[k];
@@ -1469,19 +1468,15 @@ public final class Modelport {
         boolean compares() { return compareTo(eq) >= 0 && compareTo(ge) <= 0; }
         double of(double x, double y) {
             switch (this) {
-                case add: return x + y; case sub: return x - y;
-                case mul: return x * y; case div: return x / y;
-                case min: return Math.min(x, y); case max: return Math.max(x, y);
-                default: return Special.pow(x, y);
+                case add: return x + y; case sub: return x - y; case mul: return x * y; case div: return x / y;
+                case min: return Math.min(x, y); case max: return Math.max(x, y); default: return Special.pow(x, y);
             }
         }
         /** Whether x compares so with y; `order` is negative, zero or positive, and 2 when they are unequal without an order. */
         boolean holds(int order) {
             switch (this) {
-                case eq: return order == 0; case ne: return order != 0;
-                case lt: return order < 0; case le: return order <= 0;
-                case gt: return order == 1;
-                default: return order == 0 || order == 1;
+                case eq: return order == 0; case ne: return order != 0; case lt: return order < 0; case le: return order <= 0;
+                case gt: return order == 1; default: return order == 0 || order == 1;
             }
         }
         boolean of(boolean x, boolean y) { return this == and ? x && y : this == or ? x || y : x != y; }
@@ -1499,6 +1494,7 @@ public final class Modelport {
             throw a.refuse("cannot compute " + fn + " of " + a.types[0] + " and " + a.types[1] + "; a cast step may help.");
         final Type wide = a.broadcast(logic || fn.compares() ? DType.BOOL : a.dtype);
         final int[] i = a.types[0].spread(wide, a.guard), j = a.types[1].spread(wide, a.guard);
+        a.cost = fn == Binary.pow ? (long) COSTLY * wide.width : 0;
         return new Step(a, wide) {
             @Override Object run(Frame f) {
                 boolean floats = from[0].dtype.isFloat();
@@ -1543,6 +1539,7 @@ public final class Modelport {
         Tensor matrix = a.matrix("weight", x);
         final int n = matrix.shape[0], w = x.last;
         a.guard.take(8L * matrix.size());
+        a.cost = (long) x.width * n;
         final double[] bias = a.optional("bias", a.dtype, n), turned = new double[matrix.size()]; // [j, k]: the inner loop has no chain of sums
         for (int k = 0; k < n; k++) for (int j = 0; j < w; j++) turned[j * n + k] = matrix.doubles()[k * w + j];
         return new Step(a, x.rank == 0 ? Type.row(a.dtype, n) : x.resized(x.rank - 1, n)) {
@@ -1588,7 +1585,9 @@ public final class Modelport {
 
     /** softmax: exp(x - max) / sum. log_softmax: x - max - log(sum). */
     private static Step softmax(Args a, final boolean log) {
-        return new Rows(a, a.rounded()) {
+        Type x = a.rounded();
+        a.cost = (long) COSTLY * x.width;
+        return new Rows(a, x) {
             @Override void row(double[] x, int i, double[] y, int o) {
                 int w = type.last;
                 double max = w == 0 ? 0.0 : x[i + extreme(x, i, w, true)], sum = 0.0;
@@ -1649,6 +1648,7 @@ public final class Modelport {
         for (int k = given ? 0 : 1; k < Math.max(axes.length, 1); k++) good &= k < axes.length && (k == 0 || axes[k] > axes[k - 1] && !position);
         if (!good || t.width == 0)
             throw a.refuse("reduces " + t + (given ? " over " + Arrays.toString(axes) : "") + "; ascending axes (one for argmax, argmin) are needed.");
+        a.cost = fn == Reduction.logsumexp ? (long) COSTLY * t.width : 0;
         int[][] offsets = new int[t.rank][]; // of the axes that stay, then of those that are reduced
         int[] dims = new int[keep ? Math.max(t.rank, 1) : t.rank - axes.length];
         Arrays.fill(dims, 1);
@@ -1676,8 +1676,7 @@ public final class Modelport {
                     sum = fn == Reduction.prod ? sum * x[j] : sum + (fn == Reduction.l2 ? x[j] * x[j] : fn == Reduction.logsumexp ? Math.exp(x[j] - m) : x[j]);
                 switch (fn) {
                     case min: case max: return m;
-                    case mean: return sum / w;
-                    case l2: return Math.sqrt(sum);
+                    case mean: return sum / w; case l2: return Math.sqrt(sum);
                     case logsumexp: return Double.isInfinite(m) ? m : m + Math.log(sum);
                     default: return sum;
                 }
@@ -1935,8 +1934,10 @@ public final class Modelport {
         final Map<String, Integer> slots = new HashMap<>();
         final List<List<Integer>> free = new ArrayList<>(); // the values that no step after this one needs
         long peak; // the most elements of a row that are held at a time
+        double operations; // for a row: the elements that the steps read and give, and their multiplications
         private final Limits limits;
-        private long rowElements, work;
+        private double cost;
+        private long rowElements;
         Plan(Model model, Map<String, Integer> lengths, List<Json> list, Guard guard) {
             limits = guard.limits;
             for (Input input : model.inputs) define(input.name, input.type(lengths), "Input " + quote(input.name));
@@ -1949,8 +1950,10 @@ public final class Modelport {
                 if (!model.requires.contains(op)) throw new Refused(number + " has the op " + quote(op) + ", which \"requires\" does not list.");
                 unused.remove(op);
                 Step step = step(model, op, where, json, guard);
-                work = step.work > Long.MAX_VALUE - work ? Long.MAX_VALUE : work + step.work;
-                if (work > limits.multiplications) throw new Refused(where + " brings a row beyond the limit of " + limits.multiplications + " multiplications.");
+                operations += (double) step.cost + step.type.counted;
+                for (Type read : step.from) operations += read.counted;
+                cost += step.cost;
+                if (cost > limits.multiplications) throw new Refused(where + " brings a row beyond the limit of " + limits.multiplications + " multiplications.");
                 define(out, step.type, where);
                 steps.add(step);
             }
@@ -1974,13 +1977,14 @@ public final class Modelport {
             Args a = new Args(op, where, json, in, from, model.memo, guard);
             Step step = tableOf(op, model.more).step(a);
             a.finish();
+            step.cost = a.cost;
             if (model.memo != null) model.memo.put(json, step);
             return step;
         }
         /** Gives a value its name, and holds it against the limits on row elements. */
         private void define(String value, Type type, String where) {
-            rowElements += type.width;
-            if (type.width > limits.rowElements || type.rank > limits.rank || rowElements > limits.totalRowElements)
+            rowElements += type.counted;
+            if (type.counted > limits.rowElements || type.rank > limits.rank || rowElements > limits.totalRowElements)
                 throw new Refused(where + " brings a row to more elements than the limit: " + limits.rowElements + " in one value, "
                     + limits.totalRowElements + " in all, or has a rank above " + limits.rank + ".");
             if (slots.put(value, types.size()) != null) throw new Refused(where + " defines a name a second time; every name is defined once.");
@@ -2006,7 +2010,7 @@ public final class Modelport {
     }
     /** A loaded model. Immutable; may be shared by threads. */
     public static final class Model {
-        private static final int BLOCK_ELEMENTS = 1 << 22, BLOCK_ROWS = 1 << 14, PLANS = 16, THREAD_ROWS = 2048;
+        private static final int BLOCK_ELEMENTS = 1 << 22, BLOCK_ROWS = 1 << 14, PLANS = 16, THREAD_ROWS = 2048, OPERATIONS_PER_BYTE = 4096;
         private static final List<Integer> ONE = Collections.singletonList(1);
         private static final List<String> ROLES = Arrays.asList("prediction", "probability", "score", "transform", "cluster", "anomaly");
         private final List<Input> inputs = new ArrayList<>();
@@ -2052,6 +2056,10 @@ public final class Modelport {
             guard.take(16 * plan.peak);
             for (String length : lengths.keySet()) nameAxes(length, guard.attempt());
             carried = root.get("verification") == null ? null : new Vectors(root.get("verification"), this, limits.carriedRows, guard);
+            double most = limits.work + (double) OPERATIONS_PER_BYTE * root.b.length;
+            if (carried != null && carried.operations > most)
+                throw new Refused("Replaying the carried rows takes " + (long) carried.operations + " operations, more than the limit of " + (long) most
+                    + " (" + limits.work + ", and " + OPERATIONS_PER_BYTE + " for every byte of the document).");
         }
         private void readLengths(Json json) {
             for (Map.Entry<String, Json> entry : json.object("The document's lengths").members.entrySet()) {
@@ -2071,9 +2079,7 @@ public final class Modelport {
                     for (int k = 0; k < Math.min(dims.length, o.axes.size()); k++)
                         if (lengths.get(length).equals(o.axes.get(k)) && dims[k] == lengths.get(length) + 1) o.axes.set(k, length);
                 }
-            } catch (Refused none) { // no other length fits
-                return;
-            }
+            } catch (Refused none) { } // no other length fits
         }
         /** The plan for given lengths. */
         private Plan plan(Map<String, Integer> given, Guard guard) {
@@ -2175,10 +2181,7 @@ public final class Modelport {
         private Model(Model model, int threads) {
             this.threads = threads; limits = model.limits; more = model.more; requires = model.requires; name = model.name; source = model.source;
             memo = model.memo; plan = model.plan; carried = model.carried; plans = model.plans;
-            inputs.addAll(model.inputs);
-            outputs.addAll(model.outputs);
-            lengths.putAll(model.lengths);
-            owners.putAll(model.owners);
+            inputs.addAll(model.inputs); outputs.addAll(model.outputs); lengths.putAll(model.lengths); owners.putAll(model.owners);
         }
         /** The same model, which gives batches of 4,096 rows and more to so many threads at most; the answers keep their bits. */
         public Model threads(int most) {
@@ -2322,9 +2325,8 @@ public final class Modelport {
             for (int k = 0; k < helpers.length; k++) (helpers[k] = new Thread(work, "modelport")).start();
             work.run();
             boolean interrupted = false;
-            for (Thread helper : helpers)
-                while (helper.isAlive())
-                    try { helper.join(); } catch (InterruptedException e) { interrupted = true; }
+            for (Thread helper : helpers) while (helper.isAlive())
+                try { helper.join(); } catch (InterruptedException e) { interrupted = true; }
             if (interrupted) Thread.currentThread().interrupt();
             for (Throwable failure : failures) {
                 if (failure instanceof Error) throw (Error) failure;
@@ -2387,6 +2389,7 @@ public final class Modelport {
     private static final class Vectors {
         private final List<Map<String, Tensor>> inputs = new ArrayList<>(), expected = new ArrayList<>(); // of every set
         private final Map<String, Tolerance> tolerance = new HashMap<>();
+        private double operations; // that the replay takes
         Vectors(Json json, Model model, int mostRows, Guard guard) {
             String where = "The verification";
             json.only(where, "source", "inputs", "outputs", "tolerance", "rows", "more");
@@ -2430,6 +2433,7 @@ public final class Modelport {
             if (rows < 1 || rows > mostRows) throw new Refused(where + " has " + rows + " rows; from 1 to " + mostRows + " are needed, in all sets.");
             if (json.get("rows") != null && json.get("rows").strings(where + "'s rows", guard).size() != rows)
                 throw new Refused(where + " says why for another number of rows than its " + rows + "; say it for each.");
+            operations += rows * plan.operations;
             inputs.add(given);
             expected.add(answers);
             return rows;

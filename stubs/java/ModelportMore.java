@@ -61,6 +61,7 @@ public final class ModelportMore {
                 if (!(edges[k] >= edges[Math.max(k - 1, start[j])])) throw a.refuse("has edges of column " + j + " that do not ascend.");
         }
         a.expect("edges", edges.length, start[x.width]);
+        a.cost = (long) Modelport.COSTLY * x.width;
         return new Modelport.Step(a, x.with(Modelport.DType.I64)) {
             @Override Object run(Modelport.Frame f) {
                 double[] x = (double[]) f.values[in[0]];
@@ -80,7 +81,10 @@ public final class ModelportMore {
         Modelport.Tensor matrix = a.intMatrix("powers", x);
         final int[] powers = a.narrow("powers", matrix, 0, 255), start = new int[matrix.shape[0] + 1];
         int count = 0;
-        for (int p : powers) count += p > 0 ? 1 : 0;
+        for (int p : powers) {
+            count += p > 0 ? 1 : 0;
+            a.cost += p;
+        }
         a.guard.take(4L * count);
         final int[] factor = new int[count]; // term k multiplies column[c] power[c] times for c in factor[start[k]..start[k + 1]), packed
         for (int k = 0, c = 0; k < powers.length; k++) {
@@ -109,6 +113,7 @@ public final class ModelportMore {
         for (int k = 0; k <= last; k++)
             if (!(Math.abs(x[k]) <= Double.MAX_VALUE && Math.abs(y[k]) <= Double.MAX_VALUE) || k > 0 && !(x[k] > x[k - 1]))
                 throw a.refuse("has a knot at position " + k + " that is not finite, or not above the one before it.");
+        a.cost = (long) Modelport.COSTLY * type.width;
         return new Modelport.Rows(a, type) {
             @Override void row(double[] v, int i, double[] out, int o) {
                 for (int j = 0; j < type.last; j++) out[o + j] = at(v[i + j]);
@@ -129,6 +134,7 @@ public final class ModelportMore {
         Modelport.Tensor means = a.matrix("mean", t), variances = a.matrix("var", t);
         final int classes = means.shape[0];
         a.expect("var", variances.shape[0], classes);
+        a.cost = classes * ((long) t.width + Modelport.COSTLY);
         final double[] mean = means.doubles(), var = variances.doubles(), prior = a.optional("log_prior", a.dtype, classes), base = new double[classes];
         for (int k = 0; k < classes; k++) {
             double sum = 0.0;
@@ -204,6 +210,7 @@ public final class ModelportMore {
                 }
             }
             int n = points.shape[0];
+            a.cost = n * ((metric == Metric.minkowski ? (long) Modelport.COSTLY : 1) * x.width + Modelport.COSTLY);
             panel = n >= 256 ? 256 : 64;
             long room = (n + panel - 1L) / panel * panel * x.width;
             a.guard.take(8 * room + 8L * n);
@@ -408,6 +415,7 @@ public final class ModelportMore {
     /** smallest: 1.0 at the k smallest elements, else 0.0. */
     private static Modelport.Step smallest(Modelport.Args a) {
         final int m = a.one(Modelport.FLOATS).width, k = a.integer("k", 1, m);
+        a.cost = (long) Modelport.COSTLY * m;
         return new Modelport.Rows(a, Modelport.Type.row(Modelport.DType.F64, m)) {
             @Override
             void row(double[] x, int i, double[] y, int o) {
@@ -422,6 +430,7 @@ public final class ModelportMore {
     private static Modelport.Step knn(Modelport.Args a) {
         final Modelport.Type t = a.one(Modelport.DType.F64);
         final int m = t.width, k = a.integer("k", 1, m);
+        a.cost = m * ((long) k + Modelport.COSTLY);
         final int classes = a.has("classes") ? a.integer("classes", 1, a.guard.limits.rowElements) : 0;
         final boolean byDistance = a.choice("weights", false, "uniform", "distance").equals("distance");
         final int[] classOf = classes > 0 ? a.ints("targets", m, 0, classes - 1) : null;
@@ -466,6 +475,7 @@ public final class ModelportMore {
         }
         final boolean coupling = mode.equals("coupling");
         a.guard.take(coupling ? 8L * c * c : 0);
+        a.cost = coupling ? (long) c * c * Math.max(100, c) : 0;
         final double[] probA = coupling ? a.floats("prob_a", x.width) : null, probB = coupling ? a.floats("prob_b", x.width) : null;
         return new Modelport.Rows(a, Modelport.Type.row(a.dtype, c)) {
             @Override
@@ -1197,7 +1207,7 @@ public final class ModelportMore {
             if (k > MOST_PAIRED) {
                 throw a.refuse("has a table of " + k + " rows, more than the limit of " + MOST_PAIRED + ".");
             }
-            needWork(a, k, k, d);
+            work(a, k, k, d);
             a.guard.take((8L * k + 32) * k);
             double[][] gram = new double[k][];
             for (int t = 0; t < k; t++) {
@@ -1246,11 +1256,12 @@ public final class ModelportMore {
         return a.integer("max_iter", 0, MOST_ROUNDS);
     }
 
-    /** Refuses factors that multiply to more than a row, or loading, may cost. */
-    private static void needWork(Modelport.Args a, long x, long y, long z) {
+    /** The product of the factors; refused when it is more than a row, or loading, may cost. */
+    private static long work(Modelport.Args a, long x, long y, long z) {
         if (x > 0 && (y > MOST_WORK / x || z > MOST_WORK / (x * y))) {
             throw a.refuse("may need more than 2^30 operations for a row or when it is loaded, which is more than the limit.");
         }
+        return x * y * z;
     }
 
     /** A step that solves for every row x the weights w of the rows of its table. */
@@ -1306,7 +1317,7 @@ public final class ModelportMore {
             tol = finite(a, "tol", null, false);
             l1 = finite(a, "l1", 0.0, false);
             double l2 = finite(a, "l2", 0.0, false);
-            needWork(a, rounds, k, k);
+            a.cost = work(a, rounds, k, k);
             gram = table.gram(a);
             for (int t = 0; l2 != 0 && t < k; t++) {
                 gram[t][t] += l2;
@@ -1372,7 +1383,7 @@ public final class ModelportMore {
             l2 = finite(a, "l2", 0.0, false);
             beta = finite(a, "beta", 2.0, true);
             gamma = beta < 1 ? 1 / (2 - beta) : beta > 2 ? 1 / (beta - 1) : 1.0;
-            needWork(a, rounds, k, (long) k + d);
+            a.cost = work(a, rounds, k, (long) k + d);
             gram = table.gram(a);
             totals = table.totals();
         }
@@ -1516,7 +1527,7 @@ public final class ModelportMore {
             prior = finite(a, "prior", null, false);
             rounds = rounds(a);
             tol = finite(a, "tol", null, false);
-            needWork(a, rounds, k, d);
+            a.cost = work(a, rounds, k, d);
         }
 
         @Override
@@ -1612,7 +1623,7 @@ public final class ModelportMore {
         Pursuit(Modelport.Args a, Table table) {
             super(a, table);
             nonzero = a.integer("nonzero", 1, k);
-            needWork(a, nonzero, k, nonzero + 1L);
+            a.cost = work(a, nonzero, k, nonzero + 1L);
             gram = table.gram(a);
         }
 
@@ -1728,7 +1739,7 @@ public final class ModelportMore {
             rounds = rounds(a);
             tol = finite(a, "tol", 1e-8, false);
             positive = a.flag("positive", false);
-            needWork(a, rounds, k, k);
+            a.cost = work(a, rounds, k, k);
             gram = table.gram(a);
         }
 

@@ -530,7 +530,7 @@ public final class ModelportNn {
                 lengths[axes[k]] = (long) Math.min(m, Integer.MAX_VALUE);
                 int behind = type.size(axes[k] + 1, type.rank);
                 type = shaped(a, x.dtype, lengths);
-                a.work = Math.min(a.work + 4L * type.width, Long.MAX_VALUE / 2);
+                a.cost = Math.min(a.cost + 4L * type.width, Long.MAX_VALUE / 2);
                 int taps = nearest ? 1 : cubic ? 4 : 2;
                 a.guard.take(12L * taps * lengths[axes[k]]);
                 along[k] = new Along(n, (int) m, behind, taps);
@@ -821,7 +821,7 @@ public final class ModelportNn {
         }
         int[] wide = broadcast(a, front(x), front(y));
         Modelport.Type type = shaped(a, a.dtype, joined(wide, new int[] {m, n}));
-        a.work = times(type.width, k);
+        a.cost = times(type.width, k);
         final int[] i = spread(a, x, wide), j = spread(a, y, wide);
         return new Modelport.Step(a, type) {
             @Override
@@ -979,7 +979,7 @@ public final class ModelportNn {
         }
         Modelport.Type type = g.type(a, weight.shape[0]);
         g.flatten();
-        a.work = times(type.width, weight.width());
+        a.cost = times(type.width, weight.width());
         return new Conv(a, type, g, groups, weight.doubles(), a.optional("bias", a.dtype, weight.shape[0]));
     }
 
@@ -1119,7 +1119,7 @@ public final class ModelportNn {
             throw a.refuse("has more channels in its result than a row may have elements.");
         }
         final Modelport.Type type = g.type(a, outputs * groups);
-        a.work = times(x.width, weight.width());
+        a.cost = times(x.width, weight.width());
         final double[] bias = a.optional("bias", a.dtype, outputs * groups), given = weight.doubles();
         a.guard.take(8L * given.length);
         final double[] turned = new double[given.length]; // [group, channel and tap of the result, channel]
@@ -1198,7 +1198,7 @@ public final class ModelportNn {
         }
         final boolean countPad = a.flag("count_pad", false);
         Modelport.Type type = g.type(a, x.dims[0]);
-        a.work = times(type.width, taps);
+        a.cost = times(type.width, taps);
         a.guard.take(12L * (g.out[0] + g.out[1] + g.out[2]));
         final int[][] low = new int[3][], high = new int[3][], count = new int[3][];
         for (int k = 0; k < 3; k++) {
@@ -1439,6 +1439,7 @@ public final class ModelportNn {
         if (fn == Fn.celu && alpha == 0) {
             throw a.refuse("has \"alpha\" 0; celu divides by it.");
         }
+        a.cost = (long) Modelport.COSTLY * x.width;
         return new Modelport.Step(a, x) {
             @Override
             Object run(Modelport.Frame f) {
@@ -1528,7 +1529,7 @@ public final class ModelportNn {
             reverse = a.flag("reverse", false);
             zeroMasked = a.flag("zero_masked", false);
             result = lstm ? a.choice("result", true, "sequence", "last", "cell") : a.choice("result", true, "sequence", "last");
-            a.work = times(t, weight.length + (long) recurrent.length);
+            a.cost = times(t, weight.length + (long) recurrent.length + (long) Modelport.COSTLY * gates * u);
         }
 
         Modelport.Step step() {
@@ -1650,7 +1651,7 @@ public final class ModelportNn {
         Modelport.Type scores = new Modelport.Type(a.dtype, toInts(joined(wide, new int[] {m, n})));
         final int[] i = spread(a, q, wide), j = spread(a, k, wide), l = spread(a, v, wide);
         int lanes = new Modelport.Type(a.dtype, wide).width;
-        a.work = times(lanes, m, n, (long) d + e);
+        a.cost = times(lanes, m, n, (long) d + e);
         final Modelport.Type bias = a.types.length == 4 ? a.input(3, Modelport.FLOATS) : null;
         final int[][] places = new int[2][]; // of bias: for every matrix where it begins, within a matrix where its elements are
         if (bias != null) {

@@ -20,6 +20,8 @@ declare namespace modelport {
     totalRowElements: number;
     carriedRows: number;
     multiplications: number;
+    /** Operations that replaying the carried rows may take, beside 4,096 for every byte of the artifact. */
+    work: number;
     jsonValues: number;
   }
 

@@ -70,6 +70,7 @@ class Numbers {
 const DEFAULT_LIMITS = Object.freeze({
   bytes: 2 ** 29, depth: 16, steps: 10000, rank: 6, tensorElements: 2 ** 28,
   rowElements: 2 ** 22, totalRowElements: 2 ** 25, carriedRows: 4096, multiplications: 2 ** 34,
+  work: 2 ** 30, // operations that replaying the carried rows may take, beside OPERATIONS_PER_BYTE
   jsonValues: 2 ** 24, // strings, keys and scalars count 1, containers 4: bounds what a hostile text can make of the heap
 });
 
@@ -279,6 +280,17 @@ function decodeText(source, limits, what) {
 }
 
 const IGNORED_KEY = /^(?:name|doc|provenance)$|^x-/;
+
+/** The bytes of a source; of a string, those of its UTF-8. */
+function countBytes(source) {
+  if (typeof source !== "string") return source.byteLength;
+  let count = 0;
+  for (let i = 0; i < source.length; i++) {
+    const code = source.charCodeAt(i);
+    count += code < 0x80 ? 1 : code < 0x800 || (code & 0xf800) === 0xd800 ? 2 : 3; // of a surrogate pair, each half has two of the four
+  }
+  return count;
+}
 
 /** `node` as a Map whose keys are among `required` and `optional`, or are ignored at every level. */
 function readObject(node, required, optional, where) {
@@ -781,6 +793,8 @@ const UNARY = {
   erf, norm_ppf: normPpf,
 };
 
+const EXACT = ["neg", "abs", "sign", "sqrt", "square", "reciprocal", "floor", "ceil", "trunc", "round", "relu"];
+
 const ARITHMETIC = {
   __proto__: null,
   add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, div: (a, b) => a / b, min: Math.min, max: Math.max, pow,
@@ -806,7 +820,7 @@ class StepReader {
     this.inputs = inputs; // value types
     this.where = where;
     this.limits = limits;
-    this.budget = budget; // {kept, multiplications}: of the steps so far, the elements that they keep beside their attributes, and their work for a row
+    this.budget = budget; // {kept, multiplications}: of the steps so far, the elements that they keep beside their attributes, and their multiplications for a row
     this.memo = memo; // Map or null: what is the same with all lengths
     this.read = new Set(["op", "in", "out"]);
   }
@@ -827,7 +841,7 @@ class StepReader {
     if (!(this.budget.kept <= this.limits.tensorElements)) this.refuse(`keeps ${elements} elements beside its attributes; with the steps before it, these are more than ${this.limits.tensorElements} (limit tensorElements)`);
   }
 
-  /** Counts multiplications for a row. */
+  /** Counts multiplications for a row: the op's number of section 6. */
   multiply(count) {
     this.budget.multiplications += count;
     if (!(this.budget.multiplications <= this.limits.multiplications)) this.refuse(`takes ${count} multiplications for a row; with the steps before it, these are more than ${this.limits.multiplications} (limit multiplications)`);
@@ -956,6 +970,8 @@ class StepReader {
     for (const key of this.node.keys()) if (!this.read.has(key) && !IGNORED_KEY.test(key)) this.refuse(`has the unknown attribute ${quote(key)}`);
   }
 }
+
+const COSTLY = 16; // multiplications that exp, pow or a search through a table counts for
 
 /** The row shape that inputs broadcast to, aligned at their last axes. */
 function broadcastShapes(step, shapes) {
@@ -1231,6 +1247,7 @@ const OPS = {
         if (index.has(canonical(keys[k]))) step.refuse(`has the key ${quote(keys[k])} twice`);
         index.set(canonical(keys[k]), k);
       }
+      step.multiply(COSTLY * x.width);
       const extra = step.has("default") ? oneElement(table.dtype, step.element("default", table.dtype)) : emptyLike(table.data, 0), parts = align([table.data, extra]);
       return { dtype: table.dtype, shape: x.shape, width: x.width, index, values: joinArrays(parts[0].constructor, parts, keys.length + extra.length) };
     },
@@ -1274,6 +1291,7 @@ const OPS = {
           if (edges[e] !== edges[e] || (e > start && !(edges[e - 1] <= edges[e]))) step.refuse(`has edges of column ${j} that do not ascend`);
         }
       }
+      step.multiply(COSTLY * x.width);
       return { dtype: "i64", shape: x.shape, width: x.width, edges, ends, left: step.choice("side", ["left", "right"]) === "left" };
     },
     run({ width, edges, ends, left }, [x]) {
@@ -1328,6 +1346,7 @@ const OPS = {
       const fn = step.choice("fn", [...Object.keys(UNARY), "not"]);
       const x = step.only(fn === "not" ? ["bool"] : FLOATS), dtype = step.dtype();
       if (fn === "not") return { dtype: "bool", shape: x.shape, apply: (element) => 1 - element };
+      if (!EXACT.includes(fn)) step.multiply(COSTLY * x.width);
       return { dtype, shape: x.shape, apply: UNARY[fn] };
     },
     run({ dtype, apply }, [x]) {
@@ -1346,8 +1365,9 @@ const OPS = {
       else if (fn in ARITHMETIC) step.expect(a, FLOATS);
       else if (!float) step.expect(a, fn === "eq" || fn === "ne" ? ["i64", "bool", "str"] : ["i64"]);
       step.expect(b, float ? FLOATS : [a.dtype]);
-      const shapes = [a.shape, b.shape], apply = ARITHMETIC[fn] ?? COMPARISONS[fn] ?? LOGIC[fn];
-      return { dtype: fn in ARITHMETIC ? dtype : "bool", shape: broadcastShapes(step, shapes), shapes, rounded: float ? dtype : null, apply };
+      const shapes = [a.shape, b.shape], shape = broadcastShapes(step, shapes), apply = ARITHMETIC[fn] ?? COMPARISONS[fn] ?? LOGIC[fn];
+      if (fn === "pow") step.multiply(COSTLY * elementCount(shape));
+      return { dtype: fn in ARITHMETIC ? dtype : "bool", shape, shapes, rounded: float ? dtype : null, apply };
     },
     run({ dtype, shape, shapes, rounded, apply }, inputs, n) {
       const [a, b] = inputs.map((x, k) => spread(rounded === null ? x : toFloat(x, rounded), shapes[k], shape, n));
@@ -1377,8 +1397,9 @@ const OPS = {
     check(step) {
       const { dtype, shape: given, width } = checkLastAxis(step), { shape, data: weight } = step.tensor("weight", dtype, [dtype], 2), [size] = shape;
       if (shape[1] !== width) step.refuse(`has "weight" for ${shape[1]} columns; its input has ${width}`);
-      const before = given.slice(0, -1);
-      return { dtype, shape: [...before, size], rows: elementCount(before), width, size, weight, bias: step.optionalFloats("bias", dtype, [size]) };
+      const before = given.slice(0, -1), rows = elementCount(before);
+      step.multiply(rows * size * width);
+      return { dtype, shape: [...before, size], rows, width, size, weight, bias: step.optionalFloats("bias", dtype, [size]) };
     },
     run({ dtype, rows, width, size, weight, bias }, [x], n) {
       const out = allocate(dtype, n * rows * size);
@@ -1388,7 +1409,7 @@ const OPS = {
   },
 
   softmax: {
-    check: checkLastAxis,
+    check: checkExponentials,
     run({ dtype, width, round }, [input]) {
       const x = toFloat(input, dtype), out = allocate(dtype, x.length);
       for (let from = 0; from < out.length; from += width) {
@@ -1402,7 +1423,7 @@ const OPS = {
   },
 
   log_softmax: {
-    check: checkLastAxis,
+    check: checkExponentials,
     run({ dtype, width, round }, [input]) {
       const x = toFloat(input, dtype), out = allocate(dtype, x.length);
       for (let from = 0; from < out.length; from += width) {
@@ -1435,6 +1456,7 @@ const OPS = {
       const kept = x.shape.map((_, i) => i).filter((i) => !axes.includes(i)), order = [...kept, ...axes], strides = stridesOf(x.shape);
       const width = elementCount(axes.map((axis) => x.shape[axis])), moved = order.some((axis, i) => axis !== i);
       if (width === 0) step.refuse(`takes the ${fn} of rows without columns`);
+      if (fn === "logsumexp") step.multiply(COSTLY * x.width);
       const reduced = rank === 0 ? [1] : x.shape.map((extent, i) => (axes.includes(i) ? 1 : extent)); // rank 0 counts as one axis
       return {
         dtype: inverse ? "i64" : dtype, shape: keep ? reduced : kept.map((axis) => x.shape[axis]), rowWidth: x.width, width, rounded: dtype, round: rounding(dtype),
@@ -1492,6 +1514,13 @@ function checkRow(step) {
 function checkLastAxis(step) {
   const { shape } = step.only(FLOATS), dtype = step.dtype();
   return { dtype, shape, width: shape.length === 0 ? 1 : shape[shape.length - 1], round: rounding(dtype) };
+}
+
+/** The check of softmax and log_softmax. */
+function checkExponentials(step) {
+  const checked = checkLastAxis(step);
+  step.multiply(COSTLY * elementCount(checked.shape));
+  return checked;
 }
 
 /** An array of one element. */
@@ -1816,13 +1845,15 @@ function inSet({ start, values }, s, v) {
 const BLOCK_ELEMENTS = 2 ** 22; // rows of a block times elements per row, at most
 const BLOCK_ROWS = 4096;
 const KEPT_GRAPHS = 4;
+const OPERATIONS_PER_BYTE = 4096; // of the artifact, which replaying its carried rows may take beside the limit `work`
 const NO_VECTORS = "The artifact carries no vectors, so nothing shows that its numbers are right; load it without verification to use it all the same.";
 const ROLES = ["prediction", "probability", "score", "transform", "cluster", "anomaly"];
 const HEADER_KEYS = ["format", "version", "requires", "inputs", "steps", "outputs"];
 
 /** A document of ops of `table`, checked: nothing is left to be found out while predicting but NaN, missing and unknown categories, and lengths. */
 class Plan {
-  constructor(document, table, limits) {
+  /** countBytes() is the size of the document's text. */
+  constructor(document, table, limits, countBytes) {
     if (!(document instanceof Map)) refuse("The artifact is not a JSON object.");
     this.requires = readHeader(document, table);
     readObject(document, HEADER_KEYS, ["lengths", "verification"], "The artifact");
@@ -1837,6 +1868,7 @@ class Plan {
     if (this.lengths.size === 0) this.make = null; // there is no other graph, and the document may go
     this.vectors = document.has("verification") ? readVectors(document.get("verification"), this, limits.carriedRows, `"verification"`) : null;
     document.delete("verification");
+    if (this.vectors !== null) refuseWork(this.vectors.sets, limits.work, countBytes);
   }
 
   /** The graph for given lengths: types of inputs, steps, and outputs. */
@@ -1872,6 +1904,16 @@ function orRefused(work) {
   }
 }
 
+/** Refuses sets of carried rows whose replay takes more operations than `work` and the size of the document allow. */
+function refuseWork(sets, work, countBytes) {
+  const operations = sets.reduce((sum, set) => sum + set.operations, 0);
+  if (operations <= work) return;
+  const most = work + OPERATIONS_PER_BYTE * countBytes();
+  if (!(operations <= most)) {
+    refuse(`Replaying the carried rows takes ${operations} operations, more than the limit of ${most} (limit work: ${work}, and ${OPERATIONS_PER_BYTE} for every byte of the artifact).`);
+  }
+}
+
 function readGraph(document, { inputs: declared, requires, limits, memos }, table, lengths) {
   const values = []; // value types with names; a value's slot is its index
   const slots = new Map();
@@ -1879,20 +1921,23 @@ function readGraph(document, { inputs: declared, requires, limits, memos }, tabl
   const define = (name, type, where) => {
     if (slots.has(name)) refuse(`${where} defines the name ${quote(name)} a second time.`);
     if (type.shape.length > limits.rank) refuse(`${where} has rows of rank ${type.shape.length}, more than ${limits.rank} (limit rank).`);
-    if (type.width > limits.rowElements) refuse(`${where} has rows of ${type.width} elements, more than ${limits.rowElements} (limit rowElements).`);
-    rowElements += type.width;
+    const counted = elementCount(type.shape.map((extent) => Math.max(1, extent))); // for limits an axis of length 0 counts as 1
+    if (counted > limits.rowElements) refuse(`${where} has rows of ${counted} elements, more than ${limits.rowElements} (limit rowElements).`);
+    rowElements += counted;
     if (rowElements > limits.totalRowElements) refuse(`All values of a row have more than ${limits.totalRowElements} elements (limit totalRowElements).`);
     slots.set(name, values.length);
-    values.push({ name, ...type });
+    values.push({ name, counted, ...type });
   };
   const inputs = declared.map((input) => ({ ...input, ...valueType(input.dtype, input.shape.map((extent) => lengths.get(extent) ?? extent)) }));
   for (const input of inputs) define(input.name, input, `input ${quote(input.name)}`);
-  const steps = readSteps(document.get("steps"), requires, table, values, slots, define, limits, memos);
+  const { steps, multiplications } = readSteps(document.get("steps"), requires, table, values, slots, define, limits, memos);
+  const touched = ({ from, slot }) => from.reduce((sum, input) => sum + values[input].counted, values[slot].counted); // elements of its inputs and its value
+  const operations = steps.reduce((sum, step) => sum + touched(step), multiplications);
   const outputs = readList(document.get("outputs"), `"outputs"`).map((node, i) => readOutput(node, `output ${i}`, values, slots));
   if (inputs.length === 0 || outputs.length === 0) refuse("The artifact has no input or no output.");
   refuseRepeats(outputs.map(({ name }) => name), `"outputs"`);
   const most = findLastUses(values, inputs.length, steps, outputs);
-  return { lengths, inputs, steps, outputs, blockRows: Math.max(1, Math.min(BLOCK_ROWS, Math.floor(BLOCK_ELEMENTS / Math.max(1, most)))) };
+  return { lengths, inputs, steps, outputs, operations, blockRows: Math.max(1, Math.min(BLOCK_ROWS, Math.floor(BLOCK_ELEMENTS / Math.max(1, most)))) };
 }
 
 /** Puts into every step the slots that nothing needs behind it; the most elements of a row that exist at once. */
@@ -1994,7 +2039,7 @@ function readClasses(node, where) {
   return Object.freeze(classes);
 }
 
-/** {op, where, check's result, slots of the inputs, slot of the value} per step. memos: null, or per step what is kept for other lengths. */
+/** {steps, multiplications}: {op, where, check's result, slots of the inputs, slot of the value} per step, and those of a row in all steps. memos: null, or per step what is kept for other lengths. */
 function readSteps(node, requires, table, values, slots, define, limits, memos) {
   const nodes = readList(node, `"steps"`), used = new Set(), budget = { kept: 0, multiplications: 0 };
   if (nodes.length > limits.steps) refuse(`The artifact has ${nodes.length} steps, more than ${limits.steps} (limit steps).`);
@@ -2013,7 +2058,7 @@ function readSteps(node, requires, table, values, slots, define, limits, memos) 
     return { run: table[op].run, params, from, slot: slots.get(out), where };
   });
   for (const op of requires) if (!used.has(op)) refuse(`"requires" lists ${quote(op)}, which no step uses.`);
-  return steps;
+  return { steps, multiplications: budget.multiplications };
 }
 
 /** What the op's check finds; what it found last, when the inputs are of the same types as then. */
@@ -2030,7 +2075,7 @@ function checkStep(op, step) {
   return params;
 }
 
-/** A verification object: {rows, sets: [{rows, lengths, inputs, outputs}], tolerance}, Maps by name. */
+/** A verification object: {rows, sets: [{rows, lengths, operations, inputs, outputs}], tolerance}, Maps by name. */
 function readVectors(node, plan, mostRows, where) {
   readObject(node, ["source", "inputs", "outputs", "tolerance"], ["rows", "more"], where);
   readChoice(node.get("source"), ["synthetic", "sample"], `"source" of ${where}`);
@@ -2057,12 +2102,12 @@ function readSet(node, plan, where) {
     matchShape(rows, shape, tensor.shape, lengths, label);
     return tensor.data;
   });
-  const inputs = read("inputs", plan.inputs), outputs = read("outputs", plan.graph(lengths).outputs);
+  const inputs = read("inputs", plan.inputs), graph = plan.graph(lengths), outputs = read("outputs", graph.outputs);
   if (node.has("rows")) {
     const reasons = readList(node.get("rows"), `"rows" of ${where}`).map((reason) => readText(reason, `an element of "rows" of ${where}`));
     if (reasons.length !== rows) refuse(`"rows" of ${where} has ${reasons.length} elements for ${rows} rows.`);
   }
-  return { rows, lengths, inputs, outputs };
+  return { rows, lengths, operations: rows * graph.operations, inputs, outputs };
 }
 
 /** {atol, rtol} or {ulp}; "exact" is {atol: 0, rtol: 0}. */
@@ -2382,7 +2427,7 @@ class Model {
  */
 function load(source, options = {}) {
   const limits = Object.freeze({ ...DEFAULT_LIMITS, ...options.limits }), table = { __proto__: null, ...options.ops, ...OPS };
-  const model = guarded("The artifact", () => new Model(new Plan(parseJson(source, limits, "The artifact"), table, limits)));
+  const model = guarded("The artifact", () => new Model(new Plan(parseJson(source, limits, "The artifact"), table, limits, () => countBytes(source))));
   if (options.verify !== false) {
     const report = model.verify();
     if (!report.ok) throw new Mismatch(report.message);
@@ -2436,7 +2481,7 @@ function ops(more = {}) { return Object.keys({ ...OPS, ...more }).sort(); }
 
 /** What modelport_more.js and modelport_nn.js share with this file; no part of the interface. */
 const internals = Object.freeze({
-  DTYPES, FLOATS, INTEGERS, UNARY, addLeaves, align, allocate, broadcastShapes, checkLastAxis, checkRow, dot, elementCount, emptyLike, erf, exp, identity, isWellFormed, kernels, multiplyRows,
+  COSTLY, DTYPES, FLOATS, INTEGERS, UNARY, addLeaves, align, allocate, broadcastShapes, checkLastAxis, checkRow, dot, elementCount, emptyLike, erf, exp, identity, isWellFormed, kernels, multiplyRows,
   pick, pow, quote, refuse, sameShape, showShape, sigmoid, spread, stridesOf, toFloat,
 });
 

@@ -18,7 +18,7 @@
 
 if (!modelport) throw new Error("modelport_more.js needs modelport.js, loaded before it");
 
-const { FLOATS, INTEGERS, allocate, checkLastAxis, checkRow, dot, exp, identity, isWellFormed, kernels, multiplyRows, pow, quote, refuse, sigmoid, toFloat }
+const { COSTLY, FLOATS, INTEGERS, allocate, checkLastAxis, checkRow, dot, elementCount, exp, identity, isWellFormed, kernels, multiplyRows, pow, quote, refuse, sigmoid, toFloat }
   = modelport.internals;
 
 // ============================================================================================================= Tabular
@@ -30,6 +30,7 @@ const poly = {
     if (shape[1] !== width) step.refuse(`has "powers" for ${shape[1]} columns; its input has ${width}`);
     const powers = step.checkIndexes("powers", data, 0, 255), size = step.outputWidth(shape[0]), ends = new Int32Array(size);
     const factors = new Int32Array(2 * powers.reduce((count, power) => count + Number(power > 0), 0)); // column, power, column, power, ..., the last column first
+    step.multiply(powers.reduce((sum, power) => sum + power, 0));
     for (let k = 0, at = 0; k < size; ends[k++] = at) {
       for (let j = width - 1; j >= 0; j--) {
         const power = powers[k * width + j];
@@ -59,6 +60,7 @@ const interp = {
     if (knots.length === 0 || knots[0] !== knots[0]) step.refuse(`has no first knot in "x"`);
     for (let i = 1; i < knots.length; i++) if (!(knots[i - 1] < knots[i])) step.refuse(`has knots in "x" that do not ascend strictly`);
     if (outside === "extend" && knots.length < 2) step.refuse(`extends a line from one knot; two are needed`);
+    step.multiply(COSTLY * elementCount(shape));
     return { dtype, shape, round, knots, values, outside };
   },
   run(p, [input]) {
@@ -90,6 +92,7 @@ const gaussianLl = {
     const { width, dtype, round } = checkRow(step), { shape, data: mean } = step.tensor("mean", dtype, [dtype], 2);
     if (shape[1] !== width) step.refuse(`has "mean" for ${shape[1]} columns; its input has ${width}`);
     step.outputWidth(shape[0]);
+    step.multiply(shape[0] * (width + COSTLY));
     const variance = step.floats("var", dtype, shape), start = (step.optionalFloats("log_prior", dtype, [shape[0]]) ?? allocate(dtype, shape[0])).slice();
     for (let k = 0; k < shape[0]; k++) {
       let sum = 0;
@@ -256,6 +259,7 @@ const pairwise = {
     if (!(p > 0)) step.refuse(`has a "p" that is not positive`);
     const metric = step.choice("metric", Object.keys(METRICS));
     if (metric !== "nan_euclidean" && points.some(Number.isNaN)) step.refuse(`has NaN in "points", which the metric ${metric} does not take`);
+    step.multiply(shape[0] * ((metric === "minkowski" ? COSTLY : 1) * width + COSTLY));
     const norms = Float64Array.from({ length: shape[0] }, (_, k) => Math.sqrt(dot(points, k * width, points, k * width, width)));
     return { dtype, shape: [shape[0]], width, points, norms, metric: METRICS[metric], gamma, coef0, degree, p };
   },
@@ -330,6 +334,7 @@ function sortHeap(x, from, heap) {
 const smallest = {
   check(step) {
     const { width } = step.row(FLOATS);
+    step.multiply(COSTLY * width);
     return { dtype: "f64", shape: [width], width, k: step.whole("k", 1, width) };
   },
   run({ width, k }, [x], n) {
@@ -354,6 +359,7 @@ function neighbourWeights(distances, from, chosen, byDistance) {
 const knn = {
   check(step) {
     const { width } = step.row(["f64"]), k = step.whole("k", 1, width);
+    step.multiply(width * (k + COSTLY));
     const byDistance = step.choice("weights", ["uniform", "distance"]) === "distance", common = { dtype: "f64", width, k, byDistance };
     if (step.has("classes")) {
       const classes = step.whole("classes", 1, step.limits.rowElements), codes = step.indexes("targets", 0, classes - 1);
@@ -452,6 +458,7 @@ const ovo_vote = {
     if (width !== pairs) step.refuse(`has ${width} decisions; ${classes} classes need ${pairs}`);
     const mode = step.choice("mode", Object.keys(OVO_MODES)), coupling = mode === "coupling";
     const [a, b] = ["prob_a", "prob_b"].map((key) => (coupling ? step.floats(key, dtype, [pairs]) : null));
+    if (coupling) step.multiply(classes * classes * Math.max(100, classes));
     return { dtype, shape: [classes], width, classes, mode: OVO_MODES[mode], a, b };
   },
   run(p, [input], n) {
@@ -851,8 +858,10 @@ function readTable(step, key, negative) {
   return { k, d, table };
 }
 
+/** Counts the work of a row, and refuses too much of it. */
 function checkWork(step, work) {
   if (!(work <= MOST_WORK)) step.refuse(`may take ${work} operations for a row, more than ${MOST_WORK}`);
+  step.multiply(work);
 }
 
 const readRounds = (step) => step.whole("max_iter", 0, MOST_ROUNDS);

@@ -18,7 +18,7 @@
 if (!modelport) throw new Error("modelport_nn.js needs modelport.js, loaded before it");
 
 const {
-  DTYPES, FLOATS, INTEGERS, UNARY, align, allocate, broadcastShapes, elementCount, emptyLike, erf, identity, multiplyRows, pick, quote, refuse,
+  COSTLY, DTYPES, FLOATS, INTEGERS, UNARY, align, allocate, broadcastShapes, elementCount, emptyLike, erf, identity, multiplyRows, pick, quote, refuse,
   sameShape, showShape, sigmoid, spread, stridesOf, toFloat,
 } = modelport.internals;
 
@@ -761,6 +761,7 @@ const activation = {
       return step.number(key, "f64", defaults[i]);
     });
     if (fn === "celu" && alpha === 0) step.refuse(`has 0 for "alpha", by which celu divides`);
+    step.multiply(COSTLY * elementCount(shape));
     return { dtype, shape, apply, alpha, beta };
   },
   run({ dtype, apply, alpha, beta }, [input]) {
@@ -806,7 +807,7 @@ function checkRecurrence(step, parts, states, results) {
   const bias = step.optionalFloats("bias", dtype, [gates]), fn = CELL_FUNCTIONS[step.choice("fn", Object.keys(CELL_FUNCTIONS), "tanh")];
   const reverse = step.flag("reverse"), zeroMasked = step.flag("zero_masked"), result = step.choice("result", results, "sequence");
   if (zeroMasked && !masked) step.refuse(`has "zero_masked" without a mask`);
-  step.multiply(time * (weight.data.length + recurrent.data.length));
+  step.multiply(time * (weight.data.length + recurrent.data.length + COSTLY * gates));
   return {
     dtype, shape: result === "sequence" ? [time, units] : [units], time, width, units, gates, states, masked, weight: weight.data, recurrent: recurrent.data, bias,
     recurrentBias: null, fn, gate: null, reverse, zeroMasked, result,

@@ -241,6 +241,11 @@ class Kind(NamedTuple):
     def width(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def counted(self) -> int:
+        """The elements as limits count them: an axis of length 0 counts as 1."""
+        return math.prod([size or 1 for size in self.shape])
+
 
 def parse_tensor(
     value: Any, where: str, dtypes: Sequence[str], ranks: Sequence[int], limits: Limits = DEFAULT_LIMITS
@@ -2090,15 +2095,15 @@ class _Planner:
         """The steps ready to run, and the kind of every value."""
         kinds = {i.name: i.kind(lengths) for i in self._inputs}
         for name, kind in kinds.items():
-            if kind.width > self._limits.value_width:
+            if kind.counted > self._limits.value_width:
                 raise Refused(
-                    f"input {_show(name)} has {kind.width} elements per row, more than the {self._limits.value_width} allowed"
+                    f"input {_show(name)} has {kind.counted} elements per row, more than the {self._limits.value_width} allowed"
                 )
-        total, steps, last = sum(kind.width for kind in kinds.values()), [], dict.fromkeys(kinds, -1)
+        total, steps, last = sum(kind.counted for kind in kinds.values()), [], dict.fromkeys(kinds, -1)
         budget = Budget(self._limits)
         for k, item in enumerate(self._steps):
             step, kind = self._read_step(item, k, kinds, budget)
-            total += kind.width
+            total += kind.counted
             if total > self._limits.total_width:
                 raise Refused(
                     f"the values up to step {k} have {total} elements per row, more than the {self._limits.total_width} allowed"
@@ -2135,11 +2140,11 @@ class _Planner:
         if not entry.fewest <= len(reads) <= entry.most:
             raise Refused(f"{where} has {len(reads)} inputs, which is not what the op takes")
         kind, run = self._check(k, entry, where, [kinds[read] for read in reads], budget)
-        budget.moved += sum(kinds[read].width for read in reads) + kind.width
+        budget.moved += sum(kinds[read].counted for read in reads) + kind.counted
         if len(kind.shape) > self._limits.rank:
             raise Refused(f"{where} gives rows of rank {len(kind.shape)}, more than the {self._limits.rank} allowed")
-        if kind.width > self._limits.value_width:
-            raise Refused(f"{where} gives {kind.width} elements per row, more than the {self._limits.value_width} allowed")
+        if kind.counted > self._limits.value_width:
+            raise Refused(f"{where} gives {kind.counted} elements per row, more than the {self._limits.value_width} allowed")
         return Step(run, tuple(reads), writes, ()), kind
 
     def _check(self, k: int, entry: Op, where: str, kinds: list[Kind], budget: Budget) -> tuple[Kind, Run]:

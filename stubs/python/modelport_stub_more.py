@@ -212,16 +212,20 @@ def ovo_vote(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         prob_a, prob_b = (a.tensor(key, (dtype,), kind.width).astype(np.float64) for key in ("prob_a", "prob_b"))
 
     def counted(winners: Array) -> Array:
-        return np.stack([(winners == c).sum(axis=1) for c in range(classes)], axis=1).astype(np.float64)
+        places = winners + classes * np.arange(len(winners))[:, None]
+        return np.bincount(places.ravel(), minlength=len(winners) * classes).reshape(-1, classes).astype(np.float64)
+
+    def totals(d: Array) -> Array:
+        """The sum per class; its pairs (j, i), j < i, come before the pairs (i, j), each kind in ascending order."""
+        table = np.zeros((len(d), classes, classes))
+        table[:, first, second], table[:, second, first] = d, -d
+        return _ordered_sum(table.reshape(-1, classes)).reshape(-1, classes)
 
     def votes(d: Array) -> Array:
         return counted(np.where(d > 0, first, second))
 
     def ovr(d: Array) -> Array:
-        confidence = np.zeros((len(d), classes))
-        for pair, (i, j) in enumerate(zip(first, second)):
-            confidence[:, i] += d[:, pair]
-            confidence[:, j] -= d[:, pair]
+        confidence = np.concatenate([totals(rows) for rows in np.array_split(d, max(1, d.size // 2**15))])
         return counted(np.where(d < 0, second, first)) + confidence / (3.0 * (np.abs(confidence) + 1.0))
 
     def coupling(d: Array) -> Array:

@@ -242,6 +242,11 @@ class Kind(NamedTuple):
     def width(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def counted(self) -> int:
+        """The elements as limits count them: an axis of length 0 counts as 1."""
+        return math.prod([size or 1 for size in self.shape])
+
 
 class Tensor(NamedTuple):
     shape: tuple[int, ...]
@@ -1738,15 +1743,15 @@ class _Planner:
         """The steps ready to run, and the kind of every value."""
         kinds = {i.name: i.kind(lengths) for i in self._inputs}
         for name, kind in kinds.items():
-            if kind.width > self._limits.value_width:
+            if kind.counted > self._limits.value_width:
                 raise Refused(
-                    f"input {_show(name)} has {kind.width} elements per row, more than the {self._limits.value_width} allowed"
+                    f"input {_show(name)} has {kind.counted} elements per row, more than the {self._limits.value_width} allowed"
                 )
-        total, steps, last = sum(kind.width for kind in kinds.values()), [], dict.fromkeys(kinds, -1)
+        total, steps, last = sum(kind.counted for kind in kinds.values()), [], dict.fromkeys(kinds, -1)
         cost = Cost()
         for k, item in enumerate(self._steps):
             step, kind = self._read_step(item, k, kinds, cost)
-            total += kind.width
+            total += kind.counted
             if total > self._limits.total_width:
                 raise Refused(
                     f"the values up to step {k} have {total} elements per row, more than the {self._limits.total_width} allowed"
@@ -1785,15 +1790,15 @@ class _Planner:
         attributes = Attributes(value, where, self._limits)
         kind, run = entry.check(attributes, *(kinds[read] for read in reads))
         attributes.finish()
-        cost.moved += sum(kinds[read].width for read in reads) + kind.width
+        cost.moved += sum(kinds[read].counted for read in reads) + kind.counted
         cost.multiplications += attributes.multiplications
         if cost.multiplications > self._limits.multiplications:
             most = self._limits.multiplications
             raise Refused(f"{where} brings a row to {cost.multiplications} multiplications; all steps together may need {most}")
         if len(kind.shape) > self._limits.rank:
             raise Refused(f"{where} gives rows of rank {len(kind.shape)}, more than the {self._limits.rank} allowed")
-        if kind.width > self._limits.value_width:
-            raise Refused(f"{where} gives {kind.width} elements per row, more than the {self._limits.value_width} allowed")
+        if kind.counted > self._limits.value_width:
+            raise Refused(f"{where} gives {kind.counted} elements per row, more than the {self._limits.value_width} allowed")
         return Step(run, tuple(reads), writes, ()), kind
 
 

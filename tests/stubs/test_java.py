@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from batches import case, grid, trees
+from work import EMPTY, LEAST, SMALL, SMALL_OPERATIONS, WIDE, WIDE_OPERATIONS, of_ops, operations_in, small_work
 
 from modelport.stubs import data_folder
 
@@ -26,6 +27,15 @@ def build(folder: Path, sources: list[Path], *options: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory, need_program: Callable[[str, str], None]) -> Path:
+    """The library and the programs of the tests, compiled."""
+    need_program("java", "javac")
+    folder = tmp_path_factory.mktemp("classes")
+    build(folder, [*(FOLDER / name for name in LIBRARY), HARNESS / "Batches.java", HARNESS / "Work.java"], "-Xlint:-options")
+    return folder
+
+
 def write(folder: Path, cases: list[dict[str, Any]]) -> None:
     for k, given in enumerate(cases):
         (folder / f"{k}.json").write_text(json.dumps(given["document"]), encoding="utf-8")
@@ -33,8 +43,7 @@ def write(folder: Path, cases: list[dict[str, Any]]) -> None:
         (folder / f"{k}.rows.json").write_text(json.dumps({"inputs": {"x": {"dtype": "f64", **x}}}), encoding="utf-8")
 
 
-def test_batches_have_the_same_bits_by_every_way(tmp_path: Path, need_program: Callable[[str, str], None]) -> None:
-    need_program("java", "javac")
+def test_batches_have_the_same_bits_by_every_way(tmp_path: Path, classes: Path) -> None:
     rng = np.random.default_rng(0)
     cases = [
         case(trees(rng, 3, 7, leaves, dtype=dtype, missing=missing, **more), grid(rng, rows, 3, 0.02))
@@ -61,8 +70,7 @@ def test_batches_have_the_same_bits_by_every_way(tmp_path: Path, need_program: C
     write(tmp_path, cases)
     (tmp_path / "proved.json").write_text(json.dumps(proved), encoding="utf-8")
 
-    build(tmp_path / "classes", [*(FOLDER / name for name in LIBRARY), HARNESS / "Batches.java"], "-Xlint:-options")
-    command = ["java", "-XX:+UseSerialGC", "-cp", str(tmp_path / "classes"), "Batches", str(tmp_path), str(len(cases))]
+    command = ["java", "-XX:+UseSerialGC", "-cp", str(classes), "Batches", str(tmp_path), str(len(cases))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     *found, streamed = done.stdout.splitlines()
@@ -80,6 +88,34 @@ def test_batches_have_the_same_bits_by_every_way(tmp_path: Path, need_program: C
         expected = x @ np.reshape(step["weight"]["data"], step["weight"]["shape"]).T + np.array(step.get("bias", [0.0]))
         first = [float(cell) for cell in re.findall(r"-?\d+\.\d+(?:E-?\d+)?", found[k])[:3]]
         np.testing.assert_allclose(first, expected.ravel()[: len(first)], rtol=1e-9, atol=1e-12)
+
+
+def loaded(classes: Path, asked: list[tuple[int, bool, str]]) -> list[str]:
+    """What loading documents under a limit `work`, with or without a replay, says."""
+    lines = "".join(f"{work} {int(replay)} {text}\n" for work, replay, text in asked)
+    command = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", str(classes), "Work"]
+    done = subprocess.run(command, input=lines.encode(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    said = done.stdout.decode().splitlines()
+    assert len(said) == len(asked)
+    return said
+
+
+def test_a_replay_of_too_many_operations_is_refused(classes: Path) -> None:
+    most = small_work()
+    asked = [(most, True, SMALL), (most - 1, True, SMALL), (most - 1, False, SMALL), (2**30, True, WIDE), (2**30, False, EMPTY)]
+    accepted, *refused, wide, empty = loaded(classes, asked)
+    assert accepted == "accepted"
+    assert [operations_in(one) for one in refused] == [SMALL_OPERATIONS] * 2
+    assert operations_in(wide) == WIDE_OPERATIONS
+    assert "more elements than the limit" in empty
+
+
+def test_operations_are_those_of_the_reference_for_every_op(classes: Path) -> None:
+    cases = of_ops()
+    said = loaded(classes, [(LEAST, True, text) for _, text, _ in cases])
+    wrong = [(op, expected, one) for (op, _, expected), one in zip(cases, said, strict=True) if operations_in(one) != expected]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("name", LIBRARY)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from work import EMPTY, LEAST, SMALL, SMALL_OPERATIONS, WIDE, WIDE_OPERATIONS, of_ops, operations_in, small_work
 
 from modelport.stubs import data_folder
 
@@ -150,6 +151,48 @@ def test_the_file_of_nets_is_needed_for_them(tmp_path: Path, need_program: Calla
     done = subprocess.run(["node", "-e", code, str(path)], cwd=FOLDER, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("Unsupported"), done
     assert '"gather"' in done.stdout
+
+
+LOADS = """
+const modelport = require("./modelport.js"), ops = { ...require("./modelport_more.js"), ...require("./modelport_nn.js") };
+const say = ({ work, verify, text, bytes }) => {
+  try {
+    modelport.load(bytes ? Buffer.from(text) : text, { verify, ops, limits: { work } });
+    return "accepted";
+  } catch (error) {
+    return `${error.name}: ${error.message}`;
+  }
+};
+process.stdout.write(JSON.stringify(JSON.parse(require("node:fs").readFileSync(0, "utf8")).map(say)));
+"""
+
+
+def loaded(asked: list[tuple[int, bool, bool, str]]) -> list[str]:
+    """What loading documents under a limit `work`, with or without a replay, from bytes or a string, says."""
+    given = [{"work": work, "verify": verify, "bytes": by, "text": text} for work, verify, by, text in asked]
+    done = subprocess.run(["node", "-e", LOADS], input=json.dumps(given), cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return list(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("by", [True, False], ids=["bytes", "string"])
+def test_a_replay_of_too_many_operations_is_refused(need_program: Callable[[str, str], None], by: bool) -> None:
+    need_program("javascript", "node")
+    most = small_work()
+    asked = [(most, True, SMALL), (most - 1, True, SMALL), (most - 1, False, SMALL), (2**30, True, WIDE), (2**30, False, EMPTY)]
+    accepted, *refused = loaded([(work, verify, by, text) for work, verify, text in asked])
+    assert accepted == "accepted"
+    assert all(one.startswith("Refused: ") for one in refused)
+    assert [operations_in(one) for one in refused[:3]] == [SMALL_OPERATIONS, SMALL_OPERATIONS, WIDE_OPERATIONS]
+    assert f"{2**40} elements" in refused[3]
+
+
+def test_operations_are_those_of_the_reference_for_every_op(need_program: Callable[[str, str], None]) -> None:
+    need_program("javascript", "node")
+    cases = of_ops()
+    said = loaded([(LEAST, True, False, text) for _, text, _ in cases])
+    wrong = [(op, expected, one) for (op, _, expected), one in zip(cases, said, strict=True) if operations_in(one) != expected]
+    assert wrong == []
 
 
 STREAMS = """
