@@ -1418,11 +1418,13 @@ public sealed class Model {
         Outputs = outputs.AsReadOnly();
         Requires = Header(root, guard, more).AsReadOnly();
         Name = root.Get("name") != null && root.Get("name").kind == '"' ? root.Get("name").String("") : null;
-        if (root.Get("lengths") != null) ReadLengths(root.Get("lengths"));
         var named = new SortedSet<string>(StringComparer.Ordinal);
         foreach (Json json in ListOf(root, "inputs")) inputs.Add(ReadInput(json, named, guard));
-        if (!named.SetEquals(lengths.Keys) || root.Get("lengths") != null && named.Count == 0)
-            throw new Refused("The document has lengths for " + Show(lengths.Keys) + "; its inputs name " + Show(named) + ".");
+        Json examples = root.Get("lengths");
+        int given = examples == null ? 0 : examples.Object("The document's lengths").Size;
+        if (given == named.Count && given > 0) ReadLengths(examples);
+        if (!named.SetEquals(lengths.Keys) || given != named.Count || examples != null && given == 0)
+            throw new Refused("The document has " + Show(given) + " lengths " + Show(lengths.Keys) + "; its inputs name " + Show(named.Count) + ", " + Show(named) + ".");
         foreach (Input input in inputs) if (input.Features != null) foreach (string feature in input.Features) owners[feature] = input;
         foreach (Input input in inputs) owners[input.Name] = input;
         IEnumerable<Json> listed = ListOf(root, "steps");

@@ -176,11 +176,9 @@ internal static partial class Core {
         }
         private Member[] Members() {
             if (members != null) return members;
-            int n = 0, i;
-            for (i = source.Space(start + 1); b[i] != '}'; i = source.Next(source.Pass(source.Next(source.String(i))))) n++;
+            int n = Size, i = source.Space(start + 1);
             source.guard.Take((n > FEW ? 96L : 64L) * n + 4L * (end - start));
             members = new Member[n];
-            i = source.Space(start + 1);
             for (int k = 0; k < n; k++) {
                 int key = i;
                 i = source.String(i);
@@ -196,7 +194,14 @@ internal static partial class Core {
             return members;
         }
         /// <summary>The number of keys of an object.</summary>
-        internal int Size => Members().Length;
+        internal int Size {
+            get {
+                int n = 0;
+                if (members != null) return members.Length;
+                for (int i = source.Space(start + 1); b[i] != '}'; i = source.Next(source.Pass(source.Next(source.String(i))))) n++;
+                return n;
+            }
+        }
         internal IEnumerable<string> Keys() { foreach (Member member in Members()) yield return member.key; }
         /// <summary>'{', '[', '"', '0', 't', 'f' or 'n'; ' ' where no value begins.</summary>
         internal static char Kind(int first) {

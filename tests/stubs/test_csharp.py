@@ -415,8 +415,8 @@ def test_equal_keys_are_found_however_they_are_spelled(dotnet: str, tmp_path: Pa
 def test_a_file_of_many_small_values_takes_no_more_than_eight_times_its_size(dotnet: str, tmp_path: Path) -> None:
     stub = find_stub("csharp")
     assert stub is not None
-    keys = "{%s}" % ",".join(f'"{k:x}":1' for k in range(100_000))
-    lists = {of: "[%s]" % ",".join([of] * (1_000_000 // (len(of) + 1))) for of in ('{"a":1}', '[{"a":1}]', '""')}
+    keys = "{" + ",".join(f'"{k:x}":1' for k in range(100_000)) + "}"
+    lists = {of: "[" + ",".join([of] * (1_000_000 // (len(of) + 1))) + "]" for of in ('{"a":1}', '[{"a":1}]', '""')}
     cases = [
         ("x-more", lists['[{"a":1}]'], 0),
         ("x-more", keys, 0),
