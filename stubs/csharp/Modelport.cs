@@ -149,7 +149,7 @@ internal static partial class Core {
             int[] dims = new int[lengths.Length];
             for (int k = 0; k < dims.Length; k++) dims[k] = (int) Math.Min(lengths[k], int.MaxValue);
             RowType type = new RowType(dtype, dims);
-            if (type.width > guard.limits.RowElements || dims.Length > guard.limits.Rank)
+            if (type.Counted > guard.limits.RowElements || dims.Length > guard.limits.Rank)
                 throw Refuse("gives " + type + ", more than the limit of " + guard.limits.RowElements + " elements, or of rank " + guard.limits.Rank + ".");
             return type;
         }
@@ -1287,8 +1287,8 @@ internal static partial class Core {
                 unused.Remove(op);
                 Step step = Find(model, op, where, json, guard);
                 work = Plus(work, step.work);
-                operations = Plus(operations, Plus(step.work, step.type.width));
-                foreach (RowType read in step.from) operations = Plus(operations, read.width);
+                operations = Plus(operations, Plus(step.work, step.type.Counted));
+                foreach (RowType read in step.from) operations = Plus(operations, read.Counted);
                 if (work > limits.Multiplications) throw new Refused(where + " brings a row beyond the limit of " + Show(limits.Multiplications) + " multiplications.");
                 Define(name, step.type, where);
                 steps.Add(step);
@@ -1322,8 +1322,8 @@ internal static partial class Core {
         }
         /// <summary>Gives a value its name, and holds it against the limits on row elements.</summary>
         private void Define(string value, RowType type, string where) {
-            rowElements += type.width;
-            if (type.width > limits.RowElements || type.rank > limits.Rank || rowElements > limits.TotalRowElements)
+            rowElements += type.Counted;
+            if (type.Counted > limits.RowElements || type.rank > limits.Rank || rowElements > limits.TotalRowElements)
                 throw new Refused(where + " brings a row to more elements than the limit: " + Show(limits.RowElements) + " in one value, "
                     + Show(limits.TotalRowElements) + " in all, or has a rank above " + Show(limits.Rank) + ".");
             if (slots.ContainsKey(value)) throw new Refused(where + " defines a name a second time; every name is defined once.");

@@ -823,6 +823,8 @@ internal static partial class Core {
         internal RowType With(DType changed) { return new RowType(changed, dims); }
         /// <summary>The same row shape with another length of one axis.</summary>
         internal RowType Resized(int axis, int length) { int[] changed = Copy(dims); changed[axis] = length; return new RowType(dtype, changed); }
+        /// <summary>The elements of a row as limits count them: an axis of length 0 counts as 1.</summary>
+        internal int Counted => width > 0 ? width : new RowType(dtype, Array.ConvertAll(dims, n => Math.Max(1, n))).width;
         /// <summary>The product of the lengths of some axes.</summary>
         internal int Size(int from, int to) {
             long size = 1;
