@@ -922,8 +922,8 @@ static double f_norm_ppf(double p) {
 
 /* ==== 5 Ops ======================================================================================================= */
 
-/* An input, or what a step defines: its row shape, and how many elements a row has. */
-typedef struct value { mp_string name; mp_dtype dtype; int rank; size_t dims[MAX_RANK], width; } value;
+/* An input, or what a step defines: its row shape, and how many elements a row has; for limits an axis of length 0 counts as 1. */
+typedef struct value { mp_string name; mp_dtype dtype; int rank; size_t dims[MAX_RANK], width, counted; } value;
 typedef struct step step; typedef struct runner runner;
 /* One row on its way through an op that maps a row of floats to a row: x [n], rounded to the step's dtype, to y [out]. */
 typedef struct row { runner *r; const step *s; bool f32; const double *x; size_t n; column y; size_t out; } row;
@@ -943,21 +943,21 @@ struct step {
     column    per[4];               /* and what is given per column as an array that long, or NULL */
     double    number[4], *table;
     size_t    size;
-    uint64_t  work;                 /* multiplications per row, of ops of profile nn */
+    double    work;                 /* multiplications per row (docs/format.md: mul), see set_work */
     directory keys;
     const struct forest *forest;
     const void *plan;               /* what other ops keep */
 };
 typedef struct tolerance { enum { EXACT, BOUND, ULPS } kind; double atol, rtol; uint64_t ulps; } tolerance;
 /* Sets of rows; the first has the number of sets, and the tolerances of all. lengths: as of a plan. */
-typedef struct vectors { size_t rows, sets, total, *lengths; tensor *inputs, *expected; tolerance *tolerances; } vectors;
+typedef struct vectors { size_t rows, sets, total, *lengths; double operations; tensor *inputs, *expected; tolerance *tolerances; } vectors;
 /* A model for given lengths, as checked. A step that gets what it got for the example lengths is a copy of that one. */
 typedef struct plan {
     size_t    *lengths;                         /* of the names */
     value     *values;                          /* the inputs, then one per step */
     step      *steps;
     mp_output *outputs;
-    uint64_t  total, work;                      /* elements, and multiplications, of a row in all values */
+    double    total, work, operations;          /* of a row: elements of all values; mul; mul, and the elements steps read and define */
     size_t    *places, alive, block_rows;       /* where values are in a block, and how large it is, in eights of bytes per row */
 } plan;
 struct mp_model {
@@ -1008,12 +1008,11 @@ static size_t product(loader *l, size_t a, size_t b) {
     return a * b;
 }
 static void define_value(loader *l, size_t index, mp_dtype dtype, int rank, const size_t *dims) {
-    value *v = &l->plan->values[index], to = {.name = v->name, .dtype = dtype, .rank = rank, .width = 1}; bool empty = false;
+    value *v = &l->plan->values[index], to = {.name = v->name, .dtype = dtype, .rank = rank, .counted = 1}; bool empty = false;
     if (rank > MAX_RANK) refuse(l->c, "What it defines has rank %d, more than the limit of %d.", rank, MAX_RANK);
-    for (int k = 0; k < rank; k++) { to.dims[k] = dims[k]; empty |= dims[k] == 0; }
-    for (int k = 0; k < rank; k++) to.width = empty ? 0 : product(l, to.width, dims[k]);
-    if (to.width > l->limits->row) refuse(l->c, "Its rows have %zu elements, more than the limit of %zu.", to.width, l->limits->row);
-    *v = to;
+    for (int k = 0; k < rank; k++) { to.dims[k] = dims[k]; empty |= dims[k] == 0; to.counted = product(l, to.counted, dims[k] ? dims[k] : 1); }
+    if (to.counted > l->limits->row) refuse(l->c, "Its rows have %zu elements, more than the limit of %zu.", to.counted, l->limits->row);
+    to.width = empty ? 0 : to.counted; *v = to;
 }
 static void define_shape(loader *l, mp_dtype dtype, int rank, const size_t *dims) { define_value(l, l->step->out, dtype, rank, dims); }
 static void define(loader *l, mp_dtype dtype, int rank, size_t width) { define_shape(l, dtype, rank, &width); }
@@ -1024,6 +1023,10 @@ static void define_last(loader *l, mp_dtype dtype, size_t width) {
     size_t dims[MAX_RANK]; int rank = in_value(l, 0)->rank ? in_value(l, 0)->rank : 1;
     memcpy(dims, in_value(l, 0)->dims, sizeof dims); dims[rank - 1] = width; define_shape(l, dtype, rank, dims);
 }
+/* How many multiplications the step takes per row (docs/format.md: mul), if not none; `each` for every element of what it defines. */
+static void set_work(loader *l, size_t times, size_t each) { l->step->work = (double)times * (double)each; }
+static void set_work_each(loader *l, size_t each) { set_work(l, l->plan->values[l->step->out].width, each); }
+enum { COSTLY = 16 }; /* a function, or a search */
 /* An attribute; NULL if it is absent. */
 static const json *attribute(loader *l, const char *name) { return member(l->json, name); }
 enum { REQUIRED = -1 };
@@ -1100,9 +1103,7 @@ static column per_column(loader *l, const char *name, mp_dtype dtype, bool requi
 }
 /* Joins a shape with another, aligned at their last axes, to the one that both broadcast to. */
 static void broadcast(loader *l, int *rank, size_t dims[MAX_RANK], int other, const size_t *with) {
-    for (; *rank < other; ++*rank) {
-        memmove(dims + 1, dims, (size_t)*rank * sizeof *dims); dims[0] = 1;
-    }
+    for (; *rank < other; ++*rank) { memmove(dims + 1, dims, (size_t)*rank * sizeof *dims); dims[0] = 1; }
     for (int k = 0; k < other; k++) {
         size_t *d = &dims[*rank - other + k];
         if (*d != 1 && with[k] != 1 && *d != with[k]) refuse(l->c, "Its inputs do not broadcast: axes of %zu and of %zu elements.", *d, with[k]);
@@ -1253,7 +1254,7 @@ static void hash_keys(loader *l, directory *d); /* of modelport_fast.c */
 static ptrdiff_t find_hashed(const directory *d, column x, size_t i);
 static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] default */
     step *s = l->step; mp_dtype dtype = only_input(l);
-    if (s->keys.order) { define_alike(l, s->t[1].dtype); return; } /* with other lengths */
+    if (s->keys.order) { define_alike(l, s->t[1].dtype); set_work_each(l, COSTLY); return; } /* with other lengths */
     need_dtype(l, 0, is_float(dtype) || dtype == MP_I64 || dtype == MP_BOOL || dtype == MP_STR, "f64, f32, i64, bool or str");
     tensor_attribute(l, "keys", (int)dtype, 1, true, &s->t[0]);
     tensor_attribute(l, "values", ANY_DTYPE, 1, true, &s->t[1]);
@@ -1268,7 +1269,7 @@ static void lookup_check(loader *l) { /* keys, t[0] keys, t[1] values, per[0] de
         s->per[0].any = take(l->c, l->keep, 1, element_size(s->t[1].dtype));
         read_element(l, s->t[1].dtype, otherwise->text, &stop, s->per[0], 0);
     }
-    define_alike(l, s->t[1].dtype);
+    define_alike(l, s->t[1].dtype); set_work_each(l, COSTLY);
 }
 static void lookup_run(runner *r, const step *s) {
     io b = io_of(r, s);
@@ -1332,11 +1333,12 @@ static const char UNARY_WORDS[] =
 static function *const UNARY[] = {
     f_neg, fabs, f_sign, sqrt, f_square, f_reciprocal, floor, ceil, rint, trunc, f_relu, exp, expm1, log, log1p, log2, log10, sin, cos,
     tan, asin, acos, atan, sinh, cosh, tanh, f_sigmoid, f_log_sigmoid, f_softplus, f_erf, f_norm_ppf, NULL};
+enum { EXACT_UNARY = 11 }; /* the first ones, and the last */
 static void unary_check(loader *l) { /* word: fn */
     mp_dtype x = only_input(l), dtype = step_dtype(l);
     bool not = !UNARY[l->step->word = choice(l, "fn", UNARY_WORDS, REQUIRED)];
     need_dtype(l, 0, not ? x == MP_BOOL : is_float(x), not ? "bool" : "floats: put a cast before it");
-    define_alike(l, not ? MP_BOOL : dtype);
+    define_alike(l, not ? MP_BOOL : dtype); set_work_each(l, not || l->step->word < EXACT_UNARY ? 0 : COSTLY);
 }
 static void unary_run(runner *r, const step *s) {
     io b = io_of(r, s); function *fn = UNARY[s->word];
@@ -1357,7 +1359,7 @@ static void binary_check(loader *l) { /* word: fn */
     if (fn >= EQ) fits |= (x == MP_I64 && z == MP_I64) || (fn <= NE && x == z && (x == MP_BOOL || x == MP_STR));
     if (fn >= AND) fits = x == MP_BOOL && z == MP_BOOL;
     if (!fits) refuse(l->c, "Its fn does not take %s and %s.", DTYPES[x].name, DTYPES[z].name);
-    define_broadcast(l, fn < EQ ? dtype : MP_BOOL);
+    define_broadcast(l, fn < EQ ? dtype : MP_BOOL); set_work_each(l, fn == POW ? COSTLY : 0);
 }
 static double arithmetic(int fn, double a, double b) {
     switch (fn) {
@@ -1418,7 +1420,7 @@ static void linear_check(loader *l) { /* t[0] bias, t[1] weight */
     mp_dtype dtype = one_float(l); tensor *weight = &l->step->t[1];
     tensor_attribute(l, "weight", (int)dtype, 2, true, weight); need_columns(l, "weight", weight);
     if (tensor_attribute(l, "bias", (int)dtype, 1, false, &l->step->t[0])) need_count(l, "bias", &l->step->t[0], weight->dims[0]);
-    define_last(l, dtype, weight->dims[0]);
+    define_last(l, dtype, weight->dims[0]); set_work_each(l, weight->dims[1]);
 }
 static void linear_run(runner *r, const step *s) {
     const double *x = floats(r, s, 0), *bias = s->t[0].data.f, *weight; double *y = io_of(r, s).y.f;
@@ -1432,8 +1434,8 @@ static void linear_run(runner *r, const step *s) {
 }
 #endif
 /* -- softmax, log_softmax, normalize -- */
-static void softmax_check(loader *l) { define_alike(l, one_float(l)); }
-static void log_softmax_check(loader *l) { define_alike(l, one_float(l)); }
+static void softmax_check(loader *l) { define_alike(l, one_float(l)); set_work_each(l, COSTLY); }
+static void log_softmax_check(loader *l) { softmax_check(l); }
 /* The position of the largest or least element; the first NaN wins. */
 static size_t find_extreme(const double *x, size_t n, bool least) {
     size_t best = 0;
@@ -1457,7 +1459,7 @@ static void log_softmax_map(const row *w) {
 }
 enum { L1, L2, LARGEST_NORM };
 /* word: norm */
-static void normalize_check(loader *l) { softmax_check(l); l->step->word = choice(l, "norm", "l1 l2 max", REQUIRED); }
+static void normalize_check(loader *l) { define_alike(l, one_float(l)); l->step->word = choice(l, "norm", "l1 l2 max", REQUIRED); }
 static double norm_of(int norm, const double *x, size_t n) {
     double sum = 0;
     for (size_t j = 0; j < n; j++) {
@@ -1477,13 +1479,11 @@ static void reduce_axes_check(loader *l, mp_dtype dtype, bool keep); /* of model
 static void reduce_axes(runner *r, const step *s);
 static void reduce_check(loader *l) { /* word: fn */
     mp_dtype dtype = one_float(l); bool keep = flag(l, "keep", false);
-    int fn = l->step->word = choice(l, "fn", "sum prod mean min max l2 logsumexp argmax argmin", REQUIRED);
+    int fn = l->step->word = choice(l, "fn", "sum prod mean min max l2 logsumexp argmax argmin", REQUIRED); mp_dtype to = fn >= R_ARGMAX ? MP_I64 : dtype;
     if (in_value(l, 0)->width == 0) refuse(l->c, "It reduces rows without elements.");
-    if (!attribute(l, "axes")) {
-        need_row(l, 0); define(l, fn >= R_ARGMAX ? MP_I64 : dtype, keep, 1);
-    } else {
-        reduce_axes_check(l, fn >= R_ARGMAX ? MP_I64 : dtype, keep);
-    }
+    if (attribute(l, "axes")) reduce_axes_check(l, to, keep);
+    else { need_row(l, 0); define(l, to, keep, 1); }
+    set_work(l, in_value(l, 0)->width, fn == R_LOGSUMEXP ? COSTLY : 0);
 }
 static void reduce_map(const row *w) {
     int fn = w->s->word; size_t best = find_extreme(w->x, w->n, fn == R_MIN || fn == R_ARGMIN);
@@ -1927,11 +1927,12 @@ static void load_input(loader *l, const json *object, mp_input *in) {
 }
 /* Adds a value to the sums over all of them, which have limits. */
 static void count_value(loader *l, size_t index) {
-    plan *p = l->plan; size_t inputs = l->model->n_inputs;
-    p->total += p->values[index].width;
-    if (index >= inputs) p->work += p->steps[index - inputs].work;
-    if (p->total > l->limits->total) refuse(l->c, "The values of one row have more than %zu elements together.", l->limits->total);
-    if (p->work > l->limits->multiplications) refuse(l->c, "One row takes more than %zu multiplications.", l->limits->multiplications);
+    plan *p = l->plan; size_t n = l->model->n_inputs; const step *s = index < n ? NULL : &p->steps[index - n];
+    double counted = (double)p->values[index].counted; p->total += counted;
+    if (s) { p->work += s->work; p->operations += s->work + counted; }
+    for (size_t k = 0; s && k < s->n_in; k++) p->operations += (double)p->values[s->in[k]].counted;
+    if (p->total > (double)l->limits->total) refuse(l->c, "The values of one row have more than %zu elements together.", l->limits->total);
+    if (p->work > (double)l->limits->multiplications) refuse(l->c, "One row takes more than %zu multiplications.", l->limits->multiplications);
 }
 /* Inputs, and the names of all values. */
 static void load_names(loader *l, const json *inputs, const json *steps) {
@@ -1994,8 +1995,8 @@ static void lay_out_values(loader *l) {
 static void load_step(loader *l, const json *object, size_t index, bool used[LENGTH(OPS)]) {
     mp_model *m = l->model; step *s = &m->plan.steps[index];
     l->step = s; l->json = object; s->out = m->n_inputs + index;
-    mp_string name = need_string(l, object, "op");
-    locate(l->c, "step %s (%s)", quote(m->plan.values[s->out].name).text, quote(name).text); s->op = find_op(name);
+    mp_string name = need_string(l, object, "op"); s->op = find_op(name);
+    locate(l->c, "step %s (%s)", quote(m->plan.values[s->out].name).text, quote(name).text);
     if (!s->op) refuse(l->c, "Its op is not listed in \"requires\".");
     used[s->op - OPS] = true;
     const mp_string *names = read_strings(l, l->scratch, need(l, object, "in"), &s->n_in);
@@ -2012,9 +2013,7 @@ static void load_step(loader *l, const json *object, size_t index, bool used[LEN
 }
 static void load_steps(loader *l, const json *steps, const bool listed[LENGTH(OPS)]) {
     mp_model *m = l->model; bool used[LENGTH(OPS)] = {false}; const json *object = steps->child;
-    for (size_t i = 0; i < m->n_steps; i++, object = object->next) {
-        load_step(l, object, i, used); count_value(l, m->n_inputs + i);
-    }
+    for (size_t i = 0; i < m->n_steps; i++, object = object->next) { load_step(l, object, i, used); count_value(l, m->n_inputs + i); }
     locate(l->c, "%s", "");
     for (size_t i = 0; i < LENGTH(OPS); i++)
         if (used[i] != listed[i])
@@ -2130,7 +2129,7 @@ static void read_set(loader *l, const json *object, vectors *v) {
         for (int k = 0; k < o->rank; k++)
             if (x.dims[1 + k] != o->shape[k]) refuse(l->c, "Axis %d of its rows has %zu elements; %zu are needed.", k, x.dims[1 + k], o->shape[k]);
     }
-    locate(l->c, "verification");
+    v->operations = (double)v->rows * p->operations; locate(l->c, "verification");
     if (l->keep != l->scratch) reset_arena(l->scratch, before);
     if (reasons && (reasons->kind != J_ARRAY || (reasons->kinds & ~(unsigned)J_STRING) || reasons->count != v->rows))
         refuse(l->c, "Its key \"rows\" is not one string per row.");
@@ -2160,6 +2159,13 @@ static vectors *read_vectors(loader *l, const json *object, size_t limit) {
         if (k) next = next->next;
     }
     v->total = rows; locate(l->c, "%s", ""); return v;
+}
+/* Refuses rows that take too long to replay, for a document of so many bytes. */
+static void limit_operations(loader *l, const vectors *v, size_t bytes) {
+    double all = 0, most = (double)l->limits->work + 4096.0 * (double)bytes;
+    for (size_t k = 0; k < v->sets; k++) all += v[k].operations;
+    if (all > most) refuse(l->c, "Replaying the carried rows takes %.0f operations, more than the limit of %.0f (%zu, and 4096 for every byte of the document).",
+                           all, most, l->limits->work);
 }
 
 /* -- predicting -- */
@@ -2446,6 +2452,7 @@ static void load(context *c, void *argument) {
     load_names(&l, inputs, steps); load_steps(&l, steps, listed); load_outputs(&l, outputs); join_steps(&l); lay_out_values(&l);
     if (p->options->forget_vectors) l.keep = l.scratch;
     vectors *v = verification ? read_vectors(&l, verification, m->limits.rows) : NULL;
+    if (v) limit_operations(&l, v, p->size);
     if (!p->options->forget_vectors) m->vectors = v;
     if (p->options->no_verify) return;
     if (!verification) refuse(c, "It carries no vectors (\"verification\"), so nothing proves it: load it without verifying if you trust it.");
@@ -2454,7 +2461,7 @@ static void load(context *c, void *argument) {
 static mp_limits with_defaults(mp_limits given) {
     size_t memory = (size_t)(SIZE_MAX < UINT64_C(1) << 32 ? SIZE_MAX / 2 : UINT64_C(1) << 32);
     size_t limits[] = {(size_t)512 << 20, 16, 10000, (size_t)1 << 28, (size_t)1 << 22, 4096, (size_t)1 << 25, memory,
-                       (size_t)(SIZE_MAX < UINT64_C(1) << 34 ? SIZE_MAX : UINT64_C(1) << 34)}, chosen[LENGTH(limits)];
+                       (size_t)(SIZE_MAX < UINT64_C(1) << 34 ? SIZE_MAX : UINT64_C(1) << 34), (size_t)1 << 30}, chosen[LENGTH(limits)];
     _Static_assert(sizeof limits == sizeof given, "a default for every limit, in their order"); memcpy(chosen, &given, sizeof given);
     for (size_t k = 0; k < LENGTH(limits); k++) if (chosen[k]) limits[k] = chosen[k];
     memcpy(&given, limits, sizeof given);

@@ -102,7 +102,8 @@ typedef struct mp_limits { /* 0 means the default of docs/format.md, section 5 *
     size_t rows;     /* carried rows: 4,096 */
     size_t total;    /* elements per row of all values together: 2^25 */
     size_t memory;   /* bytes that loading may hold: 4 GB */
-    size_t multiplications; /* per row, in all steps of profile nn: 2^34 */
+    size_t multiplications; /* per row, in all steps: 2^34 */
+    size_t work;     /* operations that replaying the carried rows takes, beside 4,096 for every byte of the document: 2^30 */
 } mp_limits;
 
 typedef struct mp_options { /* {0} or NULL are the defaults */

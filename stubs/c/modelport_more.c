@@ -27,6 +27,7 @@ static void bucketize_check(loader *l) { /* t[0] edges, t[1] sizes; word: right 
     }
     need_count(l, "edges", edges, at);
     define_alike(l, MP_I64);
+    set_work_each(l, COSTLY);
 }
 /* How many of n ascending edges lie below x (right: not above x). NaN lies above all. */
 static size_t count_edges(const double *edges, size_t n, double x, bool right) {
@@ -49,6 +50,9 @@ static void poly_check(loader *l) { /* t[0] powers */
     l->step->t[0] = integers_attribute(l, "powers", 2, 0, 255);
     need_columns(l, "powers", &l->step->t[0]);
     define(l, dtype, 1, l->step->t[0].dims[0]);
+    size_t factors = 0;
+    for (size_t k = 0; k < l->step->t[0].count; k++) factors += (size_t)l->step->t[0].data.i[k];
+    set_work(l, factors, 1);
 }
 
 static void poly_map(const row *w) {
@@ -73,6 +77,7 @@ static void interp_check(loader *l) { /* t[0] x, t[1] y; word: outside */
         if (k && !(x->data.f[k - 1] < x->data.f[k])) refuse(l->c, "Its knots do not ascend strictly at %zu.", k);
     }
     define_alike(l, dtype);
+    set_work_each(l, COSTLY);
 }
 
 static double interpolate(const step *s, double v) {
@@ -100,6 +105,7 @@ static void gaussian_ll_check(loader *l) { /* t[0] mean, t[1] var; table: log_pr
     bool has_prior = tensor_attribute(l, "log_prior", (int)dtype, 1, false, &prior);
     if (has_prior) need_count(l, "log_prior", &prior, k);
     define(l, dtype, 1, k);
+    set_work(l, k, n + COSTLY);
     l->step->table = take(l->c, l->keep, k, sizeof(double));
     for (size_t i = 0; i < k; i++) {
         double sum = 0;
@@ -264,6 +270,7 @@ static void pairwise_check(loader *l) { /* table: points; per[0] their norms; wo
     for (size_t i = 0; s->word != M_NAN_EUCLIDEAN && i < points.count; i++)
         if (is_nan(points.data.f[i])) refuse(l->c, "Its attribute \"points\" holds NaN, which its metric does not take.");
     size_t n = points.dims[0], width = points.dims[1];
+    set_work(l, n, (s->word == M_MINKOWSKI ? COSTLY * width : width) + COSTLY);
     s->per[0].f = take(l->c, l->keep, n, sizeof(double));
     for (size_t k = 0; k < n; k++) s->per[0].f[k] = norm_of(L2, points.data.f + k * width, width);
 }
@@ -365,6 +372,7 @@ static void smallest_check(loader *l) { /* size: k */
     need_float(l, 0);
     l->step->size = (size_t)whole(l, "k", 1, (int64_t)in_value(l, 0)->width);
     define(l, MP_F64, 1, in_value(l, 0)->width);
+    set_work_each(l, COSTLY);
 }
 
 static void smallest_map(const row *w) {
@@ -390,6 +398,7 @@ static void knn_check(loader *l) { /* t[0] targets, of rank 1: classes; size: k;
     }
     if (s->t[0].dims[0] != points) refuse(l->c, "Its targets have %zu rows, its input %zu columns.", s->t[0].dims[0], points);
     define(l, MP_F64, 1, width);
+    set_work(l, points, s->size + COSTLY);
 }
 
 /* One of the k nearest: its place among the points, how far it is, and what that is the root of where there is one. */
@@ -434,6 +443,7 @@ static void knn_run(runner *r, const step *s) {
 
 /* -- ovo_vote -- */
 enum { VOTES, OVR, COUPLING };
+static size_t most_rounds(size_t classes) { return classes > 100 ? classes : 100; }
 
 static void ovo_vote_check(loader *l) { /* word: mode; t[0] prob_a, t[1] prob_b */
     static const char *const names[] = {"prob_a", "prob_b"};
@@ -443,6 +453,7 @@ static void ovo_vote_check(loader *l) { /* word: mode; t[0] prob_a, t[1] prob_b 
     l->step->word = choice(l, "mode", "votes ovr coupling", REQUIRED);
     for (size_t k = 0; l->step->word == COUPLING && k < 2; k++) l->step->t[k] = counted(l, names[k], dtype, pairs);
     define(l, dtype, 1, classes);
+    if (l->step->word == COUPLING) set_work(l, classes * classes, most_rounds(classes));
 }
 
 static void count_votes(const row *w, bool ovr, double *sums) {
@@ -471,7 +482,7 @@ static void coupling_matrix(const double *r, double *q, size_t n) {
 /* Their second method, as libsvm iterates it (docs/format.md, section 9): p [n] from q; qp is [n]. */
 static void couple(const double *q, double *p, double *qp, size_t n) {
     for (size_t t = 0; t < n; t++) p[t] = 1.0 / (double)n;
-    for (size_t round = 0; round < (n > 100 ? n : 100); round++) {
+    for (size_t round = 0; round < most_rounds(n); round++) {
         double pqp = 0, error = 0;
         for (size_t t = 0; t < n; t++) {
             qp[t] = 0;
@@ -1075,6 +1086,9 @@ static void need_work(loader *l, size_t a, size_t b, size_t c) {
         refuse(l->c, "It may need more than 2^30 operations for a row or when it is loaded, which is more than the limit.");
 }
 
+/* The same, for the rounds of a row. */
+static void need_row_work(loader *l, size_t a, size_t b, size_t c) { need_work(l, a, b, c); set_work(l, a * b, c); }
+
 /* The table of an op on an f64 row; defines its output. */
 static solver *new_solver(loader *l, const char *table, bool negative) {
     solver *p = take_zeroed(l->c, l->keep, 1, sizeof *p);
@@ -1166,7 +1180,7 @@ static void nmf_check(loader *l) { /* plan: a solver */
     p->l1 = number_or(l, "l1", 0);
     p->l2 = number_or(l, "l2", 0);
     p->beta = p->kind == NMF_CD ? 2 : finite_number(l, "beta", &two, true);
-    need_work(l, p->rounds, p->k, p->kind == NMF_CD ? p->k : p->k + p->d);
+    need_row_work(l, p->rounds, p->k, p->kind == NMF_CD ? p->k : p->k + p->d);
     compute_gram(l, p);
     for (size_t t = 0; p->kind == NMF_CD && p->l2 != 0 && t < p->k; t++) p->gram[t * p->k + t] += p->l2;
     p->totals = take(l->c, l->keep, p->k, sizeof *p->totals);
@@ -1329,7 +1343,7 @@ static void lda_topics_check(loader *l) { /* plan: a solver */
     p->prior = needed_number(l, "prior");
     p->rounds = whole_rounds(l);
     p->tol = needed_number(l, "tol");
-    need_work(l, p->rounds, p->k, p->d);
+    need_row_work(l, p->rounds, p->k, p->d);
 }
 
 /* The derivative of log gamma, as scikit-learn computes it (J. M. Bernardo, Algorithm AS 103, 1976). */
@@ -1398,13 +1412,13 @@ static void sparse_code_check(loader *l) { /* plan: a solver */
     p->kind = choice(l, "algorithm", "omp lasso_cd", REQUIRED);
     if (p->kind == CODE_OMP) {
         p->nonzero = (size_t)whole(l, "nonzero", 1, (int64_t)p->k);
-        need_work(l, p->nonzero, p->k, p->nonzero + 1);
+        need_row_work(l, p->nonzero, p->k, p->nonzero + 1);
     } else {
         p->alpha = needed_number(l, "alpha");
         p->rounds = whole_rounds(l);
         p->tol = number_or(l, "tol", 1e-8);
         p->positive = flag(l, "positive", false);
-        need_work(l, p->rounds, p->k, p->k);
+        need_row_work(l, p->rounds, p->k, p->k);
     }
     compute_gram(l, p);
 }

@@ -337,6 +337,7 @@ static void linear_check(loader *l) { /* t[0] bias; plan: weight */
     l->step->plan = weights_attribute(l, "weight", dtype, 2, false, l->step->plan, &weight); need_columns(l, "weight", &weight);
     if (tensor_attribute(l, "bias", (int)dtype, 1, false, &l->step->t[0])) need_count(l, "bias", &l->step->t[0], weight.dims[0]);
     define_last(l, dtype, weight.dims[0]);
+    set_work_each(l, weight.dims[1]);
 }
 static void linear_run(runner *r, const step *s) {
     enum { FEW = 3, CACHED = 1 << 15, LEAST_ROWS = 12 }; /* a block of rows stays in the cache while all panels pass */
@@ -503,12 +504,6 @@ static mp_dtype nn_floats(loader *l, size_t least, size_t most, size_t floats) {
 static void need_rank(loader *l, size_t k, int least, int most) {
     int rank = in_value(l, k)->rank;
     if (rank < least || rank > most) refuse(l->c, "Its input %zu has rows of rank %d, which its op does not take.", k, rank);
-}
-
-static void set_work(loader *l, size_t elements, size_t each) {
-    size_t most = l->limits->multiplications;
-    if (each && elements > most / each) refuse(l->c, "One row takes more than %zu multiplications.", most);
-    l->step->work = (uint64_t)elements * each;
 }
 
 /* `count` integers from least to most; all are `otherwise` if the attribute is absent. */
@@ -827,7 +822,7 @@ static void resize_check(loader *l) { /* plan: a resize_plan */
     p->n = axes.count;
     p->axis = take_zeroed(l->c, l->keep, p->n, sizeof *p->axis);
     value v = *x;
-    uint64_t work = 0;
+    size_t work = 0;
     for (size_t i = 0; i < p->n; i++) {
         resizing *z = &p->axis[i];
         int axis = (int)axes.data.i[i];
@@ -845,11 +840,10 @@ static void resize_check(loader *l) { /* plan: a resize_plan */
         v.width = product(l, z->outer * z->inner, z->to);
         if (v.width > l->limits->row) refuse(l->c, "Its rows have more elements than the limit of %zu.", l->limits->row);
         if (v.width > p->largest) p->largest = v.width;
-        set_work(l, v.width, 4);
-        work += l->step->work;
+        work += v.width;
     }
-    l->step->work = work;
     define_shape(l, dtype, x->rank, v.dims);
+    set_work(l, work, 4);
 }
 
 static void resize_axis(const resizing *z, bool f32, const double *x, double *y) {
@@ -926,7 +920,7 @@ static void matmul_check(loader *l) { /* plan: matrices [m, k] times [k, l] */
     p->l = dims[rank + 1] = length_from_end(l, 1, 1);
     if (length_from_end(l, 1, 2) != p->k) refuse(l->c, "It multiplies rows of %zu elements with columns of %zu.", p->k, length_from_end(l, 1, 2));
     define_shape(l, dtype, rank + 2, dims);
-    set_work(l, l->plan->values[l->step->out].width, p->k);
+    set_work_each(l, p->k);
 }
 
 /* y [m, rows of w] = x [m, columns of w] times w; sums [m][8]. */
@@ -1056,7 +1050,7 @@ static void conv_check(loader *l) { /* plan: windows */
     read_bias(l, dtype, p, old, t.dims[0]);
     count_windows(l, p, false);
     define_space(l, dtype, p);
-    set_work(l, l->plan->values[l->step->out].width, t.count / t.dims[0]);
+    set_work_each(l, t.count / t.dims[0]);
     p->direct = w->plain || !w->finite || w->columns > LARGEST_WINDOW;
     p->w = w;
 }
@@ -1260,7 +1254,7 @@ static void pool_check(loader *l) { /* plan: windows */
             if (first >= end) refuse(l->c, "A window of it holds no element of its input.");
         }
     define_space(l, dtype, p);
-    set_work(l, l->plan->values[l->step->out].width, p->taps);
+    set_work_each(l, p->taps);
 }
 
 static double pool_window(const windows *p, const double *x, const size_t o[SPACE_AXES]) {
@@ -1441,6 +1435,7 @@ static void activation_check(loader *l) { /* word: fn; number: alpha, beta */
     if (ACTIVATIONS[fn].beta) l->step->number[1] = real_number(l, "beta", ACTIVATIONS[fn].defaults[1]);
     if (fn == A_CELU && l->step->number[0] == 0) refuse(l->c, "Its attribute \"alpha\" is 0.");
     define_alike(l, dtype);
+    set_work_each(l, COSTLY);
 }
 
 static void activation_run(runner *r, const step *s) {
@@ -1543,7 +1538,7 @@ static recurrence *read_recurrence(loader *l, size_t gates, size_t states, const
     p->zero_masked = flag(l, "zero_masked", false);
     if (p->zero_masked && p->mask == NOT_FOUND) refuse(l->c, "It has \"zero_masked\", but no mask.");
     p->result = choice(l, "result", results, SEQUENCE);
-    set_work(l, p->t, work + t.count);
+    set_work(l, p->t, work + t.count + COSTLY * gates * u);
     if (p->result == SEQUENCE) define_shape(l, dtype, 2, (size_t[]){p->t, u});
     else define(l, dtype, 1, u);
     s->plan = p;
@@ -1672,7 +1667,7 @@ static void attention_check(loader *l) { /* plan: matrices: m queries, l keys, k
     }
     dims[rank + 1] = p->e;
     define_shape(l, dtype, rank + 2, dims);
-    set_work(l, scores, product(l, p->k + p->e, 1));
+    set_work(l, scores, p->k + p->e);
 }
 
 /* The scores of one query, for n keys, become weights. */

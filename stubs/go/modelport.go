@@ -59,6 +59,7 @@ func LoadWith(document []byte, options Options) (model *Model, err error) {
 	g := &guard{&limits, limits.Memory}
 	loaded := newModel(parse(document, "The document", g), g)
 	loaded.threads = options.Threads
+	loaded.limitOperations(len(document))
 	if !options.SkipReplay {
 		for _, check := range loaded.replayCarried() {
 			if !check.Passed {
@@ -72,6 +73,7 @@ func LoadWith(document []byte, options Options) (model *Model, err error) {
 // Limits say what a document may cost at most (docs/format.md, section 5).
 type Limits struct {
 	DocumentBytes, TensorElements, RowElements, TotalRowElements, Multiplications int64
+	Work                                                                          int64 // operations of a replay, and 4,096 for every byte of the document
 	Depth, Steps, Rank, CarriedRows                                               int
 	Memory                                                                        int64 // bytes that one load or one prediction may hold
 }
@@ -83,7 +85,7 @@ func DefaultLimits() Limits {
 		memory = 1 << 30
 	}
 	return Limits{DocumentBytes: 512 << 20, TensorElements: 1 << 28, RowElements: 1 << 22, TotalRowElements: 1 << 25,
-		Multiplications: 1 << 34, Depth: 16, Steps: 10000, Rank: 6, CarriedRows: 4096, Memory: memory}
+		Multiplications: 1 << 34, Work: 1 << 30, Depth: 16, Steps: 10000, Rank: 6, CarriedRows: 4096, Memory: memory}
 }
 
 // A guard holds the limits of one load or prediction, and what is left of its memory: asked before anything large is allocated.
@@ -202,13 +204,15 @@ func sortedKeys[T any](m map[string]T) []string {
 
 // A plan has the steps, checked for given lengths, and how long each value is needed.
 type plan struct {
-	types             []*rowType // of every value: the inputs, then the steps
-	steps             []*step
-	slots             map[string]int
-	free              [][]int // the values that no step after this one needs
-	peak              int64   // the most elements of a row that are held at a time
-	limits            *Limits
-	rowElements, work int64
+	types            []*rowType // of every value: the inputs, then the steps
+	steps            []*step
+	slots            map[string]int
+	free             [][]int // the values that no step after this one needs
+	peak             int64   // the most elements of a row that are held at a time
+	limits           *Limits
+	rowElements      int64
+	work, operations float64   // of a row: multiplications, and those with the elements that steps read and define
+	frames           sync.Pool // of frames, which are kept from one prediction to the next
 }
 
 func newPlan(m *Model, lengths map[string]int, list []*node, g *guard) *plan {
@@ -230,8 +234,12 @@ func newPlan(m *Model, lengths map[string]int, list []*node, g *guard) *plan {
 		delete(unused, op)
 		s := p.step(m, op, where, j, g)
 		p.work += s.work
-		need(s.work >= 0 && p.work >= 0 && p.work <= g.limits.Multiplications,
-			"%s brings a row beyond the limit of %d multiplications.", where, g.limits.Multiplications)
+		p.operations += s.work + float64(s.typ.counted)
+		for _, t := range s.from {
+			p.operations += float64(t.counted)
+		}
+		need(p.work <= float64(g.limits.Multiplications), "%s brings a row beyond the limit of %d multiplications.",
+			where, g.limits.Multiplications)
 		p.define(out, s.typ, where)
 		p.steps = append(p.steps, s)
 	}
@@ -270,8 +278,8 @@ func (p *plan) step(m *Model, op, where string, j *node, g *guard) *step {
 
 // define gives a value its name, and holds it against the limits on row elements.
 func (p *plan) define(value string, t *rowType, where string) {
-	p.rowElements += int64(t.width)
-	need(int64(t.width) <= p.limits.RowElements && t.rank <= p.limits.Rank && p.rowElements <= p.limits.TotalRowElements,
+	p.rowElements += int64(t.counted)
+	need(int64(t.counted) <= p.limits.RowElements && t.rank <= p.limits.Rank && p.rowElements <= p.limits.TotalRowElements,
 		"%s brings a row to more elements than the limit: %d in one value, %d in all, or has a rank above %d.",
 		where, p.limits.RowElements, p.limits.TotalRowElements, p.limits.Rank)
 	_, defined := p.slots[value]
@@ -385,6 +393,17 @@ func newModel(root *node, g *guard) *Model {
 		m.carried = newVectors(root.get("verification"), m, g.limits.CarriedRows, g)
 	}
 	return m
+}
+
+// limitOperations refuses rows that take too long to replay, for a document of so many bytes.
+func (m *Model) limitOperations(bytes int) {
+	if m.carried == nil {
+		return
+	}
+	most := float64(m.limits.Work) + 4096*float64(bytes)
+	need(m.carried.operations <= most,
+		"Replaying the carried rows takes %.0f operations, more than the limit of %.0f (%d, and 4096 for every byte of the document).",
+		m.carried.operations, most, m.limits.Work)
 }
 
 // nameAxes gives the axes of outputs that are as long as a named length, and grow with it, its name.
@@ -617,7 +636,11 @@ func (m *Model) PredictColumns(columns map[string]any) (outputs Outputs, err err
 }
 
 func (m *Model) predict(columns map[string]any) Outputs {
-	bound, given, rows, used := make([]data, len(m.inputs)), map[string]int{}, -1, 0
+	bound, rows, used := make([]data, len(m.inputs)), -1, 0
+	var given map[string]int
+	if len(m.lengths) > 0 {
+		given = map[string]int{}
+	}
 	for k, in := range m.inputs {
 		value, present := columns[in.Name]
 		var t *Tensor
@@ -649,13 +672,104 @@ func (m *Model) predict(columns map[string]any) Outputs {
 	return m.evaluate(m.planFor(given, g), bound, rows, g)
 }
 
-// PredictRecords predicts records: one map for each row, from the name of an input of one column, or of a feature, to its value or nil.
-func (m *Model) PredictRecords(records []map[string]any) (outputs Outputs, err error) {
+// PredictRow predicts one row: a value for each input of one column, for each feature or element of a wider one, in the order of the model.
+func (m *Model) PredictRow(values ...any) (outputs Outputs, err error) {
 	defer catch(&err)
-	columns := map[string]any{}
+	need(int64(len(values)) == m.rowWidth(), "The row has %d values; %d are needed: one for each column of the model.", len(values), m.rowWidth())
+	return m.predictOne(func(in *Input, k int) any {
+		value := values[0]
+		values = values[1:]
+		return value
+	}), nil
+}
+
+// PredictRecord predicts one record: a map from the name of an input of one column, or of a feature, to its value or nil.
+func (m *Model) PredictRecord(record map[string]any) (outputs Outputs, err error) {
+	defer catch(&err)
+	used := 0
+	find := func(in *Input, k int) any {
+		key := in.Name
+		if in.Features != nil {
+			key = in.Features[k]
+		}
+		value, present := record[key]
+		need(present, "A record lacks %s; nil is a missing value.", quote(key))
+		used++
+		return value
+	}
+	m.needRecords()
+	outputs = m.predictOne(find)
+	if used != len(record) || m.overlap {
+		m.refuseUnknown(record)
+	}
+	return outputs, nil
+}
+
+// rowWidth is the number of values in a row: of elements of all inputs.
+func (m *Model) rowWidth() int64 {
+	width := int64(0)
+	for _, in := range m.inputs {
+		one := int64(1)
+		for _, axis := range in.Shape {
+			need(axis.Name == "", "Input %s has the length %s, which is known only when rows come; give a tensor.", quote(in.Name), quote(axis.Name))
+			one *= int64(axis.Length)
+		}
+		width += one
+	}
+	return width
+}
+
+// predictOne predicts one row of the values that `value` gives: of every input all elements, in order.
+func (m *Model) predictOne(value func(in *Input, k int) any) Outputs {
+	columns := make(map[string]any, len(m.inputs))
+	for _, in := range m.inputs {
+		shape := []int{1}
+		for _, axis := range in.Shape {
+			shape = append(shape, axis.Length)
+		}
+		d := in.DType.allocate(newType(in.DType, shape...).width)
+		for k, n := 0, d.size(); k < n; k++ {
+			given := value(in, k)
+			if number, ok := given.(float64); ok && in.DType == F64 {
+				d.f[k] = number
+				continue
+			}
+			where := in.where
+			if in.Features != nil {
+				where = "Column " + quote(in.Features[k])
+			}
+			put(d.part(k, 1), 0, given, in.DType, where)
+		}
+		columns[in.Name] = newTensor(in.DType, d, shape...)
+	}
+	return m.predict(columns)
+}
+
+// needRecords refuses what records cannot name: the columns of a matrix without features.
+func (m *Model) needRecords() {
 	for _, in := range m.inputs {
 		one := len(in.Shape) == 0 || len(in.Shape) == 1 && in.Shape[0].Length == 1
 		need(in.Features != nil || one, "Input %s is a matrix without features; records cannot name its columns.", quote(in.Name))
+	}
+}
+
+// refuseUnknown refuses the first field, by name, that is not one of the model's columns.
+func (m *Model) refuseUnknown(record map[string]any) {
+	for _, key := range sortedKeys(record) {
+		known := false
+		for _, in := range m.inputs {
+			known = known || in.Features == nil && key == in.Name || contains(in.Features, key)
+		}
+		need(known, "The column %s of a record is not one of the model's; remove it.", quote(key))
+	}
+}
+
+// PredictRecords predicts records: one map for each row, from the name of an input of one column, or of a feature, to its value or nil.
+func (m *Model) PredictRecords(records []map[string]any) (outputs Outputs, err error) {
+	defer catch(&err)
+	m.needRecords()
+	columns := map[string]any{}
+	for _, in := range m.inputs {
 		if in.Features == nil {
 			columns[in.Name] = []any{}
 		}
@@ -723,6 +837,9 @@ func bind(in *Input, given any, present bool, lengths map[string]int) *Tensor {
 	if !column && !none {
 		in.fit(in.where, in.DType, t.shape, lengths)
 	}
+	if t.DType == in.DType {
+		return t
+	}
 	return newTensor(in.DType, t.as(in.DType, in.where), t.shape...)
 }
 
@@ -753,14 +870,18 @@ func (m *Model) evaluate(p *plan, bound []data, rows int, g *guard) Outputs {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	threads = min(threads, rows/int(max(1, min(threadRows, threadWork/max(1, p.work)))))
+	threads = min(threads, rows/int(math.Max(1, math.Min(threadRows, threadWork/math.Max(1, p.work)))))
 	if threads > 1 {
 		block = min(block, (rows+threads-1)/threads)
 		threads = min(threads, int(g.left/(16*int64(block)*max(1, p.peak))))
 	}
 	g.take(16 * int64(min(block, rows)) * p.peak)
 	run := func(first int) {
-		f := &frame{min(block, rows-first), first, make([]data, len(p.types))}
+		f, _ := p.frames.Get().(*frame)
+		if f == nil {
+			f = &frame{values: make([]data, len(p.types))}
+		}
+		f.rows, f.first = min(block, rows-first), first
 		for k, d := range bound {
 			f.values[k] = d.part(first*p.types[k].width, f.rows*p.types[k].width)
 		}
@@ -774,6 +895,8 @@ func (m *Model) evaluate(p *plan, bound []data, rows int, g *guard) Outputs {
 			w := p.types[o.slot].width
 			result[o.Name].data.copy(first*w, f.values[o.slot], 0, f.rows*w)
 		}
+		f.clear()
+		p.frames.Put(f)
 	}
 	if threads > 1 {
 		share((rows+block-1)/block, threads, func(k int) { run(k * block) })
@@ -916,9 +1039,10 @@ func (m *Model) Info() string {
 
 // vectors are sets of recorded rows with the original model's answers, and the tolerance of each output.
 type vectors struct {
-	inputs    []map[string]any // of every set
-	expected  []Outputs
-	tolerance map[string]tolerance
+	inputs     []map[string]any // of every set
+	expected   []Outputs
+	tolerance  map[string]tolerance
+	operations float64 // that a replay takes
 }
 
 func newVectors(j *node, m *Model, mostRows int, g *guard) *vectors {
@@ -972,6 +1096,7 @@ func (v *vectors) readSet(j *node, where string, m *Model, mostRows int, g *guar
 	need(rows >= 1 && rows <= mostRows, "%s has %d rows; from 1 to %d are needed, in all sets.", where, rows, mostRows)
 	need(j.get("rows") == nil || len(j.get("rows").strings(where+"'s rows", g)) == rows,
 		"%s says why for another number of rows than its %d; say it for each.", where, rows)
+	v.operations += float64(rows) * p.operations
 	v.inputs = append(v.inputs, given)
 	v.expected = append(v.expected, answers)
 	return rows

@@ -126,6 +126,10 @@ func pairwise(a *args) *step {
 			turned[j*n+i] = v
 		}
 	}
+	a.multiplies(n, w+costly)
+	if name == "minkowski" {
+		a.multiplies(n, costly*w+costly)
+	}
 	return newRows(a, rowOf(a.dtype, int64(n)), func(row, y []float64) {
 		var others []float64
 		rowNorm := math.Sqrt(dot(row, row))
@@ -242,6 +246,7 @@ func (h *heap) sink(n, j int) {
 func smallest(a *args) *step {
 	m := a.one(floats).width
 	k := a.integer("k", 1, int64(m))
+	a.multiplies(m, costly)
 	return newRows(a, rowOf(F64, int64(m)), func(x, y []float64) {
 		for _, j := range smallestOf(x, k).at {
 			y[j] = 1
@@ -267,6 +272,7 @@ func knn(a *args) *step {
 		a.expect("targets", t.shape[0], m)
 		targets, width = t.data.f, t.Width()
 	}
+	a.multiplies(m, k+costly)
 	return newRows(a, rowOf(F64, int64(width)), func(d, y []float64) {
 		nearest, sum, zero := smallestOf(d, k).ascending(), 0.0, false
 		for _, j := range nearest {
@@ -303,6 +309,7 @@ func ovoVote(a *args) *step {
 	if mode == "coupling" {
 		a.g.take(8 * int64(c) * int64(c))
 		probA, probB := a.floats("prob_a", x.width), a.floats("prob_b", x.width)
+		a.multiplies(c, c, max(100, c))
 		return newRows(a, rowOf(a.dtype, int64(c)), func(d, y []float64) {
 			copy(y, coupled(probabilities(c, d, probA, probB)))
 		})
@@ -924,6 +931,12 @@ func needWork(a *args, x, y, z int) {
 	a.need(good, "may need more than 2^30 operations for a row or when it is loaded, which is more than the limit.")
 }
 
+// needRowWork does so for the rounds of a row, which are its multiplications.
+func needRowWork(a *args, x, y, z int) {
+	needWork(a, x, y, z)
+	a.multiplies(x, y, z)
+}
+
 // solver is a step that solves for every row x the weights of the rows of its basis; accepts tells whether an element may be x.
 func solver(a *args, b *basis, accepts func(x float64) bool, solve func(x []float64) []float64) *step {
 	return newStep(a, rowOf(F64, int64(b.k)), func(s *step, f *frame) data {
@@ -957,7 +970,7 @@ func nmf(a *args) *step {
 // nmfDescent is nmf by coordinate descent.
 func nmfDescent(a *args, b *basis) *step {
 	rounds, tol, l1, l2 := roundsOf(a), finite(a, "tol", false), finite(a, "l1", false, 0), finite(a, "l2", false, 0)
-	needWork(a, rounds, b.k, b.k)
+	needRowWork(a, rounds, b.k, b.k)
 	gram := b.gram(a)
 	for t := 0; l2 != 0 && t < b.k; t++ {
 		gram[t][t] += l2
@@ -1014,7 +1027,7 @@ func nmfMultiplication(a *args, b *basis, minibatch bool) *step {
 	} else if m.beta > 2 {
 		m.gamma = 1 / (m.beta - 1)
 	}
-	needWork(a, m.rounds, b.k, b.k+b.d)
+	needRowWork(a, m.rounds, b.k, b.k+b.d)
 	m.gram, m.totals = b.gram(a), b.totals()
 	accepts := func(x float64) bool { return minibatch || x > 0 || x == 0 && m.beta > 0 }
 	return solver(a, b, accepts, func(x []float64) []float64 {
@@ -1185,7 +1198,7 @@ func (m *multiplication) divergence(x, w, y []float64) float64 {
 func ldaTopics(a *args) *step {
 	b := basisOf(a, "components", false)
 	prior, rounds, tol := finite(a, "prior", false), roundsOf(a), finite(a, "tol", false)
-	needWork(a, rounds, b.k, b.d)
+	needRowWork(a, rounds, b.k, b.d)
 	return solver(a, b, fromZero, func(x []float64) []float64 {
 		columns := []int{} // of the elements that are not 0
 		for j, v := range x {
@@ -1262,12 +1275,12 @@ func sparseCode(a *args) *step {
 	b := basisOf(a, "atoms", true)
 	if algorithm == "omp" {
 		nonzero := a.integer("nonzero", 1, int64(b.k))
-		needWork(a, nonzero, b.k, nonzero+1)
+		needRowWork(a, nonzero, b.k, nonzero+1)
 		gram := b.gram(a)
 		return solver(a, b, any64, func(x []float64) []float64 { return pursue(b, gram, nonzero, x) })
 	}
 	l := &lasso{basis: b, alpha: finite(a, "alpha", false), rounds: roundsOf(a), tol: finite(a, "tol", false, 1e-8), positive: a.flag("positive", false)}
-	needWork(a, l.rounds, b.k, b.k)
+	needRowWork(a, l.rounds, b.k, b.k)
 	l.gram = b.gram(a)
 	return solver(a, b, any64, func(x []float64) []float64 { return newDescent(l, x).weights() })
 }

@@ -487,7 +487,7 @@ func resizing(a *args, x *rowType) ([]*resized, *rowType) {
 		lengths[axis] = int64(math.Min(m, math.MaxInt32))
 		behind := typ.size(axis+1, typ.rank)
 		typ = lengthy(a, x.dtype, lengths...)
-		a.work = min(a.work+4*int64(typ.width), math.MaxInt64/2)
+		a.work += 4 * float64(typ.width)
 		a.g.take(16 * int64(taps) * lengths[axis])
 		one := &resized{n: n, m: int(lengths[axis]), behind: behind, taps: taps}
 		one.fill(factor, at, round, shape)
@@ -698,7 +698,7 @@ func matmul(a *args) *step {
 	a.need(y.dims[y.rank-2] == k, "multiplies %s by %s; the last length of the first must be the second last of the second.", x, y)
 	wide := widest(a, front(x), front(y))
 	typ := lengthy(a, a.dtype, longs(wide, []int{m, n})...)
-	a.work = times(typ.width, k)
+	a.multiplies(typ.width, k)
 	i, j := spreadMatrices(a, x, wide), spreadMatrices(a, y, wide)
 	return newStep(a, typ, func(s *step, f *frame) data {
 		v, w, out := s.floats(f, 0), s.floats(f, 1), make([]float64, f.rows*typ.width)
@@ -854,7 +854,7 @@ func conv(a *args) *step {
 	a.need(weight.shape[0]%groups == 0, "has %d groups for %d channels of its result; they must divide.", groups, weight.shape[0])
 	typ := g.typ(a, weight.shape[0])
 	g.flatten()
-	a.work = times(typ.width, weight.Width())
+	a.multiplies(typ.width, weight.Width())
 	c := &convolution{g: g, channels: channels, all: x.dims[0], outputs: weight.shape[0] / groups, sums: channels * g.taps, weight: weight.data.f}
 	bias := a.optional("bias", a.dtype, weight.shape[0])
 	direct := c.outputs < 4
@@ -978,7 +978,7 @@ func convTranspose(a *args) *step {
 	}
 	a.need(times(outputs, groups) <= a.g.limits.RowElements, "has more channels in its result than a row may have elements.")
 	typ := g.typ(a, outputs*groups)
-	a.work = times(x.width, weight.Width())
+	a.multiplies(x.width, weight.Width())
 	bias, given := a.optional("bias", a.dtype, outputs*groups), weight.data.f
 	a.g.take(8 * int64(len(given)))
 	turned := make([]float64, len(given)) // [group, channel and tap of the result, channel]
@@ -1038,7 +1038,7 @@ func pool(a *args) *step {
 	g.windows(a, a.flag("ceil", false))
 	a.need(!(largest && a.has("count_pad")), "has \"count_pad\", which \"max\" does not use.")
 	countPad, typ := a.flag("count_pad", false), g.typ(a, x.dims[0])
-	a.work = times(typ.width, clamp(taps))
+	a.multiplies(typ.width, clamp(taps))
 	a.g.take(24 * int64(g.out[0]+g.out[1]+g.out[2]))
 	var low, high, counts [3][]int
 	for k := range g.n {
@@ -1303,6 +1303,7 @@ func activation(a *args) *step {
 		beta = finiteOf(a, "beta")
 	}
 	a.need(name != "celu" || alpha != 0, "has \"alpha\" 0; celu divides by it.")
+	a.multiplies(x.width, costly)
 	return newStep(a, x, func(s *step, f *frame) data {
 		y := append([]float64{}, s.floats(f, 0)...)
 		for k, v := range y {
@@ -1400,7 +1401,7 @@ func recur(a *args, gates, mostStates int) *step {
 	q.fn, q.gateFn = recurrentOf(a, "fn", "tanh", true), recurrentOf(a, "gate_fn", "sigmoid", gates > 1)
 	q.reverse = a.flag("reverse", false)
 	q.result = a.choice("result", true, results...)
-	a.work = times(q.t, len(q.weight)+len(q.recurrent))
+	a.multiplies(q.t, len(q.weight)+len(q.recurrent)+costly*q.wide)
 	typ := lengthy(a, a.dtype, int64(q.u))
 	if q.result == "sequence" {
 		typ = lengthy(a, a.dtype, int64(q.t), int64(q.u))
@@ -1540,7 +1541,7 @@ func attention(a *args) *step {
 	typ := lengthy(a, a.dtype, longs(wide, []int{t.m, t.e})...)
 	scores := newType(a.dtype, append(append([]int{}, wide...), t.m, t.n)...)
 	i, j, l := spreadMatrices(a, q, wide), spreadMatrices(a, k, wide), spreadMatrices(a, v, wide)
-	a.work = times(newType(a.dtype, wide...).width, t.m, t.n, t.d+t.e)
+	a.multiplies(newType(a.dtype, wide...).width, t.m, t.n, t.d+t.e)
 	var bias *rowType
 	var matrixAt, rowAt []int // of the bias: where every matrix begins, and where the rows of a matrix are
 	if len(a.types) == 4 {

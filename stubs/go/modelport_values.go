@@ -769,11 +769,15 @@ func (d data) part(from, n int) data {
 type rowType struct {
 	dtype                    DType
 	rank, width, last, lanes int
+	counted                  int // the width, for limits: an axis of length 0 counts as 1
 	dims                     []int
 }
 
 func newType(dtype DType, dims ...int) *rowType {
-	t := &rowType{dtype: dtype, dims: dims, rank: len(dims), last: 1}
+	t := &rowType{dtype: dtype, dims: dims, rank: len(dims), last: 1, counted: 1}
+	for _, length := range dims {
+		t.counted = clamp(int64(t.counted) * int64(max(1, length)))
+	}
 	t.lanes = t.size(0, t.rank-1)
 	t.width = t.size(0, t.rank)
 	if t.rank > 0 {
@@ -897,6 +901,14 @@ func newTensor(dtype DType, d data, shape ...int) *Tensor { return &Tensor{dtype
 
 // Of makes a pointer of a value, as []*string and optional fields have them.
 func Of[T any](value T) *T { return &value }
+
+// Must gives the value, and panics with the error where there is one: for programs that have nothing else to do then.
+func Must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
 
 // Floats makes an f64 tensor: of rank 1, or of the shape given, which must have as many elements.
 func Floats(values []float64, shape ...int) *Tensor {

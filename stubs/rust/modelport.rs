@@ -25,6 +25,8 @@ pub struct Limits {
     pub document_bytes: usize, pub depth: usize, pub steps: usize,
     pub rank: usize, pub tensor_elements: usize, pub row_elements: usize, pub total_row_elements: usize,
     pub carried_rows: usize, pub multiplications: u64,
+    /// Operations that a replay of the carried rows takes, beside 4,096 for every byte of the document.
+    pub work: u64,
     /// Bytes that one load or one prediction may allocate.
     pub memory: usize,
     /// Threads that share the rows of a large batch; 0: as many as the machine has. The answers do not depend on it.
@@ -35,7 +37,7 @@ impl Default for Limits {
         let memory = usize::try_from(1u64 << 32).unwrap_or(usize::MAX / 2);
         Limits {
             document_bytes: 512 << 20, depth: 16, steps: 10_000, rank: 6, tensor_elements: 1 << 28, row_elements: 1 << 22,
-            total_row_elements: 1 << 25, carried_rows: 4096, multiplications: 1 << 34, memory, threads: 0,
+            total_row_elements: 1 << 25, carried_rows: 4096, multiplications: 1 << 34, work: 1 << 30, memory, threads: 0,
         }
     }
 }
@@ -177,9 +179,7 @@ fn unescaped(literal: &[u8]) -> Option<String> {
     text.push_str(rest); Some(text)
 }
 /// The strict parser: one pass that checks what RFC 8259 demands, and duplicate keys, depth and overflow.
-struct Parser<'a> {
-    doc: Arc<Vec<u8>>, what: &'a str, guard: &'a Guard, i: usize, depth: usize,
-}
+struct Parser<'a> { doc: Arc<Vec<u8>>, what: &'a str, guard: &'a Guard, i: usize, depth: usize }
 const LONGEST_NUMBER: usize = 4096;
 const BYTES_PER_MEMBER: usize = 320;
 impl<'a> Parser<'a> {
@@ -331,9 +331,7 @@ impl<'a> Parser<'a> {
 /// A checked decimal as the nearest f64.
 fn parsed(decimal: &[u8]) -> f64 { std::str::from_utf8(decimal).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN) }
 /// Decodes the elements of a checked array one after the other, without an object for each.
-struct Cursor<'a> {
-    b: &'a [u8], i: usize, at: &'a str,
-}
+struct Cursor<'a> { b: &'a [u8], i: usize, at: &'a str }
 const SAFE: i128 = (1 << 53) - 1;
 impl<'a> Cursor<'a> {
     fn byte(&self) -> u8 { self.b.get(self.i).copied().unwrap_or(b']') }
@@ -505,9 +503,7 @@ impl DType {
         }
     }
 }
-impl fmt::Display for DType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.name()) }
-}
+impl fmt::Display for DType { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.name()) } }
 /// dtype and row shape of a value. Lengths that overflow are as good as infinite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Type {
@@ -519,6 +515,8 @@ impl Type {
     pub(crate) fn rank(&self) -> usize { self.dims.len() }
     /// The number of elements of a row.
     pub(crate) fn width(&self) -> usize { self.size(0, self.rank()) }
+    /// The same, for limits: an axis of length 0 counts as 1.
+    fn counted(&self) -> usize { self.dims.iter().fold(1, |size, &n| usize::saturating_mul(size, n.max(1))) }
     /// The length of the last axis, 1 for rank 0.
     pub(crate) fn last(&self) -> usize { self.dims.last().copied().unwrap_or(1) }
     /// How many rows along the last axis there are.
@@ -544,9 +542,7 @@ impl Type {
     /// The shape of n rows.
     pub(crate) fn shape(&self, n: usize) -> Vec<usize> { let mut shape = vec![n]; shape.extend(&self.dims); shape }
 }
-impl fmt::Display for Type {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { write!(f, "{}{:?}", self.dtype, self.dims) }
-}
+impl fmt::Display for Type { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { write!(f, "{}{:?}", self.dtype, self.dims) } }
 /// The product of a shape, saturating; 0 where a length is 0.
 pub(crate) fn product(shape: &[usize]) -> usize {
     if shape.contains(&0) { return 0; }
@@ -737,9 +733,7 @@ fn allowed(size: usize, at: &str, guard: &Guard) -> Result<(), Error> {
     guard.take(size, 8)
 }
 /// A tensor while its decimal elements are being read.
-struct Filler<'a> {
-    dtype: DType, floats: Vec<f64>, integers: Vec<i64>, strings: Vec<Option<Arc<str>>>, guard: &'a Guard,
-}
+struct Filler<'a> { dtype: DType, floats: Vec<f64>, integers: Vec<i64>, strings: Vec<Option<Arc<str>>>, guard: &'a Guard }
 impl<'a> Filler<'a> {
     fn new(dtype: DType, size: usize, at: &str, guard: &'a Guard) -> Result<Filler<'a>, Error> {
         allowed(size, at, guard)?; let mut filler = Filler { dtype, floats: Vec::new(), integers: Vec::new(), strings: Vec::new(), guard };
@@ -953,9 +947,7 @@ pub fn ops(more: &[&'static Ops]) -> Vec<&'static str> {
 }
 /// What attributes and steps have become, when steps are checked more than once: by their place in the document.
 #[derive(Default)]
-struct Memo {
-    tensors: Mutex<HashMap<usize, Arc<Tensor>>>, steps: Mutex<HashMap<usize, Arc<Step>>>,
-}
+struct Memo { tensors: Mutex<HashMap<usize, Arc<Tensor>>>, steps: Mutex<HashMap<usize, Arc<Step>>> }
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> { mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) }
 /// A step while it is being checked: its attributes, read one by one, and the types of what it reads.
 pub(crate) struct Args<'a> {
@@ -963,8 +955,8 @@ pub(crate) struct Args<'a> {
     pub(crate) guard: &'a Guard,
     /// Of ops marked d.
     pub(crate) dtype: DType,
-    /// Multiplications per row, of the profile nn.
-    pub(crate) work: u64, inputs: Vec<usize>, json: &'a Json, memo: Option<&'a Memo>, read: Vec<&'static str>, deep: bool,
+    /// Multiplications per row (docs/format.md: mul).
+    pub(crate) work: f64, inputs: Vec<usize>, json: &'a Json, memo: Option<&'a Memo>, read: Vec<&'static str>, deep: bool,
 }
 impl<'a> Args<'a> {
     /// Accepts values of any rank; without it, only rows.
@@ -1058,7 +1050,7 @@ impl<'a> Args<'a> {
     /// A row shape, held against the limits before anything is allocated by it.
     pub(crate) fn shaped(&self, dtype: DType, dims: Vec<usize>) -> Result<Type, Error> {
         let t = Type::new(dtype, dims); let limits = &self.guard.limits;
-        if t.width() > limits.row_elements || t.rank() > limits.rank {
+        if t.counted() > limits.row_elements || t.rank() > limits.rank {
             return self.refuse(format!("gives {}, more than the limit of {} elements, or of rank {}.", t, limits.row_elements, limits.rank));
         }
         Ok(t)
@@ -1146,6 +1138,8 @@ impl<'a> Args<'a> {
         }
         self.shaped(dtype, dims)
     }
+    /// Says how many multiplications a row takes, if not none: the product of the factors.
+    pub(crate) fn multiplies(&mut self, factors: &[usize]) { self.work = factors.iter().map(|&n| n as f64).product(); }
     /// The checked step, whose value is what `run` returns.
     pub(crate) fn step(&self, ty: Type, run: impl Fn(&Step, &Frame) -> Result<Data, Error> + Send + Sync + 'static) -> Result<Step, Error> {
         Ok(Step { at: self.at.clone(), inputs: self.inputs.clone(), from: self.types.clone(), ty, dtype: self.dtype, work: self.work, run: Box::new(run), })
@@ -1176,7 +1170,7 @@ type Run = Box<dyn Fn(&Step, &Frame) -> Result<Data, Error> + Send + Sync>;
 pub(crate) struct Step {
     at: String, inputs: Vec<usize>, pub(crate) from: Vec<Type>,
     pub(crate) ty: Type, pub(crate) dtype: DType,
-    work: u64, run: Run,
+    work: f64, run: Run,
 }
 impl Step {
     /// The k-th input.
@@ -1296,6 +1290,7 @@ fn lookup(a: &mut Args<'_>) -> Result<Step, Error> {
             return a.refuse(format!("has one key twice in \"keys\", at position {}; keys are all different.", k));
         }
     }
+    a.multiplies(&[x.width(), COSTLY]);
     a.step(x.with(values.dtype), move |s, f| {
         let data = s.input(f, 0);
         Data::pick(data.len(), &values.data, otherwise.as_ref().unwrap_or(&values.data), |k| match known.get(&data.key(k)) {
@@ -1345,6 +1340,8 @@ fn clip(a: &mut Args<'_>) -> Result<Step, Error> {
         }
     })
 }
+/// How many multiplications a function or a search counts as.
+pub(crate) const COSTLY: usize = 16;
 type Unary = fn(f64) -> f64;
 /// The functions of unary, spelled as in the format.
 fn unary_named(name: &str) -> Unary {
@@ -1360,6 +1357,7 @@ fn unary_named(name: &str) -> Unary {
         _ => norm_ppf,
     }
 }
+const EXACT: usize = 12; // so many, from the first on
 const UNARY: &[&str] = &[
     "neg", "abs", "sign", "sqrt", "square", "reciprocal", "floor", "ceil", "round", "trunc", "relu", "not", "exp", "expm1", "log", "log1p",
     "log2", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "sigmoid", "log_sigmoid", "softplus", "erf",
@@ -1373,6 +1371,7 @@ fn unary(a: &mut Args<'_>) -> Result<Step, Error> {
         return a.step(x, |s, f| Ok(Data::integers(s.input(f, 0).i().iter().map(|v| 1 - v).collect())));
     }
     let of = unary_named(name); let x = a.rounded()?;
+    if !UNARY[..EXACT].contains(&name) { a.multiplies(&[x.width(), COSTLY]); }
     a.each(x, of)
 }
 /// The comparisons of binary: whether they hold for an order, which is None when two are unequal without one.
@@ -1395,7 +1394,7 @@ fn binary(a: &mut Args<'_>) -> Result<Step, Error> {
     if !good { return a.refuse(format!("cannot compute {} of {} and {}; a cast step may help.", name, x, y)); }
     let wide = a.broadcast(if logic || comparison { DType::Bool } else { a.dtype })?;
     let (i, j) = (x.spread(&wide, a.guard)?, y.spread(&wide, a.guard)?);
-    let (xw, yw, width) = (x.width(), y.width(), wide.width());
+    let (xw, yw, width) = (x.width(), y.width(), wide.width()); if name == "pow" { a.multiplies(&[width, COSTLY]); }
     // The places of element k of the value in both inputs.
     let pairs = move |rows: usize| Pairs { i: i.clone(), j: j.clone(), xw, yw, width, rows }; let pairs = pairs(0);
     if !logic && !comparison {
@@ -1421,9 +1420,7 @@ fn binary(a: &mut Args<'_>) -> Result<Step, Error> {
     })
 }
 /// How two values broadcast: where element e of a row is found in a row of each.
-struct Pairs {
-    i: Option<Vec<isize>>, j: Option<Vec<isize>>, xw: usize, yw: usize, width: usize, rows: usize,
-}
+struct Pairs { i: Option<Vec<isize>>, j: Option<Vec<isize>>, xw: usize, yw: usize, width: usize, rows: usize }
 impl Pairs {
     fn map<T>(&self, rows: usize, mut of: impl FnMut(usize, usize) -> T) -> Vec<T> {
         let mut out = Vec::with_capacity(rows * self.width);
@@ -1454,7 +1451,7 @@ fn linear(a: &mut Args<'_>) -> Result<Step, Error> {
     a.guard.take(weight.len(), 8)?; let bias = a.optional("bias", a.dtype, Some(n))?; let m = x.last();
     // [j, k]: the inner loop has no chain of sums
     let turned: Vec<f64> = (0..weight.len()).map(|p| weight[p % n * m + p / n]).collect();
-    let ty = if x.rank() == 0 { Type::row(a.dtype, n) } else { x.resized(x.rank() - 1, n) };
+    let ty = if x.rank() == 0 { Type::row(a.dtype, n) } else { x.resized(x.rank() - 1, n) }; a.multiplies(&[ty.width(), m]);
     a.rows(ty, move |x, y| {
         if n == 0 { return; }
         for (&v, w) in x.iter().zip(turned.chunks_exact(n)) { y.iter_mut().zip(w).for_each(|(y, w)| *y += v * w); }
@@ -1463,12 +1460,12 @@ fn linear(a: &mut Args<'_>) -> Result<Step, Error> {
 }
 /// softmax: exp(x - max) / sum.
 fn softmax(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().rounded()?; let dtype = a.dtype;
+    let x = a.deep().rounded()?; let dtype = a.dtype; a.multiplies(&[x.width(), COSTLY]);
     a.rows(x, move |x, y| exponentials(x, y, dtype, false))
 }
 /// log_softmax: x - max - log(sum).
 fn log_softmax(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().rounded()?; let dtype = a.dtype;
+    let x = a.deep().rounded()?; let dtype = a.dtype; a.multiplies(&[x.width(), COSTLY]);
     a.rows(x, move |x, y| exponentials(x, y, dtype, true))
 }
 fn exponentials(x: &[f64], y: &mut [f64], dtype: DType, log: bool) {
@@ -1516,7 +1513,7 @@ fn reduce(a: &mut Args<'_>) -> Result<Step, Error> {
         Some(places(a.guard, &order.iter().map(|&axis| t.along(Some(axis), t.dims[axis])).collect::<Vec<_>>())?)
     };
     let ty = Type::new(if position { DType::I64 } else { a.dtype }, dims);
-    let w = t.width() / ty.width(); let width = t.width();
+    let w = t.width() / ty.width(); let width = t.width(); if name == "logsumexp" { a.multiplies(&[width, COSTLY]); }
     a.step(ty, move |s, f| {
         let mut x = s.floats(f, 0);
         if let Some(places) = &moved { x = Arc::new((0..x.len()).map(|k| x[k / width * width + places[k % width] as usize]).collect()); }
@@ -1883,20 +1880,18 @@ struct Plan {
     steps: Vec<Arc<Step>>, slots: HashMap<String, usize>,
     free: Vec<Vec<usize>>, // the values that no step after this one needs
     peak: usize,           // the most elements of a row that are held at a time
-    row_elements: usize,
+    row_elements: usize, operations: f64, // of a row; operations: multiplications, and elements that steps read and define
 }
 /// What a plan is made from.
-struct Source {
-    inputs: Vec<Input>, requires: Vec<String>, more: Vec<&'static Ops>, steps: Vec<Json>, memo: Option<Memo>,
-}
+struct Source { inputs: Vec<Input>, requires: Vec<String>, more: Vec<&'static Ops>, steps: Vec<Json>, memo: Option<Memo> }
 impl Plan {
     fn new(source: &Source, lengths: &Lengths, guard: &Guard) -> Result<Plan, Error> {
         let limits = &guard.limits;
-        let mut plan = Plan { types: Vec::new(), steps: Vec::new(), slots: HashMap::new(), free: Vec::new(), peak: 0, row_elements: 0 };
+        let mut plan = Plan { types: Vec::new(), steps: Vec::new(), slots: HashMap::new(), free: Vec::new(), peak: 0, row_elements: 0, operations: 0.0 };
         for input in &source.inputs { plan.define(input.name.clone(), input.ty(lengths), &format!("Input {}", quote(&input.name)), limits)?; }
         let mut unused: BTreeSet<&str> = source.requires.iter().map(String::as_str).collect();
         if source.steps.len() > limits.steps { refuse!("The document has {} steps, more than the limit of {}.", source.steps.len(), limits.steps); }
-        let mut work = 0u64;
+        let mut work = 0.0;
         for (k, json) in source.steps.iter().enumerate() {
             let number = format!("Step {}", k); let op = json.need("op", &number)?.string(&format!("{} op", number))?;
             let out = json.need("out", &number)?.string(&format!("{} out", number))?;
@@ -1907,8 +1902,9 @@ impl Plan {
                 Some(check) if source.requires.contains(&op) => check,
                 _ => refuse!("{} has the op {}, which \"requires\" does not list.", number, quote(&op)),
             };
-            let step = plan.step(source, check, &at, json, guard)?; work = work.saturating_add(step.work);
-            if work > limits.multiplications { refuse!("{} brings a row beyond the limit of {} multiplications.", at, limits.multiplications); }
+            let step = plan.step(source, check, &at, json, guard)?; work += step.work;
+            plan.operations += step.work + step.from.iter().chain([&step.ty]).map(|t| t.counted() as f64).sum::<f64>();
+            if work > limits.multiplications as f64 { refuse!("{} brings a row beyond the limit of {} multiplications.", at, limits.multiplications); }
             plan.define(out, step.ty.clone(), &at, limits)?; plan.steps.push(step);
         }
         match unused.iter().next() {
@@ -1927,15 +1923,15 @@ impl Plan {
         let types: Vec<Type> = inputs.iter().map(|&slot| self.types[slot].clone()).collect();
         let memo = source.memo.as_ref();
         if let Some(known) = memo.and_then(|memo| locked(&memo.steps).get(&json.start).cloned()) { if known.from == types { return Ok(known); } }
-        let mut a = Args { at: at.to_string(), types, guard, dtype: DType::F64, work: 0, inputs, json, memo, read: Vec::new(), deep: false };
+        let mut a = Args { at: at.to_string(), types, guard, dtype: DType::F64, work: 0.0, inputs, json, memo, read: Vec::new(), deep: false };
         let step = Arc::new(check(&mut a)?); a.finish()?;
         if let Some(memo) = memo { locked(&memo.steps).insert(json.start, step.clone()); }
         Ok(step)
     }
     /// Gives a value its name, and holds it against the limits on row elements.
     fn define(&mut self, value: String, ty: Type, at: &str, limits: &Limits) -> Result<(), Error> {
-        self.row_elements = self.row_elements.saturating_add(ty.width());
-        if ty.width() > limits.row_elements || ty.rank() > limits.rank || self.row_elements > limits.total_row_elements {
+        self.row_elements = self.row_elements.saturating_add(ty.counted());
+        if ty.counted() > limits.row_elements || ty.rank() > limits.rank || self.row_elements > limits.total_row_elements {
             refuse!(
                 "{} brings a row to more elements than the limit: {} in one value, {} in all, or has a rank above {}.",
                 at, limits.row_elements, limits.total_row_elements, limits.rank
@@ -1973,9 +1969,7 @@ pub struct Model {
     plan: Arc<Plan>, // for the examples
     plans: Mutex<Vec<(Lengths, Arc<Plan>)>>,
 }
-impl fmt::Debug for Model {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&self.info()) }
-}
+impl fmt::Debug for Model { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&self.info()) } }
 impl Model {
     /// Loads a document and replays the vectors it carries; refuses it when one answer differs from the original model's.
     pub fn load(document: impl AsRef<[u8]>) -> Result<Model, Error> { Model::load_with(document, &[]) }
@@ -1992,8 +1986,16 @@ impl Model {
     }
     /// Loads under the caller's terms, without a replay: the vectors are only read, and a document may carry none.
     pub fn open(document: impl AsRef<[u8]>, more: &[&'static Ops], limits: &Limits) -> Result<Model, Error> {
-        let guard = Guard::new(limits);
-        Model::new(Parser::parse(document.as_ref(), "The document", &guard)?, &guard, more)
+        let (guard, text) = (Guard::new(limits), document.as_ref());
+        let model = Model::new(Parser::parse(text, "The document", &guard)?, &guard, more)?;
+        let operations = model.carried.as_ref().map_or(0.0, |vectors| vectors.operations); let most = limits.work as f64 + 4096.0 * text.len() as f64;
+        if operations > most {
+            refuse!(
+                "Replaying the carried rows takes {:.0} operations, more than the limit of {:.0} ({}, and 4096 for every byte of the document).",
+                operations, most, limits.work
+            );
+        }
+        Ok(model)
     }
     /// Checks a parsed document: header, inputs, steps, outputs, vectors.
     fn new(root: Json, guard: &Guard, more: &[&'static Ops]) -> Result<Model, Error> {
@@ -2357,7 +2359,7 @@ fn refuse_missing(input: &Input, t: &Tensor) -> Result<(), Error> {
 /// Sets of recorded rows with the original model's answers, in the order of inputs and outputs, and the tolerance of each output.
 struct Vectors {
     sets: Vec<(Vec<Tensor>, Vec<Tensor>)>,
-    tolerance: Vec<Tolerance>,
+    tolerance: Vec<Tolerance>, operations: f64, // that a replay takes
 }
 impl Vectors {
     fn read(json: &Json, model: &Model, most_rows: usize, guard: &Guard) -> Result<Vectors, Error> {
@@ -2370,7 +2372,7 @@ impl Vectors {
             tolerance.push(if o.dtype.is_float() { given } else { Tolerance::Exact });
         }
         if tolerances.members.len() > tolerance.len() { refuse!("The verification has a tolerance of an unknown output; remove it."); }
-        let mut vectors = Vectors { sets: Vec::new(), tolerance };
+        let mut vectors = Vectors { sets: Vec::new(), tolerance, operations: 0.0 };
         let mut left = most_rows - vectors.read_set(json, at, model, most_rows, guard)?;
         if let Some(more) = json.get("more") {
             let more = more.objects("The verification's more")?;
@@ -2412,7 +2414,7 @@ impl Vectors {
                 refuse!("{} says why for another number of rows than its {}; say it for each.", at, rows);
             }
         }
-        self.sets.push((given, answers)); Ok(rows)
+        self.operations += rows as f64 * plan.operations; self.sets.push((given, answers)); Ok(rows)
     }
     fn replay(&self, model: &Model) -> Result<Vec<Comparison>, Error> {
         let mut all = Vec::new();

@@ -372,6 +372,7 @@ fn linear(a: &mut Args<'_>) -> Result<Step, Error> {
     a.guard.take(weight.len().saturating_add(PANEL.saturating_mul(m)), 8)?;
     let bias = a.optional("bias", a.dtype, Some(n))?;
     let ty = if x.rank() == 0 { Type::row(a.dtype, n) } else { x.resized(x.rank() - 1, n) };
+    a.multiplies(&[ty.width(), m]);
     // Panels of columns, each [k][column of the panel]; f32 weights take half the memory.
     let at = move |p: usize| {
         let (panel, k, c) = (p / (m * PANEL), p / PANEL % m, p % PANEL);

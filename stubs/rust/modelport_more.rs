@@ -9,7 +9,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::modelport::{dot, held, larger, quote, round_all, rounded, sigmoid, Args, DType, Data, Error, Frame, Ops, Step, Type, FLOATS};
+use crate::modelport::{dot, held, larger, quote, round_all, rounded, sigmoid, Args, DType, Data, Error, Frame, Ops, Step, Type, COSTLY, FLOATS};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -99,6 +99,7 @@ fn pairwise(a: &mut Args<'_>) -> Result<Step, Error> {
         "sigmoid" => (gamma * sum + coef0).tanh(),
         _ => sum,
     };
+    a.multiplies(&[n, (if metric == "minkowski" { COSTLY * w } else { w }) + COSTLY]);
     a.step(Type::row(a.dtype, n), move |s, f| {
         let x = s.floats(f, 0);
         let mut y = vec![0.0; f.rows * n];
@@ -146,6 +147,7 @@ fn nearest(x: &[f64], k: usize) -> Vec<usize> {
 fn smallest(a: &mut Args<'_>) -> Result<Step, Error> {
     let m = a.one(FLOATS)?.width();
     let k = a.integer("k", 1, m as i64)?;
+    a.multiplies(&[m, COSTLY]);
     a.rows(Type::row(DType::F64, m), move |x, y| nearest(x, k).into_iter().for_each(|j| y[j] = 1.0))
 }
 
@@ -164,6 +166,7 @@ fn knn(a: &mut Args<'_>) -> Result<Step, Error> {
         width = t.width();
         targets = held(&t);
     }
+    a.multiplies(&[m, k + COSTLY]);
     a.rows(Type::row(DType::F64, width), move |d, y| {
         let near = nearest(d, k);
         let zero = near.iter().any(|&j| d[j] == 0.0);
@@ -196,6 +199,7 @@ fn ovo_vote(a: &mut Args<'_>) -> Result<Step, Error> {
         a.guard.take(c.saturating_mul(c), 8)?;
         prob_a = a.floats("prob_a", Some(pairs))?;
         prob_b = a.floats("prob_b", Some(pairs))?;
+        a.multiplies(&[c, c, c.max(100)]);
     }
     a.rows(Type::row(a.dtype, c), move |d, y| {
         let all = (0..c).flat_map(|i| (i + 1..c).map(move |j| (i, j))).enumerate();
@@ -735,6 +739,12 @@ fn need_work(a: &Args<'_>, factors: &[usize]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Does so for the rounds of a row, which are its multiplications.
+fn need_row_work(a: &mut Args<'_>, factors: &[usize]) -> Result<(), Error> {
+    a.multiplies(factors);
+    need_work(a, factors)
+}
+
 /// A step that solves for every row x the weights of the k rows of its table; `accepts` says of a finite number whether it may be in x.
 fn solver(
     a: &Args<'_>, k: usize, accepts: impl Fn(f64) -> bool + Send + Sync + 'static, solve: impl Fn(&[f64]) -> Vec<f64> + Send + Sync + 'static,
@@ -760,7 +770,7 @@ fn nmf(a: &mut Args<'_>) -> Result<Step, Error> {
     let tol = finite(a, "tol", None, false)?;
     let (l1, l2) = (finite(a, "l1", Some(0.0), false)?, finite(a, "l2", Some(0.0), false)?);
     if name == "cd" {
-        need_work(a, &[rounds, k, k])?;
+        need_row_work(a, &[rounds, k, k])?;
         let mut gram = table.gram(a)?;
         for (t, row) in gram.iter_mut().enumerate().filter(|_| l2 != 0.0) {
             row[t] += l2;
@@ -769,7 +779,7 @@ fn nmf(a: &mut Args<'_>) -> Result<Step, Error> {
     }
     let beta = finite(a, "beta", Some(2.0), true)?;
     let gamma = if beta < 1.0 { 1.0 / (2.0 - beta) } else if beta > 2.0 { 1.0 / (beta - 1.0) } else { 1.0 };
-    need_work(a, &[rounds, k, k + d])?;
+    need_row_work(a, &[rounds, k, k + d])?;
     let gram = table.gram(a)?;
     let totals = (0..k).map(|t| total(table.row(t))).collect();
     let minibatch = name == "minibatch";
@@ -936,7 +946,7 @@ fn lda_topics(a: &mut Args<'_>) -> Result<Step, Error> {
     let rounds = max_iter(a)?;
     let tol = finite(a, "tol", None, false)?;
     let k = table.k;
-    need_work(a, &[rounds, k, table.d])?;
+    need_row_work(a, &[rounds, k, table.d])?;
     solver(a, k, |x| x >= 0.0, move |x| {
         let columns: Vec<usize> = (0..x.len()).filter(|&j| x[j] != 0.0).collect();
         let mut w = vec![1.0; k];
@@ -992,7 +1002,7 @@ fn sparse_code(a: &mut Args<'_>) -> Result<Step, Error> {
     let k = table.k;
     if omp {
         let nonzero = a.integer("nonzero", 1, k as i64)?;
-        need_work(a, &[nonzero, k, nonzero + 1])?;
+        need_row_work(a, &[nonzero, k, nonzero + 1])?;
         let gram = table.gram(a)?;
         return solver(a, k, |_| true, move |x| Pursuit::new(&gram, table.multiply(x)).weights(nonzero));
     }
@@ -1000,7 +1010,7 @@ fn sparse_code(a: &mut Args<'_>) -> Result<Step, Error> {
     let rounds = max_iter(a)?;
     let tol = finite(a, "tol", Some(1e-8), false)?;
     let positive = a.flag("positive", false)?;
-    need_work(a, &[rounds, k, k])?;
+    need_row_work(a, &[rounds, k, k])?;
     let gram = table.gram(a)?;
     solver(a, k, |_| true, move |x| {
         let zeros = vec![0.0; k];
@@ -1209,7 +1219,7 @@ fn bucketize(a: &mut Args<'_>) -> Result<Step, Error> {
         }
         start.push(end);
     }
-    a.expect("edges", edges.len(), Some(start[sizes.len()]))?;
+    a.expect("edges", edges.len(), Some(start[sizes.len()]))?; a.multiplies(&[x.width(), COSTLY]);
     a.step(x.with(DType::I64), move |s, f| {
         let width = s.ty.width();
         let count = |(k, &v): (usize, &f64)| {
@@ -1225,6 +1235,7 @@ fn poly(a: &mut Args<'_>) -> Result<Step, Error> {
     let x = a.rounded()?; let matrix = a.integers("powers", 2)?; a.fitting("powers", &matrix, &x)?;
     let powers = a.within("powers", matrix.data.i(), 0, 255)?; let (n, width, dtype) = (matrix.shape[0], x.width(), a.dtype);
     let count = powers.iter().filter(|&&p| p > 0).count(); a.guard.take(count, 16)?; a.guard.take(n, 24)?;
+    a.work = powers.iter().map(|&p| p as f64).sum();
     // The factors of every term, last column first, with how often they are taken.
     let terms: Vec<Vec<(usize, i64)>> = (0..n)
         .map(|k| (0..width).rev().map(|j| (j, powers[k * width + j])).filter(|factor| factor.1 > 0).collect())
@@ -1248,7 +1259,7 @@ fn interp(a: &mut Args<'_>) -> Result<Step, Error> {
             return a.refuse(format!("has a knot at position {} that is not finite, or not above the one before it.", k));
         }
     }
-    let (dtype, last) = (a.dtype, x.len() - 1);
+    let (dtype, last) = (a.dtype, x.len() - 1); a.multiplies(&[ty.width(), COSTLY]);
     a.each(ty, move |v| {
         if v.is_nan() || v == x[last] { return if v.is_nan() { v } else { y[last] }; }
         if (v < x[0] || v > x[last]) && outside != "extend" { return if outside == "nan" { f64::NAN } else if v < x[0] { y[0] } else { y[last] }; }
@@ -1262,7 +1273,7 @@ fn interp(a: &mut Args<'_>) -> Result<Step, Error> {
 fn gaussian_ll(a: &mut Args<'_>) -> Result<Step, Error> {
     let t = a.rounded()?; let ((classes, mean), (others, var)) = (a.matrix("mean", &t)?, a.matrix("var", &t)?);
     a.expect("var", others, Some(classes))?; let prior = a.optional("log_prior", a.dtype, Some(classes))?;
-    let width = t.width(); a.guard.take(classes, 8)?;
+    let width = t.width(); a.guard.take(classes, 8)?; a.multiplies(&[classes, width + COSTLY]);
     let base: Vec<f64> = (0..classes).map(|k| {
             let sum = var[k * width..(k + 1) * width].iter().fold(0.0, |sum, v| sum + (2.0 * std::f64::consts::PI * v).ln());
             prior.as_ref().map_or(0.0, |prior| prior[k]) - 0.5 * sum

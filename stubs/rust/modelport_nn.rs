@@ -13,7 +13,7 @@
 
 use crate::modelport::{
     dot, erf, held, larger, places, product, round_all, rounded, sigmoid, smaller, softplus, Args, DType, Data, Error, Frame, Ops, Step, Type, ANY,
-    FLOATS, INTEGERS,
+    COSTLY, FLOATS, INTEGERS,
 };
 use std::sync::Arc;
 
@@ -432,7 +432,7 @@ fn resize(a: &mut Args<'_>) -> Result<Step, Error> {
             (None, scale) => (n as f64 * scale.unwrap_or(1.0)).floor().min(MOST as f64) as usize,
         };
         ty = shaped(a, ty.dtype, ty.resized(axis, m).dims)?;
-        a.work = a.work.saturating_add(4 * ty.width() as u64);
+        a.work += 4.0 * ty.width() as f64;
         let taps = if nearest { 1 } else if cubic { 4 } else { 2 };
         a.guard.take(m, 16 * taps)?;
         let mut one = Along { n, m, behind: ty.size(axis + 1, ty.rank()), taps, place: Vec::new(), share: Vec::new() };
@@ -580,7 +580,7 @@ fn matmul(a: &mut Args<'_>) -> Result<Step, Error> {
     }
     let wide = broadcast(a, front(&x), front(&y))?;
     let ty = shaped(a, a.dtype, join(&[&wide, &[m, n]]))?;
-    a.work = times(&[ty.width(), k]);
+    a.multiplies(&[ty.width(), k]);
     let (i, j) = (spread(a, &x, &wide)?, spread(a, &y, &wide)?);
     a.step(ty, move |s, f| {
         let (v, w, width) = (s.floats(f, 0), s.floats(f, 1), s.ty.width());
@@ -593,11 +593,6 @@ fn matmul(a: &mut Args<'_>) -> Result<Step, Error> {
         round_all(&mut out, s.dtype);
         Ok(Data::floats(out))
     })
-}
-
-/// A product of counts; as good as infinite when it overflows.
-fn times(factors: &[usize]) -> u64 {
-    factors.iter().fold(1, |product, &factor| u64::saturating_mul(product, factor as u64))
 }
 
 const MOST_OF_GRID: usize = 1 << 20; // of kernel sizes, strides, dilations and pads
@@ -745,7 +740,7 @@ fn conv(a: &mut Args<'_>) -> Result<Step, Error> {
     }
     let ty = g.ty(a, shape[0])?;
     g.flatten();
-    a.work = times(&[ty.width(), t.width()]);
+    a.multiplies(&[ty.width(), t.width()]);
     let bias = a.optional("bias", a.dtype, Some(shape[0]))?;
     let (outputs, weight) = (shape[0] / groups, held(&t));
     // Of weights that are not finite, a product with a zero outside would not be zero.
@@ -857,7 +852,7 @@ fn conv_transpose(a: &mut Args<'_>) -> Result<Step, Error> {
         return a.refuse("has more channels in its result than a row may have elements.".to_string());
     }
     let ty = g.ty(a, outputs * groups)?;
-    a.work = times(&[x.width(), t.width()]);
+    a.multiplies(&[x.width(), t.width()]);
     let bias = a.optional("bias", a.dtype, Some(outputs * groups))?;
     let given = held(&t);
     a.guard.take(given.len(), 8)?;
@@ -935,7 +930,7 @@ fn pool(a: &mut Args<'_>) -> Result<Step, Error> {
     }
     let count_pad = a.flag("count_pad", false)?;
     let ty = g.ty(a, x.dims[0])?;
-    a.work = times(&[ty.width(), taps]);
+    a.multiplies(&[ty.width(), taps]);
     // Of every axis and position: where the first tap inside lies, how many taps are inside, and by how many a mean is divided.
     let mut spans: Vec<Vec<(i64, i64, i64)>> = Vec::new();
     for k in 0..3 {
@@ -1157,6 +1152,7 @@ fn activation(a: &mut Args<'_>) -> Result<Step, Error> {
         return a.refuse("has \"alpha\" 0; celu divides by it.".to_string());
     }
     let of = function(name);
+    a.multiplies(&[x.width(), COSTLY]);
     a.each(x, move |v| if v.is_nan() { v } else { of(v, alpha, beta) })
 }
 
@@ -1239,7 +1235,7 @@ fn recurrence(a: &mut Args<'_>, op: &str, gates: usize, most_states: usize) -> R
     let named = |name: &str| (function(name), defaults(name).0.unwrap_or(0.0), defaults(name).1.unwrap_or(0.0));
     let (reverse, zero_masked) = (a.flag("reverse", false)?, a.flag("zero_masked", false)?);
     let result = a.choice_or("result", if lstm { &["sequence", "last", "cell"] } else { &["sequence", "last"] })?;
-    a.work = times(&[t, w.data.len() + v.data.len()]);
+    a.multiplies(&[t, w.data.len() + v.data.len() + COSTLY * gates * u]);
     let ty = shaped(a, a.dtype, if result == "sequence" { vec![t, u] } else { vec![u] })?;
     let q = Recurrence {
         gates, states, t, i, u, masked, reverse, zero_masked, reset_after, of: named(of), gate: named(gate), sequence: result == "sequence",
@@ -1342,7 +1338,7 @@ fn attention(a: &mut Args<'_>) -> Result<Step, Error> {
     let ty = shaped(a, a.dtype, join(&[&wide, &[m, e]]))?;
     let scores = Type::new(a.dtype, join(&[&wide, &[m, n]]));
     let (i, j, l) = (spread(a, &q, &wide)?, spread(a, &k, &wide)?, spread(a, &v, &wide)?);
-    a.work = times(&[product(&wide), m, n, d.saturating_add(e)]);
+    a.multiplies(&[product(&wide), m, n, d.saturating_add(e)]);
     // Of bias: for every matrix where it begins, for every row of it where that begins, and how far its elements are apart.
     let mut bias = None;
     if a.types.len() == 4 {

@@ -18,10 +18,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from mutate import Command, Once
-
-from modelport.stubs import command_for, stubs, toolchain_problem
-
 
 def document(steps: list[dict[str, Any]], dtype: str, shape: list[int], rows: int, answer: int) -> dict[str, Any]:
     """A document of these steps over `rows` rows of ones, with an output of `answer` f64 per row that is surely another."""
@@ -79,6 +75,10 @@ def worst() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def main() -> None:
     """Print a table."""
+    from mutate import Command, Once
+
+    from modelport.stubs import command_for, stubs, toolchain_problem
+
     chosen = [stub for stub in stubs() if (not sys.argv[1:] or stub.name in sys.argv[1:]) and toolchain_problem(stub) is None]
     print("| document | kB |", " | ".join(f"{stub.name}: s, MB" for stub in chosen), "|")
     print("|---|---|" + "---|" * len(chosen))

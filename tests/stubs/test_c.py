@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import replays
 from suite import artifacts, document_of_case, invalid_files, liars, op_cases
 
 from modelport.stubs import data_folder
@@ -351,3 +352,26 @@ def test_rows_and_threads_under_sanitizers(compiler: str, tmp_path: Path) -> Non
     for name in ("iris_stacked_and_calibrated", "diabetes_boosting", "wine_forest"):
         (path,) = (path for path in artifacts() if path.parent.name == name)
         assert run(program, str(path)).stdout.decode() == "done\n"
+
+
+# --- what a document may ask for when it is loaded ------------------------------------------------------------------------------
+
+
+def test_a_replay_of_too_many_operations_is_refused(compiler: str, tmp_path: Path) -> None:
+    sources = [Path(__file__).with_name("c_work.c"), FOLDER / "modelport.c"]
+    program = build(compiler, tmp_path / "work", "-O0", FAST, MORE, NN, f"-I{FOLDER}", *sources)
+    written = replays.write(tmp_path)
+    done = subprocess.run([program, "cases.txt"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    replays.check(done.stdout, written)
+
+
+def test_operations_are_those_of_the_reference(compiler: str, tmp_path: Path) -> None:
+    """Of every op, with a limit that refuses all documents, which only a changed library has."""
+    limit, library = "(double)l->limits->work + 4096.0 * (double)bytes", (FOLDER / "modelport.c").read_text(encoding="utf-8")
+    assert library.count(limit) == 1
+    (tmp_path / "modelport.c").write_text(library.replace(limit, "-1 - 0.0 * (double)bytes"), encoding="utf-8")
+    sources = [Path(__file__).with_name("c_work.c"), tmp_path / "modelport.c"]
+    program = build(compiler, tmp_path / "work", "-O0", FAST, MORE, NN, f"-I{FOLDER}", *sources)
+    written = replays.write(tmp_path, replays.of_ops(tmp_path))
+    done = subprocess.run([program, "cases.txt"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    replays.check(done.stdout, written)

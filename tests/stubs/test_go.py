@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import replays
 from suite import FIXTURES, liars
 
 import modelport
@@ -101,6 +102,10 @@ func main() {
 				check(answer.At(j) == expected[name].At(k*answer.Width()+j), "one row as in a batch")
 			}
 		}
+		recorded, err := model.PredictRecord(records[k])
+		check(err == nil && text(recorded) == text(one), "predict a record")
+		values, err := model.PredictRow(row[0], row[1], row[2], row[3])
+		check(err == nil && text(values) == text(one), "predict the values of a row")
 	}
 	large := [][]float64{}
 	for k := 0; k < 5000; k++ {
@@ -122,6 +127,23 @@ func main() {
 	for _, wrong := range []any{nil, 1.5, [][]float64{{1, 2}}, ragged, []string{"a"}, modelport.Floats(nil, 1, 4)} {
 		_, err = model.Predict(wrong)
 		check(errors.As(err, &refused), fmt.Sprint("rows that are refused: ", wrong))
+	}
+	for _, wrong := range [][]any{nil, {1, 2, 3}, {1, 2, 3, "a"}, {1, 2, 3, nil}, {1, 2, 3, 4, 5}} {
+		_, err = model.PredictRow(wrong...)
+		check(errors.As(err, &refused), fmt.Sprint("a row that is refused: ", wrong))
+	}
+	lacking, further := map[string]any{}, map[string]any{"another": 1.0}
+	for k, name := range model.Inputs()[0].Features {
+		further[name] = 1.0
+		if k > 0 {
+			lacking[name] = 1.0
+		}
+	}
+	for _, wrong := range []map[string]any{nil, lacking, further} {
+		_, err = model.PredictRecord(wrong)
+		_, other = model.PredictRecords([]map[string]any{wrong})
+		check(errors.As(err, &refused) && other != nil, fmt.Sprint("a record that is refused: ", wrong))
+		check(wrong == nil || err.Error() == other.Error(), "one sentence for a record and for records")
 	}
 	limits := modelport.DefaultLimits()
 	limits.Memory = 1000
@@ -216,6 +238,16 @@ def test_products_are_rounded_before_they_are_added(go: str, tmp_path: Path) -> 
     assert not sorted(set(fused))
 
 
+def test_products_have_the_bits_of_sums_in_order(go: str, tmp_path: Path) -> None:
+    for path in (*(FOLDER / name for name in (*LIBRARY, "go.mod")), Path(__file__).parent / "go" / "multiply_test.go"):
+        shutil.copy(path, tmp_path)
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
+    command = [go, "test", "-run", "TestMultiply$", "."]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert done.stdout.startswith("ok")
+
+
 def fuzz(go: str, folder: Path, target: str, runs: int) -> None:
     """Runs a fuzz target of tests/stubs/go so many times; what fails is printed with the input that made it."""
     for name in (*LIBRARY, "go.mod"):
@@ -244,3 +276,47 @@ def test_mutated_documents_and_requests_do_no_harm(go: str, tmp_path: Path, targ
 @pytest.mark.parametrize("target", ["FuzzLoad", "FuzzPredict"])
 def test_many_mutated_documents_and_requests_do_no_harm(go: str, tmp_path: Path, target: str) -> None:
     fuzz(go, tmp_path, target, 2_000_000)
+
+
+WORK = r"""
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"example/modelport"
+)
+
+func main() {
+	cases, _ := os.ReadFile("cases.txt")
+	for _, line := range strings.Split(strings.TrimSpace(string(cases)), "\n") {
+		words := strings.Fields(line)
+		document, err := os.ReadFile(words[0])
+		limits := modelport.DefaultLimits()
+		limits.Work, _ = strconv.ParseInt(words[1], 10, 64)
+		for _, skip := range []bool{false, true} {
+			if err == nil {
+				_, err = modelport.LoadWith(document, modelport.Options{SkipReplay: skip, Limits: &limits})
+			}
+			refused, ok := err.(*modelport.Refused)
+			switch {
+			case err == nil:
+				fmt.Println("0")
+			case ok:
+				fmt.Println(refused.ExitCode(), err)
+			default:
+				panic(err)
+			}
+			err = nil
+		}
+	}
+}
+"""
+
+
+def test_a_replay_of_too_many_operations_is_refused(go: str, tmp_path: Path) -> None:
+    written = replays.write(tmp_path, [*replays.cases(tmp_path), *replays.of_ops(tmp_path)])
+    replays.check(ran(go, tmp_path, WORK, b""), written)

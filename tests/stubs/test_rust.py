@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import replays
 
 from modelport.stubs import data_folder
 
@@ -31,6 +32,7 @@ MODEL = {
 }
 PROGRAM = """
 mod modelport;
+mod modelport_more;
 mod modelport_nn;
 use modelport::{Error, Limits, Model, Tensor, Value};
 
@@ -117,6 +119,20 @@ fn main() {
         }
     }
     println!("done");
+
+    // With a limit for the operations of a replay: what a document says when it is opened, and when its rows are replayed.
+    for line in std::fs::read_to_string("cases.txt").unwrap().lines() {
+        let (name, work) = line.split_once(' ').unwrap();
+        let limits = Limits { work: work.parse().unwrap(), ..Limits::default() };
+        match Model::open(&read(name), &[&modelport_more::OPS, &modelport_nn::OPS], &limits) {
+            Err(Error::Refused(s)) => println!("2 {}\\n2 {}", s, s),
+            Err(e) => panic!("{}", e),
+            Ok(model) => {
+                assert!(model.verify().unwrap().iter().all(|check| check.passed));
+                println!("0\\n0");
+            }
+        }
+    }
 }
 """
 
@@ -157,7 +173,10 @@ def test_the_library_answers_in_threads_and_tells_errors_apart(tmp_path: Path, r
     liar = json.loads(json.dumps(MODEL).replace("10.5", "10.25"))
     for name, document in {"model": MODEL, "nn": nn, "bare": bare, "liar": liar}.items():
         write(f"{name}.json", document)
-    assert run(PROGRAM) == "done\n"
+    written = replays.write(tmp_path)
+    begin, said = run(PROGRAM).split("\n", 1)
+    assert begin == "done"
+    replays.check(said, written)
 
 
 def test_the_quick_start_of_the_readme_runs(tmp_path: Path, run: Callable[[str], str]) -> None:
