@@ -25,6 +25,7 @@ from modelport.stubs import command_for, data_folder, find_stub, toolchain_probl
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fuzz"))
 
 from mutate import Command, Once
+from work import LEAST, of_ops, operations_in
 
 FOLDER = data_folder("stubs") / "csharp"
 CORE = ("ModelportCore.cs", "Modelport.cs")
@@ -345,6 +346,37 @@ def test_the_work_of_a_document_is_limited_to_the_last_operation(dotnet: str, tm
         assert replayed.startswith(
             f"Replaying the carried rows takes {operations} operations, more than the limit of {operations - 1} ("
         )
+
+
+COUNTS = """
+using System;
+using System.IO;
+using System.Text;
+using Modelport;
+
+public static class Counts {
+    public static void Main() {
+        foreach (string line in File.ReadAllLines("model.json")) {
+            try {
+                byte[] document = Encoding.UTF8.GetBytes(line);
+                Model.Load(document, false, new Limits {Work = LEAST}, ModelportMore.Ops, ModelportNn.Ops);
+                Console.WriteLine("loaded");
+            } catch (Refused e) {
+                Console.WriteLine(e.Message);
+            }
+        }
+    }
+}
+"""
+
+
+def test_the_work_of_every_op_is_the_one_the_format_states(dotnet: str, tmp_path: Path) -> None:
+    cases = of_ops()
+    lines = "\n".join(text for _, text, _ in cases)
+    said = ran(dotnet, tmp_path, COUNTS.replace("LEAST", f"{LEAST}L"), lines.encode()).splitlines()
+    assert len(said) == len(cases) > 400
+    other = [(op, line, count) for (op, _, count), line in zip(cases, said, strict=True) if operations_in(line) != count]
+    assert other == []
 
 
 def test_wide_values_of_many_rows_are_refused_at_once(dotnet: str, tmp_path: Path) -> None:
