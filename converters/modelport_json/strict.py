@@ -11,6 +11,8 @@ from modelport.errors import ArtifactError
 from modelport.graph import LIMITS, Limits
 
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+#: the least integer that no 64-bit float is near to
+_OVERFLOW = 2**1024 - 2**970
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -141,6 +143,8 @@ def _check_depth(value: Any, left: int) -> None:
     kinds = set(map(type, children))
     if float in kinds and any(abs(v) == float("inf") for v in children if type(v) is float):
         raise ArtifactError("The document holds a number that overflows.")
+    if int in kinds and isinstance(value, dict) and any(abs(v) >= _OVERFLOW for v in children if type(v) is int):
+        raise ArtifactError("The document holds an integer that overflows.")
     if kinds & {dict, list}:
         for child in children:
             _check_depth(child, left - 1)

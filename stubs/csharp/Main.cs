@@ -101,12 +101,12 @@ internal static class Program {
     /// <summary>All bytes of a stream, which may be endless: gives up beyond the size of a document.</summary>
     private static byte[] Read(Stream stream, string what) {
         long most = new Limits().DocumentBytes;
-        var bytes = new MemoryStream();
+        var bytes = new MemoryStream(stream.CanSeek ? (int) Math.Min(stream.Length, most + 1) : 0);
         var part = new byte[1 << 16];
         for (int n; (n = stream.Read(part, 0, part.Length)) > 0; ) {
             bytes.Write(part, 0, n);
             if (bytes.Length > most) throw new IOException(what + " has more than " + most + " bytes.");
         }
-        return bytes.ToArray();
+        return bytes.Length == bytes.Capacity ? bytes.GetBuffer() : bytes.ToArray();
     }
 }

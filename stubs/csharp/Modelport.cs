@@ -81,8 +81,8 @@ internal static partial class Core {
         internal Refused Refuse(string sentence) { return new Refused(where + " " + sentence); }
         /// <summary>Refuses attributes that the op has not read.</summary>
         internal void Finish() {
-            foreach (var member in json.members)
-                if (!read.Contains(member.Key) && !Json.Ignored(member.Key)) throw Refuse("has the unknown attribute " + Quote(member.Key) + ", which may change its meaning.");
+            foreach (string key in json.Keys())
+                if (!read.Contains(key) && !Json.Ignored(key)) throw Refuse("has the unknown attribute " + Quote(key) + ", which may change its meaning.");
         }
         internal void Arity(int low, int high) {
             if (types.Length < low || types.Length > high)
@@ -149,7 +149,7 @@ internal static partial class Core {
             int[] dims = new int[lengths.Length];
             for (int k = 0; k < dims.Length; k++) dims[k] = (int) Math.Min(lengths[k], int.MaxValue);
             RowType type = new RowType(dtype, dims);
-            if (type.width > guard.limits.RowElements || dims.Length > guard.limits.Rank)
+            if (type.Counted > guard.limits.RowElements || dims.Length > guard.limits.Rank)
                 throw Refuse("gives " + type + ", more than the limit of " + guard.limits.RowElements + " elements, or of rank " + guard.limits.Rank + ".");
             return type;
         }
@@ -1279,7 +1279,6 @@ internal static partial class Core {
             foreach (Input input in model.Inputs) Define(input.Name, input.RowType(lengths), "Input " + Quote(input.Name));
             var listed = new HashSet<string>(model.Requires, StringComparer.Ordinal);
             var unused = new HashSet<string>(listed, StringComparer.Ordinal);
-            if (list.Count > limits.Steps) throw new Refused("The document has " + Show(list.Count) + " steps, more than the limit of " + Show(limits.Steps) + ".");
             foreach (Json json in list) {
                 string number = "Step " + Show(steps.Count), op = json.Need("op", number).String(number + " op");
                 string name = json.Need("out", number).String(number + " out"), where = "Step " + Quote(name) + " (" + op + ")";
@@ -1288,8 +1287,8 @@ internal static partial class Core {
                 unused.Remove(op);
                 Step step = Find(model, op, where, json, guard);
                 work = Plus(work, step.work);
-                operations = Plus(operations, Plus(step.work, step.type.width));
-                foreach (RowType read in step.from) operations = Plus(operations, read.width);
+                operations = Plus(operations, Plus(step.work, step.type.Counted));
+                foreach (RowType read in step.from) operations = Plus(operations, read.Counted);
                 if (work > limits.Multiplications) throw new Refused(where + " brings a row beyond the limit of " + Show(limits.Multiplications) + " multiplications.");
                 Define(name, step.type, where);
                 steps.Add(step);
@@ -1298,12 +1297,15 @@ internal static partial class Core {
         }
         /// <summary>Checks a step; what attributes have become is kept for other lengths, and so is a step that reads what it read before.</summary>
         private Step Find(Model model, string op, string where, Json json, Guard guard) {
-            List<string> names = json.Need("in", where).Strings(where + " in", guard);
-            var inputs = new int[names.Count];
+            Json names = json.Need("in", where).Expect('[', where + " in");
+            guard.Take(12L * names.count);
+            var inputs = new int[names.count];
             var from = new RowType[inputs.Length];
-            for (int k = 0; k < inputs.Length; k++) {
-                if (!slots.TryGetValue(names[k], out inputs[k])) throw new Refused(where + " reads " + Quote(names[k]) + ", which no input and no earlier step defines.");
-                from[k] = types[inputs[k]];
+            int given = 0;
+            foreach (string name in names.Texts(where + " in")) {
+                if (!slots.TryGetValue(name, out inputs[given])) throw new Refused(where + " reads " + Quote(name) + ", which no input and no earlier step defines.");
+                from[given] = types[inputs[given]];
+                given++;
             }
             object found = null;
             if (model.memo != null) model.memo.TryGetValue(json, out found);
@@ -1320,8 +1322,8 @@ internal static partial class Core {
         }
         /// <summary>Gives a value its name, and holds it against the limits on row elements.</summary>
         private void Define(string value, RowType type, string where) {
-            rowElements += type.width;
-            if (type.width > limits.RowElements || type.rank > limits.Rank || rowElements > limits.TotalRowElements)
+            rowElements += type.Counted;
+            if (type.Counted > limits.RowElements || type.rank > limits.Rank || rowElements > limits.TotalRowElements)
                 throw new Refused(where + " brings a row to more elements than the limit: " + Show(limits.RowElements) + " in one value, "
                     + Show(limits.TotalRowElements) + " in all, or has a rank above " + Show(limits.Rank) + ".");
             if (slots.ContainsKey(value)) throw new Refused(where + " defines a name a second time; every name is defined once.");
@@ -1416,14 +1418,19 @@ public sealed class Model {
         Outputs = outputs.AsReadOnly();
         Requires = Header(root, guard, more).AsReadOnly();
         Name = root.Get("name") != null && root.Get("name").kind == '"' ? root.Get("name").String("") : null;
-        if (root.Get("lengths") != null) ReadLengths(root.Get("lengths"));
         var named = new SortedSet<string>(StringComparer.Ordinal);
         foreach (Json json in ListOf(root, "inputs")) inputs.Add(ReadInput(json, named, guard));
-        if (!named.SetEquals(lengths.Keys) || root.Get("lengths") != null && named.Count == 0)
-            throw new Refused("The document has lengths for " + Show(lengths.Keys) + "; its inputs name " + Show(named) + ".");
+        Json examples = root.Get("lengths");
+        int given = examples == null ? 0 : examples.Object("The document's lengths").Size;
+        if (given == named.Count && given > 0) ReadLengths(examples);
+        if (!named.SetEquals(lengths.Keys) || given != named.Count || examples != null && given == 0)
+            throw new Refused("The document has " + Show(given) + " lengths " + Show(lengths.Keys) + "; its inputs name " + Show(named.Count) + ", " + Show(named) + ".");
         foreach (Input input in inputs) if (input.Features != null) foreach (string feature in input.Features) owners[feature] = input;
         foreach (Input input in inputs) owners[input.Name] = input;
-        List<Json> steps = ListOf(root, "steps");
+        IEnumerable<Json> listed = ListOf(root, "steps");
+        int count = root.Get("steps").count;
+        if (count > limits.Steps) throw new Refused("The document has " + Show(count) + " steps, more than the limit of " + Show(limits.Steps) + ".");
+        var steps = new List<Json>(listed);
         source = named.Count == 0 ? null : steps;
         memo = named.Count == 0 ? null : new Dictionary<object, object>();
         plan = new Plan(this, lengths, steps, guard);
@@ -1436,10 +1443,10 @@ public sealed class Model {
         carried?.NeedWork(limits, root.b.Length);
     }
     private void ReadLengths(Json json) {
-        foreach (var member in json.Object("The document's lengths").members) {
-            long length = member.Value.Scalar("The length " + Quote(member.Key)).Integer(DType.I64);
-            if (length < 1 || length > 1 << 20) throw new Refused("The length " + Quote(member.Key) + " is " + Show(length) + "; it is 1 to 2^20.");
-            lengths[member.Key] = (int) length;
+        foreach (string key in json.Object("The document's lengths").Keys()) {
+            long length = json.Get(key).Scalar("The length " + Quote(key)).Integer(DType.I64);
+            if (length < 1 || length > 1 << 20) throw new Refused("The length " + Quote(key) + " is " + Show(length) + "; it is 1 to 2^20.");
+            lengths[key] = (int) length;
         }
     }
     /// <summary>Gives the axes of outputs that are as long as a named length, and grow with it, its name.</summary>
@@ -1489,12 +1496,14 @@ public sealed class Model {
         string the = "The document", format = root.Need("format", the).String("The document's format");
         if (format != "modelport") throw new Refused("The document has the format " + Quote(format) + "; this reader reads \"modelport\".");
         Version(root.Need("version", the).String("The document's version"));
-        List<string> requires = root.Need("requires", the).Strings("The document's requires", guard);
+        var requires = new List<string>();
         var unknown = new StringBuilder();
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        foreach (string op in requires) {
+        foreach (string op in root.Need("requires", the).Texts("The document's requires")) {
+            guard.Take(96 + 2L * op.Length);
             if (!seen.Add(op)) throw new Refused("The document requires " + Quote(op) + " twice; every op is listed once.");
-            if (OpTable.Of(op, more) == null && unknown.Length < 1000) unknown.Append(unknown.Length == 0 ? "" : ", ").Append(Quote(op));
+            if (OpTable.Of(op, more) != null) requires.Add(op);
+            else if (unknown.Length < 1000) unknown.Append(unknown.Length == 0 ? "" : ", ").Append(Quote(op));
         }
         if (unknown.Length > 0) throw new Unsupported("The document requires ops that this reader does not have: " + unknown + ".");
         root.Only("The document", "format", "version", "requires", "lengths", "inputs", "steps", "outputs", "verification");
@@ -1507,10 +1516,10 @@ public sealed class Model {
         if (!good) throw new Refused("The document has the version " + Quote(version) + "; it is \"1.\" and a decimal number.");
         if (!Begins(version, "1.")) throw new Unsupported("The document has the version " + Quote(version) + "; this reader reads version 1.");
     }
-    private static List<Json> ListOf(Json root, string key) {
-        List<Json> items = root.Need(key, "The document").Objects("The document's " + key);
-        if (items.Count == 0 && key != "steps") throw new Refused("The document has no " + key + "; at least one is needed.");
-        return items;
+    private static IEnumerable<Json> ListOf(Json root, string key) {
+        Json list = root.Need(key, "The document").Expect('[', "The document's " + key);
+        if (list.count == 0 && key != "steps") throw new Refused("The document has no " + key + "; at least one is needed.");
+        return list.Objects("The document's " + key);
     }
     private Input ReadInput(Json json, SortedSet<string> named, Guard guard) {
         string number = "Input " + Show(inputs.Count), name = json.Need("name", number).String(number + " name"), where = "Input " + Quote(name);
@@ -1549,16 +1558,16 @@ public sealed class Model {
         RowType type = plan.types[slot];
         if (name.Length == 0 || !names.Add(name) || Array.IndexOf(ROLES, role) < 0)
             throw new Refused(where + " has an empty name, that of another output, or the unknown role " + Quote(role) + "; roles are " + Show(ROLES) + ".");
-        List<object> classes = json.Get("classes") == null ? null : ReadClasses(json.Get("classes"), where, guard);
-        if (classes != null && type.rank > 0 && classes.Count != type.last)
-            throw new Refused(where + " has " + Show(classes.Count) + " classes for " + type + "; they name its last axis.");
+        List<object> classes = json.Get("classes") == null ? null : ReadClasses(json.Get("classes"), where, type, guard);
         var axes = new List<object>();
         foreach (int length in type.dims) axes.Add(length);
         return new Output(name, dtype, axes, slot, role, classes);
     }
-    private static List<object> ReadClasses(Json json, string where, Guard guard) {
+    private static List<object> ReadClasses(Json json, string where, RowType type, Guard guard) {
         var classes = new List<object>();
         char first = ' ';
+        if (type.rank > 0 && json.Expect('[', where + " classes").count != type.last)
+            throw new Refused(where + " has " + Show(json.count) + " classes for " + type + "; they name its last axis.");
         guard.Take(64L * json.count + 2L * (json.end - json.start));
         for (Cursor c = json.Elements(where + " classes"); c.Next(); ) {
             char kind = c.Kind() == 'f' ? 't' : c.Kind();
@@ -1720,11 +1729,12 @@ public sealed class Model {
         root.Only("The request", "inputs");
         var columns = new Dictionary<string, object>(StringComparer.Ordinal);
         var given = Lengths();
-        foreach (var member in root.Need("inputs", "The request").Object("The request's inputs").members) {
-            string key = member.Key, where = "Input " + Quote(key);
+        Json fed = root.Need("inputs", "The request").Object("The request's inputs");
+        foreach (string key in fed.Keys()) {
+            string where = "Input " + Quote(key);
             Input owner;
             if (!owners.TryGetValue(key, out owner)) throw new Refused("The input " + Quote(key) + " is not one of the model's; remove it.");
-            Tensor t = Tensor.Read(member.Value, owner.DType, where, guard);
+            Tensor t = Tensor.Read(fed.Get(key), owner.DType, where, guard);
             if (owner.Name == key) owner.Fit(where, t.DType, t.shape, given);
             else if (t.DType != owner.DType || t.shape.Length != 1)
                 throw new Refused(where + " is " + t.DType + Show(t.shape) + "; one " + owner.DType + " for each row is needed.");
@@ -1783,13 +1793,14 @@ internal static partial class Core {
                 Tolerance t = Tolerance.Read(tolerances.Need(o.Name, "The verification's tolerance"), "The tolerance of " + Quote(o.Name));
                 tolerance[o.Name] = o.DType.IsFloat ? t : Tolerance.EXACT;
             }
-            if (tolerances.members.Count > tolerance.Count) throw new Refused("The verification has a tolerance of an unknown output; remove it.");
-            var sets = new List<Json> {json};
-            if (json.Get("more") != null) sets.AddRange(json.Get("more").Objects("The verification's more"));
-            if (json.Get("more") != null && sets.Count == 1) throw new Refused("The verification's more is empty; leave it out.");
-            foreach (Json set in sets) {
-                if (set != json) set.Only(where, "inputs", "outputs", "rows");
-                mostRows -= ReadSet(set, set == json ? where : where + "'s set " + Show(inputs.Count), model, mostRows, guard);
+            if (tolerances.Size > tolerance.Count) throw new Refused("The verification has a tolerance of an unknown output; remove it.");
+            mostRows -= ReadSet(json, where, model, mostRows, guard);
+            Json more = json.Get("more");
+            if (more != null && more.Expect('[', "The verification's more").count == 0) throw new Refused("The verification's more is empty; leave it out.");
+            if (more == null) return;
+            foreach (Json set in more.Objects("The verification's more")) {
+                set.Only(where, "inputs", "outputs", "rows");
+                mostRows -= ReadSet(set, where + "'s set " + Show(inputs.Count), model, mostRows, guard);
             }
         }
         /// <summary>Refuses vectors whose replay takes more operations than a document of so many bytes may ask for.</summary>
@@ -1823,11 +1834,13 @@ internal static partial class Core {
             foreach (var pair in given)
                 if (((Tensor) pair.Value).Rows != rows)
                     throw new Refused(where + " has inputs of " + Show(rows) + " and of " + Show(((Tensor) pair.Value).Rows) + " rows.");
-            if (ins.members.Count > given.Count || outs.members.Count > answers.Count)
+            if (ins.Size > given.Count || outs.Size > answers.Count)
                 throw new Refused(where + " names an input or an output that the document does not have; remove it.");
             if (rows < 1 || rows > mostRows)
                 throw new Refused(where + " has " + Show(rows) + " rows; from 1 to " + Show(mostRows) + " are needed, in all sets.");
-            if (json.Get("rows") != null && json.Get("rows").Strings(where + "'s rows", guard).Count != rows)
+            int said = 0;
+            if (json.Get("rows") != null) foreach (string why in json.Get("rows").Texts(where + "'s rows")) said++;
+            if (json.Get("rows") != null && said != rows)
                 throw new Refused(where + " says why for another number of rows than its " + Show(rows) + "; say it for each.");
             operations = Plus(operations, plan.operations > long.MaxValue / rows ? long.MaxValue : rows * plan.operations);
             inputs.Add(given);

@@ -98,25 +98,111 @@ internal static partial class Core {
         return STRICT.GetBytes(text);
     }
 
+    /// <summary>A checked text, and where its long arrays and objects end, so that they can be passed at once.</summary>
+    internal sealed class Source {
+        internal struct Extent { internal int end, count, holds; }
+        internal const int LONG = 4096;
+        internal readonly byte[] b;
+        internal readonly Guard guard;
+        internal readonly Dictionary<int, Extent> extents = new Dictionary<int, Extent>(); // of values of LONG bytes and more, by their start
+        internal Source(byte[] b, Guard guard) { this.b = b; this.guard = guard; }
+        internal int Space(int i) {
+            while (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') i++;
+            return i;
+        }
+        /// <summary>Behind the separator (a comma or a colon) after a value or key that ends at i; at a closing bracket, before it.</summary>
+        internal int Next(int i) { i = Space(i); return b[i] == ',' || b[i] == ':' ? Space(i + 1) : i; }
+        internal int String(int i) {
+            for (i++; b[i] != '"'; ) i += b[i] == '\\' ? 2 : 1;
+            return i + 1;
+        }
+        /// <summary>The end of the value that begins at i.</summary>
+        internal int Pass(int i) {
+            Extent known;
+            if (b[i] == '"') return String(i);
+            if (b[i] != '{' && b[i] != '[') {
+                while (i < b.Length && b[i] != ',' && b[i] != ']' && b[i] != '}' && b[i] > ' ') i++;
+                return i;
+            }
+            if (extents.TryGetValue(i, out known)) return known.end;
+            int depth = 0;
+            do {
+                if (b[i] == '"') { i = String(i); continue; }
+                if (b[i] == '{' || b[i] == '[') depth++;
+                else if (b[i] == '}' || b[i] == ']') depth--;
+                i++;
+            } while (depth > 0);
+            return i;
+        }
+        /// <summary>What the array that begins at i has and holds, with the arrays in it; i passes it.</summary>
+        internal Extent Survey(ref int i) {
+            Extent found;
+            if (extents.TryGetValue(i, out found)) { i = found.end; return found; }
+            for (i = Space(i + 1); b[i] != ']'; i = Next(i), found.count++) {
+                found.holds |= Holds(Json.Kind(b[i]));
+                if (b[i] == '[') found.holds |= Survey(ref i).holds;
+                else i = Pass(i);
+            }
+            found.end = ++i;
+            return found;
+        }
+        /// <summary>Numbers (1), strings or null (2).</summary>
+        internal static int Holds(char kind) { return kind == '0' ? 1 : kind == '"' || kind == 'n' ? 2 : 0; }
+    }
+
     /// <summary>
-    /// A checked JSON value: where it stands in the text. Scalars and the elements of an array are decoded when they are asked for, so that
-    /// large arrays cost nothing until their dtype is known, and numbers keep their spelling. Only an object, and an array that begins with
-    /// an object, have children. The kind is the first character, '0' for every number. An array `holds` numbers (1), strings or null (2).
+    /// A checked JSON value: where it stands in the text. Everything in it is found and decoded when it is asked for, so that what nobody asks
+    /// for costs nothing, and numbers keep their spelling. The kind is the first character, '0' for every number.
     /// </summary>
     internal sealed class Json {
+        private struct Member { internal string key; internal int start, end; internal Json value; }
         internal readonly byte[] b;
-        internal readonly int start, end, count, holds;
+        internal readonly int start, end;
         internal readonly char kind;
-        internal readonly List<KeyValuePair<string, Json>> members; // in the order of the text
-        internal readonly List<Json> items;
-        private readonly Dictionary<string, Json> byName; // null where there are few members
-        internal Json(byte[] b, int start, int end, int count, int holds, List<KeyValuePair<string, Json>> members, List<Json> items) {
-            this.b = b; this.start = start; this.end = end; this.count = count; this.holds = holds; kind = Kind(b[start]);
-            this.members = members; this.items = items;
-            if (members == null || members.Count <= FEW) return;
-            byName = new Dictionary<string, Json>(StringComparer.Ordinal);
-            foreach (var member in members) byName[member.Key] = member.Value;
+        private readonly Source source;
+        private Source.Extent extent; // of an array, once it is asked for
+        private Member[] members; // in the order of the text
+        private int[] order; // by key, where there are more than a few
+        internal Json(Source source, int start, int end) {
+            this.source = source; this.start = start; this.end = end; b = source.b; kind = Kind(b[start]);
         }
+        /// <summary>The number of elements of an array, and whether it holds numbers (1), strings or null (2); 0 for all other values.</summary>
+        internal int count => Surveyed().count;
+        internal int holds => Surveyed().holds;
+        private Source.Extent Surveyed() {
+            int i = start;
+            if (kind == '[' && extent.end == 0) extent = source.Survey(ref i);
+            return extent;
+        }
+        private Member[] Members() {
+            if (members != null) return members;
+            int n = Size, i = source.Space(start + 1);
+            source.guard.Take((n > FEW ? 96L : 64L) * n + 4L * (end - start));
+            members = new Member[n];
+            for (int k = 0; k < n; k++) {
+                int key = i;
+                i = source.String(i);
+                members[k].key = Text(b, key, i);
+                members[k].start = source.Next(i);
+                members[k].end = source.Pass(members[k].start);
+                i = source.Next(members[k].end);
+            }
+            if (n <= FEW) return members;
+            order = new int[n];
+            for (int k = 0; k < n; k++) order[k] = k;
+            Array.Sort(order, (x, y) => string.CompareOrdinal(members[x].key, members[y].key));
+            return members;
+        }
+        /// <summary>The number of keys of an object.</summary>
+        internal int Size {
+            get {
+                int n = 0;
+                if (members != null) return members.Length;
+                for (int i = source.Space(start + 1); b[i] != '}'; i = source.Next(source.Pass(source.Next(source.String(i))))) n++;
+                return n;
+            }
+        }
+        internal IEnumerable<string> Keys() { foreach (Member member in Members()) yield return member.key; }
         /// <summary>'{', '[', '"', '0', 't', 'f' or 'n'; ' ' where no value begins.</summary>
         internal static char Kind(int first) {
             return first == '-' || first >= '0' && first <= '9' ? '0' : first == '{' || first == '[' || first == '"' || first == 't' || first == 'f' || first == 'n'
@@ -126,10 +212,20 @@ internal static partial class Core {
         internal static string Called(char kind) { int k = "{[\"0tfn".IndexOf(kind); return k < 0 ? "nothing" : NAMES[k]; }
         internal const int FEW = 8;
         internal Json Get(string key) {
-            Json value = null;
-            if (byName != null) byName.TryGetValue(key, out value);
-            else foreach (var member in members) value = member.Key == key ? member.Value : value;
-            return value;
+            Member[] all = Members();
+            int k = 0, low = 0, high = all.Length;
+            if (order == null) {
+                while (k < all.Length && all[k].key != key) k++;
+            } else {
+                while (low < high) {
+                    int middle = (low + high) >> 1;
+                    if (string.CompareOrdinal(all[order[middle]].key, key) < 0) low = middle + 1;
+                    else high = middle;
+                }
+                k = low < all.Length && all[order[low]].key == key ? order[low] : all.Length;
+            }
+            if (k == all.Length) return null;
+            return all[k].value ?? (all[k].value = new Json(source, all[k].start, all[k].end));
         }
         internal Json Expect(char wanted, string where) {
             if (kind != wanted) throw new Refused(where + " is " + Called(kind) + "; " + Called(wanted) + " is needed.");
@@ -153,22 +249,25 @@ internal static partial class Core {
         }
         /// <summary>Refuses every key but those listed and those that evaluators ignore.</summary>
         internal void Only(string where, params string[] keys) {
-            foreach (var member in Object(where).members)
-                if (!Ignored(member.Key) && Array.IndexOf(keys, member.Key) < 0)
-                    throw new Refused(where + " has the unknown key " + Quote(member.Key) + "; remove it or begin it with x-.");
+            foreach (string key in Object(where).Keys())
+                if (!Ignored(key) && Array.IndexOf(keys, key) < 0)
+                    throw new Refused(where + " has the unknown key " + Quote(key) + "; remove it or begin it with x-.");
         }
         internal static bool Ignored(string key) { return Begins(key, "x-") || key == "name" || key == "doc" || key == "provenance"; }
         internal List<string> Strings(string where, Guard guard) {
-            guard.Take(64L * count + 2L * (end - start));
-            var list = new List<string>();
-            for (Cursor c = Elements(where); c.Next(); ) list.Add(c.String(false));
-            return list;
+            guard.Take(64L * Expect('[', where).count + 2L * (end - start));
+            return new List<string>(Texts(where));
         }
-        internal List<Json> Objects(string where) {
+        /// <summary>The strings of an array, one after the other.</summary>
+        internal IEnumerable<string> Texts(string where) { for (Cursor c = Elements(where); c.Next(); ) yield return c.String(false); }
+        /// <summary>The objects of an array, one after the other.</summary>
+        internal IEnumerable<Json> Objects(string where) {
             Expect('[', where);
-            for (int k = 0; k < count; k++)
-                if (items == null || items[k].kind != '{') throw new Refused(where + " hold something else than objects; a list of objects is needed.");
-            return items ?? new List<Json>();
+            for (int i = source.Space(start + 1), behind; b[i] != ']'; i = source.Next(behind)) {
+                behind = source.Pass(i);
+                if (b[i] != '{') throw new Refused(where + " hold something else than objects; a list of objects is needed.");
+                yield return new Json(source, i, behind);
+            }
         }
         /// <summary>The text of the checked string literal b[start..end), quotes included.</summary>
         internal static string Text(byte[] b, int start, int end) {
@@ -198,13 +297,15 @@ internal static partial class Core {
     private static int Hex(int c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
 
     /// <summary>The strict parser: one pass that checks what RFC 8259 demands, and duplicate keys, depth and overflow.</summary>
-    internal sealed class Parser {
-        private const int LONGEST_NUMBER = 4096, BYTES_PER_MEMBER = 256;
+    internal sealed class Parser : IComparer<int> {
+        private const int LONGEST_NUMBER = 4096;
         private readonly byte[] b;
         private readonly string what;
         private readonly Guard guard;
-        private int i, depth;
-        private Parser(byte[] b, string what, Guard guard) { this.b = b; this.what = what; this.guard = guard; }
+        private readonly Source source;
+        private int i, depth, top;
+        private int[] keys = new int[64]; // where the keys of the objects that are open begin
+        private Parser(byte[] b, string what, Guard guard) { this.b = b; this.what = what; this.guard = guard; source = new Source(b, guard); }
         /// <summary>The text as one value; `what` begins a sentence.</summary>
         internal static Json Parse(byte[] text, string what, Guard guard) {
             if (text.Length > guard.limits.DocumentBytes)
@@ -212,12 +313,15 @@ internal static partial class Core {
             guard.Take(text.Length);
             var p = new Parser(text, what, guard);
             p.Space();
-            Json value = p.Value();
+            int start = p.i;
+            p.Value(Json.Kind(p.Peek()));
+            int end = p.i;
             p.Space();
             if (p.i < text.Length) throw p.Fail("something follows the end of the value; a document is one JSON value");
-            return value;
+            return new Json(p.source, start, end);
         }
-        private Refused Fail(string reason) {
+        private Refused Fail(string reason) { return Fail(reason, i); }
+        private Refused Fail(string reason, int i) {
             return new Refused(what + " is not acceptable JSON at byte " + Show(i) + ": " + (i < b.Length ? reason : "the text ends too early") + ".");
         }
         private int Peek() { return i < b.Length ? b[i] : -1; }
@@ -225,19 +329,25 @@ internal static partial class Core {
         private void Space() {
             while (At(' ') || At('\n') || At('\r') || At('\t')) i++;
         }
-        private Json Value() {
+        /// <summary>Passes a value; returns what it holds if it is an array.</summary>
+        private int Value(char kind) {
             int start = i;
-            char kind = Json.Kind(Peek());
-            if (kind == '{') return Object();
-            if (kind == '[') return Items();
-            Scalar(kind);
-            return new Json(b, start, i, 0, 0, null, null);
-        }
-        private void Scalar(char kind) {
-            if (kind == '"') String();
-            else if (kind == '0') Number();
-            else if (kind != ' ') Word(Json.Called(kind));
-            else throw Fail(At('N') || At('I') ? "a bare NaN or Infinity is no JSON; write it in quotes" : "no value begins here");
+            if (kind != '{' && kind != '[') {
+                if (kind == '"') String();
+                else if (kind == '0') Number();
+                else if (kind != ' ') Word(Json.Called(kind));
+                else throw Fail(At('N') || At('I') ? "a bare NaN or Infinity is no JSON; write it in quotes" : "no value begins here");
+                return 0;
+            }
+            Source.Extent found = new Source.Extent();
+            if (kind == '{') Object();
+            else found = Items();
+            found.end = i;
+            if (i - start >= Source.LONG) {
+                guard.Take(64);
+                source.extents[start] = found;
+            }
+            return found.holds;
         }
         private void Word(string word) {
             for (int k = 0; k < word.Length; k++, i++) if (!At(word[k])) throw Fail("a value is none of true, false and null");
@@ -257,52 +367,79 @@ internal static partial class Core {
             else Space();
             return !closed;
         }
-        private Json Object() {
-            int start = i;
-            var members = new List<KeyValuePair<string, Json>>();
-            HashSet<string> seen = null; // lowered keys, once there are more than a few
+        private void Object() {
+            int first = top;
             Open();
             for (bool more = !At('}') || More('}'); more; more = More('}')) {
                 if (!At('"')) throw Fail("a key in double quotes is needed here");
-                int from = i;
+                if (top == keys.Length) {
+                    guard.Take(8L * top);
+                    keys = Resized(keys, 2 * top);
+                }
+                keys[top++] = i;
                 String();
-                guard.Take(BYTES_PER_MEMBER + 4L * (i - from));
-                string key = Json.Text(b, from, i);
-                string lowered = Lower(key);
-                bool twice = seen != null && !seen.Add(lowered);
-                for (int k = 0; seen == null && k < members.Count; k++) twice |= Lower(members[k].Key) == lowered;
-                if (twice) throw Fail("the key " + Quote(key) + " stands twice in one object, or in spellings that differ by case only");
                 Space();
                 if (!At(':')) throw Fail("a colon is needed after a key");
                 i++;
                 Space();
-                members.Add(new KeyValuePair<string, Json>(key, Value()));
-                if (members.Count <= Json.FEW || seen != null) continue;
-                seen = new HashSet<string>(StringComparer.Ordinal);
-                foreach (var member in members) seen.Add(Lower(member.Key));
+                Value(Json.Kind(Peek()));
             }
-            return new Json(b, start, i, members.Count, 0, members, null);
+            int n = top - first, twice = -1;
+            if (n > Json.FEW) {
+                Array.Sort(keys, first, n, this);
+                for (int k = first + 1; k < top; k++) if (Compare(keys[k - 1], keys[k]) == 0) twice = keys[k];
+            } else {
+                for (int k = first + 1; k < top; k++) for (int j = first; j < k; j++) if (Compare(keys[j], keys[k]) == 0) twice = keys[k];
+            }
+            if (twice >= 0)
+                throw Fail("the key " + Quote(Json.Text(b, twice, source.String(twice))) + " stands twice in one object, or in spellings that differ by case only", twice);
+            top = first;
         }
-        private Json Items() {
-            int start = i, count = 0, holds = 0;
+        private Source.Extent Items() {
+            var found = new Source.Extent();
             Open();
-            List<Json> items = At('{') ? new List<Json>() : null;
-            for (bool more = !At(']') || More(']'); more; more = More(']'), count++) {
+            for (bool more = !At(']') || More(']'); more; more = More(']'), found.count++) {
                 char kind = Json.Kind(Peek());
-                holds |= kind == '0' ? 1 : kind == '"' || kind == 'n' ? 2 : 0;
-                if (items == null && kind != '{' && kind != '[') { Scalar(kind); continue; }
-                Json item = Value();
-                holds |= item.holds;
-                if (items != null) guard.Take(BYTES_PER_MEMBER);
-                if (items != null) items.Add(item);
+                found.holds |= Source.Holds(kind) | Value(kind);
             }
-            return new Json(b, start, i, count, holds, null, items);
+            return found;
         }
-        /// <summary>A to Z lowered, and nothing else.</summary>
-        private static string Lower(string key) {
-            char[] c = key.ToCharArray();
-            for (int k = 0; k < c.Length; k++) if (c[k] >= 'A' && c[k] <= 'Z') c[k] += (char) 32;
-            return new string(c);
+        /// <summary>The order of two checked keys, which begin at x and y, by their code points, A to Z lowered.</summary>
+        public int Compare(int x, int y) {
+            if (x == y) return 0;
+            for (int p, q; ; ) {
+                p = Point(ref x);
+                q = Point(ref y);
+                if (p != q || p < 0) return p.CompareTo(q);
+            }
+        }
+        /// <summary>The code point behind k, which moves to its last byte; -1 at the end of the string.</summary>
+        private int Point(ref int k) {
+            int c = b[++k];
+            if (c == '"') return -1;
+            if (c == '\\') {
+                c = b[++k];
+                int control = "bfnrt".IndexOf((char) c);
+                if (control >= 0) c = "\b\f\n\r\t"[control];
+                if (c == 'u') {
+                    c = Code(k + 1);
+                    k += 4;
+                    if ((c & 0xFC00) == 0xD800) { c = 0x10000 + ((c & 0x3FF) << 10) + (Code(k + 3) & 0x3FF); k += 6; }
+                }
+            } else if (c >= 0xC0) {
+                int more = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : 1;
+                for (c &= 0x3F >> more; more > 0; more--) c = c << 6 | b[++k] & 0x3F;
+            }
+            return c >= 'A' && c <= 'Z' ? c + 32 : c;
+        }
+        /// <summary>What the four hexadecimal digits at k say; -1 where there are none.</summary>
+        private int Code(int k) {
+            int code = 0;
+            for (int end = k + 4; k < end; k++) {
+                int digit = k < b.Length ? Hex(b[k]) : -1;
+                code = digit < 0 || code < 0 ? -1 : code << 4 | digit;
+            }
+            return code;
         }
         private void Number() {
             int start = i;
@@ -327,7 +464,7 @@ internal static partial class Core {
             if (i == start) throw Fail("a digit is needed here");
             return i - start;
         }
-        /// <summary>Checks a string; one with bytes beyond ASCII or \u escapes must be UTF-8, and hold no half of a surrogate pair.</summary>
+        /// <summary>Checks a string: its escapes, that it is UTF-8, and that no half of a surrogate pair stands in it.</summary>
         private void String() {
             int start = i;
             bool plain = true;
@@ -339,18 +476,21 @@ internal static partial class Core {
                 i++;
                 if (Peek() < 0 || "\"\\/bfnrtu".IndexOf((char) Peek()) < 0) throw Fail("an unknown escape stands in a string");
                 if (b[i] != 'u') continue;
-                plain = false;
-                for (int k = 0; k < 4; k++) if (++i >= b.Length || Hex(b[i]) < 0) throw Fail("\\u needs four hexadecimal digits");
+                int code = Code(i + 1);
+                if (code < 0) throw Fail("\\u needs four hexadecimal digits");
+                i += 4;
+                if ((code & 0xF800) != 0xD800) continue;
+                bool whole = (code & 0x400) == 0 && i + 2 < b.Length && b[i + 1] == '\\' && b[i + 2] == 'u' && (Code(i + 3) & ~0x3FF) == 0xDC00;
+                if (!whole) throw Fail("a string holds half of a surrogate pair");
+                i += 6;
             }
             i++;
             if (plain) return;
-            guard.Take(8L * (i - start));
             try {
                 STRICT.GetCharCount(b, start, i - start);
             } catch (ArgumentException) {
                 throw Fail("a string is not UTF-8");
             }
-            if (Utf8(Json.Text(b, start, i)) == null) throw Fail("a string holds half of a surrogate pair");
         }
     }
 
@@ -683,6 +823,8 @@ internal static partial class Core {
         internal RowType With(DType changed) { return new RowType(changed, dims); }
         /// <summary>The same row shape with another length of one axis.</summary>
         internal RowType Resized(int axis, int length) { int[] changed = Copy(dims); changed[axis] = length; return new RowType(dtype, changed); }
+        /// <summary>The elements of a row as limits count them: an axis of length 0 counts as 1.</summary>
+        internal int Counted => width > 0 ? width : new RowType(dtype, Array.ConvertAll(dims, n => Math.Max(1, n))).width;
         /// <summary>The product of the lengths of some axes.</summary>
         internal int Size(int from, int to) {
             long size = 1;
@@ -906,8 +1048,8 @@ public sealed class Tensor {
     }
     private static Tensor ReadObject(Json json, string where, Guard guard) {
         json.Only(where, "dtype", "shape", "enc", "scale", "mask", "data");
-        foreach (var member in json.members)
-            if (Json.Ignored(member.Key)) throw new Refused(where + " has the key " + Quote(member.Key) + "; a tensor has none such.");
+        foreach (string key in json.Keys())
+            if (Json.Ignored(key)) throw new Refused(where + " has the key " + Quote(key) + "; a tensor has none such.");
         DType dtype = DType.Named(json.Need("dtype", where).String(where + " dtype"), where);
         int[] shape = ReadShape(json.Need("shape", where), where, guard);
         long size = Product(shape, guard.limits.TensorElements);

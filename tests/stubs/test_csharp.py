@@ -16,10 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from many import asking
 from suite import liars
 
 import modelport
-from modelport.stubs import data_folder, find_stub, toolchain_problem
+from modelport.stubs import command_for, data_folder, find_stub, toolchain_problem
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fuzz"))
+
+from mutate import Command, Once
+from work import LEAST, of_ops, operations_in
 
 FOLDER = data_folder("stubs") / "csharp"
 CORE = ("ModelportCore.cs", "Modelport.cs")
@@ -342,6 +348,37 @@ def test_the_work_of_a_document_is_limited_to_the_last_operation(dotnet: str, tm
         )
 
 
+COUNTS = """
+using System;
+using System.IO;
+using System.Text;
+using Modelport;
+
+public static class Counts {
+    public static void Main() {
+        foreach (string line in File.ReadAllLines("model.json")) {
+            try {
+                byte[] document = Encoding.UTF8.GetBytes(line);
+                Model.Load(document, false, new Limits {Work = LEAST}, ModelportMore.Ops, ModelportNn.Ops);
+                Console.WriteLine("loaded");
+            } catch (Refused e) {
+                Console.WriteLine(e.Message);
+            }
+        }
+    }
+}
+"""
+
+
+def test_the_work_of_every_op_is_the_one_the_format_states(dotnet: str, tmp_path: Path) -> None:
+    cases = of_ops()
+    lines = "\n".join(text for _, text, _ in cases)
+    said = ran(dotnet, tmp_path, COUNTS.replace("LEAST", f"{LEAST}L"), lines.encode()).splitlines()
+    assert len(said) == len(cases) > 400
+    other = [(op, line, count) for (op, _, count), line in zip(cases, said, strict=True) if operations_in(line) != count]
+    assert other == []
+
+
 def test_wide_values_of_many_rows_are_refused_at_once(dotnet: str, tmp_path: Path) -> None:
     """4,096 rows of 2^22 elements, and of products of ten million factors, each of which would take minutes to replay."""
     wide = [
@@ -363,6 +400,75 @@ def test_wide_values_of_many_rows_are_refused_at_once(dotnet: str, tmp_path: Pat
         assert re.fullmatch(
             r"Replaying the carried rows takes \d{11} operations, more than the limit of \d{10} \(1073741824, and 4096 .*", line
         )
+
+
+IDENTITY = {
+    "format": "modelport",
+    "version": "1.0",
+    "requires": [],
+    "inputs": [{"name": "x", "dtype": "f64", "shape": []}],
+    "steps": [],
+    "outputs": [{"name": "x", "from": "x", "dtype": "f64", "role": "transform"}],
+}
+
+
+def spelled(key: str, rng: random.Random) -> str:
+    """A key as JSON: every character as it is, or as an escape."""
+    names = {"\b": "\\b", "\n": "\\n", "/": "\\/", '"': '\\"', "\\": "\\\\"}
+    units = (struct.unpack(f">{len(c.encode('utf-16-be')) // 2}H", c.encode("utf-16-be")) for c in key)
+    escaped = ["".join("\\u" + f"{unit:04{rng.choice('xX')}}" for unit in each) for each in units]
+    plain = [names.get(c, c) for c in key]
+    return '"' + "".join(rng.choice(pair) for pair in zip(plain, escaped, strict=True)) + '"'
+
+
+def test_equal_keys_are_found_however_they_are_spelled(dotnet: str, tmp_path: Path) -> None:
+    """Keys of few and of many characters, in objects of few and of many keys, lowered from A to Z and nowhere else."""
+    stub = find_stub("csharp")
+    assert stub is not None
+    rng = random.Random(5)
+    alphabet = 'AaZz@[kK/"\\\b\n\u212a\u00e9\u00c9\u07ff\u0800\uffff\U0001f600\U0010ffff'
+    seen = set()
+    with asking(stub, tmp_path) as ask:
+        for _ in range(300):
+            keys = [
+                "".join(rng.choices(alphabet, k=rng.choice([0, 1, 2, 2, 3]))) for _ in range(rng.choice([2, 3, 8, 9, 12, 40]))
+            ]
+            lowered = ["".join(c.lower() if "A" <= c <= "Z" else c for c in key) for key in keys]
+            twice = len(set(lowered)) < len(keys)
+            inner = ",".join(f"{spelled(key, rng)}:{{}}" for key in keys)
+            (tmp_path / "keys.json").write_text(json.dumps(IDENTITY)[:-1] + f',"x-keys":[{{{inner}}}]}}', encoding="utf-8")
+            done = ask(["info", str(tmp_path / "keys.json")])
+            assert done.code == (2 if twice else 0), (keys, done)
+            assert not twice or "stands twice in one object" in done.err
+            seen.add((twice, len(keys) > 8))
+    assert len(seen) == 4
+
+
+def test_a_file_of_many_small_values_takes_no_more_than_eight_times_its_size(dotnet: str, tmp_path: Path) -> None:
+    stub = find_stub("csharp")
+    assert stub is not None
+    keys = "{" + ",".join(f'"{k:x}":1' for k in range(100_000)) + "}"
+    lists = {of: "[" + ",".join([of] * (1_000_000 // (len(of) + 1))) + "]" for of in ('{"a":1}', '[{"a":1}]', '""')}
+    cases = [
+        ("x-more", lists['[{"a":1}]'], 0),
+        ("x-more", keys, 0),
+        ("steps", lists['{"a":1}'], 2),
+        ("inputs", lists['{"a":1}'], 2),
+    ]
+    cases += [("requires", lists['""'], 2), ("lengths", keys, 2)]
+    (tmp_path / "small.json").write_text(json.dumps(IDENTITY))
+    paths = [tmp_path / "small.json"]
+    for where, value, _ in cases:
+        paths.append(tmp_path / f"{len(paths)}.json")
+        paths[-1].write_text(json.dumps({k: v for k, v in IDENTITY.items() if k != where})[:-1] + f',"{where}":{value}}}')
+    process = Once(command_for(stub), tmp_path)
+    try:
+        small, *many = process.ask([Command(["info", str(path)]) for path in paths])
+    finally:
+        process.stop()
+    assert [answer.done.code for answer in (small, *many)] == [0, *(code for _, _, code in cases)]
+    for answer, path in zip(many, paths[1:], strict=True):
+        assert answer.memory - small.memory <= 8 * path.stat().st_size, path
 
 
 def test_the_library_uses_no_more_than_it_says() -> None:
