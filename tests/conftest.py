@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +20,13 @@ collect_ignore = ["thirdparty"]
 #: what a test can lack, beside the stubs: the names that MODELPORT_REQUIRE knows
 OPTIONAL = {
     *("chromium", "onnxruntime", "pypmml", "jpmml", "skl2onnx", "sklearn2pmml", "xgboost", "lightgbm", "catboost"),
-    *("libfuzzer", "atheris"),
+    *("libfuzzer", "atheris", "tsc"),
     *("onnxruntime-node", "torch", "keras", "tensorflow", "tf2onnx", "transformers", "litert", "h5py", "onnx", "onnxscript"),
     *("python3.10", "python3.11", "python3.12", "python3.13", "pip", "build", "setuptools", "twine"),
     *("mypy", "scipy", "mkdocs", "matplotlib", "rich", "shtab", "yaml", "markdown_it", "pre-commit"),
 }
+#: the version of the compiler that declarations are checked with
+TYPESCRIPT = "5.9.3"
 REQUIRED = {name.strip() for name in os.environ.get("MODELPORT_REQUIRE", "").split(",") if name.strip()}
 
 
@@ -107,6 +111,49 @@ def need_program() -> Callable[[str, str], None]:
     def check(name: str, program: str) -> None:
         if shutil.which(program) is None:
             missing(name, f"{program} is not on the PATH")
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def npm_package(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str, str], Path]:
+    """npm_package("tsc", "typescript", "5.9.3"): a package's folder, kept in the cache; a counted skip where it cannot be had."""
+
+    def find(name: str, package: str, version: str) -> Path:
+        cache = Path(os.environ.get("MODELPORT_CACHE") or tmp_path_factory.mktemp("cache"))
+        folder = cache / f"{package}-{version}"
+        if not (folder / "node_modules" / package).is_dir():
+            if shutil.which("npm") is None:
+                missing(name, "npm is not on the PATH")
+            cache.mkdir(parents=True, exist_ok=True)
+            made = Path(tempfile.mkdtemp(dir=cache))
+            (made / "package.json").write_text("{}")
+            options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(made)]
+            command = ["npm", "install", *options, f"{package}@{version}"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+            if done.returncode != 0:
+                shutil.rmtree(made)
+                missing(name, f"npm does not install it: {(done.stderr.splitlines() or ['it says nothing'])[-1]}")
+            try:
+                made.rename(folder)
+            except OSError:  # another process was first
+                shutil.rmtree(made)
+        return folder / "node_modules" / package
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def tsc(need_program: Callable[[str, str], None], npm_package: Callable[[str, str, str], Path]) -> Callable[..., None]:
+    """tsc(folder, "example.mts", ...): TypeScript, strict, finds nothing in files of a folder; options may come with them."""
+    need_program("javascript", "node")
+    compiler = npm_package("tsc", "typescript", TYPESCRIPT) / "bin" / "tsc"
+
+    def check(folder: Path, *given: str) -> None:
+        options = ["--strict", "--skipDefaultLibCheck", "--pretty", "false", "--target", "es2022", "--module", "nodenext"]
+        command = ["node", str(compiler), *options, *given]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
     return check
 

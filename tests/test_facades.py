@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,9 @@ from modelport.cli import main
 from modelport.document import Vectors
 from modelport.errors import PluginError, Unsupported, UsageError
 from modelport.facades import facade_files, library_for
+from modelport.facades.example import LINES, WIDTH
 from modelport.facades.naming import identifiers, shown
+from modelport.facades.plan import plan_of
 from modelport.stubs import Stub, find_stub, stubs, toolchain_problem
 
 MODELS = Path(__file__).resolve().parent.parent / "fixtures" / "models"
@@ -243,12 +247,33 @@ def test_an_example_builds_and_answers_what_the_artifact_carries(
     assert carried(loaded.vectors, [output.name for output in loaded.outputs], lines)
 
 
+def test_an_example_is_short_whatever_the_model() -> None:
+    models = [path.read_bytes() for path in sorted(MODELS.glob("*/*/model.json"))] + [make() for make in MADE.values()]
+    spelled, seen = 0, 0
+    for data in models:
+        loaded = Artifact.of(data).load()
+        try:
+            plan = plan_of(loaded, "model.json", "model", ["modelport", "modelport_more", "modelport_nn", "modelport_fast"])
+        except Unsupported:
+            continue
+        for name in LANGUAGES:
+            made = importlib.import_module(stub_of(name).facade).write(plan)
+            example = next(text for file, text in made.items() if file.lower().startswith("example."))
+            lines = example.removesuffix("\n").split("\n")
+            assert len(lines) <= LINES <= 20, (name, plan.fields)
+            assert max(map(len, lines)) <= WIDTH
+            seen += 1
+            spelled += not re.search(r"example_?row|_example\b|Example\(\)|::example|\.example", example, re.IGNORECASE)
+    assert seen > 100
+    assert 10 < spelled < seen
+
+
 def test_an_example_says_when_answers_differ(language: str, tmp_path: Path, libraries: Path) -> None:
     folder = written(tmp_path, language, (MODELS / "sklearn/iris_logistic/model.json").read_bytes())
     example = next(p for p in folder.iterdir() if p.stem.lower() == "example")
     text = example.read_text(encoding="utf-8")
-    assert text.count("setosa") == 1
-    example.write_text(text.replace("setosa", "versicolor"), encoding="utf-8")
+    assert text.count("4.3") == 1
+    example.write_text(text.replace("4.3", "43.0"), encoding="utf-8")
     with pytest.raises(AssertionError, match=r"carries"):
         ran(language, folder, libraries)
 
@@ -394,6 +419,43 @@ def test_a_facade_is_fully_typed(tmp_path: Path, need_module: Callable[[str, str
         [sys.executable, "-m", "mypy", *options, "model_facade.py", "example.py"], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
+
+
+#: a program that uses all that the declarations of a facade in JavaScript have
+TYPED = """import {{ readFileSync }} from "node:fs";
+import * as facade from "./model_facade.mjs";
+
+const row: facade.Row = {row};
+const model: facade.Model = facade.load(readFileSync("model.json"));
+const answer: facade.Answer = model.predict(row), answers: facade.Answer[] = model.predict([row]);
+const words: ReadonlyArray<ReadonlyArray<string | number | bigint | boolean>> = [{constants}];
+console.log(answer, answers.length, words.length);
+// @ts-expect-error: a row has fields
+model.predict({{}});
+// @ts-expect-error: a model comes from load
+new facade.Model();
+"""
+
+
+@pytest.mark.xdist_group("tsc")
+def test_a_facade_in_javascript_is_fully_typed(tmp_path: Path, tsc: Callable[..., None]) -> None:
+    (tmp_path / "node.d.ts").write_text(
+        'declare module "node:fs" {\n  export function readFileSync(path: string): Uint8Array;\n}\n'
+    )
+    made = [(MODELS / name / "model.json").read_bytes() for name in FIXTURES] + [MADE[name]() for name in MADE if name != "wide"]
+    programs = []
+    for k, data in enumerate(made):
+        (tmp_path / str(k)).mkdir()
+        folder = written(tmp_path / str(k), "javascript", data)
+        types = (folder / "model_facade.d.mts").read_text(encoding="utf-8")
+        row = re.search(
+            r"^const row = (\{.*?^\});$", (folder / "example.mjs").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        )
+        assert row is not None
+        constants = ", ".join(f"facade.{name}" for name in re.findall(r"^export const (\w+):", types, re.MULTILINE))
+        programs.append(folder / "asking.mts")
+        programs[-1].write_text(TYPED.format(row=row[1], constants=constants), encoding="utf-8")
+    tsc(tmp_path, "--noEmit", "node.d.ts", *map(str, programs))
 
 
 # --- what is copied, and what is refused --------------------------------------------------------------------------------------

@@ -107,11 +107,10 @@ def operations_in(sentence: str) -> int:
 
 @cache
 def of_ops() -> list[tuple[str, str, int]]:
-    """(op, document, operations as the reference counts them) of every case with answers whose rows have elements."""
+    """(op, document, operations as the reference counts them) of every case with answers, also of rows without elements."""
     found = []
     for op, case in graph_cases():
-        shapes = [x["shape"] for x in case["inputs"]] + [case["expected"]["shape"][1:] if "expected" in case else [0]]
-        if not any(0 in shape for shape in shapes):
+        if "expected" in case:
             text = json.dumps(document_of_case(case))
             with pytest.raises(ArtifactError) as caught:
                 read_document(text.encode(), Limits(work=LEAST))

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import Unsupported
+from .example import hint, short
 from .naming import fill, identifiers, shown, snake, wrapped
 from .page import build_page
 from .plan import Bound, Field, Plan, Result
@@ -36,6 +37,9 @@ HEADER = """/* @file@.h - a typed facade of @model@, written by `modelport stub 
 #ifndef @guard@
 #define @guard@
 
+#include <math.h>
+#include <stdio.h>
+
 #include "modelport.h"
 
 #ifdef __cplusplus
@@ -62,11 +66,21 @@ typedef struct @p@_model @p@_model;
 
 /* The model of an artifact: it is checked, replays the rows it carries, and has to have the columns of this facade. */
 mp_code @p@_load(const char *data, size_t size, @p@_model **model, mp_error *error);
+mp_code @p@_load_file(const char *path, @p@_model **model, mp_error *error);
 void @p@_free(@p@_model *model); /* NULL is fine */
 
 /* The answers for `count` rows, or a code and a sentence; the answers are freed by @p@_answers_free. */
 mp_code @p@_predict(const @p@_model *model, const @p@_row *rows, size_t count, @p@_answers *answers, mp_error *error);
 void @p@_answers_free(@p@_answers *answers);
+
+/* One of the rows that the artifact of this facade carries. */
+extern const @p@_row @p@_example;
+
+/* Prints an answer, a line per output. */
+void @p@_print(FILE *file, const @p@_answer *answer);
+
+/* MP_OK where an answer for the example row is the one that the artifact carries, else MP_MISMATCH and a sentence. */
+mp_code @p@_compare(const @p@_answer *answer, mp_error *error);
 
 #ifdef __cplusplus
 }
@@ -78,7 +92,6 @@ SOURCE = """/* @file@.c - a typed facade of @model@, written by `modelport stub 
 #include "@file@.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 @tables@
@@ -179,6 +192,20 @@ mp_code @p@_load(const char *data, size_t size, @p@_model **model, mp_error *err
     return MP_OK;
 }
 
+mp_code @p@_load_file(const char *path, @p@_model **model, mp_error *error) {
+    *model = NULL;
+    FILE *file = fopen(path, "rb");
+    const long length = file && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    char *data = length < 0 ? NULL : malloc((size_t)length + 1);
+    if (data) rewind(file);
+    const size_t size = data ? fread(data, 1, (size_t)length, file) : 0;
+    if (file) fclose(file);
+    const bool whole = data && size == (size_t)length;
+    const mp_code code = whole ? @p@_load(data, size, model, error) : fail(error, MP_REFUSED, "The artifact cannot be read.");
+    free(data);
+    return code;
+}
+
 void @p@_free(@p@_model *model) {
     if (model) mp_free(model->inner);
     free(model);
@@ -228,94 +255,89 @@ void @p@_answers_free(@p@_answers *answers) {
     free(answers->items);
     *answers = (@p@_answers){0, NULL, NULL};
 }
+
+/* -- the row that the artifact carries -- */
+@arrays@
+const @p@_row @p@_example = {
+    @row@,
+};
+@helpers@
+void @p@_print(FILE *file, const @p@_answer *answer) {
+@prints@
+}
+
+mp_code @p@_compare(const @p@_answer *answer, mp_error *error) {
+@checks@
+    return MP_OK;
+}
 """
 
-EXAMPLE = """/* Asks @model@ one row, prints its answers and compares them with those that the artifact carries. */
+EXAMPLE = """/* Asks @model@ one row, prints its answer and compares it with the one that the artifact carries. */
 #include "@file@.h"
 
-#include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-@helpers@
-static char *read_file(const char *path, size_t *size) {
-    FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END) != 0) return NULL;
-    long length = ftell(file);
-    char *data = length < 0 ? NULL : malloc((size_t)length + 1);
-    rewind(file);
-    *size = data ? fread(data, 1, (size_t)length, file) : 0;
-    fclose(file);
-    return data;
-}
-
 int main(void) {
-    size_t size = 0;
-    char *data = read_file(@path@, &size);
-    @p@_model *model = NULL;
-    @p@_answers answers;
     mp_error error;
-    if (!data) return fprintf(stderr, "The artifact cannot be read.\\n"), 2;
-    mp_code code = @p@_load(data, size, &model, &error);
-    free(data);
-    if (code != MP_OK) return fprintf(stderr, "%s\\n", error.message), (int)code;
-
-@arrays@    const @p@_row row = {
-        @row@,
-    };
-    code = @p@_predict(model, &row, 1, &answers, &error);
-    if (code != MP_OK) return fprintf(stderr, "%s\\n", error.message), (int)code;
-
-    const @p@_answer *answer = &answers.items[0];
-    bool good = true;
-@checks@
+    @p@_model *model;
+    @p@_answers answers;
+    const @p@_row row = @row@
+    if (@p@_load_file(@path@, &model, &error) != MP_OK) return fprintf(stderr, "%s\\n", error.message), (int)error.code;
+    if (@p@_predict(model, &row, 1, &answers, &error) != MP_OK) return fprintf(stderr, "%s\\n", error.message), (int)error.code;
+    @p@_print(stdout, &answers.items[0]); /* or one by one: @hint@ */
+    const mp_code code = @p@_compare(&answers.items[0], &error);
+    if (code != MP_OK) fprintf(stderr, "%s\\n", error.message);
+    else puts("The artifact carries the same answers.");
     @p@_answers_free(&answers);
     @p@_free(model);
-    puts(good ? "The artifact carries the same answers." : "The artifact carries other answers.");
-    return good ? 0 : 1;
+    return (int)code;
 }
 """
 
-#: kind -> how an example prints and compares elements
+#: kind -> how elements are printed and compared
 COMPARE = {
     "number": """
-static bool check_numbers(const char *name, const double *got, const double *said, size_t n, double atol, double rtol) {
-    bool good = true;
-    printf("%s:", name);
+static void print_numbers(FILE *file, const char *name, const double *got, size_t n) {
+    fprintf(file, "%s:", name);
+    for (size_t k = 0; k < n; k++) fprintf(file, " %.17g", got[k]);
+    fprintf(file, "\\n");
+}
+
+static bool same_numbers(const double *got, const double *said, size_t n, double atol, double rtol) {
+    bool same = true;
     for (size_t k = 0; k < n; k++) {
         const bool near = isfinite(said[k]) && fabs(got[k] - said[k]) <= atol + rtol * fabs(said[k]);
         const bool equal = !(got[k] < said[k]) && !(got[k] > said[k]) && !isnan(got[k]) && !isnan(said[k]);
-        printf(" %.17g", got[k]);
-        good = good && (near || equal || (isnan(got[k]) && isnan(said[k])));
+        same = same && (near || equal || (isnan(got[k]) && isnan(said[k])));
     }
-    printf("\\n");
-    return good;
+    return same;
 }
 """,
     "integer": """
-static bool check_integers(const char *name, const int64_t *got, const int64_t *said, size_t n) {
-    bool good = true;
-    printf("%s:", name);
-    for (size_t k = 0; k < n; k++) {
-        printf(" %" PRId64, got[k]);
-        good = good && got[k] == said[k];
-    }
-    printf("\\n");
-    return good;
+static void print_integers(FILE *file, const char *name, const int64_t *got, size_t n) {
+    fprintf(file, "%s:", name);
+    for (size_t k = 0; k < n; k++) fprintf(file, " %" PRId64, got[k]);
+    fprintf(file, "\\n");
+}
+
+static bool same_integers(const int64_t *got, const int64_t *said, size_t n) {
+    bool same = true;
+    for (size_t k = 0; k < n; k++) same = same && got[k] == said[k];
+    return same;
 }
 """,
     "text": """
-static bool check_strings(const char *name, const mp_string *got, const mp_string *said, size_t n) {
-    bool good = true;
-    printf("%s:", name);
+static void print_strings(FILE *file, const char *name, const mp_string *got, size_t n) {
+    fprintf(file, "%s:", name);
+    for (size_t k = 0; k < n; k++) fprintf(file, " %.*s", (int)got[k].size, got[k].data ? got[k].data : "");
+    fprintf(file, "\\n");
+}
+
+static bool same_strings(const mp_string *got, const mp_string *said, size_t n) {
+    bool same = true;
     for (size_t k = 0; k < n; k++) {
-        printf(" %.*s", (int)got[k].size, got[k].data ? got[k].data : "");
-        good = good && !got[k].data == !said[k].data && got[k].size == said[k].size
-            && (got[k].size == 0 || memcmp(got[k].data, said[k].data, got[k].size) == 0);
+        same = same && !got[k].data == !said[k].data && got[k].size == said[k].size;
+        same = same && (!got[k].data || memcmp(got[k].data, said[k].data, got[k].size) == 0);
     }
-    printf("\\n");
-    return good;
+    return same;
 }
 """,
 }
@@ -362,20 +384,26 @@ def write(plan: Plan) -> dict[str, str]:
         for k, (f, n, v) in enumerate(zip(plan.fields, fields, plan.row))
     ]
     kinds = {"integer" if r.kind == "boolean" else r.kind for r in plan.results}
-    values |= {
-        "row": wrapped(given, " " * 8),
+    named = {
         "arrays": "".join(
-            f"    static {MANY[f.kind][:-1]}{name}[] = {{\n        {wrapped(map(literal, v), ' ' * 8)},\n    }};\n"
-            for name, f, v in arrays
+            f"\nstatic {MANY[f.kind][:-1]}{name}[] = {{\n    {wrapped(map(literal, v), '    ')},\n}};" for name, f, v in arrays
         ),
+        "row": wrapped(given, " " * 4),
+        "prints": "\n".join(line for k, (r, n) in enumerate(zip(plan.results, results)) for line in _print(r, n, k)),
         "checks": "\n".join(_checks(plan, results)),
         "helpers": "".join(text for kind, text in COMPARE.items() if kind in kinds),
     }
+    example = short(
+        EXAMPLE,
+        {**values, "hint": hint(results, "answers.items[0].")},
+        None if arrays else {"row": f"{{\n        {wrapped(given, ' ' * 8)},\n    }};"},
+        {"row": f"{prefix}_example; /* its fields can be set: .{fields[0]} = ... */"},
+    )
     written = [f"{file}.h", f"{file}.c", "example.c"]
     flags = [f"-DMODELPORT_{name}" for name in ("FAST", "MORE", "NN") if f"modelport_{name.lower()}.c" in plan.library]
     line = ["cc", "-std=c11", "-O2", "-ffp-contract=off", *flags, "-o", "example", "modelport.c", written[1], "example.c", "-lm"]
     page = build_page(plan, "a C11 compiler", f"{shlex.join(line)}\n./example", written, "c")
-    texts = (fill(HEADER, values), fill(SOURCE, values), fill(EXAMPLE, values), page)
+    texts = (fill(HEADER, values), fill(SOURCE, {**values, **named}), example, page)
     return dict(zip([*written, "BUILD.md"], texts))
 
 
@@ -491,17 +519,27 @@ def _said(result: Result, value: Any) -> str:
     return literal(int(value) if result.kind == "boolean" else value)
 
 
+def _place(result: Result, name: str, k: int) -> tuple[str, str, str]:
+    """Code that comes before, the address of the elements of an answer, and how the names of the functions for them end."""
+    ending = {"number": "numbers", "text": "strings"}.get(result.kind, "integers")
+    if result.width is not None:
+        return "", f"answer->{name}", ending
+    if result.kind == "boolean":
+        return f"    const int64_t got{k} = answer->{name};\n", f"&got{k}", ending
+    return "", f"&answer->{name}", ending
+
+
+def _print(result: Result, name: str, k: int) -> Iterable[str]:
+    before, place, ending = _place(result, name, k)
+    yield f'{before}    print_{ending}(file, "{name}", {place}, {result.width or 1});'
+
+
 def _checks(plan: Plan, results: list[str]) -> Iterable[str]:
     for k, (result, name, said, (atol, rtol)) in enumerate(zip(plan.results, results, plan.answer, plan.tolerance)):
-        kind, count = ELEMENT[result.kind], len(said)
-        words = [_said(result, v) for v in said]
-        yield f"    static const {kind} said{k}[] = {{{wrapped(words, ' ' * 8)}}};"
-        got = f"answer->{name}"
-        if result.width is None and result.kind == "boolean":
-            yield f"    const int64_t got{k} = answer->{name};"
-            got = f"&got{k}"
-        elif result.width is None:
-            got = f"&answer->{name}"
+        before, place, ending = _place(result, name, k)
+        words = wrapped([_said(result, v) for v in said], " " * 8)
         further = f", {atol!r}, {rtol!r}" if result.kind == "number" else ""
-        function = {"number": "check_numbers", "text": "check_strings"}.get(result.kind, "check_integers")
-        yield f'    good = {function}("{name}", {got}, said{k}, {count}{further}) && good;'
+        yield f"    static const {ELEMENT[result.kind]} said{k}[] = {{{words}}};"
+        yield f"{before}    if (!same_{ending}({place}, said{k}, {len(said)}{further})) {{"
+        yield f'        return fail(error, MP_MISMATCH, "{name} is not what the artifact carries.");'
+        yield "    }"

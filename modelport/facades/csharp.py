@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .example import hint, short
 from .naming import fill, identifiers, pascal, shown, wrapped
 from .page import build_page
 from .plan import Bound, Field, Plan, Result
@@ -14,6 +15,7 @@ __all__ = ["write"]
 
 #: members that every class has, and the names of the classes themselves; keywords of C# begin in lower case, fields here do not
 RESERVED = {"equals", "finalize", "getHashCode", "getType", "memberwiseClone", "referenceEquals", "toString", "row", "answer"}
+RESERVED |= {"example", "compare"}
 ONE = {"number": "double", "integer": "long?", "boolean": "bool?", "text": "string"}
 MANY = {"number": "double", "integer": "long", "boolean": "bool", "text": "string"}
 
@@ -26,6 +28,13 @@ public sealed class @class@ {
     /// <summary>What the model is asked. A field that is not set is missing: such a row may be refused.</summary>
     public sealed class Row {
 @fields@
+
+        /// <summary>One of the rows that the artifact of this facade carries.</summary>
+        public static Row Example() {
+            return new Row {
+@row@
+            };
+        }
     }
 
     /// <summary>What the model says: one value per output, or values by class, or an array, row-major.</summary>
@@ -34,6 +43,18 @@ public sealed class @class@ {
 
         internal Answer(IReadOnlyDictionary<string, Tensor> outputs, int k) {
 @answers@
+        }
+
+        /// <summary>Compares an answer for the example row with the one that the artifact carries; throws Mismatch.</summary>
+        public void Compare() {
+@checks@
+        }
+
+        /// <summary>A line per output.</summary>
+        public override string ToString() {
+            return string.Join("\\n", new[] {
+@lines@
+            });
         }
     }
 @names@
@@ -77,6 +98,35 @@ public sealed class @class@ {
         return answers;
     }
 @helpers@
+    private static string Line(string name, System.Collections.IEnumerable got) {
+        var text = new System.Text.StringBuilder(name).Append(":");
+        foreach (object value in got) {
+            var culture = System.Globalization.CultureInfo.InvariantCulture;
+            text.Append(" ").Append(value is double ? ((double) value).ToString("R", culture) : Convert.ToString(value, culture));
+        }
+        return text.ToString();
+    }
+
+    private static void Check(string name, System.Collections.IEnumerable got, object[] said, double atol, double rtol) {
+        bool same = true;
+        int n = 0;
+        foreach (object value in got) {
+            same = same && n < said.Length && Same(value, said[n], atol, rtol);
+            n++;
+        }
+        if (!same || n != said.Length) {
+            throw new Mismatch(name + " is not what the artifact carries.");
+        }
+    }
+
+    private static bool Same(object got, object said, double atol, double rtol) {
+        if (!(got is double && said is double)) {
+            return Equals(got, said);
+        }
+        double g = (double) got, s = (double) said;
+        return g.Equals(s) || g == s || !double.IsInfinity(s) && Math.Abs(g - s) <= atol + rtol * Math.Abs(s);
+    }
+
     private static int Size(IReadOnlyList<Row> rows, int width) {
         if ((long) rows.Count * width > int.MaxValue - 64) {
             throw new Refused("There are too many rows for one array; ask for fewer at a time.");
@@ -138,50 +188,18 @@ ELEMENTS = """
 """
 
 EXAMPLE = """using System;
-using System.Collections;
-using System.Globalization;
 using System.IO;
-using System.Text;
-using Modelport;
 
-/// <summary>Asks @model@ one row, prints its answers and compares them with those that the artifact carries.</summary>
+/// <summary>Asks @model@ one row, prints its answer and compares it with the one that the artifact carries.</summary>
 public static class Example {
-    public static int Main() {
-        Console.OutputEncoding = new UTF8Encoding(false);
-        var model = @class@.Load(File.ReadAllBytes(@file@));
-        var row = new @class@.Row();
-@row@
+    public static void Main() {
+        Console.OutputEncoding = new System.Text.UTF8Encoding(false);
+        @class@ model = @class@.Load(File.ReadAllBytes(@file@));
+        @class@.Row row = @row@
         @class@.Answer answer = model.Predict(row);
-@checks@
+        Console.WriteLine(answer); // or one by one: @hint@
+        answer.Compare();
         Console.WriteLine("The artifact carries the same answers.");
-        return 0;
-    }
-
-    private static bool Same(string name, IEnumerable got, object[] said, double atol, double rtol) {
-        var line = new StringBuilder(name).Append(":");
-        bool same = true;
-        int n = 0;
-        foreach (object value in got) {
-            var number = value as double?;
-            var culture = CultureInfo.InvariantCulture;
-            line.Append(" ").Append(number == null ? Convert.ToString(value, culture) : number.Value.ToString("R", culture));
-            same = same && n < said.Length && Close(value, said[n], atol, rtol);
-            n++;
-        }
-        Console.WriteLine(line);
-        if (!same || n != said.Length) {
-            Console.Error.WriteLine(name + " is not what the artifact carries.");
-            return false;
-        }
-        return true;
-    }
-
-    private static bool Close(object got, object said, double atol, double rtol) {
-        if (!(got is double && said is double)) {
-            return Equals(got, said);
-        }
-        double g = (double) got, s = (double) said;
-        return g.Equals(s) || g == s || !double.IsInfinity(s) && Math.Abs(g - s) <= atol + rtol * Math.Abs(s);
     }
 }
 """
@@ -210,18 +228,23 @@ def write(plan: Plan) -> dict[str, str]:
     values["helpers"] = "".join(text for kind, text in CELLS.items() if kind in single)
     arrays = {MANY[f.kind] for f in plan.fields if f.width is not None}
     values["helpers"] += "".join(ELEMENTS.replace("@type@", kind) for kind in MANY.values() if kind in arrays)
-    example = {
-        **values,
-        "row": "\n".join(f"        row.{n} = {_given(f, v)};" for f, n, v in zip(plan.fields, fields, plan.row)),
-        "checks": "\n".join(_checks(plan, results)),
-    }
+    given = [f"{n} = {_given(f, v)}" for f, n, v in zip(plan.fields, fields, plan.row)]
+    values["row"] = "\n".join(f"                {each}," for each in given)
+    values["checks"] = "\n".join(_checks(plan, results))
+    values["lines"] = "\n".join(f'                Line("{n}", {_elements(r, n)}),' for r, n in zip(plan.results, results))
+    example = short(
+        EXAMPLE,
+        {**values, "hint": hint(results)},
+        {"row": f"new {name}.Row {{\n            {wrapped(given, ' ' * 12, 100)},\n        }};"},
+        {"row": f"{name}.Row.Example(); // its fields can be set: row.{fields[0]} = ..."},
+    )
     written = [f"{name}.cs", "Example.cs"]
     sources = " ".join([*(file for file in plan.library if file.endswith(".cs")), *written])
     commands = (
         f"dotnet new console --output app\nrm app/Program.cs\ncp {sources} app\ncp {shown(plan.model)} app\ncd app\ndotnet run"
     )
     page = build_page(plan, "the .NET SDK", commands, written, "csharp")
-    return {written[0]: fill(FACADE, values), written[1]: fill(EXAMPLE, example), "BUILD.md": page}
+    return {written[0]: fill(FACADE, values), written[1]: example, "BUILD.md": page}
 
 
 def _names(field: Field, name: str) -> str:
@@ -338,12 +361,13 @@ def _groups(plan: Plan, fields: list[str]) -> Iterable[str]:
         }}"""
 
 
+def _elements(result: Result, name: str) -> str:
+    if result.classes:
+        return f"{name}.Values"
+    return f"new object[] {{{name}}}" if result.width is None else name
+
+
 def _checks(plan: Plan, results: list[str]) -> Iterable[str]:
     for result, name, said, (atol, rtol) in zip(plan.results, results, plan.answer, plan.tolerance):
-        got = f"new object[] {{answer.{name}}}"
-        if result.classes:
-            got = f"answer.{name}.Values"
-        elif result.width is not None:
-            got = f"answer.{name}"
-        words = f"new object[] {{{wrapped(map(literal, said), ' ' * 12)}}}"
-        yield f'        if (!Same("{name}", {got}, {words}, {atol!r}, {rtol!r})) return 1;'
+        words = f"new object[] {{{wrapped(map(literal, said), ' ' * 16)}}}"
+        yield f'            Check("{name}", {_elements(result, name)}, {words}, {atol!r}, {rtol!r});'

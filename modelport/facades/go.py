@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .example import hint, short
 from .naming import fill, identifiers, pascal, shown, snake, wrapped
 from .page import build_page
 from .plan import Bound, Field, Plan, Result
@@ -43,6 +44,54 @@ type @class@Answer struct {
 @results@
 }
 @names@
+// @class@Example is one of the rows that the artifact of this facade carries.
+func @class@Example() @class@Row {
+	row := @class@Row{}
+@row@
+	return row
+}
+
+// Compare compares an answer for the example row with the one that the artifact carries, and says so; or *Mismatch.
+func (answer @class@Answer) Compare() (string, error) {
+	carried := [][]any{
+@said@
+	}
+	tolerances := [][2]float64{
+@tolerance@
+	}
+	for k, got := range answer.elements() {
+		same := len(got) == len(carried[k])
+		for j := 0; same && j < len(got); j++ {
+			same = @private@Close(got[j], carried[k][j], tolerances[k][0], tolerances[k][1])
+		}
+		if !same {
+			return "", &Mismatch{fmt.Sprint(@private@Results[k], " is not what the artifact carries: ", carried[k])}
+		}
+	}
+	return "The artifact carries the same answers.", nil
+}
+
+// String has a line per output.
+func (answer @class@Answer) String() string {
+	lines := []string{}
+	for k, got := range answer.elements() {
+		line := @private@Results[k] + ":"
+		for _, element := range got {
+			line += fmt.Sprint(" ", element)
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\\n")
+}
+
+func (answer @class@Answer) elements() [][]any {
+	all := make([][]any, len(@private@Results))
+@elements@
+	return all
+}
+
+var @private@Results = []string{@words@}
+
 // Load@class@ loads an artifact: it is checked, replays the rows it carries, and has to have the columns of this facade.
 func Load@class@(document []byte) (*@class@, error) {
 	inner, err := Load(document)
@@ -117,6 +166,30 @@ var @private@Names = []string{
 """
 
 ELEMENTS = """
+func @private@Close(got, said any, atol, rtol float64) bool {
+	g, number := got.(float64)
+	s, other := said.(float64)
+	if number && other {
+		return g == s || g != g && s != s || !math.IsInf(s, 0) && math.Abs(g-s) <= atol+rtol*math.Abs(s)
+	}
+	return got == said
+}
+
+func @private@List(values []float64) []any {
+	all := []any{}
+	for _, value := range values {
+		all = append(all, value)
+	}
+	return all
+}
+
+func @private@Text(value *string) any {
+	if value == nil {
+		return ""
+	}
+	return *value
+}
+
 func @private@Missing(field string, k int) error {
 	return &Refused{fmt.Sprintf("The field %s is not set in row %d.", field, k)}
 }
@@ -128,84 +201,21 @@ func @private@Length(field string, k, length, width int) error {
 
 EXAMPLE = """//go:build ignore
 
-// Asks @model@ one row, prints its answers and compares them with those that the artifact carries.
+// Asks @model@ one row, prints its answer and compares it with the one that the artifact carries.
 package main
 
 import (
 	"fmt"
-	"log"
-	"math"
-	"os"
-
 	"modelport"
+	"os"
 )
 
 func main() {
-	document, err := os.ReadFile(@file@)
-	if err != nil {
-		log.Fatal(err)
-	}
-	model, err := modelport.Load@class@(document)
-	if err != nil {
-		log.Fatal(err)
-	}
-	row := modelport.@class@Row{}
+	model := modelport.Must(modelport.Load@class@(modelport.Must(os.ReadFile(@file@))))
 @row@
-	answer, err := model.Predict(row)
-	if err != nil {
-		log.Fatal(err)
-	}
-@checks@
-	fmt.Println("The artifact carries the same answers.")
-}
-
-func check(name string, got, said []any, atol, rtol float64) {
-	fmt.Print(name, ":")
-	same := len(got) == len(said)
-	for k, value := range got {
-		fmt.Print(" ", value)
-		same = same && close(value, said[k], atol, rtol)
-	}
-	fmt.Println()
-	if !same {
-		log.Fatal(name, " is not what the artifact carries: ", said)
-	}
-}
-
-func close(got, said any, atol, rtol float64) bool {
-	g, number := got.(float64)
-	s, other := said.(float64)
-	if number && other {
-		return g == s || g != g && s != s || !math.IsInf(s, 0) && math.Abs(g-s) <= atol+rtol*math.Abs(s)
-	}
-	return got == said
-}
-@helpers@"""
-
-LIST = """
-func list[T any](values []T) []any {
-	all := []any{}
-	for _, value := range values {
-		all = append(all, value)
-	}
-	return all
-}
-"""
-ORDERED = """
-func ordered[K comparable, V any](classes []K, values map[K]V) []any {
-	all := []any{}
-	for _, class := range classes {
-		all = append(all, values[class])
-	}
-	return all
-}
-"""
-TEXTS = """
-func text(value *string) any {
-	if value == nil {
-		return ""
-	}
-	return *value
+	answer := modelport.Must(model.Predict(row))
+	fmt.Println(answer) // or one by one: @hint@
+	fmt.Println(modelport.Must(answer.Compare()))
 }
 """
 
@@ -215,7 +225,7 @@ def write(plan: Plan) -> dict[str, str]:
     class_ = f"{pascal(plan.stem)}Facade"
     private = class_[0].lower() + class_[1:]
     fields = [_exported(n) for n in identifiers((f.name for f in plan.fields), "camel", ())]
-    results = [_exported(n) for n in identifiers((r.name for r in plan.results), "camel", ())]
+    results = [_exported(n) for n in identifiers((r.name for r in plan.results), "camel", {"compare", "string"})]
     values = {
         "model": shown(plan.model),
         "class": class_,
@@ -240,22 +250,31 @@ def write(plan: Plan) -> dict[str, str]:
         "signature": _lines(map(literal, plan.signature)),
     }
     values["inputs"] += "".join(_groups(plan, fields, class_, private))
+    values["row"] = "\n".join(f"\trow.{n} = {_given(f, v)}" for f, n, v in zip(plan.fields, fields, plan.row))
+    values["elements"] = "\n".join(
+        line for k, (r, n) in enumerate(zip(plan.results, results)) for line in _elements(r, n, k, values)
+    )
+    values["words"] = ", ".join(f'"{n}"' for n in results)
+    values["said"] = "\n".join(f"\t\t{_said(r, s, private)}," for r, s in zip(plan.results, plan.answer))
+    values["tolerance"] = "\n".join(f"\t\t{{{atol!r}, {rtol!r}}}," for atol, rtol in plan.tolerance)
     values["helpers"] = ELEMENTS.replace("@private@", private)
     facade = fill(FACADE, values)
     body = facade.partition(")")[2]
     for package in ("fmt", "math", "strings"):
         if f"{package}." not in body:
             facade = facade.replace(f'\t"{package}"\n', "", 1)
-    checks = "\n".join(_checks(plan, results, class_))
-    example = {
-        **values,
-        "row": "\n".join(f"\trow.{n} = {_given(f, v)}" for f, n, v in zip(plan.fields, fields, plan.row)),
-        "checks": checks,
-        "helpers": LIST * ("list(" in checks) + ORDERED * ("ordered(" in checks) + TEXTS * ("text(" in checks),
-    }
+    given = [(f"row.{n}", _given(f, v, "modelport.")) for f, n, v in zip(plan.fields, fields, plan.row)]
+    pairs = [zip(*given[at : at + 2]) for at in range(0, len(given), 2)]
+    lines = [f"\trow := modelport.{class_}Row{{}}", *(f"\t{', '.join(names)} = {', '.join(said)}" for names, said in pairs)]
+    example = short(
+        EXAMPLE,
+        {**values, "hint": hint(results)},
+        None if any("math." in said for _, said in given) else {"row": "\n".join(lines)},
+        {"row": f"\trow := modelport.{class_}Example() // its fields can be set: row.{fields[0]} = ..."},
+    )
     written = [f"{snake(plan.stem)}_facade.go", "example.go"]
     page = build_page(plan, "Go 1.19 or later", "go run example.go", written, "go")
-    return {written[0]: facade, written[1]: fill(EXAMPLE, example), "BUILD.md": page}
+    return {written[0]: facade, written[1]: example, "BUILD.md": page}
 
 
 def literal(value: Any) -> str:
@@ -383,18 +402,35 @@ def _answer(result: Result, name: str, class_: str) -> Iterable[str]:
         yield f"\t\tanswers[k].{name} = {tensor}.{data}()[{width}*k : {width}*(k+1) : {width}*(k+1)]"
 
 
-def _of(kind: str, value: Any) -> str:
+def _of(kind: str, value: Any, package: str) -> str:
     """A pointer to a value, or nil."""
     if value is None or (kind == "number" and math.isnan(value)):
         return "nil"
-    return f"modelport.Of{'[int64]' * (kind == 'integer')}({literal(value)})"
+    return f"{package}Of{'[int64]' * (kind == 'integer')}({literal(value)})"
 
 
-def _given(field: Field, values: tuple[Any, ...]) -> str:
+def _given(field: Field, values: tuple[Any, ...], package: str = "") -> str:
     if field.width is None:
-        return _of(field.kind, values[0])
-    items = [_of("text", v) for v in values] if field.kind == "text" else list(map(literal, values))
+        return _of(field.kind, values[0], package)
+    items = [_of("text", v, package) for v in values] if field.kind == "text" else list(map(literal, values))
+    if len(items) <= 8:
+        return f"{MANY[field.kind]}{{{', '.join(items)}}}"
     return f"{MANY[field.kind]}{{\n\t\t{wrapped(items, chr(9) * 2)},\n\t}}"
+
+
+def _elements(result: Result, name: str, k: int, values: dict[str, str]) -> Iterable[str]:
+    """Code that appends the elements of an output to all[k]."""
+    each = f"{values['private']}Text({{}})" if result.kind == "text" else "{}"
+    if result.width is None:
+        yield f"\tall[{k}] = []any{{{each.format(f'answer.{name}')}}}"
+        return
+    if result.classes:
+        yield f"\tfor _, class := range {values['class']}{name}Classes {{"
+        yield f"\t\tall[{k}] = append(all[{k}], answer.{name}[class])"
+    else:
+        yield f"\tfor _, element := range answer.{name} {{"
+        yield f"\t\tall[{k}] = append(all[{k}], {each.format('element')})"
+    yield "\t}"
 
 
 def _any(kind: str, value: Any) -> str:
@@ -405,18 +441,7 @@ def _any(kind: str, value: Any) -> str:
     )
 
 
-def _checks(plan: Plan, results: Sequence[str], class_: str) -> Iterable[str]:
-    for result, name, said, (atol, rtol) in zip(plan.results, results, plan.answer, plan.tolerance):
-        text = result.kind == "text"
-        if result.classes:
-            got = f"ordered(modelport.{class_}{name}Classes, answer.{name})"
-        elif result.width is not None and not text:
-            got = f"list(answer.{name})"
-        else:
-            each = [f"answer.{name}" + (f"[{j}]" if result.width is not None else "") for j in range(result.width or 1)]
-            got = f"[]any{{{wrapped([f'text({e})' if text else e for e in each], chr(9) * 2)}}}"
-        if result.kind == "number" and len(said) > 1:
-            words = f"list([]float64{{\n\t\t{wrapped(map(literal, said), chr(9) * 2)},\n\t}})"
-        else:
-            words = f"[]any{{{wrapped([_any(result.kind, v) for v in said], chr(9) * 2)}}}"
-        yield f'\tcheck("{name}", {got}, {words}, {atol!r}, {rtol!r})'
+def _said(result: Result, said: Sequence[Any], private: str) -> str:
+    if result.kind == "number" and len(said) > 1:
+        return f"{private}List([]float64{{\n\t\t\t{wrapped(map(literal, said), chr(9) * 3)},\n\t\t}})"
+    return f"{{{wrapped([_any(result.kind, v) for v in said], chr(9) * 3)}}}"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .example import hint, short
 from .naming import fill, identifiers, pascal, shown, wrapped
 from .page import build_page
 from .plan import Bound, Field, Plan, Result
@@ -37,6 +38,13 @@ public final class @class@ {
     /** What the model is asked. A field that is not set is missing; where the model does not accept that, it refuses the row. */
     public static final class Row {
 @fields@
+
+        /** One of the rows that the artifact of this facade carries. */
+        public static Row example() {
+            Row row = new Row();
+@row@
+            return row;
+        }
     }
 
     /** What the model says: one value per output, or values by class, or an array, row-major. */
@@ -45,6 +53,19 @@ public final class @class@ {
 
         private Answer(Map<String, Modelport.Tensor> outputs, int k) {
 @answers@
+        }
+
+        /** Compares an answer for the example row with the one that the artifact carries; throws Modelport.Mismatch. */
+        public void compare() {
+@checks@
+        }
+
+        /** A line per output. */
+        @Override
+        public String toString() {
+            StringBuilder text = new StringBuilder();
+@lines@
+            return text.toString();
         }
     }
 @names@
@@ -83,6 +104,32 @@ public final class @class@ {
         return answers;
     }
 @helpers@
+    private static void line(StringBuilder text, String name, List<?> got) {
+        text.append(text.length() == 0 ? "" : "\\n").append(name).append(":");
+        for (Object element : got) {
+            text.append(" ").append(element == null ? "" : element);
+        }
+    }
+
+    private static void check(String name, List<?> got, List<?> said, double atol, double rtol) {
+        boolean same = got.size() == said.size();
+        for (int k = 0; same && k < got.size(); k++) {
+            same = same(got.get(k), said.get(k), atol, rtol);
+        }
+        if (!same) {
+            throw new Modelport.Mismatch(name + " is not what the artifact carries: " + said);
+        }
+    }
+
+    private static boolean same(Object got, Object said, double atol, double rtol) {
+        if (got instanceof Double && said instanceof Double) {
+            double g = (Double) got;
+            double s = (Double) said;
+            return g == s || g != g && s != s || !Double.isInfinite(s) && Math.abs(g - s) <= atol + rtol * Math.abs(s);
+        }
+        return got == null ? said == null : got.equals(said);
+    }
+
     private static int size(List<Row> rows, int width) {
         if ((long) rows.size() * width > Integer.MAX_VALUE - 8) {
             throw new Modelport.Refused("There are " + rows.size() + " rows of " + width + " elements; ask for fewer at a time.");
@@ -159,47 +206,20 @@ ELEMENTS = """
 
 EXAMPLE = """import java.nio.file.Files;
 import java.nio.file.Paths;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.List;
 
-/** Asks @model@ one row, prints its answers and compares them with those that the artifact carries. */
+/** Asks @model@ one row, prints its answer and compares it with the one that the artifact carries. */
 public final class Example {
-    private Example() { }
-
     public static void main(String[] args) throws Exception {
         @class@ model = @class@.load(Files.readAllBytes(Paths.get(@file@)));
-        @class@.Row row = new @class@.Row();
 @row@
         @class@.Answer answer = model.predict(row);
-@checks@
+        System.out.println(answer); // or one by one: @answers@
+        answer.compare();
         System.out.println("The artifact carries the same answers.");
     }
-
-    private static void check(String name, List<?> got, List<?> said, double atol, double rtol) {
-        StringBuilder line = new StringBuilder(name).append(":");
-        boolean same = got.size() == said.size();
-        for (int k = 0; k < got.size(); k++) {
-            line.append(" ").append(got.get(k));
-            same = same && same(got.get(k), said.get(k), atol, rtol);
-        }
-        System.out.println(line);
-        if (!same) {
-            System.err.println(name + " is not what the artifact carries: " + said);
-            System.exit(1);
-        }
-    }
-
-    private static boolean same(Object got, Object said, double atol, double rtol) {
-        if (got instanceof Double && said instanceof Double) {
-            double g = (Double) got;
-            double s = (Double) said;
-            return g == s || g != g && s != s || !Double.isInfinite(s) && Math.abs(g - s) <= atol + rtol * Math.abs(s);
-        }
-        return got == null ? said == null : got.equals(said);
-    }
-@helpers@}
+}
 """
+
 
 NUMBERS = """
     /** Numbers, from their decimals. */
@@ -284,19 +304,24 @@ def write(plan: Plan) -> dict[str, str]:
     values["helpers"] = "".join(text for kind, text in CELLS.items() if kind in single)
     arrays = {MANY[f.kind] for f in plan.fields if f.width is not None}
     values["helpers"] += "".join(ELEMENTS.replace("@type@", kind) for kind in MANY.values() if kind in arrays)
-    example = {
-        **values,
-        "row": "\n".join(f"        row.{n} = {_given(f, v)};" for f, n, v in zip(plan.fields, fields, plan.row)),
-        "checks": "\n".join(_checks(plan, results)),
-    }
+    values["row"] = "\n".join(f"            row.{n} = {_given(f, v)};" for f, n, v in zip(plan.fields, fields, plan.row))
+    values["checks"] = "\n".join(_checks(plan, results))
+    values["lines"] = "\n".join(f'            line(text, "{n}", {_elements(r, n)});' for r, n in zip(plan.results, results))
     lists = {r.kind for r in plan.results if r.width is not None} | ({"number"} if any(map(_is_long, plan.answer)) else set())
-    example["helpers"] = "".join(text for kind, text in LISTS.items() if kind in lists)
-    example["helpers"] += NUMBERS * ("numbers(" in example["row"] + example["checks"])
+    values["helpers"] += "".join(text for kind, text in LISTS.items() if kind in lists)
+    values["helpers"] += NUMBERS * ("numbers(" in values["row"] + values["checks"])
+    row = [f"        row.{n} = {_given(f, v)};" for f, n, v in zip(plan.fields, fields, plan.row)]
+    example = short(
+        EXAMPLE,
+        {**values, "answers": hint(results)},
+        None if any(map(_is_long, plan.row)) else {"row": "\n".join([f"        {name}.Row row = new {name}.Row();", *row])},
+        {"row": f"        {name}.Row row = {name}.Row.example(); // its fields can be set: row.{fields[0]} = ..."},
+    )
     written = [f"{name}.java", "Example.java"]
     sources = " ".join([*plan.library, *written])
     commands = f"javac -encoding UTF-8 -d build {sources}\njava -cp build Example"
     page = build_page(plan, "Java 8 or later", commands, written, "java")
-    return {written[0]: fill(FACADE, values), written[1]: fill(EXAMPLE, example), "BUILD.md": page}
+    return {written[0]: fill(FACADE, values), written[1]: example, "BUILD.md": page}
 
 
 def literal(value: Any) -> str:
@@ -436,15 +461,16 @@ def _groups(plan: Plan, fields: list[str]) -> Iterable[str]:
         }}"""
 
 
+def _elements(result: Result, name: str) -> str:
+    if result.classes:
+        return f"new ArrayList<>(this.{name}.values())"
+    return f"Collections.singletonList(this.{name})" if result.width is None else f"list(this.{name})"
+
+
 def _checks(plan: Plan, results: list[str]) -> Iterable[str]:
     for result, name, said, (atol, rtol) in zip(plan.results, results, plan.answer, plan.tolerance):
-        got = f"Arrays.asList(answer.{name})"
-        if result.classes:
-            got = f"new ArrayList<>(answer.{name}.values())"
-        elif result.width is not None:
-            got = f"list(answer.{name})"
         words = f"list({_array(result.kind, said)})" if _is_long(said) else _listed(result, said)
-        yield f'        check("{name}", {got}, {words}, {atol!r}, {rtol!r});'
+        yield f'            check("{name}", {_elements(result, name)}, {words}, {atol!r}, {rtol!r});'
 
 
 def _listed(result: Result, said: tuple[Any, ...]) -> str:

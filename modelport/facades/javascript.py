@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from .example import hint, short
 from .naming import camel, fill, identifiers, shown, snake, wrapped
 from .page import build_page
 from .plan import Bound, Field, Plan, Result
@@ -58,6 +59,39 @@ export class Model {
     }));
   }
 }
+
+/** One of the rows that the artifact of this facade carries. */
+export function exampleRow() {
+  return {
+    @row@,
+  };
+}
+
+/** An answer as text, a line per output. */
+export function describe(answer) {
+  const words = (got) => got.map((element) => element ?? "").join(" ");
+  return Object.entries(elementsOf(answer)).map(([name, got]) => `${name}: ${words(got)}`).join("\\n");
+}
+
+/** Compares an answer for the example row with the one that the artifact carries; throws modelport.Mismatch where they differ. */
+export function compare(answer) {
+  const got = elementsOf(answer);
+  const carried = [
+@checks@
+  ];
+  for (const [name, said, atol, rtol] of carried) {
+    if (got[name].length !== said.length || !got[name].every((element, k) => same(element, said[k], atol, rtol))) {
+      throw new modelport.Mismatch(`${name} is not what the artifact carries.`);
+    }
+  }
+}
+
+const elementsOf = (answer) => ({
+@elements@
+});
+
+const same = (got, said, atol, rtol) => got == said || (Number.isNaN(got) && Number.isNaN(said))
+  || (Number.isFinite(said) && Math.abs(got - said) <= atol + rtol * Math.abs(said));
 
 /** Refuses a row that is no object with exactly the fields of the model. */
 function check(row, k) {
@@ -126,31 +160,27 @@ export class Model {
 
 /** The model of an artifact: it is checked, replays the rows it carries, and has to have the columns of this facade. */
 export function load(source: string | ArrayBuffer | ArrayBufferView): Model;
+
+/** One of the rows that the artifact of this facade carries. */
+export function exampleRow(): Row;
+
+/** An answer as text, a line per output. */
+export function describe(answer: Answer): string;
+
+/** Compares an answer for the example row with the one that the artifact carries; throws modelport.Mismatch where they differ. */
+export function compare(answer: Answer): void;
 @names@"""
 
-EXAMPLE = """// Asks @model@ one row, prints its answers and compares them with those that the artifact carries.
+EXAMPLE = """// Asks @model@ one row, prints its answer and compares it with the one that the artifact carries.
 
 import { readFileSync } from "node:fs";
-import { load } from "./@module@.mjs";
+import { @names@ } from "./@module@.mjs";
 
-const row = {
-  @row@,
-};
 const model = load(readFileSync(new URL(@file@, import.meta.url)));
+@row@
 const answer = model.predict(row);
-
-const same = (got, said, atol, rtol) => got == said || (Number.isNaN(got) && Number.isNaN(said))
-  || (Number.isFinite(said) && Math.abs(got - said) <= atol + rtol * Math.abs(said));
-const checks = [
-@checks@
-];
-for (const [name, got, said, atol, rtol] of checks) {
-  console.log(`${name}:`, ...got.map(String));
-  if (got.length !== said.length || !got.every((element, k) => same(element, said[k], atol, rtol))) {
-    console.error(`${name} is not what the artifact carries.`);
-    process.exit(1);
-  }
-}
+console.log(describe(answer)); // or one by one: @answers@
+compare(answer);
 console.log("The artifact carries the same answers.");
 """
 
@@ -181,9 +211,20 @@ def write(plan: Plan) -> dict[str, str]:
         "inputs": "\n".join(_inputs(plan, fields)),
         "helpers": _helpers(plan),
         "signature": wrapped(map(literal, plan.signature), "  "),
-        "row": wrapped((f"{name}: {_given(f, v)}" for f, name, v in zip(plan.fields, fields, plan.row)), "  "),
-        "checks": "\n".join(_checks(plan, results)),
+        "row": wrapped((f"{name}: {_given(f, v)}" for f, name, v in zip(plan.fields, fields, plan.row)), "    "),
+        "checks": "\n".join(
+            f'    ["{n}", [{wrapped(map(literal, said), "      ")}], {atol!r}, {rtol!r}],'
+            for n, said, (atol, rtol) in zip(results, plan.answer, plan.tolerance)
+        ),
+        "elements": "\n".join(f"  {n}: {_elements(r, n)}," for r, n in zip(plan.results, results)),
     }
+    row = wrapped((f"{name}: {_given(f, v)}" for f, name, v in zip(plan.fields, fields, plan.row)), "  ")
+    example = short(
+        EXAMPLE,
+        {**values, "answers": hint(results)},
+        {"names": "compare, describe, load", "row": f"const row = {{\n  {row},\n}};"},
+        {"names": "compare, describe, exampleRow, load", "row": f"const row = exampleRow(); // as {{ {fields[0]}: ..., ... }}"},
+    )
     types = {
         **values,
         "fields": "\n".join(map(_field, plan.fields, fields)),
@@ -192,7 +233,7 @@ def write(plan: Plan) -> dict[str, str]:
     }
     written = [f"{module}.mjs", f"{module}.d.mts", "example.mjs"]
     page = build_page(plan, "Node 18 or later, or a browser for the facade alone", "node example.mjs", written, "javascript")
-    texts = (fill(FACADE, values), fill(TYPED, types), fill(EXAMPLE, values), page)
+    texts = (fill(FACADE, values), fill(TYPED, types), example, page)
     return dict(zip([*written, "BUILD.md"], texts))
 
 
@@ -281,9 +322,7 @@ def _helpers(plan: Plan) -> str:
     return NUMBERS * numbers + ELEMENTS * arrays + columns * bool(plan.groups())
 
 
-def _checks(plan: Plan, results: list[str]) -> Iterable[str]:
-    for result, name, said, (atol, rtol) in zip(plan.results, results, plan.answer, plan.tolerance):
-        got = (
-            f"[...answer.{name}.values()]" if result.classes else f"[answer.{name}]" if result.width is None else f"answer.{name}"
-        )
-        yield f'  ["{name}", {got}, [{wrapped(map(literal, said), "    ")}], {atol!r}, {rtol!r}],'
+def _elements(result: Result, name: str) -> str:
+    if result.classes:
+        return f"[...answer.{name}.values()]"
+    return f"[answer.{name}]" if result.width is None else f"answer.{name}"

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .example import hint, short
 from .naming import fill, identifiers, shown, snake, wrapped
 from .page import build_page
 from .plan import Bound, Field, Plan, Result
@@ -21,6 +22,7 @@ FACADE = '''"""A typed facade of @model@, written by `modelport stub python --fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -28,7 +30,7 @@ from typing import Any, overload
 import modelport_stub
 from modelport_stub import Mismatch, ModelportError, Refused, Unsupported
 
-__all__ = ["Row", "Answer", "Model", "load", "ModelportError", "Refused", "Mismatch", "Unsupported"]
+__all__ = ["Row", "Answer", "Model", "load", "example_row", "compare", "ModelportError", "Refused", "Mismatch", "Unsupported"]
 @names@
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +42,12 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the model says: one value per output, or values by class, or a list, row-major."""
+    """What the model says: one value per output, or values by class, or a list, row-major; as a text, a line per output."""
 
 @results@
+
+    def __str__(self) -> str:
+        return "\\n".join(f"{name}: {' '.join(map(_word, got))}" for name, got in _elements_of(self).items())
 
 
 class Model:
@@ -82,6 +87,40 @@ def load(document: bytes) -> Model:
     if _signature(inner) != SIGNATURE:
         raise Refused("the artifact has other inputs or outputs than the one of this facade: write the facade again")
     return Model(inner)
+
+
+def example_row() -> Row:
+    """One of the rows that the artifact of this facade carries."""
+    return Row(
+        @row@,
+    )
+
+
+def compare(answer: Answer) -> None:
+    """Compares an answer for the example row with the one that the artifact carries; Mismatch where they differ."""
+    carried: list[tuple[str, list[object], float, float]] = [
+@checks@
+    ]
+    got = _elements_of(answer)
+    for name, said, atol, rtol in carried:
+        if len(got[name]) != len(said) or not all(_same(g, s, atol, rtol) for g, s in zip(got[name], said)):
+            raise Mismatch(f"{name} is not what the artifact carries: {said}")
+
+
+def _elements_of(answer: Answer) -> dict[str, list[object]]:
+    return {
+@elements@
+    }
+
+
+def _word(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _same(got: object, said: object, atol: float, rtol: float) -> bool:
+    if isinstance(got, float) and isinstance(said, float) and got != said:
+        return math.isnan(got) and math.isnan(said) or math.isfinite(said) and abs(got - said) <= atol + rtol * abs(said)
+    return got == said
 
 
 def _inputs(rows: Sequence[Row]) -> dict[str, Any]:
@@ -126,33 +165,17 @@ def _shaped(values: list[Any], shape: tuple[int, ...]) -> Any:
 
 """
 
-EXAMPLE = '''"""Asks @model@ one row, prints its answers and compares them with those that the artifact carries."""
+EXAMPLE = '''"""Asks @model@ one row, prints its answer and compares it with the one that the artifact carries."""
 
-import math
-import sys
-from pathlib import Path
+@math@from pathlib import Path
 
-from @module@ import Row, load
+from @module@ import @names@
 
-row = Row(
-    @row@,
-)
-answer = load(Path(__file__).with_name(@file@).read_bytes()).predict(row)
-
-
-def same(got: object, said: object, atol: float, rtol: float) -> bool:
-    if isinstance(got, float) and isinstance(said, float) and got != said:
-        return math.isnan(got) and math.isnan(said) or math.isfinite(said) and abs(got - said) <= atol + rtol * abs(said)
-    return got == said
-
-
-checks: list[tuple[str, list[object], list[object], float, float]] = [
-@checks@
-]
-for name, got, said, atol, rtol in checks:
-    print(f"{name}:", *got)
-    if len(got) != len(said) or not all(same(g, s, atol, rtol) for g, s in zip(got, said)):
-        sys.exit(f"{name} is not what the artifact carries: {said}")
+model = load(Path(__file__).with_name(@file@).read_bytes())
+@row@
+answer = model.predict(row)
+print(answer)  # or one by one: @answers@
+compare(answer)
 print("The artifact carries the same answers.")
 '''
 
@@ -176,11 +199,22 @@ def write(plan: Plan) -> dict[str, str]:
         "inputs": "\n".join(_inputs(plan, fields)),
         "helpers": _helpers(plan),
         "signature": wrapped(map(text, plan.signature), "    "),
-        "row": wrapped((f"{name}={_given(f, v)}" for f, name, v in zip(plan.fields, fields, plan.row)), "    "),
-        "checks": "\n".join(_checks(plan, results)),
+        "row": wrapped((f"{name}={_given(f, v)}" for f, name, v in zip(plan.fields, fields, plan.row)), " " * 8),
+        "checks": "\n".join(
+            f'        ("{n}", {_list(said)}, {atol!r}, {rtol!r}),'
+            for n, said, (atol, rtol) in zip(results, plan.answer, plan.tolerance)
+        ),
+        "elements": "\n".join(f'        "{n}": {_elements(r, n)},' for r, n in zip(plan.results, results)),
     }
+    row = wrapped((f"{name}={_given(f, v)}" for f, name, v in zip(plan.fields, fields, plan.row)), "    ")
+    example = short(
+        EXAMPLE,
+        {**values, "answers": hint(results)},
+        {"names": "Row, compare, load", "row": f"row = Row(\n    {row},\n)", "math": "import math\n" * ("math." in row)},
+        {"names": "compare, example_row, load", "row": f"row = example_row()  # as Row({fields[0]}=..., ...)", "math": ""},
+    )
     page = build_page(plan, "Python 3.10 or later and NumPy", "python example.py", [f"{module}.py", "example.py"], "python")
-    return {f"{module}.py": fill(FACADE, values), "example.py": fill(EXAMPLE, values), "BUILD.md": page}
+    return {f"{module}.py": fill(FACADE, values), "example.py": example, "BUILD.md": page}
 
 
 def literal(value: Any) -> str:
@@ -263,13 +297,7 @@ def _helpers(plan: Plan) -> str:
     return "\n".join(part for part, wanted in ((ELEMENTS, arrays), (SHAPED, shaped), (columns, grouped)) if wanted)
 
 
-def _checks(plan: Plan, results: list[str]) -> Iterable[str]:
-    for result, name, said, (atol, rtol) in zip(plan.results, results, plan.answer, plan.tolerance):
-        got = (
-            f"[*answer.{name}.values()]"
-            if result.classes
-            else f"[answer.{name}]"
-            if result.width is None
-            else f"[*answer.{name}]"
-        )
-        yield f'    ("{name}", {got}, {_list(said)}, {atol!r}, {rtol!r}),'
+def _elements(result: Result, name: str) -> str:
+    if result.classes:
+        return f"[*answer.{name}.values()]"
+    return f"[answer.{name}]" if result.width is None else f"[*answer.{name}]"

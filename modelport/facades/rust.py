@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .example import hint, short
 from .naming import fill, identifiers, shown, snake, wrapped
 from .page import build_page
 from .plan import Bound, Field, Plan, Result
@@ -34,6 +35,14 @@ use crate::modelport::{Classes, Error, Model, Ops, Tensor};
 pub struct Row {
 @fields@
 }
+impl Row {
+    /// One of the rows that the artifact of this facade carries.
+    pub fn example() -> Row {
+        Row {
+@row@
+        }
+    }
+}
 impl Default for Row {
     /// A row in which everything is missing.
     fn default() -> Row {
@@ -49,6 +58,65 @@ pub struct Answer {
 @results@
 }
 @names@
+impl Answer {
+    /// Compares an answer for the example row with the one that the artifact carries; Mismatch where they differ.
+    pub fn compare(&self) -> Result<(), Error> {
+        let carried: Vec<(Vec<Word>, f64, f64)> = vec![
+@checks@
+        ];
+        for ((name, got), (said, atol, rtol)) in self.elements().into_iter().zip(carried) {
+            if got.len() != said.len() || !got.iter().zip(&said).all(|(g, s)| g.is(s, atol, rtol)) {
+                return Err(Error::Mismatch(format!("{} is not what the artifact carries.", name)));
+            }
+        }
+        Ok(())
+    }
+    fn elements(&self) -> Vec<(&'static str, Vec<Word>)> {
+        vec![
+@elements@
+        ]
+    }
+}
+/// A line per output.
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        for (k, (name, got)) in self.elements().iter().enumerate() {
+            write!(f, "{}{}:", if k == 0 { "" } else { "\\n" }, name)?;
+            for word in got {
+                match word {
+                    Word::Number(value) => write!(f, " {:?}", value)?,
+                    Word::Other(value) => write!(f, " {}", value)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An element of an answer.
+enum Word {
+    Number(f64),
+    Other(String),
+}
+impl From<&f64> for Word { fn from(v: &f64) -> Word { Word::Number(*v) } }
+impl From<&i64> for Word { fn from(v: &i64) -> Word { Word::Other(v.to_string()) } }
+impl From<&bool> for Word { fn from(v: &bool) -> Word { Word::Other(v.to_string()) } }
+impl From<&Option<String>> for Word { fn from(v: &Option<String>) -> Word { Word::Other(v.clone().unwrap_or_default()) } }
+impl Word {
+    fn is(&self, said: &Word, atol: f64, rtol: f64) -> bool {
+        match (self, said) {
+            (Word::Number(g), Word::Number(s)) => {
+                g == s || g.is_nan() && s.is_nan() || s.is_finite() && (g - s).abs() <= atol + rtol * s.abs()
+            }
+            (Word::Other(g), Word::Other(s)) => g == s,
+            _ => false,
+        }
+    }
+}
+fn words<'a, T>(values: &'a [T]) -> Vec<Word> where Word: From<&'a T> {
+    values.iter().map(Word::from).collect()
+}
+
 static OPS: &[&Ops] = &[@ops@];
 
 /// The model. Immutable; may be shared by threads.
@@ -130,55 +198,19 @@ static SIGNATURE: &[&str] = &[
 ];
 """
 
-EXAMPLE = """// Asks @model@ one row, prints its answers and compares them with those that the artifact carries.
-
+EXAMPLE = """// Asks @model@ one row, prints its answer and compares it with the one that the artifact carries.
 @modules@
 mod @file@;
-
 use @file@::{Facade, Row};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Facade::load(std::fs::read(@artifact@)?)?;
-    let row = Row {
-@row@
-    };
+    let row = @row@;
     let answer = model.predict(&row)?;
-@checks@
+    println!("{}", answer); // or one by one: @hint@
+    answer.compare()?;
     println!("The artifact carries the same answers.");
     Ok(())
-}
-
-#[allow(dead_code)]
-enum Word {
-    Number(f64),
-    Other(String),
-}
-impl From<f64> for Word { fn from(v: f64) -> Word { Word::Number(v) } }
-impl From<i64> for Word { fn from(v: i64) -> Word { Word::Other(v.to_string()) } }
-impl From<bool> for Word { fn from(v: bool) -> Word { Word::Other(v.to_string()) } }
-impl From<Option<String>> for Word { fn from(v: Option<String>) -> Word { Word::Other(v.unwrap_or_default()) } }
-
-fn check<G: Into<Word>, S: Into<Word>>(name: &str, got: Vec<G>, said: Vec<S>, atol: f64, rtol: f64) {
-    let mut line = format!("{}:", name);
-    let mut same = got.len() == said.len();
-    for (got, said) in got.into_iter().zip(said) {
-        match (got.into(), said.into()) {
-            (Word::Number(g), Word::Number(s)) => {
-                line += &format!(" {:?}", g);
-                same &= g == s || g.is_nan() && s.is_nan() || s.is_finite() && (g - s).abs() <= atol + rtol * s.abs();
-            }
-            (Word::Other(g), Word::Other(s)) => {
-                line += &format!(" {}", g);
-                same &= g == s;
-            }
-            _ => same = false,
-        }
-    }
-    println!("{}", line);
-    if !same {
-        eprintln!("{} is not what the artifact carries.", name);
-        std::process::exit(1);
-    }
 }
 """
 
@@ -203,12 +235,20 @@ def write(plan: Plan) -> dict[str, str]:
         "outputs": "\n".join(_output(k, result) for k, result in enumerate(plan.results)),
         "answers": "\n".join(_answer(k, r, n) for k, (r, n) in enumerate(zip(plan.results, results))),
         "signature": wrapped(map(literal, plan.signature), " " * 4),
-        "row": "\n".join(f"        {n}: {_given(f, v)}," for f, n, v in zip(plan.fields, fields, plan.row)),
-        "checks": "\n".join(_checks(plan, results)),
+        "row": "\n".join(f"            {n}: {_given(f, v)}," for f, n, v in zip(plan.fields, fields, plan.row)),
+        "checks": "\n".join(_checks(plan)),
+        "elements": "\n".join(f'            ("{n}", {_elements(r, n)}),' for r, n in zip(plan.results, results)),
     }
+    given = wrapped((f"{n}: {_given(f, v)}" for f, n, v in zip(plan.fields, fields, plan.row)), " " * 8)
+    example = short(
+        EXAMPLE,
+        {**values, "hint": hint(results)},
+        {"row": f"Row {{\n        {given},\n    }}"},
+        {"row": f"Row::example() /* as Row {{ {fields[0]}: ..., ... }} */"},
+    )
     commands = "rustc -O --edition 2021 example.rs\n./example"
     page = build_page(plan, "Rust 1.63 or later", commands, [f"{name}.rs", "example.rs"], "rust")
-    return {f"{name}.rs": fill(FACADE, values), "example.rs": fill(EXAMPLE, values), "BUILD.md": page}
+    return {f"{name}.rs": fill(FACADE, values), "example.rs": example, "BUILD.md": page}
 
 
 def literal(value: Any) -> str:
@@ -319,11 +359,13 @@ def _answer(k: int, result: Result, name: str) -> str:
     return f"                {name}: {part}.map(|v| {value}).collect(),"
 
 
-def _checks(plan: Plan, results: list[str]) -> Iterable[str]:
-    for result, name, said, (atol, rtol) in zip(plan.results, results, plan.answer, plan.tolerance):
-        got = f"vec![answer.{name}]"
-        if result.classes:
-            got = f"answer.{name}.into_iter().map(|(_, v)| v).collect()"
-        elif result.width is not None:
-            got = f"answer.{name}"
-        yield f'    check("{name}", {got}, {_list(result.kind, said)}, {literal(atol)}, {literal(rtol)});'
+def _elements(result: Result, name: str) -> str:
+    if result.classes:
+        return f"self.{name}.iter().map(|(_, v)| Word::from(v)).collect()"
+    return f"words(std::slice::from_ref(&self.{name}))" if result.width is None else f"words(&self.{name})"
+
+
+def _checks(plan: Plan) -> Iterable[str]:
+    for result, said, (atol, rtol) in zip(plan.results, plan.answer, plan.tolerance):
+        words = wrapped([_owned(result.kind, v) for v in said], " " * 16)
+        yield f"            (words(&[{words}]), {literal(atol)}, {literal(rtol)}),"

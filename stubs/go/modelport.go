@@ -211,7 +211,8 @@ type plan struct {
 	peak             int64   // the most elements of a row that are held at a time
 	limits           *Limits
 	rowElements      int64
-	work, operations float64 // of a row: multiplications, and those with the elements that steps read and define
+	work, operations float64   // of a row: multiplications, and those with the elements that steps read and define
+	frames           sync.Pool // of frames, which are kept from one prediction to the next
 }
 
 func newPlan(m *Model, lengths map[string]int, list []*node, g *guard) *plan {
@@ -635,7 +636,11 @@ func (m *Model) PredictColumns(columns map[string]any) (outputs Outputs, err err
 }
 
 func (m *Model) predict(columns map[string]any) Outputs {
-	bound, given, rows, used := make([]data, len(m.inputs)), map[string]int{}, -1, 0
+	bound, rows, used := make([]data, len(m.inputs)), -1, 0
+	var given map[string]int
+	if len(m.lengths) > 0 {
+		given = map[string]int{}
+	}
 	for k, in := range m.inputs {
 		value, present := columns[in.Name]
 		var t *Tensor
@@ -667,13 +672,104 @@ func (m *Model) predict(columns map[string]any) Outputs {
 	return m.evaluate(m.planFor(given, g), bound, rows, g)
 }
 
-// PredictRecords predicts records: one map for each row, from the name of an input of one column, or of a feature, to its value or nil.
-func (m *Model) PredictRecords(records []map[string]any) (outputs Outputs, err error) {
+// PredictRow predicts one row: a value for each input of one column, for each feature or element of a wider one, in the order of the model.
+func (m *Model) PredictRow(values ...any) (outputs Outputs, err error) {
 	defer catch(&err)
-	columns := map[string]any{}
+	need(int64(len(values)) == m.rowWidth(), "The row has %d values; %d are needed: one for each column of the model.", len(values), m.rowWidth())
+	return m.predictOne(func(in *Input, k int) any {
+		value := values[0]
+		values = values[1:]
+		return value
+	}), nil
+}
+
+// PredictRecord predicts one record: a map from the name of an input of one column, or of a feature, to its value or nil.
+func (m *Model) PredictRecord(record map[string]any) (outputs Outputs, err error) {
+	defer catch(&err)
+	used := 0
+	find := func(in *Input, k int) any {
+		key := in.Name
+		if in.Features != nil {
+			key = in.Features[k]
+		}
+		value, present := record[key]
+		need(present, "A record lacks %s; nil is a missing value.", quote(key))
+		used++
+		return value
+	}
+	m.needRecords()
+	outputs = m.predictOne(find)
+	if used != len(record) || m.overlap {
+		m.refuseUnknown(record)
+	}
+	return outputs, nil
+}
+
+// rowWidth is the number of values in a row: of elements of all inputs.
+func (m *Model) rowWidth() int64 {
+	width := int64(0)
+	for _, in := range m.inputs {
+		one := int64(1)
+		for _, axis := range in.Shape {
+			need(axis.Name == "", "Input %s has the length %s, which is known only when rows come; give a tensor.", quote(in.Name), quote(axis.Name))
+			one *= int64(axis.Length)
+		}
+		width += one
+	}
+	return width
+}
+
+// predictOne predicts one row of the values that `value` gives: of every input all elements, in order.
+func (m *Model) predictOne(value func(in *Input, k int) any) Outputs {
+	columns := make(map[string]any, len(m.inputs))
+	for _, in := range m.inputs {
+		shape := []int{1}
+		for _, axis := range in.Shape {
+			shape = append(shape, axis.Length)
+		}
+		d := in.DType.allocate(newType(in.DType, shape...).width)
+		for k, n := 0, d.size(); k < n; k++ {
+			given := value(in, k)
+			if number, ok := given.(float64); ok && in.DType == F64 {
+				d.f[k] = number
+				continue
+			}
+			where := in.where
+			if in.Features != nil {
+				where = "Column " + quote(in.Features[k])
+			}
+			put(d.part(k, 1), 0, given, in.DType, where)
+		}
+		columns[in.Name] = newTensor(in.DType, d, shape...)
+	}
+	return m.predict(columns)
+}
+
+// needRecords refuses what records cannot name: the columns of a matrix without features.
+func (m *Model) needRecords() {
 	for _, in := range m.inputs {
 		one := len(in.Shape) == 0 || len(in.Shape) == 1 && in.Shape[0].Length == 1
 		need(in.Features != nil || one, "Input %s is a matrix without features; records cannot name its columns.", quote(in.Name))
+	}
+}
+
+// refuseUnknown refuses the first field, by name, that is not one of the model's columns.
+func (m *Model) refuseUnknown(record map[string]any) {
+	for _, key := range sortedKeys(record) {
+		known := false
+		for _, in := range m.inputs {
+			known = known || in.Features == nil && key == in.Name || contains(in.Features, key)
+		}
+		need(known, "The column %s of a record is not one of the model's; remove it.", quote(key))
+	}
+}
+
+// PredictRecords predicts records: one map for each row, from the name of an input of one column, or of a feature, to its value or nil.
+func (m *Model) PredictRecords(records []map[string]any) (outputs Outputs, err error) {
+	defer catch(&err)
+	m.needRecords()
+	columns := map[string]any{}
+	for _, in := range m.inputs {
 		if in.Features == nil {
 			columns[in.Name] = []any{}
 		}
@@ -741,6 +837,9 @@ func bind(in *Input, given any, present bool, lengths map[string]int) *Tensor {
 	if !column && !none {
 		in.fit(in.where, in.DType, t.shape, lengths)
 	}
+	if t.DType == in.DType {
+		return t
+	}
 	return newTensor(in.DType, t.as(in.DType, in.where), t.shape...)
 }
 
@@ -778,7 +877,11 @@ func (m *Model) evaluate(p *plan, bound []data, rows int, g *guard) Outputs {
 	}
 	g.take(16 * int64(min(block, rows)) * p.peak)
 	run := func(first int) {
-		f := &frame{min(block, rows-first), first, make([]data, len(p.types))}
+		f, _ := p.frames.Get().(*frame)
+		if f == nil {
+			f = &frame{values: make([]data, len(p.types))}
+		}
+		f.rows, f.first = min(block, rows-first), first
 		for k, d := range bound {
 			f.values[k] = d.part(first*p.types[k].width, f.rows*p.types[k].width)
 		}
@@ -792,6 +895,8 @@ func (m *Model) evaluate(p *plan, bound []data, rows int, g *guard) Outputs {
 			w := p.types[o.slot].width
 			result[o.Name].data.copy(first*w, f.values[o.slot], 0, f.rows*w)
 		}
+		f.clear()
+		p.frames.Put(f)
 	}
 	if threads > 1 {
 		share((rows+block-1)/block, threads, func(k int) { run(k * block) })

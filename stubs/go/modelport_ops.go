@@ -310,6 +310,60 @@ func (a *args) multiplies(factors ...int) {
 type frame struct {
 	rows, first int
 	values      []data
+	floats      spare[float64]
+	integers    spare[int64]
+	strings     spare[*string]
+}
+
+// spare are zeros that a frame keeps ready for the values of its steps: rows that come alone need little from the heap.
+type spare[T any] struct {
+	all  []T
+	used int
+}
+
+const spares = 1 << 10
+
+func (s *spare[T]) take(n int) []T {
+	if n > spares-s.used {
+		return make([]T, n)
+	}
+	if s.all == nil {
+		s.all = make([]T, spares)
+	}
+	s.used += n
+	return s.all[s.used-n : s.used : s.used]
+}
+
+func (s *spare[T]) restore() {
+	var zero T
+	for k := range s.all[:s.used] {
+		s.all[k] = zero
+	}
+	s.used = 0
+}
+
+// clear makes a frame as good as new; nothing that was handed out may be read after it.
+func (f *frame) clear() {
+	for k := range f.values {
+		f.values[k] = data{}
+	}
+	f.floats.restore()
+	f.integers.restore()
+	f.strings.restore()
+}
+
+// zeros are elements for a value, as allocate gives them.
+func (f *frame) zeros(n int) []float64 { return f.floats.take(n) }
+
+// allocate gives elements for a value, all zero, that are read no longer than the frame.
+func (f *frame) allocate(dtype DType, n int) data {
+	switch {
+	case dtype.IsFloat():
+		return data{f: f.floats.take(n)}
+	case dtype == Str:
+		return data{s: f.strings.take(n)}
+	}
+	return data{n: f.integers.take(n)}
 }
 
 // A step is a checked step. run returns the rows of its value, rows x width; what it reads is never changed.
@@ -330,7 +384,7 @@ func newStep(a *args, t *rowType, run func(s *step, f *frame) data) *step {
 // newRows is a step that computes floats row by row, along the last axis: x gives y, which holds zeros; results are rounded.
 func newRows(a *args, t *rowType, row func(x, y []float64)) *step {
 	return newStep(a, t, func(s *step, f *frame) data {
-		x, y := s.floats(f, 0), make([]float64, f.rows*t.width)
+		x, y := s.floats(f, 0), f.zeros(f.rows*t.width)
 		i, o := s.from[0].last, t.last
 		for r := 0; r < f.rows*s.from[0].lanes; r++ {
 			row(x[r*i:(r+1)*i], y[r*o:(r+1)*o])
@@ -354,7 +408,7 @@ func (s *step) refuse(f *frame, row int, format string, values ...any) *Refused 
 
 // move moves elements without changing them: element k of the value is x[source(k)] or, below 0, y[-1 - source(k)].
 func (s *step) move(f *frame, x, y data, source func(k int) int) data {
-	out := s.typ.dtype.allocate(f.rows * s.typ.width)
+	out := f.allocate(s.typ.dtype, f.rows*s.typ.width)
 	for k, n := 0, f.rows*s.typ.width; k < n; k++ {
 		from, at := x, source(k)
 		if at < 0 {
@@ -403,7 +457,7 @@ func concat(a *args) *step {
 		lanes = typ.size(0, axis)
 	}
 	return newStep(a, typ, func(s *step, f *frame) data {
-		out, length, offset := typ.dtype.allocate(f.rows*typ.width), typ.width/max(1, lanes), 0
+		out, length, offset := f.allocate(typ.dtype, f.rows*typ.width), typ.width/max(1, lanes), 0
 		for k, t := range s.from {
 			n := t.width / max(1, lanes)
 			for r := 0; r < f.rows*lanes; r++ {
@@ -431,7 +485,7 @@ func cast(a *args) *step {
 	to := dtypeNamed(a.choice("to", false, dtypeNames[:len(dtypeNames)-1]...), a.where)
 	over := float64(to.most()) + 1 // a power of two, exact also where the bound is not
 	return newStep(a, x.with(to), func(s *step, f *frame) data {
-		x, out := f.values[s.in[0]], to.allocate(f.rows*s.typ.width)
+		x, out := f.values[s.in[0]], f.allocate(to, f.rows*s.typ.width)
 		for k := 0; k < f.rows*s.typ.width; k++ {
 			switch {
 			case x.f != nil && to.IsFloat():
@@ -467,7 +521,7 @@ func constant(a *args) *step {
 	a.need(a.attribute("value").kind == '{', "has a bare \"value\"; write it in the object form, which states its dtype.")
 	value := a.tensor("value", anyDType, 0, a.g.limits.Rank)
 	return newStep(a, newType(value.DType, value.shape...), func(s *step, f *frame) data {
-		out := s.typ.dtype.allocate(f.rows * s.typ.width)
+		out := f.allocate(s.typ.dtype, f.rows*s.typ.width)
 		for r := 0; r < f.rows; r++ {
 			out.copy(r*s.typ.width, value.data, 0, s.typ.width)
 		}
@@ -539,7 +593,7 @@ func isMissing(a *args) *step {
 	x := a.one(canBeMissing)
 	missing := match(a, x)
 	return newStep(a, x.with(F64), func(s *step, f *frame) data {
-		out := make([]float64, f.rows*x.width)
+		out := f.zeros(f.rows * x.width)
 		for k := range out {
 			if f.values[s.in[0]].cell(k) == missing {
 				out[k] = 1
@@ -594,7 +648,7 @@ func onehot(a *args) *step {
 	x := a.one(integers)
 	size := a.integer("size", 1, a.g.limits.TensorElements)
 	return newStep(a, rowOf(F64, int64(x.width)*int64(size)), func(s *step, f *frame) data {
-		out := make([]float64, f.rows*s.typ.width)
+		out := f.zeros(f.rows * s.typ.width)
 		for k, code := range f.values[s.in[0]].n {
 			if code < -1 || code >= int64(size) {
 				panic(s.refuse(f, k/x.width, "the code %d lies outside 0..%d.", code, size-1))
@@ -622,7 +676,7 @@ func bucketize(a *args) *step {
 	a.expect("edges", len(edges), start[x.width])
 	a.multiplies(x.width, costly)
 	return newStep(a, x.with(I64), func(s *step, f *frame) data {
-		given, out := f.values[s.in[0]].f, make([]int64, f.rows*x.width)
+		given, out := f.values[s.in[0]].f, f.allocate(I64, f.rows*x.width).n
 		for k := range out {
 			j := k % x.width
 			out[k] = int64(count(edges, start[j], start[j+1], given[k], right) - start[j])
@@ -730,7 +784,7 @@ func unary(a *args) *step {
 	a.dtype = a.floating("dtype")
 	if fn == nil {
 		return newStep(a, a.one([]DType{Bool}), func(s *step, f *frame) data {
-			out := make([]int64, f.rows*s.typ.width)
+			out := f.allocate(I64, f.rows*s.typ.width).n
 			for k, v := range f.values[s.in[0]].n {
 				out[k] = 1 - v
 			}
@@ -792,7 +846,7 @@ func binary(a *args) *step {
 		a.multiplies(wide.width, costly)
 	}
 	return newStep(a, wide, func(s *step, f *frame) data {
-		x, y, out := f.values[s.in[0]], f.values[s.in[1]], dtype.allocate(f.rows*wide.width)
+		x, y, out := f.values[s.in[0]], f.values[s.in[1]], f.allocate(dtype, f.rows*wide.width)
 		if x.f != nil {
 			x, y = data{f: s.floats(f, 0)}, data{f: s.floats(f, 1)}
 		}
@@ -859,7 +913,7 @@ func linear(a *args) *step {
 	}
 	a.multiplies(typ.width, x.last)
 	return newStep(a, typ, func(s *step, f *frame) data {
-		y := make([]float64, f.rows*typ.width)
+		y := f.zeros(f.rows * typ.width)
 		multiply(s.floats(f, 0), x.last, f.rows*x.lanes, weight.data.f, x.last, n, x.last, y, n)
 		for o := 0; bias != nil && o < len(y); o += n {
 			for k, b := range bias {
@@ -872,66 +926,85 @@ func linear(a *args) *step {
 
 // multiply adds y[i][j] += sum over p of x[i][p] * w[j][p], in ascending p: m rows by n rows, both of k elements; lx.. are the distances of rows.
 func multiply(x []float64, lx, m int, w []float64, lw, n, k int, y []float64, ly int) {
-	r := 0
-	for ; r+4 <= m; r += 4 {
-		c := 0
-		for ; c+4 <= n; c += 4 {
+	columns, rows := n-n%3, m-m%3
+	if columns == 0 {
+		rows = m
+	}
+	for r := 0; r < rows && columns > 0; r += 3 {
+		for c := 0; c < columns; c += 3 {
 			tile(x[r*lx:], lx, w[c*lw:], lw, k, y[r*ly+c:], ly)
 		}
-		for ; c < n; c++ {
-			strip(w[c*lw:], x[r*lx:], lx, k, y[r*ly+c:], ly)
-		}
 	}
-	for ; r < m; r++ {
-		c := 0
-		for ; c+4 <= n; c += 4 {
-			strip(x[r*lx:], w[c*lw:], lw, k, y[r*ly+c:], 1)
-		}
-		for ; c < n; c++ {
-			y[r*ly+c] += dot(x[r*lx:][:k], w[c*lw:][:k])
-		}
+	for c := columns; c < n && rows > 0; c++ {
+		line(w[c*lw:], x, lx, rows, k, y[c:], ly)
+	}
+	for r := rows; r < m; r++ {
+		line(x[r*lx:], w, lw, n, k, y[r*ly:], 1)
 	}
 }
 
-// tile is four rows of x by four of w, in registers.
+// tile is three rows of x by three of w. Nine sums and what they are made of stay in the fifteen registers that Go has on amd64.
 func tile(x []float64, lx int, w []float64, lw, k int, y []float64, ly int) {
-	var s00, s01, s02, s03, s10, s11, s12, s13, s20, s21, s22, s23, s30, s31, s32, s33 float64
-	xa, xb, xc, xd := x[:k], x[lx:][:k], x[2*lx:][:k], x[3*lx:][:k]
-	wa, wb, wc, wd := w[:k], w[lw:][:k], w[2*lw:][:k], w[3*lw:][:k]
-	for p := 0; p < k; p++ {
-		x0, x1, x2, x3 := xa[p], xb[p], xc[p], xd[p]
+	var s00, s01, s02, s10, s11, s12, s20, s21, s22 float64
+	xa, xb, xc := x[:k], x[lx:][:k], x[2*lx:][:k]
+	wa, wb, wc := w[:k], w[lw:][:k], w[2*lw:][:k]
+	for p := range xa {
+		x0, x1, x2 := xa[p], xb[p], xc[p]
 		v := wa[p]
 		s00 += float64(x0 * v)
 		s10 += float64(x1 * v)
 		s20 += float64(x2 * v)
-		s30 += float64(x3 * v)
 		v = wb[p]
 		s01 += float64(x0 * v)
 		s11 += float64(x1 * v)
 		s21 += float64(x2 * v)
-		s31 += float64(x3 * v)
 		v = wc[p]
 		s02 += float64(x0 * v)
 		s12 += float64(x1 * v)
 		s22 += float64(x2 * v)
-		s32 += float64(x3 * v)
-		v = wd[p]
-		s03 += float64(x0 * v)
-		s13 += float64(x1 * v)
-		s23 += float64(x2 * v)
-		s33 += float64(x3 * v)
 	}
-	putSums(y, 1, s00, s01, s02, s03)
-	putSums(y[ly:], 1, s10, s11, s12, s13)
-	putSums(y[2*ly:], 1, s20, s21, s22, s23)
-	putSums(y[3*ly:], 1, s30, s31, s32, s33)
+	putSums(y, 1, s00, s01, s02)
+	putSums(y[ly:], 1, s10, s11, s12)
+	putSums(y[2*ly:], 1, s20, s21, s22)
 }
 
-// strip is one row of x by four of w.
-func strip(x, w []float64, lw, k int, y []float64, by int) {
-	var s0, s1, s2, s3 float64
+// line is one row of x by n of w: y[j*by] += sum over p of x[p] * w[j][p].
+func line(x, w []float64, lw, n, k int, y []float64, by int) {
+	c := 0
+	for ; c+8 <= n; c += 8 {
+		strip8(x[:k], w[c*lw:], lw, y[c*by:], by)
+	}
+	for ; c+4 <= n; c += 4 {
+		strip4(x[:k], w[c*lw:], lw, y[c*by:], by)
+	}
+	for ; c < n; c++ {
+		y[c*by] += dot(x[:k], w[c*lw:][:k])
+	}
+}
+
+func strip8(x, w []float64, lw int, y []float64, by int) {
+	var s0, s1, s2, s3, s4, s5, s6, s7 float64
+	k, half := len(x), w[4*lw:]
 	wa, wb, wc, wd := w[:k], w[lw:][:k], w[2*lw:][:k], w[3*lw:][:k]
-	for p, v := range x[:k] {
+	we, wf, wg, wh := half[:k], half[lw:][:k], half[2*lw:][:k], half[3*lw:][:k]
+	for p, v := range x {
+		s0 += float64(v * wa[p])
+		s1 += float64(v * wb[p])
+		s2 += float64(v * wc[p])
+		s3 += float64(v * wd[p])
+		s4 += float64(v * we[p])
+		s5 += float64(v * wf[p])
+		s6 += float64(v * wg[p])
+		s7 += float64(v * wh[p])
+	}
+	putSums(y, by, s0, s1, s2, s3, s4, s5, s6, s7)
+}
+
+func strip4(x, w []float64, lw int, y []float64, by int) {
+	var s0, s1, s2, s3 float64
+	k := len(x)
+	wa, wb, wc, wd := w[:k], w[lw:][:k], w[2*lw:][:k], w[3*lw:][:k]
+	for p, v := range x {
 		s0 += float64(v * wa[p])
 		s1 += float64(v * wb[p])
 		s2 += float64(v * wc[p])
@@ -940,11 +1013,10 @@ func strip(x, w []float64, lw, k int, y []float64, by int) {
 	putSums(y, by, s0, s1, s2, s3)
 }
 
-func putSums(y []float64, by int, s0, s1, s2, s3 float64) {
-	y[0] += s0
-	y[by] += s1
-	y[2*by] += s2
-	y[3*by] += s3
+func putSums(y []float64, by int, sums ...float64) {
+	for k, s := range sums {
+		y[k*by] += s
+	}
 }
 
 // softmax is exp(x - max) / sum; log_softmax is x - max - log(sum).
@@ -1070,7 +1142,7 @@ func reduce(a *args) *step {
 		a.multiplies(t.width, costly)
 	}
 	return newStep(a, typ, func(s *step, f *frame) data {
-		x, out := s.floats(f, 0), typ.dtype.allocate(f.rows*typ.width)
+		x, out := s.floats(f, 0), f.allocate(typ.dtype, f.rows*typ.width)
 		if order != nil {
 			given := x
 			x = make([]float64, len(given))

@@ -504,7 +504,7 @@ func walkNarrow(node []int64, x *[lanes][narrow]int32, sure int32, at *[lanes]in
 // step walks every row through every tree: eight rows at a time through one tree, one row at a time through eight trees.
 func (t *trees) step(a *args) *step {
 	return newStep(a, t.typ, func(s *step, f *frame) data {
-		x, out := f.values[s.in[0]].f, make([]float64, f.rows*t.typ.width)
+		x, out := f.values[s.in[0]].f, f.zeros(f.rows*t.typ.width)
 		if len(s.from) == 2 {
 			copy(out, f.values[s.in[1]].f[:len(out)])
 		} else if t.init != nil {

@@ -902,6 +902,14 @@ func newTensor(dtype DType, d data, shape ...int) *Tensor { return &Tensor{dtype
 // Of makes a pointer of a value, as []*string and optional fields have them.
 func Of[T any](value T) *T { return &value }
 
+// Must gives the value, and panics with the error where there is one: for programs that have nothing else to do then.
+func Must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
 // Floats makes an f64 tensor: of rank 1, or of the shape given, which must have as many elements.
 func Floats(values []float64, shape ...int) *Tensor {
 	return shaped(F64, data{f: values}, len(values), shape)

@@ -103,7 +103,7 @@ public final class Modelport {
 
     /** The numbers are not those of the original model. */
     public static final class Mismatch extends ModelportException {
-        private Mismatch(String sentence) { super(sentence, 1); }
+        Mismatch(String sentence) { super(sentence, 1); }
     }
 
     /** The document needs an op or a version that this reader does not have. */

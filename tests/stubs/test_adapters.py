@@ -26,28 +26,9 @@ RUNTIME = "1.30.0"
 
 
 @pytest.fixture(scope="session")
-def node_modules(need, tmp_path_factory: pytest.TempPathFactory) -> Path:  # type: ignore[no-untyped-def]
-    """A folder with onnxruntime-node, kept in the cache; a counted skip where it cannot be had."""
-    if shutil.which("npm") is None:
-        need("onnxruntime-node", "npm is not on the PATH")
-    cache = Path(os.environ.get("MODELPORT_CACHE") or tmp_path_factory.mktemp("cache")) / f"onnxruntime-node-{RUNTIME}"
-    if not (cache / "node_modules" / "onnxruntime-node").is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        (cache / "package.json").write_text("{}")
-        command = [
-            "npm",
-            "install",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--prefix",
-            str(cache),
-            f"onnxruntime-node@{RUNTIME}",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        if done.returncode != 0:
-            need("onnxruntime-node", f"npm does not install it: {(done.stderr.splitlines() or ['it says nothing'])[-1]}")
-    return cache
+def node_modules(npm_package: Callable[[str, str, str], Path]) -> Path:
+    """A folder with onnxruntime-node."""
+    return npm_package("onnxruntime-node", "onnxruntime-node", RUNTIME).parent.parent
 
 
 @pytest.fixture(params=[pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in NAMES])

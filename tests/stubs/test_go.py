@@ -102,6 +102,10 @@ func main() {
 				check(answer.At(j) == expected[name].At(k*answer.Width()+j), "one row as in a batch")
 			}
 		}
+		recorded, err := model.PredictRecord(records[k])
+		check(err == nil && text(recorded) == text(one), "predict a record")
+		values, err := model.PredictRow(row[0], row[1], row[2], row[3])
+		check(err == nil && text(values) == text(one), "predict the values of a row")
 	}
 	large := [][]float64{}
 	for k := 0; k < 5000; k++ {
@@ -123,6 +127,23 @@ func main() {
 	for _, wrong := range []any{nil, 1.5, [][]float64{{1, 2}}, ragged, []string{"a"}, modelport.Floats(nil, 1, 4)} {
 		_, err = model.Predict(wrong)
 		check(errors.As(err, &refused), fmt.Sprint("rows that are refused: ", wrong))
+	}
+	for _, wrong := range [][]any{nil, {1, 2, 3}, {1, 2, 3, "a"}, {1, 2, 3, nil}, {1, 2, 3, 4, 5}} {
+		_, err = model.PredictRow(wrong...)
+		check(errors.As(err, &refused), fmt.Sprint("a row that is refused: ", wrong))
+	}
+	lacking, further := map[string]any{}, map[string]any{"another": 1.0}
+	for k, name := range model.Inputs()[0].Features {
+		further[name] = 1.0
+		if k > 0 {
+			lacking[name] = 1.0
+		}
+	}
+	for _, wrong := range []map[string]any{nil, lacking, further} {
+		_, err = model.PredictRecord(wrong)
+		_, other = model.PredictRecords([]map[string]any{wrong})
+		check(errors.As(err, &refused) && other != nil, fmt.Sprint("a record that is refused: ", wrong))
+		check(wrong == nil || err.Error() == other.Error(), "one sentence for a record and for records")
 	}
 	limits := modelport.DefaultLimits()
 	limits.Memory = 1000
@@ -215,6 +236,16 @@ def test_products_are_rounded_before_they_are_added(go: str, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr[-2000:]
     fused = re.findall(r"\((\S*modelport\w*\.go:\d+)\).*\tFN?M(?:ADD|SUB)D", done.stderr)
     assert not sorted(set(fused))
+
+
+def test_products_have_the_bits_of_sums_in_order(go: str, tmp_path: Path) -> None:
+    for path in (*(FOLDER / name for name in (*LIBRARY, "go.mod")), Path(__file__).parent / "go" / "multiply_test.go"):
+        shutil.copy(path, tmp_path)
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
+    command = [go, "test", "-run", "TestMultiply$", "."]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert done.stdout.startswith("ok")
 
 
 def fuzz(go: str, folder: Path, target: str, runs: int) -> None:
