@@ -9,6 +9,8 @@ import os
 import resource
 import sys
 
+#: of processor time, which a child may take
+SECONDS = int(os.environ.get("MODELPORT_FUZZ_SECONDS", "30"))
 WRITING = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 for line in sys.stdin:
@@ -19,6 +21,6 @@ for line in sys.stdin:
         (os.POSIX_SPAWN_OPEN, 2, err, WRITING, 0o600),
     ]
     child = os.posix_spawnp(command[0], command, os.environ, file_actions=actions)
-    resource.prlimit(child, resource.RLIMIT_CPU, (30, 30))
+    resource.prlimit(child, resource.RLIMIT_CPU, (SECONDS, SECONDS))
     _, status, usage = os.wait4(child, 0)
     print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, flush=True)
