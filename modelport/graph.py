@@ -60,6 +60,8 @@ class Limits:
 LIMITS = Limits()
 #: operations that the replay of a document may take beyond `Limits.work`, for every byte it has
 WORK_PER_BYTE = 1 << 12
+#: operations that an element counts as which a step reads or defines
+MOVED = 8
 
 
 @dataclass(frozen=True)
@@ -326,7 +328,7 @@ def _check_steps(
         types[step.output] = result
         cost = OPS[step.op].cost
         multiplications += cost(known.attributes, *given, result) if cost is not None else 0
-        moved += sum(value.counted for value in given) + result.counted
+        moved += MOVED * (sum(value.counted for value in given) + result.counted)
         if multiplications > limits.multiplications:
             raise GraphError(f"{step} needs, with the steps before it, more than {limits.multiplications} multiplications a row.")
         total = _within(total, step.output, result, limits)

@@ -34,15 +34,15 @@ def tabular() -> tuple[dict[str, Any], int]:
         {"op": "poly", "in": ["h"], "out": "y", "powers": [[3, 1]]},
     ]
     a_row = (
-        (1 + WIDTH)
-        + (WIDTH + WIDTH + 16 * WIDTH)
-        + (WIDTH + WIDTH)
-        + (WIDTH + WIDTH + WIDTH + 16 * WIDTH)
-        + (WIDTH + WIDTH + 16 * WIDTH)
-        + (WIDTH + WIDTH + 16 * WIDTH)
-        + (WIDTH + 1 + 16 * WIDTH)
-        + (1 + 2 + 2 * 1)
-        + (2 + 1 + (3 + 1))
+        8 * (1 + WIDTH)
+        + (8 * (WIDTH + WIDTH) + 16 * WIDTH)
+        + 8 * (WIDTH + WIDTH)
+        + (8 * (WIDTH + WIDTH + WIDTH) + 16 * WIDTH)
+        + (8 * (WIDTH + WIDTH) + 16 * WIDTH)
+        + (8 * (WIDTH + WIDTH) + 16 * WIDTH)
+        + (8 * (WIDTH + 1) + 16 * WIDTH)
+        + (8 * (1 + 2) + 2 * 1)
+        + (8 * (2 + 1) + (3 + 1))
     )
     verification = {
         "source": "synthetic",
@@ -67,7 +67,7 @@ def lengths() -> tuple[dict[str, Any], int]:
         }
 
     def operations(n: int, t: int) -> int:
-        return n * ((t + t + 4000 * t) + (4000 * t + 4000 * t + 16 * 4000 * t) + (4000 * t + 1))
+        return n * (8 * (t + t + 4000 * t) + (8 * (4000 * t + 4000 * t) + 16 * 4000 * t) + 8 * (4000 * t + 1))
 
     verification = {"source": "synthetic", **rows(1, 3), "more": [rows(2, 200)]}
     given = document(steps, {"dtype": "f64", "shape": ["t", 1]}, verification)

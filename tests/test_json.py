@@ -166,7 +166,7 @@ def test_a_replay_of_too_many_operations_is_refused() -> None:
     more = Vectors({"x": np.zeros((1, 5, 2))}, {"y": np.full(1, 10.0)}, {"y": EXACT}, "synthetic")
     vectors = Vectors({"x": np.zeros((2, 3, 2))}, {"y": np.full(2, 6.0)}, {"y": EXACT}, "synthetic", more=[more])
     data = write(Document(graph, vectors))
-    operations = 2 * ((6 + 6 + 16 * 6) + (6 + 1)) + ((10 + 10 + 16 * 10) + (10 + 1))
+    operations = 2 * ((8 * (6 + 6) + 16 * 6) + 8 * (6 + 1)) + ((8 * (10 + 10) + 16 * 10) + 8 * (10 + 1))
     assert load(data, {"limits": Limits(work=operations - 4096 * len(data))}).vectors is not None
     with pytest.raises(ArtifactError, match=f"takes {operations} operations, more than the limit of {operations - 1} "):
         load(data, {"limits": Limits(work=operations - 1 - 4096 * len(data))})

@@ -62,12 +62,12 @@ SMALL = _document(
 
 
 def _small_row(time: int) -> int:
-    """Elements read, elements given and multiplications of the three steps."""
-    return (2 * time + 2 * time + 16 * 2 * time) + (2 * time + 3 * time + 3 * time * 2) + (3 * time + 1 + 0)
+    """8 for every element read or given, and the multiplications, of the three steps."""
+    return (8 * (2 * time + 2 * time) + 16 * 2 * time) + (8 * (2 * time + 3 * time) + 3 * time * 2) + 8 * (3 * time + 1)
 
 
 SMALL_OPERATIONS = 2 * _small_row(3) + _small_row(5)
-assert SMALL_OPERATIONS == 553
+assert SMALL_OPERATIONS == 1498
 
 
 def small_work() -> int:
@@ -87,7 +87,7 @@ WIDE = _document(
     ],
     {"inputs": {"x": _zeros(4096, 1)}, "outputs": {"y": [1.0] * 4096}},
 )
-WIDE_OPERATIONS = 4096 * ((1 + 1) + (1 + 2**22) + (2**22 + 1))
+WIDE_OPERATIONS = 4096 * 8 * ((1 + 1) + (1 + 2**22) + (2**22 + 1))
 
 #: rows without elements, whose first axes have 2^40 places: who goes through these does not come back
 EMPTY = _document(

@@ -146,7 +146,7 @@ def smallest(a: Attributes, x: Array) -> Array:
     return marks
 
 
-register("smallest", infer_smallest, smallest, cost=dear, k=Attribute("integer", required=True))
+register("smallest", infer_smallest, smallest, cost=lambda a, *types: 4 * dear(a, *types), k=Attribute("integer", required=True))
 
 
 # --- knn ----------------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import GraphError
 from ..graph import DTYPES, FLOATS, ValueType
-from .base import Array, Attribute, Attributes, align, finite, floating, lengths, parts, register, require, round_to, wide
+from .base import DEAR, Array, Attribute, Attributes, align, finite, floating, lengths, parts, register, require, round_to, wide
 
 #: numbers in the scores of an attention that are held at once
 SCORES = 1 << 22
@@ -77,9 +77,9 @@ def infer_attention(a: Attributes, q: ValueType, k: ValueType, v: ValueType, bia
 
 
 def count_attention(a: Attributes, q: ValueType, k: ValueType, v: ValueType, *more: ValueType) -> int:
-    """Elements of the scores times what each is multiplied with."""
+    """Elements of the scores times what each is multiplied with, and its exponential."""
     scores = math.prod(_leading(q, k, v)) * q.shape[-2] * k.shape[-2]
-    return int(scores * (q.shape[-1] + v.shape[-1]))
+    return int(scores * (q.shape[-1] + v.shape[-1] + DEAR))
 
 
 def attention(a: Attributes, q: Array, k: Array, v: Array, bias: Array | None = None) -> Array:

@@ -60,7 +60,7 @@ def _check(a: Attributes, parts_of_weight: int, states: int, x: ValueType, more:
 
 def _count(a: Attributes, x: ValueType, *more: ValueType) -> int:
     """Steps times the elements of weight and recurrent, and the functions of the gates."""
-    return int(x.shape[0] * (a["weight"].size + a["recurrent"].size + DEAR * len(a["weight"])))
+    return int(x.shape[0] * (a["weight"].size + a["recurrent"].size + 3 * DEAR * len(a["weight"])))
 
 
 Turn = Callable[[Array, list[Array]], list[Array]]

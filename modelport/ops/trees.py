@@ -188,6 +188,11 @@ class _Parts:
             inner, leaf = to_inner, to_leaf
 
 
+def count_trees(a: Attributes, *types: ValueType) -> int:
+    """The elements of a leaf of every tree."""
+    return len(a["start"]) * int(a["leaf_width"])
+
+
 def trees(a: Attributes, x: Array, init: Array | None = None) -> Array:
     """Sum (or mean) of the leaves each row reaches, tree by tree in order, starting from init."""
     acc, matrix = DTYPES[a["acc"]], rows(x)
@@ -466,4 +471,4 @@ ATTRIBUTES: dict[str, Any] = {
     "init": Attribute("acc"),
     "aggregate": Attribute("choice", default="sum", options=("sum", "mean")),
 }
-register("tree_ensemble", infer_trees, trees, inputs=(1, 2), prepare=prepare_trees, **ATTRIBUTES)
+register("tree_ensemble", infer_trees, trees, inputs=(1, 2), prepare=prepare_trees, cost=count_trees, **ATTRIBUTES)

@@ -1030,7 +1030,7 @@ static void define_last(loader *l, mp_dtype dtype, size_t width) {
 /* How many multiplications the step takes per row (docs/format.md: mul), if not none; `each` for every element of what it defines. */
 static void set_work(loader *l, size_t times, size_t each) { l->step->work = (double)times * (double)each; }
 static void set_work_each(loader *l, size_t each) { set_work(l, l->plan->values[l->step->out].width, each); }
-enum { COSTLY = 16 }; /* a function, or a search */
+enum { COSTLY = 16, MOVED = 8 }; /* a function, or a search; an element that is read or defined */
 /* An attribute; NULL if it is absent. */
 static const json *attribute(loader *l, const char *name) { return member(l->json, name); }
 enum { REQUIRED = -1 };
@@ -1682,7 +1682,7 @@ static void read_sets(planting *p, arena *keep) {
 static void read_leaves(planting *p, arena *keep) {
     loader *l = p->l; forest *f = p->f; mp_dtype acc = f->acc32 ? MP_F32 : MP_F64; tensor table; arena *passing = l->keep;
     f->width = f->leaf_width = attribute(l, "leaf_width") ? (size_t)whole(l, "leaf_width", 1, (int64_t)l->limits->row) : 1;
-    l->keep = keep;
+    set_work(l, f->trees, f->leaf_width); l->keep = keep;
     bool by_row = tensor_attribute(l, "leaf_table", (int)acc, 1, false, &table);
     if (!by_row) tensor_attribute(l, "leaf", (int)acc, 1, true, &table);
     l->keep = passing; f->table = table.data.f;
@@ -1929,8 +1929,8 @@ static void load_input(loader *l, const json *object, mp_input *in) {
 static void count_value(loader *l, size_t index) {
     plan *p = l->plan; size_t n = l->model->n_inputs; const step *s = index < n ? NULL : &p->steps[index - n];
     double counted = (double)p->values[index].counted; p->total += counted;
-    if (s) { p->work += s->work; p->operations += s->work + counted; }
-    for (size_t k = 0; s && k < s->n_in; k++) p->operations += (double)p->values[s->in[k]].counted;
+    if (s) { p->work += s->work; p->operations += s->work + MOVED * counted; }
+    for (size_t k = 0; s && k < s->n_in; k++) p->operations += MOVED * (double)p->values[s->in[k]].counted;
     if (p->total > (double)l->limits->total) refuse(l->c, "The values of one row have more than %zu elements together.", l->limits->total);
     if (p->work > (double)l->limits->multiplications) refuse(l->c, "One row takes more than %zu multiplications.", l->limits->multiplications);
 }

@@ -372,7 +372,7 @@ static void smallest_check(loader *l) { /* size: k */
     need_float(l, 0);
     l->step->size = (size_t)whole(l, "k", 1, (int64_t)in_value(l, 0)->width);
     define(l, MP_F64, 1, in_value(l, 0)->width);
-    set_work_each(l, COSTLY);
+    set_work_each(l, 4 * COSTLY);
 }
 
 static void smallest_map(const row *w) {

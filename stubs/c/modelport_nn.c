@@ -1538,7 +1538,7 @@ static recurrence *read_recurrence(loader *l, size_t gates, size_t states, const
     p->zero_masked = flag(l, "zero_masked", false);
     if (p->zero_masked && p->mask == NOT_FOUND) refuse(l->c, "It has \"zero_masked\", but no mask.");
     p->result = choice(l, "result", results, SEQUENCE);
-    set_work(l, p->t, work + t.count + COSTLY * gates * u);
+    set_work(l, p->t, work + t.count + 3 * COSTLY * gates * u);
     if (p->result == SEQUENCE) define_shape(l, dtype, 2, (size_t[]){p->t, u});
     else define(l, dtype, 1, u);
     s->plan = p;
@@ -1667,7 +1667,7 @@ static void attention_check(loader *l) { /* plan: matrices: m queries, l keys, k
     }
     dims[rank + 1] = p->e;
     define_shape(l, dtype, rank + 2, dims);
-    set_work(l, scores, p->k + p->e);
+    set_work(l, scores, p->k + p->e + COSTLY);
 }
 
 /* The scores of one query, for n keys, become weights. */

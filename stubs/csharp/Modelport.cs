@@ -55,7 +55,7 @@ internal static partial class Core {
         }
     }
 
-    internal const int DEAR = 16; // multiplications that an exponential, or a search, counts as
+    internal const int DEAR = 16, MOVED = 8; // multiplications that an exponential, or a search, counts as, and an element read or defined
     internal static readonly DType[] ANY = DType.All;
     internal static readonly DType[] FLOATS = {DType.F64, DType.F32};
     private static readonly DType[] CAN_BE_MISSING = {DType.F64, DType.F32, DType.Str};
@@ -1069,6 +1069,7 @@ internal static partial class Core {
             missingLeft = missing == "node" ? PerNode(a.Ints("missing_left", inner, 0, 1)) : null;
             category = Categories(inner);
             leafWidth = a.Has("leaf_width") ? a.Integer("leaf_width", 1, a.guard.limits.RowElements) : 1;
+            a.work = (long) root.Length * leafWidth;
             leaf = Leaves(feature.Length - inner);
             bool byClass = a.Has("class");
             if (a.Has("size") != byClass || byClass && leafWidth != 1) throw a.Refuse("has only one of \"class\" and \"size\", or a leaf_width with them.");
@@ -1287,8 +1288,8 @@ internal static partial class Core {
                 unused.Remove(op);
                 Step step = Find(model, op, where, json, guard);
                 work = Plus(work, step.work);
-                operations = Plus(operations, Plus(step.work, step.type.Counted));
-                foreach (RowType read in step.from) operations = Plus(operations, read.Counted);
+                operations = Plus(operations, Plus(step.work, (long) MOVED * step.type.Counted));
+                foreach (RowType read in step.from) operations = Plus(operations, (long) MOVED * read.Counted);
                 if (work > limits.Multiplications) throw new Refused(where + " brings a row beyond the limit of " + Show(limits.Multiplications) + " multiplications.");
                 Define(name, step.type, where);
                 steps.Add(step);

@@ -256,7 +256,7 @@ public static class ModelportMore {
     /// <summary>smallest: 1.0 at the k smallest elements, else 0.0.</summary>
     private static Step Smallest(Args a) {
         int m = a.One(FLOATS).width, k = a.Integer("k", 1, m);
-        a.Dear(m);
+        a.Dear(4L * m);
         return new SmallestStep(a, RowType.Row(DType.F64, m)) { m = m, k = k };
     }
 

@@ -1612,7 +1612,7 @@ public static class ModelportNn {
             reverse = a.Flag("reverse", false);
             zeroMasked = a.Flag("zero_masked", false);
             result = lstm ? a.Choice("result", true, "sequence", "last", "cell") : a.Choice("result", true, "sequence", "last");
-            a.work = Times(t, weight.Length + (long) recurrent.Length + (long) DEAR * w.shape[0]);
+            a.work = Times(t, weight.Length + (long) recurrent.Length + 3L * DEAR * w.shape[0]);
         }
 
         internal Step Build() {
@@ -1732,7 +1732,7 @@ public static class ModelportNn {
         RowType scores = new RowType(a.dtype, ToInts(Joined(wide, new int[] {m, n})));
         int[] i = Spread(a, q, wide), j = Spread(a, k, wide), l = Spread(a, v, wide);
         int lanes = new RowType(a.dtype, wide).width;
-        a.work = Times(lanes, m, n, (long) d + e);
+        a.work = Times(lanes, m, n, (long) d + e + DEAR);
         RowType bias = a.types.Length == 4 ? a.Input(3, FLOATS) : null;
         int[][] places = new int[2][]; // of bias: for every matrix where it begins, within a matrix where its elements are
         if (bias != null) {

@@ -234,9 +234,9 @@ func newPlan(m *Model, lengths map[string]int, list []*node, g *guard) *plan {
 		delete(unused, op)
 		s := p.step(m, op, where, j, g)
 		p.work += s.work
-		p.operations += s.work + float64(s.typ.counted)
+		p.operations += s.work + float64(moved*s.typ.counted)
 		for _, t := range s.from {
-			p.operations += float64(t.counted)
+			p.operations += float64(moved * t.counted)
 		}
 		need(p.work <= float64(g.limits.Multiplications), "%s brings a row beyond the limit of %d multiplications.",
 			where, g.limits.Multiplications)

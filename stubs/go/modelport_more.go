@@ -246,7 +246,7 @@ func (h *heap) sink(n, j int) {
 func smallest(a *args) *step {
 	m := a.one(floats).width
 	k := a.integer("k", 1, int64(m))
-	a.multiplies(m, costly)
+	a.multiplies(m, 4*costly)
 	return newRows(a, rowOf(F64, int64(m)), func(x, y []float64) {
 		for _, j := range smallestOf(x, k).at {
 			y[j] = 1

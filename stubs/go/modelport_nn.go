@@ -1401,7 +1401,7 @@ func recur(a *args, gates, mostStates int) *step {
 	q.fn, q.gateFn = recurrentOf(a, "fn", "tanh", true), recurrentOf(a, "gate_fn", "sigmoid", gates > 1)
 	q.reverse = a.flag("reverse", false)
 	q.result = a.choice("result", true, results...)
-	a.multiplies(q.t, len(q.weight)+len(q.recurrent)+costly*q.wide)
+	a.multiplies(q.t, len(q.weight)+len(q.recurrent)+3*costly*q.wide)
 	typ := lengthy(a, a.dtype, int64(q.u))
 	if q.result == "sequence" {
 		typ = lengthy(a, a.dtype, int64(q.t), int64(q.u))
@@ -1541,7 +1541,7 @@ func attention(a *args) *step {
 	typ := lengthy(a, a.dtype, longs(wide, []int{t.m, t.e})...)
 	scores := newType(a.dtype, append(append([]int{}, wide...), t.m, t.n)...)
 	i, j, l := spreadMatrices(a, q, wide), spreadMatrices(a, k, wide), spreadMatrices(a, v, wide)
-	a.multiplies(newType(a.dtype, wide...).width, t.m, t.n, t.d+t.e)
+	a.multiplies(newType(a.dtype, wide...).width, t.m, t.n, t.d+t.e+costly)
 	var bias *rowType
 	var matrixAt, rowAt []int // of the bias: where every matrix begins, and where the rows of a matrix are
 	if len(a.types) == 4 {

@@ -295,8 +295,8 @@ func (a *args) broadcast(dtype DType) *rowType {
 	return a.shaped(dtype, dims...)
 }
 
-// costly is how many multiplications a function or a search counts as.
-const costly = 16
+// costly is how many multiplications a function or a search counts as, moved those of an element that a step reads or defines.
+const costly, moved = 16, 8
 
 // multiplies says how many multiplications a row takes, if not none: the product of the factors.
 func (a *args) multiplies(factors ...int) {

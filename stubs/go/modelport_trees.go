@@ -80,6 +80,7 @@ func newTrees(a *args) *trees {
 	if a.has("leaf_width") {
 		t.leafWidth = a.integer("leaf_width", 1, a.g.limits.RowElements)
 	}
+	a.multiplies(len(p.start), t.leafWidth)
 	p.leaves(a, len(p.feature)-inner)
 	byClass, width := a.has("class"), t.leafWidth
 	a.need(a.has("size") == byClass && !(byClass && width != 1), "has only one of \"class\" and \"size\", or a leaf_width with them.")

@@ -978,7 +978,7 @@ public final class Modelport {
         return new ArrayList<>(sorted);
     }
 
-    static final int COSTLY = 16; // multiplications that exp, pow or a search through a table counts for
+    static final int COSTLY = 16, MOVED = 8; // multiplications that exp, pow or a search counts for, and an element that is read or defined
     static final DType[] ANY = DType.values();
     static final DType[] FLOATS = {DType.F64, DType.F32};
     private static final DType[] CAN_BE_MISSING = {DType.F64, DType.F32, DType.STR};
@@ -1749,7 +1749,7 @@ public final class Modelport {
             missingLeft = missing.equals("node") ? perNode(a.ints("missing_left", inner, 0, 1)) : null;
             category = categories(inner);
             leafWidth = a.has("leaf_width") ? a.integer("leaf_width", 1, a.guard.limits.rowElements) : 1;
-            leaf = leaves(feature.length - inner);
+            a.cost = (long) root.length * leafWidth; leaf = leaves(feature.length - inner);
             boolean byClass = a.has("class");
             if (a.has("size") != byClass || byClass && leafWidth != 1) throw a.refuse("has only one of \"class\" and \"size\", or a leaf_width with them.");
             type = Type.row(acc, byClass ? a.integer("size", 1, a.guard.limits.rowElements) : leafWidth);
@@ -1950,8 +1950,8 @@ public final class Modelport {
                 if (!model.requires.contains(op)) throw new Refused(number + " has the op " + quote(op) + ", which \"requires\" does not list.");
                 unused.remove(op);
                 Step step = step(model, op, where, json, guard);
-                operations += (double) step.cost + step.type.counted;
-                for (Type read : step.from) operations += read.counted;
+                operations += (double) step.cost + (double) MOVED * step.type.counted;
+                for (Type read : step.from) operations += (double) MOVED * read.counted;
                 cost += step.cost;
                 if (cost > limits.multiplications) throw new Refused(where + " brings a row beyond the limit of " + limits.multiplications + " multiplications.");
                 define(out, step.type, where);

@@ -415,7 +415,7 @@ public final class ModelportMore {
     /** smallest: 1.0 at the k smallest elements, else 0.0. */
     private static Modelport.Step smallest(Modelport.Args a) {
         final int m = a.one(Modelport.FLOATS).width, k = a.integer("k", 1, m);
-        a.cost = (long) Modelport.COSTLY * m;
+        a.cost = 4L * Modelport.COSTLY * m;
         return new Modelport.Rows(a, Modelport.Type.row(Modelport.DType.F64, m)) {
             @Override
             void row(double[] x, int i, double[] y, int o) {

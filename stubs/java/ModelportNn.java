@@ -1529,7 +1529,7 @@ public final class ModelportNn {
             reverse = a.flag("reverse", false);
             zeroMasked = a.flag("zero_masked", false);
             result = lstm ? a.choice("result", true, "sequence", "last", "cell") : a.choice("result", true, "sequence", "last");
-            a.cost = times(t, weight.length + (long) recurrent.length + (long) Modelport.COSTLY * gates * u);
+            a.cost = times(t, weight.length + (long) recurrent.length + 3L * Modelport.COSTLY * gates * u);
         }
 
         Modelport.Step step() {
@@ -1651,7 +1651,7 @@ public final class ModelportNn {
         Modelport.Type scores = new Modelport.Type(a.dtype, toInts(joined(wide, new int[] {m, n})));
         final int[] i = spread(a, q, wide), j = spread(a, k, wide), l = spread(a, v, wide);
         int lanes = new Modelport.Type(a.dtype, wide).width;
-        a.cost = times(lanes, m, n, (long) d + e);
+        a.cost = times(lanes, m, n, (long) d + e + Modelport.COSTLY);
         final Modelport.Type bias = a.types.length == 4 ? a.input(3, Modelport.FLOATS) : null;
         final int[][] places = new int[2][]; // of bias: for every matrix where it begins, within a matrix where its elements are
         if (bias != null) {

@@ -971,7 +971,7 @@ class StepReader {
   }
 }
 
-const COSTLY = 16; // multiplications that exp, pow or a search through a table counts for
+const COSTLY = 16, MOVED = 8; // multiplications that exp, pow or a search counts for, and an element that is read or defined
 
 /** The row shape that inputs broadcast to, aligned at their last axes. */
 function broadcastShapes(step, shapes) {
@@ -1653,7 +1653,7 @@ function checkTrees(step) {
   if (x.shape.length > 1) step.refuse(`has an input of row shape ${showShape(x.shape)}; the op takes rank 0 or 1`);
   const dtype = step.dtype(), acc = step.dtype("acc");
   const arrays = readTreeArrays(step, x.width, dtype);
-  const leaves = readLeaves(step, acc, arrays.leafCount);
+  const leaves = readLeaves(step, acc, arrays.start.length, arrays.leafCount);
   const { width, classes } = readTreeOutput(step, leaves, arrays.start.length);
   if (inputs.length === 2 && (inputs[1].dtype !== acc || inputs[1].width !== width)) {
     step.refuse(`has a second input of dtype ${inputs[1].dtype} and width ${inputs[1].width} instead of ${acc} and ${width}`);
@@ -1701,8 +1701,9 @@ function readCategories(step, threshold) {
 }
 
 /** The leaf values: [count * width], one row per leaf number. */
-function readLeaves(step, acc, leafCount) {
+function readLeaves(step, acc, trees, leafCount) {
   const width = step.has("leaf_width") ? step.whole("leaf_width", 1, step.limits.rowElements) : 1;
+  step.multiply(trees * width);
   if (!step.has("leaf_table")) return { width, rows: null, values: step.floats("leaf", acc, [leafCount * width]) };
   const values = step.tensor("leaf_table", acc, [acc], 1).data;
   if (values.length % width !== 0) step.refuse(`has ${values.length} elements in "leaf_table", which is not a multiple of ${width}`);
@@ -1717,9 +1718,7 @@ function readTreeOutput(step, leaves, trees) {
     const size = step.whole("size", 1, step.limits.rowElements);
     return { width: size, classes: step.length("class", step.indexes("class", 0, size - 1), trees) };
   }
-  if (step.has("size") && step.whole("size", 1, step.limits.rowElements) !== leaves.width) {
-    step.refuse(`has "size" without "class", and it is not the width of a leaf`);
-  }
+  if (step.has("size")) step.refuse(`has "size" without "class"`);
   return { width: leaves.width, classes: null };
 }
 
@@ -1932,7 +1931,7 @@ function readGraph(document, { inputs: declared, requires, limits, memos }, tabl
   for (const input of inputs) define(input.name, input, `input ${quote(input.name)}`);
   const { steps, multiplications } = readSteps(document.get("steps"), requires, table, values, slots, define, limits, memos);
   const touched = ({ from, slot }) => from.reduce((sum, input) => sum + values[input].counted, values[slot].counted); // elements of its inputs and its value
-  const operations = steps.reduce((sum, step) => sum + touched(step), multiplications);
+  const operations = steps.reduce((sum, step) => sum + MOVED * touched(step), multiplications);
   const outputs = readList(document.get("outputs"), `"outputs"`).map((node, i) => readOutput(node, `output ${i}`, values, slots));
   if (inputs.length === 0 || outputs.length === 0) refuse("The artifact has no input or no output.");
   refuseRepeats(outputs.map(({ name }) => name), `"outputs"`);

@@ -334,7 +334,7 @@ function sortHeap(x, from, heap) {
 const smallest = {
   check(step) {
     const { width } = step.row(FLOATS);
-    step.multiply(COSTLY * width);
+    step.multiply(4 * COSTLY * width);
     return { dtype: "f64", shape: [width], width, k: step.whole("k", 1, width) };
   },
   run({ width, k }, [x], n) {

@@ -807,7 +807,7 @@ function checkRecurrence(step, parts, states, results) {
   const bias = step.optionalFloats("bias", dtype, [gates]), fn = CELL_FUNCTIONS[step.choice("fn", Object.keys(CELL_FUNCTIONS), "tanh")];
   const reverse = step.flag("reverse"), zeroMasked = step.flag("zero_masked"), result = step.choice("result", results, "sequence");
   if (zeroMasked && !masked) step.refuse(`has "zero_masked" without a mask`);
-  step.multiply(time * (weight.data.length + recurrent.data.length + COSTLY * gates));
+  step.multiply(time * (weight.data.length + recurrent.data.length + 3 * COSTLY * gates));
   return {
     dtype, shape: result === "sequence" ? [time, units] : [units], time, width, units, gates, states, masked, weight: weight.data, recurrent: recurrent.data, bias,
     recurrentBias: null, fn, gate: null, reverse, zeroMasked, result,
@@ -916,7 +916,7 @@ const attention = {
     if (d !== dk || n !== nv) step.refuse(`has inputs of row shapes ${[q, k, v].map(({ shape }) => showShape(shape)).join(", ")}, which do not go together`);
     const leading = broadcastShapes(step, leads), scored = [...leading, m, n], shape = [...leading, m, e];
     step.outputWidth(elementCount(shape));
-    step.multiply(elementCount(scored) * (d + e));
+    step.multiply(elementCount(scored) * (d + e + COSTLY));
     if (bias !== undefined) checkBroadcast(step, step.expect(bias, FLOATS).shape, scored, "a bias");
     const offsets = [m * d, n * d, n * e].map((size, i) => matrixOffsets(step, leading, leads[i], size));
     const own = bias === undefined ? null : [...new Array(scored.length - bias.shape.length).fill(1), ...bias.shape], strides = own === null ? [0, 0] : stridesOf(own).slice(-2);

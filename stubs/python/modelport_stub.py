@@ -66,6 +66,7 @@ class Limits(NamedTuple):
 
 DEFAULT_LIMITS = Limits()
 _WORK_PER_BYTE = 2**12  # operations that the replay may take beyond `work`
+_MOVED = 8  # operations that an element counts as which a step reads or defines
 
 
 # ==== JSON ============================================================================================================
@@ -649,7 +650,7 @@ class Budget:
 
     def __init__(self, limits: Limits) -> None:
         self._limits, self.elements, self.multiplications = limits, 0, 0
-        self.moved = 0  # elements that the steps read and write for a row
+        self.moved = 0  # for elements that the steps read and write for a row
 
     def spend(self, where: str, elements: int, multiplications: int) -> None:
         """Refuses a step with which the document goes beyond a limit."""
@@ -1428,6 +1429,7 @@ class Forest:
     def _read_leaves(self, a: Attributes) -> None:
         trees, leaves = len(self._start), len(self._start) + len(self._inner)
         w = a.integer("leaf_width", 1, a.limits.value_width) if a.has("leaf_width") else 1
+        a.multiply(len(self._start) * w)
         if a.has("leaf_table"):
             table = a.tensor("leaf_table", (self.acc,), None)
             if len(table) % w:
@@ -2140,7 +2142,7 @@ class _Planner:
         if not entry.fewest <= len(reads) <= entry.most:
             raise Refused(f"{where} has {len(reads)} inputs, which is not what the op takes")
         kind, run = self._check(k, entry, where, [kinds[read] for read in reads], budget)
-        budget.moved += sum(kinds[read].counted for read in reads) + kind.counted
+        budget.moved += _MOVED * (sum(kinds[read].counted for read in reads) + kind.counted)
         if len(kind.shape) > self._limits.rank:
             raise Refused(f"{where} gives rows of rank {len(kind.shape)}, more than the {self._limits.rank} allowed")
         if kind.counted > self._limits.value_width:

@@ -149,7 +149,7 @@ def smallest(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     _need_row(a, kind)
     _need(a, kind, FLOATS)
     k = a.integer("k", 1, kind.width)
-    a.look(kind.width)
+    a.look(4 * kind.width)
     return Kind("f64", (kind.width,)), lambda x: _mark_smallest(_rows(x), k).astype(np.float64)
 
 

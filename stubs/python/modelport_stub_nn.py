@@ -769,7 +769,7 @@ class Recurrence:
         self._result = a.word("result", *results, default="sequence")
         self._states = states
         self._masked = self._check_others(a, kinds[1:])
-        a.multiply(self.length * (weight.size + recurrent.size + 16 * len(weight)))
+        a.multiply(self.length * (weight.size + recurrent.size + 48 * len(weight)))
 
     def _check_others(self, a: Attributes, kinds: Sequence[Kind]) -> bool:
         """Checks the states to begin with, and whether a mask comes last."""
@@ -889,7 +889,7 @@ def attention(a: Attributes, q: Kind, k: Kind, v: Kind, bias: Kind | None = None
     before = broadcast(a, q.shape[:-2], k.shape[:-2], v.shape[:-2])
     if bias is not None and broadcast(a, (*before, m, n), bias.shape) != (*before, m, n):
         raise a.refuse(f"reads a bias of row shape {list(bias.shape)}, which does not broadcast to {[*before, m, n]}")
-    a.multiply(math.prod(before) * m * n * (d + e))
+    a.multiply(math.prod(before) * m * n * (d + e + 16))
     rank = len(before) + 2
 
     def run(*values: Array) -> Array:

@@ -63,6 +63,7 @@ class Limits(NamedTuple):
 
 DEFAULT_LIMITS = Limits()
 _WORK_PER_BYTE = 2**12  # operations that the replay may take beyond `work`
+_MOVED = 8  # operations that an element counts as which a step reads or defines
 
 
 # ==== JSON ============================================================================================================
@@ -1389,6 +1390,7 @@ class Forest:
 
     def _read_leaves(self, a: Attributes, leaves: int) -> None:
         w = a.integer("leaf_width", 1, a.limits.value_width) if a.has("leaf_width") else 1
+        a.multiply(len(self._start) * w)
         if a.has("leaf_table"):
             table = a.numbers("leaf_table", self.acc)
             if len(table) % w:
@@ -1398,7 +1400,8 @@ class Forest:
                 raise a.refuse(f"has a leaf outside its leaf_table of {len(table) // w} rows")
         else:
             table, places = a.numbers("leaf", self.acc, leaves * w), list(range(leaves))
-        self._leaf = [table[k * w : (k + 1) * w] for k in places]
+        rows = [table[k : k + w] for k in range(0, len(table), w)]
+        self._leaf = [rows[k] for k in places]
         self._class = [0] * len(self._start)
         self.width = w
         if a.has("class"):
@@ -1725,7 +1728,7 @@ class Cost:
 
     def __init__(self) -> None:
         self.multiplications = 0
-        self.moved = 0  # elements that the steps read and write
+        self.moved = 0  # for elements that the steps read and write
 
 
 class _Planner:
@@ -1790,7 +1793,7 @@ class _Planner:
         attributes = Attributes(value, where, self._limits)
         kind, run = entry.check(attributes, *(kinds[read] for read in reads))
         attributes.finish()
-        cost.moved += sum(kinds[read].counted for read in reads) + kind.counted
+        cost.moved += _MOVED * (sum(kinds[read].counted for read in reads) + kind.counted)
         cost.multiplications += attributes.multiplications
         if cost.multiplications > self._limits.multiplications:
             most = self._limits.multiplications

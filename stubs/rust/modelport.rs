@@ -1341,7 +1341,7 @@ fn clip(a: &mut Args<'_>) -> Result<Step, Error> {
     })
 }
 /// How many multiplications a function or a search counts as.
-pub(crate) const COSTLY: usize = 16;
+pub(crate) const COSTLY: usize = 16; const MOVED: f64 = 8.0;
 type Unary = fn(f64) -> f64;
 /// The functions of unary, spelled as in the format.
 fn unary_named(name: &str) -> Unary {
@@ -1588,7 +1588,7 @@ pub(crate) fn read_trees(a: &mut Args<'_>) -> Result<(Type, Trees), Error> {
     if let Some(k) = given.iter().position(|t| t.is_nan()) { return a.refuse(format!("has NaN in \"threshold\" at position {}.", k)); }
     let missing_left = if missing == "node" { a.ints("missing_left", Some(inner), 0, 1)? } else { Vec::new() };
     let (category, sets, set) = categories(a, inner, &given)?;
-    let leaf_width = if a.has("leaf_width") { a.integer("leaf_width", 1, a.guard.limits.row_elements as i64)? } else { 1 };
+    let leaf_width = if a.has("leaf_width") { a.integer("leaf_width", 1, a.guard.limits.row_elements as i64)? } else { 1 }; a.multiplies(&[root.len(), leaf_width]);
     let table = a.has("leaf_table"); let leaf = a.floats_of(if table { "leaf_table" } else { "leaf" }, acc, None)?;
     if leaf.len() % leaf_width != 0 { return a.refuse(format!("has leaf values that do not make rows of {}.", leaf_width)); }
     if table {
@@ -1903,7 +1903,7 @@ impl Plan {
                 _ => refuse!("{} has the op {}, which \"requires\" does not list.", number, quote(&op)),
             };
             let step = plan.step(source, check, &at, json, guard)?; work += step.work;
-            plan.operations += step.work + step.from.iter().chain([&step.ty]).map(|t| t.counted() as f64).sum::<f64>();
+            plan.operations += step.work + MOVED * step.from.iter().chain([&step.ty]).map(|t| t.counted() as f64).sum::<f64>();
             if work > limits.multiplications as f64 { refuse!("{} brings a row beyond the limit of {} multiplications.", at, limits.multiplications); }
             plan.define(out, step.ty.clone(), &at, limits)?; plan.steps.push(step);
         }

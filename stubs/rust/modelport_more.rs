@@ -147,7 +147,7 @@ fn nearest(x: &[f64], k: usize) -> Vec<usize> {
 fn smallest(a: &mut Args<'_>) -> Result<Step, Error> {
     let m = a.one(FLOATS)?.width();
     let k = a.integer("k", 1, m as i64)?;
-    a.multiplies(&[m, COSTLY]);
+    a.multiplies(&[m, 4 * COSTLY]);
     a.rows(Type::row(DType::F64, m), move |x, y| nearest(x, k).into_iter().for_each(|j| y[j] = 1.0))
 }
 

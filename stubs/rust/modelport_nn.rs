@@ -1235,7 +1235,7 @@ fn recurrence(a: &mut Args<'_>, op: &str, gates: usize, most_states: usize) -> R
     let named = |name: &str| (function(name), defaults(name).0.unwrap_or(0.0), defaults(name).1.unwrap_or(0.0));
     let (reverse, zero_masked) = (a.flag("reverse", false)?, a.flag("zero_masked", false)?);
     let result = a.choice_or("result", if lstm { &["sequence", "last", "cell"] } else { &["sequence", "last"] })?;
-    a.multiplies(&[t, w.data.len() + v.data.len() + COSTLY * gates * u]);
+    a.multiplies(&[t, w.data.len() + v.data.len() + 3 * COSTLY * gates * u]);
     let ty = shaped(a, a.dtype, if result == "sequence" { vec![t, u] } else { vec![u] })?;
     let q = Recurrence {
         gates, states, t, i, u, masked, reverse, zero_masked, reset_after, of: named(of), gate: named(gate), sequence: result == "sequence",
@@ -1338,7 +1338,7 @@ fn attention(a: &mut Args<'_>) -> Result<Step, Error> {
     let ty = shaped(a, a.dtype, join(&[&wide, &[m, e]]))?;
     let scores = Type::new(a.dtype, join(&[&wide, &[m, n]]));
     let (i, j, l) = (spread(a, &q, &wide)?, spread(a, &k, &wide)?, spread(a, &v, &wide)?);
-    a.multiplies(&[product(&wide), m, n, d.saturating_add(e)]);
+    a.multiplies(&[product(&wide), m, n, d.saturating_add(e).saturating_add(COSTLY)]);
     // Of bias: for every matrix where it begins, for every row of it where that begins, and how far its elements are apart.
     let mut bias = None;
     if a.types.len() == 4 {

@@ -325,14 +325,17 @@ def test_the_work_of_a_document_is_limited_to_the_last_operation(dotnet: str, tm
     rnn = {"op": "rnn", "in": ["x"], "out": "y", "weight": [[0.0, 0.0]] * 3, "recurrent": [[0.0] * 3] * 3, "result": "last"}
     nmf = {"op": "nmf", "in": ["x"], "out": "y", "components": [[1.0, 0.0]], "solver": "cd", "max_iter": 7, "tol": 0.0}
     cases = [
-        (carrying([exp, linear], [2], [5], 0, [e, e, 0.0]), 5 * ((2 + 2 + 16 * 2) + (2 + 3 + 3 * 2))),
+        (carrying([exp, linear], [2], [5], 0, [e, e, 0.0]), 5 * ((8 * (2 + 2) + 16 * 2) + (8 * (2 + 3) + 3 * 2))),
         (
             carrying([squares, near, twice], [2], [3], 0, [0.0, 4.0]),
-            3 * ((2 + 4 + 7) + (4 + 2 + 2 * (16 * 4 + 16)) + (2 + 2 + 2)),
+            3 * ((8 * (2 + 4) + 7) + (8 * (4 + 2) + 2 * (16 * 4 + 16)) + 8 * (2 + 2 + 2)),
         ),
-        (carrying([rnn], ["time", 2], [2, 3], 4, [0.0] * 3), 2 * (8 + 3 + 4 * (6 + 9 + 48)) + 3 * (10 + 3 + 5 * (6 + 9 + 48))),
-        (carrying([longest], [4, 1], [2], 0, [1 + np.log(4)]), 2 * (4 + 1 + 16 * 4)),
-        (carrying([nmf], [2], [6], 0, [1.0]), 6 * (2 + 1 + 7)),
+        (
+            carrying([rnn], ["time", 2], [2, 3], 4, [0.0] * 3),
+            2 * (8 * (8 + 3) + 4 * (6 + 9 + 144)) + 3 * (8 * (10 + 3) + 5 * (6 + 9 + 144)),
+        ),
+        (carrying([longest], [4, 1], [2], 0, [1 + np.log(4)]), 2 * (8 * (4 + 1) + 16 * 4)),
+        (carrying([nmf], [2], [6], 0, [1.0]), 6 * (8 * (2 + 1) + 7)),
     ]
     for k, (document, operations) in enumerate(cases):
         (tmp_path / f"{k}.json").write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")

@@ -246,7 +246,7 @@ def test_a_replay_of_too_many_operations_is_refused(stub: ModuleType, name: str)
         "outputs": {"y": {"dtype": "f64", "shape": [5, 3], "data": [1.0, 1.0, 0.0] * 5}},
         "tolerance": {"y": "exact"},
     }
-    operations = 5 * ((2 + 2 + 16 * 2) + (2 + 3 + 3 * 2))
+    operations = 5 * ((8 * (2 + 2) + 16 * 2) + (8 * (2 + 3) + 3 * 2))
     text = json.dumps(content, ensure_ascii=False)
     for given in (text, text.encode()):
         size = len(text.encode())
