@@ -32,10 +32,12 @@ def read_document(data: bytes, limits: Limits = LIMITS) -> Document:
             f"The document is of format version {version}; this reader knows version 1. A newer modelport may read it."
         )
     _no_extra(value, KEYS, "The document")
-    for key in REQUIRED:
+    for key in REQUIRED:  # requires first: a newer document may be without the other ones
         if not isinstance(value.get(key), list):
             raise ArtifactError(f"The document has no array {key!r}.")
-    _check_requires(value["requires"], value["steps"])
+        if key == "requires":
+            _check_known(value["requires"])
+    _check_used(value["requires"], value["steps"])
     graph = Graph(
         [_input(v) for v in value["inputs"]],
         [_step(v) for v in value["steps"]],
@@ -70,7 +72,7 @@ def _no_extra(value: Mapping[str, Any], known: set[str], what: str) -> None:
         raise ArtifactError(f"{what} has the unknown key {extra[0]!r}, which may change its meaning.")
 
 
-def _check_requires(requires: list[Any], steps: list[Any]) -> None:
+def _check_known(requires: list[Any]) -> None:
     if not all(isinstance(op, str) for op in requires) or len(set(requires)) != len(requires):
         raise ArtifactError("'requires' is not a list of different op names.")
     unknown = [op for op in requires if op not in OPS]
@@ -78,6 +80,9 @@ def _check_requires(requires: list[Any], steps: list[Any]) -> None:
         raise Unsupported(
             f"The document requires ops that are not known here: {', '.join(unknown)}. A newer modelport may know them."
         )
+
+
+def _check_used(requires: list[Any], steps: list[Any]) -> None:
     used = {
         step.get("op") if isinstance(step, dict) else None
         for step in steps

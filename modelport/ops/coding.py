@@ -6,7 +6,7 @@ import numpy as np
 
 from ..graph import ValueType
 from .base import Array, Attribute, Attributes, ascending_sum, products, refuse_row, register, require, rows
-from .factors import EPSILON, check_numbers, check_pairs, check_table, check_work, iterate
+from .factors import EPSILON, ROUND, check_numbers, check_pairs, check_table, check_work, iterate
 
 
 def infer_sparse_code(a: Attributes, x: ValueType) -> ValueType:
@@ -20,14 +20,16 @@ def infer_sparse_code(a: Attributes, x: ValueType) -> ValueType:
     check_numbers(a, "alpha", "tol")
     if pursuit:
         require(1 <= a["nonzero"] <= k, f"attribute 'nonzero' is {a['nonzero']} for {k} atoms.")
-    check_work(count_sparse_code(a), 1 if pursuit else a["max_iter"])
+    check_work(a["nonzero"] * k * (a["nonzero"] + 1) if pursuit else a["max_iter"] * k * k, 1 if pursuit else a["max_iter"])
     return ValueType("f64", (k,))
 
 
 def count_sparse_code(a: Attributes, *types: ValueType) -> int:
     """What adding one atom after another, or all rounds together, cost at most."""
-    k = len(a["atoms"])
-    return int(a["nonzero"] * k * (a["nonzero"] + 1) if a["algorithm"] == "omp" else a["max_iter"] * k * k)
+    k, d = a["atoms"].shape
+    if a["algorithm"] == "omp":
+        return int(a["nonzero"] * k * (a["nonzero"] + 1))
+    return int(a["max_iter"] * (k * k + ROUND * (k + d)))
 
 
 def prepare_sparse_code(a: Attributes, *types: ValueType) -> Attributes:

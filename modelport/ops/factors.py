@@ -13,6 +13,8 @@ from .base import Array, Attribute, Attributes, ascending_sum, products, refuse_
 
 MOST_ROUNDS = 100_000
 MOST_WORK = 1 << 30
+#: multiplications that a round counts as for every row and column of its table, whatever it does
+ROUND = 64
 MOST_ROWS = 4096
 TINY = 2.0**-23  # what scikit-learn puts in the place of a zero denominator
 EPSILON = 2.0**-52
@@ -70,14 +72,14 @@ def infer_nmf(a: Attributes, x: ValueType) -> ValueType:
     descent = a["solver"] == "cd"
     require(not (descent and "beta" in a), "attribute 'beta' does not go with solver 'cd'.")
     require(math.isfinite(a.get("beta", 2.0)), "attribute 'beta' is not finite.")
-    check_work(count_nmf(a), a["max_iter"])
+    check_work(a["max_iter"] * k * (k if descent else k + d), a["max_iter"])
     return ValueType("f64", (k,))
 
 
 def count_nmf(a: Attributes, *types: ValueType) -> int:
     """Rounds times what one of them costs."""
     k, d = a["components"].shape
-    return int(a["max_iter"] * k * (k if a["solver"] == "cd" else k + d))
+    return int(a["max_iter"] * (k * (k if a["solver"] == "cd" else k + d) + ROUND * (k + d)))
 
 
 def prepare_nmf(a: Attributes, *types: ValueType) -> Attributes:
@@ -250,13 +252,14 @@ def psi(z: Any) -> Any:
 def infer_lda_topics(a: Attributes, x: ValueType) -> ValueType:
     k, _ = check_table(a, "components", x, nonnegative=True)
     check_numbers(a, "prior", "tol")
-    check_work(count_lda_topics(a), a["max_iter"])
+    check_work(a["max_iter"] * a["components"].size, a["max_iter"])
     return ValueType("f64", (k,))
 
 
 def count_lda_topics(a: Attributes, *types: ValueType) -> int:
-    """Rounds times the elements of the table."""
-    return int(a["max_iter"] * a["components"].size)
+    """Rounds times what one of them costs."""
+    k, d = a["components"].shape
+    return int((a["max_iter"] + 1) * (4 * k * d + ROUND * (k + d)))
 
 
 def lda_topics(a: Attributes, x: Array) -> Array:

@@ -1088,6 +1088,8 @@ static void need_work(loader *l, size_t a, size_t b, size_t c) {
 
 /* The same, for the rounds of a row. */
 static void need_row_work(loader *l, size_t a, size_t b, size_t c) { need_work(l, a, b, c); set_work(l, a * b, c); }
+enum { ROUND = 64 }; /* multiplications that a round counts as for every row and column of its table */
+static void add_rounds(loader *l, const solver *p, size_t rounds) { l->step->work += ROUND * (double)rounds * (double)(p->k + p->d); }
 
 /* The table of an op on an f64 row; defines its output. */
 static solver *new_solver(loader *l, const char *table, bool negative) {
@@ -1180,7 +1182,7 @@ static void nmf_check(loader *l) { /* plan: a solver */
     p->l1 = number_or(l, "l1", 0);
     p->l2 = number_or(l, "l2", 0);
     p->beta = p->kind == NMF_CD ? 2 : finite_number(l, "beta", &two, true);
-    need_row_work(l, p->rounds, p->k, p->kind == NMF_CD ? p->k : p->k + p->d);
+    need_row_work(l, p->rounds, p->k, p->kind == NMF_CD ? p->k : p->k + p->d); add_rounds(l, p, p->rounds);
     compute_gram(l, p);
     for (size_t t = 0; p->kind == NMF_CD && p->l2 != 0 && t < p->k; t++) p->gram[t * p->k + t] += p->l2;
     p->totals = take(l->c, l->keep, p->k, sizeof *p->totals);
@@ -1343,7 +1345,7 @@ static void lda_topics_check(loader *l) { /* plan: a solver */
     p->prior = needed_number(l, "prior");
     p->rounds = whole_rounds(l);
     p->tol = needed_number(l, "tol");
-    need_row_work(l, p->rounds, p->k, p->d);
+    need_work(l, p->rounds, p->k, p->d); set_work(l, p->rounds + 1, 4 * p->k * p->d); add_rounds(l, p, p->rounds + 1);
 }
 
 /* The derivative of log gamma, as scikit-learn computes it (J. M. Bernardo, Algorithm AS 103, 1976). */
@@ -1418,7 +1420,7 @@ static void sparse_code_check(loader *l) { /* plan: a solver */
         p->rounds = whole_rounds(l);
         p->tol = number_or(l, "tol", 1e-8);
         p->positive = flag(l, "positive", false);
-        need_row_work(l, p->rounds, p->k, p->k);
+        need_row_work(l, p->rounds, p->k, p->k); add_rounds(l, p, p->rounds);
     }
     compute_gram(l, p);
 }

@@ -1123,6 +1123,8 @@ public static class ModelportMore {
     }
 
     /// <summary>Refuses factors that multiply to more than a row, or loading, may cost.</summary>
+    private const long ROUND = 64; // multiplications that a round counts as for every row and column of its table
+
     private static void NeedWork(Args a, long x, long y, long z) {
         if (x > 0 && (y > MOST_WORK / x || z > MOST_WORK / (x * y))) {
             throw a.Refuse("may need more than 2^30 operations for a row or when it is loaded, which is more than the limit.");
@@ -1186,6 +1188,7 @@ public static class ModelportMore {
             l1 = Finite(a, "l1", 0.0, false);
             double l2 = Finite(a, "l2", 0.0, false);
             RowWork(a, rounds, k, k);
+            a.work += ROUND * rounds * ((long) k + d);
             gram = table.Gram(a);
             for (int t = 0; l2 != 0 && t < k; t++) {
                 gram[t][t] += l2;
@@ -1249,6 +1252,7 @@ public static class ModelportMore {
             beta = Finite(a, "beta", 2.0, true);
             gamma = beta < 1 ? 1 / (2 - beta) : beta > 2 ? 1 / (beta - 1) : 1.0;
             RowWork(a, rounds, k, (long) k + d);
+            a.work += ROUND * rounds * ((long) k + d);
             gram = table.Gram(a);
             totals = table.Totals();
         }
@@ -1389,7 +1393,8 @@ public static class ModelportMore {
             prior = Finite(a, "prior", null, false);
             rounds = Rounds(a);
             tol = Finite(a, "tol", null, false);
-            RowWork(a, rounds, k, d);
+            NeedWork(a, rounds, k, d);
+            a.work = (rounds + 1) * (4L * k * d + ROUND * ((long) k + d));
         }
 
         internal override bool Accepts(double x) {
@@ -1604,6 +1609,7 @@ public static class ModelportMore {
             tol = Finite(a, "tol", 1e-8, false);
             positive = a.Flag("positive", false);
             RowWork(a, rounds, k, k);
+            a.work += ROUND * rounds * ((long) k + d);
             gram = table.Gram(a);
         }
 

@@ -931,6 +931,9 @@ func needWork(a *args, x, y, z int) {
 	a.need(good, "may need more than 2^30 operations for a row or when it is loaded, which is more than the limit.")
 }
 
+// rounds counts, for every round, 64 multiplications for every row and column of the table.
+func (a *args) rounds(b *basis, times int) { a.work += float64(64 * times * (b.k + b.d)) }
+
 // needRowWork does so for the rounds of a row, which are its multiplications.
 func needRowWork(a *args, x, y, z int) {
 	needWork(a, x, y, z)
@@ -971,6 +974,7 @@ func nmf(a *args) *step {
 func nmfDescent(a *args, b *basis) *step {
 	rounds, tol, l1, l2 := roundsOf(a), finite(a, "tol", false), finite(a, "l1", false, 0), finite(a, "l2", false, 0)
 	needRowWork(a, rounds, b.k, b.k)
+	a.rounds(b, rounds)
 	gram := b.gram(a)
 	for t := 0; l2 != 0 && t < b.k; t++ {
 		gram[t][t] += l2
@@ -1028,6 +1032,7 @@ func nmfMultiplication(a *args, b *basis, minibatch bool) *step {
 		m.gamma = 1 / (m.beta - 1)
 	}
 	needRowWork(a, m.rounds, b.k, b.k+b.d)
+	a.rounds(b, m.rounds)
 	m.gram, m.totals = b.gram(a), b.totals()
 	accepts := func(x float64) bool { return minibatch || x > 0 || x == 0 && m.beta > 0 }
 	return solver(a, b, accepts, func(x []float64) []float64 {
@@ -1198,7 +1203,9 @@ func (m *multiplication) divergence(x, w, y []float64) float64 {
 func ldaTopics(a *args) *step {
 	b := basisOf(a, "components", false)
 	prior, rounds, tol := finite(a, "prior", false), roundsOf(a), finite(a, "tol", false)
-	needRowWork(a, rounds, b.k, b.d)
+	needWork(a, rounds, b.k, b.d)
+	a.multiplies(rounds+1, 4*b.k*b.d)
+	a.rounds(b, rounds+1)
 	return solver(a, b, fromZero, func(x []float64) []float64 {
 		columns := []int{} // of the elements that are not 0
 		for j, v := range x {
@@ -1281,6 +1288,7 @@ func sparseCode(a *args) *step {
 	}
 	l := &lasso{basis: b, alpha: finite(a, "alpha", false), rounds: roundsOf(a), tol: finite(a, "tol", false, 1e-8), positive: a.flag("positive", false)}
 	needRowWork(a, l.rounds, b.k, b.k)
+	a.rounds(b, l.rounds)
 	l.gram = b.gram(a)
 	return solver(a, b, any64, func(x []float64) []float64 { return newDescent(l, x).weights() })
 }

@@ -1257,6 +1257,8 @@ public final class ModelportMore {
     }
 
     /** The product of the factors; refused when it is more than a row, or loading, may cost. */
+    private static final long ROUND = 64; // multiplications that a round counts as for every row and column of its table
+
     private static long work(Modelport.Args a, long x, long y, long z) {
         if (x > 0 && (y > MOST_WORK / x || z > MOST_WORK / (x * y))) {
             throw a.refuse("may need more than 2^30 operations for a row or when it is loaded, which is more than the limit.");
@@ -1317,7 +1319,7 @@ public final class ModelportMore {
             tol = finite(a, "tol", null, false);
             l1 = finite(a, "l1", 0.0, false);
             double l2 = finite(a, "l2", 0.0, false);
-            a.cost = work(a, rounds, k, k);
+            a.cost = work(a, rounds, k, k) + ROUND * rounds * ((long) k + d);
             gram = table.gram(a);
             for (int t = 0; l2 != 0 && t < k; t++) {
                 gram[t][t] += l2;
@@ -1383,7 +1385,7 @@ public final class ModelportMore {
             l2 = finite(a, "l2", 0.0, false);
             beta = finite(a, "beta", 2.0, true);
             gamma = beta < 1 ? 1 / (2 - beta) : beta > 2 ? 1 / (beta - 1) : 1.0;
-            a.cost = work(a, rounds, k, (long) k + d);
+            a.cost = work(a, rounds, k, (long) k + d) + ROUND * rounds * ((long) k + d);
             gram = table.gram(a);
             totals = table.totals();
         }
@@ -1527,7 +1529,8 @@ public final class ModelportMore {
             prior = finite(a, "prior", null, false);
             rounds = rounds(a);
             tol = finite(a, "tol", null, false);
-            a.cost = work(a, rounds, k, d);
+            work(a, rounds, k, d);
+            a.cost = (rounds + 1) * (4L * k * d + ROUND * ((long) k + d));
         }
 
         @Override
@@ -1739,7 +1742,7 @@ public final class ModelportMore {
             rounds = rounds(a);
             tol = finite(a, "tol", 1e-8, false);
             positive = a.flag("positive", false);
-            a.cost = work(a, rounds, k, k);
+            a.cost = work(a, rounds, k, k) + ROUND * rounds * ((long) k + d);
             gram = table.gram(a);
         }
 

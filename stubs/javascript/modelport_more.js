@@ -858,10 +858,12 @@ function readTable(step, key, negative) {
   return { k, d, table };
 }
 
-/** Counts the work of a row, and refuses too much of it. */
-function checkWork(step, work) {
+const ROUND = 64; // multiplications that a round counts as for every row and column of its table
+
+/** Counts the work of a row, and refuses too much of it; counted: its multiplications, where it is not the work itself. */
+function checkWork(step, work, counted = work) {
   if (!(work <= MOST_WORK)) step.refuse(`may take ${work} operations for a row, more than ${MOST_WORK}`);
-  step.multiply(work);
+  step.multiply(counted);
 }
 
 const readRounds = (step) => step.whole("max_iter", 0, MOST_ROUNDS);
@@ -1045,7 +1047,8 @@ const nmf = {
     const solver = step.choice("solver", Object.keys(NMF_SOLVERS)), descent = solver === "cd", rounds = readRounds(step);
     const tol = readFinite(step, "tol"), l1 = readFinite(step, "l1", 0), l2 = readFinite(step, "l2", 0);
     const beta = descent ? 2 : readFinite(step, "beta", 2, -Infinity), gamma = beta < 1 ? 1 / (2 - beta) : 1 / (beta - 1);
-    checkWork(step, rounds * k * (descent ? k : k + d));
+    const round = k * (descent ? k : k + d);
+    checkWork(step, rounds * round, rounds * (round + ROUND * (k + d)));
     const gram = readGram(step, parts), totals = Float64Array.from({ length: k }, (_, t) => total(table, t * d, d));
     if (descent && l2 !== 0) for (let t = 0; t < k; t++) gram[t * k + t] += l2;
     const accepts = solver === "minibatch" ? anyNumber : solver === "mu" && beta <= 0 ? positive : notNegative;
@@ -1102,7 +1105,7 @@ function findTopics(p, x, g) {
 const lda_topics = {
   check(step) {
     const parts = readTable(step, "components", false), prior = readFinite(step, "prior"), rounds = readRounds(step), tol = readFinite(step, "tol");
-    checkWork(step, rounds * parts.k * parts.d);
+    checkWork(step, rounds * parts.k * parts.d, (rounds + 1) * (4 * parts.k * parts.d + ROUND * (parts.k + parts.d)));
     return { dtype: "f64", shape: [parts.k], ...parts, prior, rounds, tol };
   },
   run(p, [x], n, first) { return solveRows(p, x, n, first, notNegative, findTopics); },
@@ -1268,7 +1271,7 @@ const sparse_code = {
       return { ...common, nonzero, gram: readGram(step, parts), solve: pursue };
     }
     const rounds = readRounds(step), alpha = readFinite(step, "alpha"), tol = readFinite(step, "tol", 1e-8);
-    checkWork(step, rounds * k * k);
+    checkWork(step, rounds * k * k, rounds * (k * k + ROUND * (k + parts.d)));
     return { ...common, rounds, alpha, tol, positive: step.flag("positive"), gram: readGram(step, parts), solve: findLasso };
   },
   run(p, [x], n, first) { return solveRows(p, x, n, first, anyNumber, p.solve); },

@@ -602,6 +602,7 @@ def hash_terms(a: Attributes, kind: Kind, numbers: Kind | None = None) -> tuple[
 
 MOST_ROUNDS = 100_000
 MOST_WORK = 2**30
+_ROUND = 64  # multiplications that a round counts as for every row and column of its table
 MOST_PAIRED = 4096
 TOGETHER = 16  # documents that lda_topics looks at together: few enough to have few different words
 TINY, EPSILON = 2.0**-23, 2.0**-52
@@ -637,7 +638,6 @@ def _rounds(a: Attributes) -> int:
 def _check_work(a: Attributes, work: int) -> None:
     if work > MOST_WORK:
         raise a.refuse(f"may take {work} operations for a row; {MOST_WORK} are allowed")
-    a.multiply(work)
 
 
 def _gram(a: Attributes, table: Array) -> Array:
@@ -696,6 +696,7 @@ def nmf(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     rounds, tol, l1, l2 = _rounds(a), _number(a, "tol"), _number(a, "l1", 0.0), _number(a, "l2", 0.0)
     beta = 2.0 if solver == "cd" else _number(a, "beta", 2.0, -math.inf)
     _check_work(a, rounds * k * (k if solver == "cd" else k + d))
+    a.multiply(rounds * (k * (k if solver == "cd" else k + d) + _ROUND * (k + d)))
     gram = _gram(a, components)
     if solver == "cd" and l2 != 0:
         gram[np.diag_indices(k)] += l2
@@ -832,6 +833,7 @@ def lda_topics(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     components = _table(a, kind, "components")
     prior, rounds, tol = _number(a, "prior"), _rounds(a), _number(a, "tol")
     _check_work(a, rounds * components.size)
+    a.multiply((rounds + 1) * (4 * components.size + _ROUND * sum(components.shape)))
 
     def run(x: Array) -> Array:
         rows = _acceptable(a, x, nonnegative=True)
@@ -887,6 +889,7 @@ def sparse_code(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     if algorithm == "omp":
         nonzero = a.integer("nonzero", 1, k)
         _check_work(a, nonzero * k * (nonzero + 1))
+        a.multiply(nonzero * k * (nonzero + 1))
         gram = _gram(a, atoms)
 
         def pursue(x: Array) -> Array:
@@ -897,6 +900,7 @@ def sparse_code(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     rounds = _rounds(a)
     lasso = Lasso(_number(a, "alpha"), rounds, _number(a, "tol", 1e-8), a.flag("positive"), np.empty(0))
     _check_work(a, rounds * k * k)
+    a.multiply(rounds * (k * k + _ROUND * sum(atoms.shape)))
     lasso = lasso._replace(gram=_gram(a, atoms))
 
     def run(x: Array) -> Array:

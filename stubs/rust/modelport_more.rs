@@ -739,6 +739,9 @@ fn need_work(a: &Args<'_>, factors: &[usize]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Counts, for every round, 64 multiplications for every row and column of the table.
+fn add_rounds(a: &mut Args<'_>, rounds: usize, both: usize) { a.work += 64.0 * rounds as f64 * both as f64; }
+
 /// Does so for the rounds of a row, which are its multiplications.
 fn need_row_work(a: &mut Args<'_>, factors: &[usize]) -> Result<(), Error> {
     a.multiplies(factors);
@@ -770,7 +773,7 @@ fn nmf(a: &mut Args<'_>) -> Result<Step, Error> {
     let tol = finite(a, "tol", None, false)?;
     let (l1, l2) = (finite(a, "l1", Some(0.0), false)?, finite(a, "l2", Some(0.0), false)?);
     if name == "cd" {
-        need_row_work(a, &[rounds, k, k])?;
+        need_row_work(a, &[rounds, k, k])?; add_rounds(a, rounds, k + d);
         let mut gram = table.gram(a)?;
         for (t, row) in gram.iter_mut().enumerate().filter(|_| l2 != 0.0) {
             row[t] += l2;
@@ -779,7 +782,7 @@ fn nmf(a: &mut Args<'_>) -> Result<Step, Error> {
     }
     let beta = finite(a, "beta", Some(2.0), true)?;
     let gamma = if beta < 1.0 { 1.0 / (2.0 - beta) } else if beta > 2.0 { 1.0 / (beta - 1.0) } else { 1.0 };
-    need_row_work(a, &[rounds, k, k + d])?;
+    need_row_work(a, &[rounds, k, k + d])?; add_rounds(a, rounds, k + d);
     let gram = table.gram(a)?;
     let totals = (0..k).map(|t| total(table.row(t))).collect();
     let minibatch = name == "minibatch";
@@ -946,7 +949,7 @@ fn lda_topics(a: &mut Args<'_>) -> Result<Step, Error> {
     let rounds = max_iter(a)?;
     let tol = finite(a, "tol", None, false)?;
     let k = table.k;
-    need_row_work(a, &[rounds, k, table.d])?;
+    need_work(a, &[rounds, k, table.d])?; a.multiplies(&[rounds + 1, 4 * k, table.d]); add_rounds(a, rounds + 1, k + table.d);
     solver(a, k, |x| x >= 0.0, move |x| {
         let columns: Vec<usize> = (0..x.len()).filter(|&j| x[j] != 0.0).collect();
         let mut w = vec![1.0; k];
@@ -1010,7 +1013,7 @@ fn sparse_code(a: &mut Args<'_>) -> Result<Step, Error> {
     let rounds = max_iter(a)?;
     let tol = finite(a, "tol", Some(1e-8), false)?;
     let positive = a.flag("positive", false)?;
-    need_row_work(a, &[rounds, k, k])?;
+    need_row_work(a, &[rounds, k, k])?; add_rounds(a, rounds, k + table.d);
     let gram = table.gram(a)?;
     solver(a, k, |_| true, move |x| {
         let zeros = vec![0.0; k];
