@@ -87,7 +87,7 @@ class Case:
     @property
     def document(self) -> Document:
         """What a delegate's file is given: the declaration, and a few rows."""
-        return Document(self.reading.graph, carried(self.pool), {})
+        return Document(self.reading.graph, carried(self.pool, self.reading.graph), {})
 
 
 # --- the peers: (case) -> the rows to ask, and how to ask them ------------------------------------------------------------------

@@ -1850,7 +1850,7 @@ static const op OPS[] = {
     MORE_OPS
     NN_OPS
 };
-enum { BLOCK_ELEMENTS = 1 << 20, LARGEST_BLOCK_ROWS = 2048, DEEPEST = 512 };
+enum { BLOCK_ELEMENTS = 1 << 20, LARGEST_BLOCK_ROWS = 16384, DEEPEST = 512 };
 static const op *find_op(mp_string name) {
     for (size_t i = 0; i < LENGTH(OPS); i++) if (same_string(name, literal(OPS[i].name))) return &OPS[i];
     return NULL;
