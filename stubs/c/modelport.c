@@ -1850,7 +1850,7 @@ static const op OPS[] = {
     MORE_OPS
     NN_OPS
 };
-enum { BLOCK_ELEMENTS = 1 << 20, LARGEST_BLOCK_ROWS = 16384, DEEPEST = 512 };
+enum { BLOCK_ELEMENTS = 1 << 20, LARGEST_BLOCK_ROWS = 2048, FOREST_ROWS = 16384 /* a tree's nodes come to the cache once for a block */, DEEPEST = 512 };
 static const op *find_op(mp_string name) {
     for (size_t i = 0; i < LENGTH(OPS); i++) if (same_string(name, literal(OPS[i].name))) return &OPS[i];
     return NULL;
@@ -1988,9 +1988,9 @@ static void lay_out_values(loader *l) {
         if (at + n > p->alive) p->alive = at + n;
     }
     if (l->keep != l->scratch) reset_arena(l->scratch, before);
+    size_t most = LARGEST_BLOCK_ROWS; for (size_t i = 0; i < m->n_steps; i++) if (p->steps[i].forest) most = FOREST_ROWS;
     p->block_rows = m->pool ? 1 : BLOCK_ELEMENTS / (p->alive ? p->alive : 1);
-    if (p->block_rows > LARGEST_BLOCK_ROWS) p->block_rows = LARGEST_BLOCK_ROWS;
-    if (p->block_rows == 0) p->block_rows = 1;
+    if (p->block_rows > most || p->block_rows == 0) p->block_rows = p->block_rows ? most : 1;
 }
 static void load_step(loader *l, const json *object, size_t index, bool used[LENGTH(OPS)]) {
     mp_model *m = l->model; step *s = &m->plan.steps[index];
