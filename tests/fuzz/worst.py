@@ -4,7 +4,8 @@
 
 Most documents have less than 150 kB. The first ones ask for as much as the limits of a row let them, and the limit of a replay
 refuses them (2 in brackets, the exit code). The others carry as many rows as that limit lets them, for ops that take longer for
-an operation than others: it holds most to about two seconds, but not long strings (docs/safety.md). A replay is given up after so many seconds of processor time.
+an operation than others: it holds most to about two seconds, but not long strings
+(docs/safety.md). A replay is given up after so many seconds of processor time.
 """
 
 from __future__ import annotations
