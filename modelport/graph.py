@@ -6,7 +6,7 @@ What `docs/format.md` says about documents holds for graphs; the JSON format is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -225,7 +225,8 @@ class Step:
 class Graph:
     """A checked model: `types` maps every value's name to its dtype and row shape.
 
-    `lengths` has an example for every named length of the inputs; `types` and `operations`, what a row costs, hold for these.
+    `lengths` has an example for every named length of the inputs; `types`, and what a row costs, hold for these: `operations`,
+    and `strings`, how many strings are read, defined or searched.
     `at` gives the graph for others.
 
     Raises GraphError when a rule of docs/format.md is broken, Unsupported for an unknown op.
@@ -246,6 +247,7 @@ class Graph:
     lengths: Mapping[str, int] = field(default_factory=dict)
     types: Mapping[str, ValueType] = field(init=False, compare=False, repr=False)
     operations: int = field(init=False, compare=False, repr=False)
+    strings: int = field(init=False, compare=False, repr=False)
 
     def __init__(
         self,
@@ -261,10 +263,11 @@ class Graph:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "limits", limits)
         object.__setattr__(self, "lengths", MappingProxyType(_checked_lengths(self.inputs, lengths or {}, limits)))
-        checked, types, operations = _check_steps(self.inputs, steps, limits, self.lengths)
+        checked, types, operations, strings = _check_steps(self.inputs, steps, limits, self.lengths)
         object.__setattr__(self, "steps", checked)
         object.__setattr__(self, "types", MappingProxyType(types))
         object.__setattr__(self, "operations", operations)
+        object.__setattr__(self, "strings", strings)
         _check_outputs(self.outputs, types)
 
     def at(self, lengths: Mapping[str, int]) -> Graph:
@@ -278,6 +281,22 @@ class Graph:
         """The ops used, each once, in order of first use."""
         return list(dict.fromkeys(step.op for step in self.steps))
 
+    @property
+    def longest(self) -> int:
+        """Code points of the longest string among the elements of the steps' attributes."""
+        from .ops import OPS
+
+        return longest_string(
+            value
+            for step in self.steps
+            for key, value in step.attributes.items()
+            if isinstance(value, np.ndarray) or OPS[step.op].attributes[key].kind == "element"
+        )
+
+    def replaying(self, rows: int, longest: int) -> int:
+        """The operations that so many rows take when no string has more than `longest` code points."""
+        return rows * (self.operations + self.strings * longest)
+
     def producer(self, name: str) -> Step | None:
         """The step that defines `name`, or None for an input."""
         return next((step for step in self.steps if step.output == name), None)
@@ -285,6 +304,15 @@ class Graph:
     def input(self, name: str) -> Input | None:
         """The input called `name`, or None."""
         return next((value for value in self.inputs if value.name == name), None)
+
+
+def longest_string(values: Iterable[Any]) -> int:
+    """Code points of the longest string among arrays and single elements."""
+    longest = 0
+    for value in values:
+        elements = value.ravel().tolist() if isinstance(value, np.ndarray) and value.dtype == object else [value]
+        longest = max(longest, max((len(v) for v in elements if isinstance(v, str)), default=0))
+    return longest
 
 
 def _checked_lengths(inputs: Sequence[Input], lengths: Mapping[str, int], limits: Limits) -> dict[str, int]:
@@ -301,7 +329,7 @@ def _checked_lengths(inputs: Sequence[Input], lengths: Mapping[str, int], limits
 
 def _check_steps(
     inputs: Sequence[Input], steps: Sequence[Step], limits: Limits, lengths: Mapping[str, int]
-) -> tuple[tuple[Step, ...], dict[str, ValueType], int]:
+) -> tuple[tuple[Step, ...], dict[str, ValueType], int, int]:
     from .ops import OPS, check
 
     if not inputs:
@@ -316,7 +344,7 @@ def _check_steps(
         types[value.name] = value.at(lengths)
         total = _within(total, value.name, types[value.name], limits)
     checked = []
-    multiplications = moved = 0
+    multiplications = moved = strings = 0
     for step in steps:
         for name in step.inputs:
             if name not in types:
@@ -326,14 +354,16 @@ def _check_steps(
         given = [types[name] for name in step.inputs]
         known, result = check(step, given)
         types[step.output] = result
-        cost = OPS[step.op].cost
+        cost, searched = OPS[step.op].cost, OPS[step.op].strings
         multiplications += cost(known.attributes, *given, result) if cost is not None else 0
+        strings += sum(value.counted for value in (*given, result) if value.dtype == "str")
+        strings += searched(known.attributes, *given, result) if searched is not None else 0
         moved += MOVED * (sum(value.counted for value in given) + result.counted)
         if multiplications > limits.multiplications:
             raise GraphError(f"{step} needs, with the steps before it, more than {limits.multiplications} multiplications a row.")
         total = _within(total, step.output, result, limits)
         checked.append(known)
-    return tuple(checked), types, multiplications + moved
+    return tuple(checked), types, multiplications + moved, strings
 
 
 def _within(total: int, name: str, value: ValueType, limits: Limits) -> int:

@@ -109,7 +109,7 @@ def carried(pool: Vectors, graph: Graph, own_rows: bool = False, seed: int = 0) 
     wanted = [i for i, note in enumerate(first.rows) if (note == "sample") == own_rows] or list(range(len(first)))
     first = first.take(np.array(wanted))
     bytes_per_row = max(1, sum(_bytes(a) for a in (*first.inputs.values(), *first.outputs.values())) // len(first))
-    limit = min(int(np.clip(MAX_BYTES // bytes_per_row, 2, MAX_ROWS)), affordable(graph))
+    limit = min(int(np.clip(MAX_BYTES // bytes_per_row, 2, MAX_ROWS)), affordable(graph, pool))
     more = [_spread(part, max(1, min(3, limit // 4)), seed) for part in others]
     return replace(_spread(first, limit, seed), more=tuple(more))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .boundaries import Tracer, boundaries, categories, crossings, neighbours, path_constraints
 from .document import EXACT, Tolerance, Vectors
 from .errors import InputError, ModelportError
-from .graph import FLOATS, WORK_PER_BYTE, Graph, Input, Step
+from .graph import FLOATS, WORK_PER_BYTE, Graph, Input, Step, longest_string
 from .ops import OPS
 from .run import Evaluator
 from .sample import Sample
@@ -444,11 +444,13 @@ def _cancels(step: Step, values: Mapping[str, Array], kept: float = 1e-4) -> boo
 # --- what an artifact carries -------------------------------------------------------------------------------------------------
 
 
-def affordable(graph: Graph) -> int:
-    """How many rows of a graph may be carried so that their replay stays within half the limit of docs/format.md, section 5."""
+def affordable(graph: Graph, pool: Vectors) -> int:
+    """How many of the rows may be carried so that their replay stays within half the limit of docs/format.md, section 5."""
     parameters = sum(a.nbytes for step in graph.steps for a in step.attributes.values() if isinstance(a, np.ndarray))
     least = parameters // 8  # bytes of a document that holds them, however they are packed
-    return max(1, (graph.limits.work + WORK_PER_BYTE * least) // 2 // max(1, graph.operations))
+    given = (a for part in pool.sets() for a in (*part.inputs.values(), *part.outputs.values()))
+    longest = max(graph.longest, longest_string(given)) if graph.strings else 0
+    return max(1, (graph.limits.work + WORK_PER_BYTE * least) // 2 // max(1, graph.replaying(1, longest)))
 
 
 def carried(pool: Vectors, graph: Graph, seed: int = 0) -> Vectors:
@@ -456,7 +458,7 @@ def carried(pool: Vectors, graph: Graph, seed: int = 0) -> Vectors:
     row_bytes = sum(
         a[:1].nbytes if a.dtype != object else 24 * max(1, a[:1].size) for a in (*pool.inputs.values(), *pool.outputs.values())
     )
-    limit = min(int(np.clip(MAX_BYTES // max(1, 3 * row_bytes), 8, MAX_ROWS)), affordable(graph))
+    limit = min(int(np.clip(MAX_BYTES // max(1, 3 * row_bytes), 8, MAX_ROWS)), affordable(graph, pool))
     if len(pool) <= limit:
         return pool
     rng = np.random.default_rng(seed)

@@ -74,6 +74,39 @@ def lengths() -> tuple[dict[str, Any], int]:
     return {**given, "lengths": {"t": 3}}, operations(1, 3) + operations(2, 200)
 
 
+def texts() -> tuple[dict[str, Any], int]:
+    """Five rows of strings, the longest of which is a `match` of 17 code points in 30 bytes; and the operations they take."""
+    n = 60_000
+    emoji, longest = "\N{GRINNING FACE}", "\N{GREEK SMALL LETTER ALPHA}" * 13 + "zzzz"
+    count = {"analyzer": "char", "min_n": 2, "max_n": 5, "space": [32, 32], "fold_from": [97, 98], "fold_to": [emoji * 4, ""]}
+    steps: list[dict[str, Any]] = [
+        {"op": "lookup", "in": ["x"], "out": "a", "keys": ["b"], "values": [emoji * 9], "default": emoji * 16},
+        {"op": "expand", "in": ["a"], "out": "b", "shape": [1, n]},
+        {"op": "expand", "in": ["x"], "out": "c", "shape": [2, 1]},
+        {"op": "binary", "in": ["b", "c"], "out": "d", "fn": "eq"},
+        {"op": "reshape", "in": ["b"], "out": "e", "shape": [n]},
+        {"op": "impute", "in": ["e"], "out": "f", "match": longest, "values": [""]},
+        {"op": "hash_terms", "in": ["f"], "out": "g", "prefix": ["p"], "size": 7},
+        {"op": "count_terms", "in": ["x"], "out": "h", "vocabulary": ["a", "b"], **count},
+        {"op": "count_terms", "in": ["x"], "out": "i", "vocabulary": ["a"], **count, "fold_to": ["c", "d"], "hangul": True},
+        {"op": "term_ids", "in": ["x"], "out": "j", "vocabulary": ["q"], "first": 2, "unknown": 1, "fill": 0, "length": 5, **count},
+        {"op": "constant", "in": [], "out": "y", "value": {"dtype": "f64", "shape": [1], "data": [7]}},
+    ]
+    elements = [1 + 1, 1 + n, 1 + 2, n + 2 + 2 * n, n + n, n + n, n + 7, 1 + 2, 1 + 1, 1 + 5, 1]
+    strings = [2, 1 + n, 3, n + 2 + 2 * n, n + n, n + n, n + n, 1 + 4 * 14, 1 + 3 * 14, 1 + 4 * 14, 0]
+    a_row = 8 * sum(elements) + 16 * 1 + len(longest) * sum(strings)
+    verification = {
+        "source": "synthetic",
+        "inputs": {"x": {"dtype": "str", "shape": [5, 1], "data": ["a", "b", "c", emoji * 16, "\N{DEGREE SIGN}" * 16]}},
+        "outputs": {"y": {"dtype": "f64", "shape": [5, 1], "data": [7] * 5}},
+    }
+    given = document(steps, {"dtype": "str", "shape": [1]}, verification)
+    given["outputs"].append({"name": "z", "from": "a", "dtype": "str", "role": "transform", "classes": ["long" * 20]})
+    given["verification"]["outputs"]["z"] = {"dtype": "str", "shape": [5, 1], "data": [emoji * (9 if k == 1 else 16) for k in range(5)]}
+    given["verification"]["tolerance"]["z"] = "exact"
+    return given, 5 * a_row
+
+
 def document(steps: list[dict[str, Any]], given: dict[str, Any], verification: dict[str, Any]) -> dict[str, Any]:
     """Steps from x to y, with rows that agree whatever they give."""
     return {
@@ -90,7 +123,7 @@ def document(steps: list[dict[str, Any]], given: dict[str, Any], verification: d
 
 def cases(folder: Path) -> Iterator[tuple[str, int, str]]:
     """Name of a file in the folder, the limit to load it with, and how the refusal has to begin (empty: it is accepted)."""
-    for make in (tabular, lengths):
+    for make in (tabular, lengths, texts):
         given, operations = make()
         data = json.dumps(given, ensure_ascii=False).encode()
         beside = PER_BYTE * len(data)

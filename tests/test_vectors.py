@@ -204,8 +204,19 @@ def test_no_more_is_carried_than_a_reader_replays() -> None:
     graph = Graph([Input("x", "i64", ())], steps, [Output("y", "y", "f64", "transform")])
     pool = Vectors({"x": np.arange(500)}, {"y": np.ones(500)}, {"y": EXACT}, "synthetic", ["plain"] * 500)
     assert graph.operations == 8 * (1 + 2**22 + 2**22 + 1)
-    assert len(carried(pool, graph)) == affordable(graph) == 2**29 // graph.operations == 7
-    assert affordable(Graph(graph.inputs, steps, graph.outputs, limits=Limits(work=1))) == 1
+    assert len(carried(pool, graph)) == affordable(graph, pool) == 2**29 // graph.operations == 7
+    assert affordable(Graph(graph.inputs, steps, graph.outputs, limits=Limits(work=1)), pool) == 1
+
+
+def test_fewer_rows_of_long_strings_are_carried() -> None:
+    """A text is read, and gives terms of one to 64 characters at every place."""
+    terms = {"analyzer": "char", "min_n": 1, "max_n": 64, "space": np.array([32, 32]), "vocabulary": np.array(["a"], dtype=object)}
+    graph = Graph([Input("x", "str", ())], [Step("count_terms", ["x"], "y", terms)], [Output("y", "y", "f64", "transform")])
+    texts = np.array(["a"] * 499 + ["\N{GRINNING FACE}" * 20_000], dtype=object)
+    pool = Vectors({"x": texts}, {"y": np.ones((500, 1))}, {"y": EXACT}, "synthetic", ["plain"] * 500)
+    assert (graph.operations, graph.strings) == (8 * 2, 1 + 64 * 65 // 2)
+    assert affordable(graph, pool) == 2**29 // (16 + 2081 * 20_000) == 12
+    assert len(carried(pool, graph)) == 12
 
 
 def test_extreme_rows_that_cancel_are_left_out_and_others_stay() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelport.document import Document, Tolerance, Vectors, check_vectors, ignored
 from modelport.errors import ArtifactError, GraphError, InputError, Unsupported
-from modelport.graph import DTYPES, INTEGERS, LIMITS, WORK_PER_BYTE, Graph, Input, Limits, Output, Step, bind
+from modelport.graph import DTYPES, INTEGERS, LIMITS, WORK_PER_BYTE, Graph, Input, Limits, Output, Step, bind, longest_string
 from modelport.ops import OPS
 
 from .strict import LongText, parse
@@ -209,7 +209,10 @@ def read_verification(value: Any, graph: Graph, size: int = 0) -> Vectors:
     more = [_set(_fields(v, "A set of 'more'", {"inputs", "outputs"}, {"rows", "doc"}), graph, known, source) for v in further]
     vectors = replace(_set(fields, graph, known, source), more=tuple(more))
     check_vectors(vectors, graph.inputs, graph.outputs, graph.limits.vector_rows)
-    operations = sum(_check_outputs(part, graph) for part in vectors.sets())
+    fitted = [(len(part), _fitted(part, graph)) for part in vectors.sets()]
+    given = (a for part in vectors.sets() for a in (*part.inputs.values(), *part.outputs.values()))
+    longest = max(graph.longest, longest_string(given)) if any(g.strings for _, g in fitted) else 0
+    operations = sum(g.replaying(rows, longest) for rows, g in fitted)
     most = graph.limits.work + WORK_PER_BYTE * size
     if operations > most:
         raise ArtifactError(
@@ -219,8 +222,8 @@ def read_verification(value: Any, graph: Graph, size: int = 0) -> Vectors:
     return vectors
 
 
-def _check_outputs(part: Vectors, graph: Graph) -> int:
-    """The operations that a set takes; ArtifactError when its outputs do not have the row shapes of its lengths."""
+def _fitted(part: Vectors, graph: Graph) -> Graph:
+    """The graph for the lengths of a set; ArtifactError when the set's outputs do not have the row shapes of these."""
     try:
         fitted = graph.at(bind(graph.inputs, {k: v.shape[1:] for k, v in part.inputs.items()}))
     except (GraphError, InputError) as error:
@@ -229,7 +232,7 @@ def _check_outputs(part: Vectors, graph: Graph) -> int:
         shape, given = fitted.types[output.source].shape, part.outputs[output.name].shape[1:]
         if given != shape:
             raise ArtifactError(f"The vectors of output {output.name!r} have row shape {list(given)}, not {list(shape)}.")
-    return len(part) * fitted.operations
+    return fitted
 
 
 def _set(fields: Mapping[str, Any], graph: Graph, tolerance: Mapping[str, Tolerance], source: str) -> Vectors:

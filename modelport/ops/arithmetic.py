@@ -251,6 +251,7 @@ register(
     floating=True,
     exact=lambda a: a["fn"] != "pow",
     cost=lambda a, *types: dear(a, *types) if a["fn"] == "pow" else 0,
+    strings=lambda a, x, y, result: result.counted if x.dtype == "str" else 0,
     fn=Attribute("choice", required=True, options=(*ARITHMETIC, *COMPARISONS, *LOGIC)),
 )
 register("where", infer_where, where, inputs=(3, 3))

@@ -57,6 +57,7 @@ class Op:
     exact: Callable[[Attributes], bool] = lambda attributes: True
     prepare: Callable[..., Attributes] | None = None
     cost: Callable[..., int] | None = None
+    strings: Callable[..., int] | None = None
     since: str = "1.0"
 
 
@@ -77,6 +78,7 @@ def register(
     floating: bool = False,
     prepare: Callable[..., Attributes] | None = None,
     cost: Callable[..., int] | None = None,
+    strings: Callable[..., int] | None = None,
     since: str = "1.0",
     **attributes: Attribute,
 ) -> None:
@@ -84,7 +86,7 @@ def register(
     if floating:
         attributes = {"dtype": DTYPE, **attributes}
     judge = exact if callable(exact) else (lambda _, value=exact: value)
-    OPS[name] = Op(name, infer, run, attributes, inputs, judge, prepare, cost, since)
+    OPS[name] = Op(name, infer, run, attributes, inputs, judge, prepare, cost, strings, since)
 
 
 def dear(a: Attributes, *types: ValueType) -> int:

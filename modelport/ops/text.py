@@ -299,6 +299,12 @@ def term_ids(a: Attributes, x: Array) -> Array:
     return ids
 
 
+def count_terms_of(a: Attributes, *types: ValueType) -> int:
+    """A text holds about as many terms of n characters as it has characters, for every n; folding makes it longer."""
+    longest = max([1, 3 if a["hangul"] else 0, *map(len, a["fold_to"].tolist() if "fold_to" in a else ())])
+    return longest * sum(range(a["min_n"], a["max_n"] + 1))
+
+
 # --- hash_terms ---------------------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +335,11 @@ def hash_terms(a: Attributes, x: Array, values: Array | None = None) -> Array:
     return result
 
 
+def count_prefixed(a: Attributes, x: ValueType, *rest: ValueType) -> int:
+    """Every cell is put behind its prefix, and hashed."""
+    return x.counted
+
+
 RANGES, FLAG = Attribute("int"), Attribute("flag", default=False)
 NEEDED = Attribute("integer", required=True)
 SPLITTING: dict[str, Any] = {
@@ -351,6 +362,7 @@ register(
     infer_count_terms,
     count_terms,
     prepare=prepare_count_terms,
+    strings=count_terms_of,
     **SPLITTING,
     vocabulary=Attribute("str"),
     size=Attribute("integer"),
@@ -363,6 +375,7 @@ register(
     term_ids,
     since="1.1",
     prepare=prepare_count_terms,
+    strings=count_terms_of,
     **SPLITTING,
     vocabulary=Attribute("str", required=True),
     first=NEEDED,
@@ -375,6 +388,7 @@ register(
     infer_hash_terms,
     hash_terms,
     inputs=(1, 2),
+    strings=count_prefixed,
     prefix=Attribute("str"),
     size=Attribute("integer", required=True),
     alternate=Attribute("flag", default=True),

@@ -108,8 +108,7 @@ static mark mark_arena(const arena *a) { return (mark){a->top, a->pool ? *a->pla
 static void reset_arena(arena *a, mark m) {
     if (a->pool) { *a->place = m.used; return; }
     while (a->top != m.top) {
-        block *b = a->top;
-        a->top = b->next; a->left += b->size;
+        block *b = a->top; a->top = b->next; a->left += b->size;
         a->allocator.release(a->allocator.context, b);
     }
     if (a->top) a->top->used = m.used;
@@ -600,6 +599,7 @@ typedef struct loader {
     struct plan *plan;           /* what is being made */
     struct step *step;           /* the step being checked */
     const json  *json;
+    size_t      longest;         /* code points of the longest string among the elements so far */
     arena       *memos;          /* NULL: tensors that have been read need not be remembered */
     bool        as_it_is, *named; /* a quantized tensor stays so; which lengths stand in a shape */
 } loader;
@@ -668,11 +668,17 @@ static int64_t read_whole(loader *l, mp_dtype t, const char *at, const char **st
         refuse(l->c, "%s: something stands where an integer of dtype %s is expected.", l->what, DTYPES[t].name);
     return x;
 }
+static mp_string measured(loader *l, mp_string s) {
+    size_t points = 0;
+    for (size_t i = 0; s.size > l->longest && i < s.size; i++) points += ((unsigned char)s.data[i] & 0xC0) != 0x80;
+    if (points > l->longest) l->longest = points;
+    return s;
+}
 /* The single element at `at` to to[i]. */
 static void read_element(loader *l, mp_dtype t, const char *at, const char **stop, column to, size_t i) {
     if (is_float(t)) to.f[i] = read_float(l, t, at, stop);
     else if (is_integer(t)) to.i[i] = read_whole(l, t, at, stop);
-    else if (t == MP_STR && *at == '"') to.s[i] = keep_string(l->c, l->keep, read_string(l->c, l->scratch, at, stop));
+    else if (t == MP_STR && *at == '"') to.s[i] = measured(l, keep_string(l->c, l->keep, read_string(l->c, l->scratch, at, stop)));
     else if (t == MP_STR && *at == 'n') { to.s[i] = (mp_string){NULL, 0}; *stop = at + 4; }
     else if (t == MP_BOOL && (*at == 't' || *at == 'f')) { to.i[i] = *at == 't'; *stop = at + (*at == 't' ? 4 : 5); }
     else refuse(l->c, "%s: something stands where %s is expected.", l->what, t == MP_STR ? "a string" : "true or false");
@@ -822,8 +828,7 @@ static void put(sink *k, const char *text, size_t size) {
 }
 PRINTF_LIKE(2, 3)
 static void put_format(sink *k, const char *format, ...) {
-    char text[256]; va_list arguments;
-    va_start(arguments, format);
+    char text[256]; va_list arguments; va_start(arguments, format);
     int n = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments); put(k, text, (size_t)n);
 }
@@ -947,21 +952,21 @@ struct step {
     column    per[4];               /* and what is given per column as an array that long, or NULL */
     double    number[4], *table;
     size_t    size;
-    double    work;                 /* multiplications per row (docs/format.md: mul), see set_work */
+    double    work, strings;        /* of a row: multiplications (docs/format.md: mul), see set_work; strings beside those read and defined */
     directory keys;
     const struct forest *forest;
     const void *plan;               /* what other ops keep */
 };
 typedef struct tolerance { enum { EXACT, BOUND, ULPS } kind; double atol, rtol; uint64_t ulps; } tolerance;
 /* Sets of rows; the first has the number of sets, and the tolerances of all. lengths: as of a plan. */
-typedef struct vectors { size_t rows, sets, total, *lengths; double operations; tensor *inputs, *expected; tolerance *tolerances; } vectors;
+typedef struct vectors { size_t rows, sets, total, *lengths; double operations, strings; tensor *inputs, *expected; tolerance *tolerances; } vectors;
 /* A model for given lengths, as checked. A step that gets what it got for the example lengths is a copy of that one. */
 typedef struct plan {
     size_t    *lengths;                         /* of the names */
     value     *values;                          /* the inputs, then one per step */
     step      *steps;
     mp_output *outputs;
-    double    total, work, operations;          /* of a row: elements of all values; mul; mul, and the elements steps read and define */
+    double    total, work, operations, strings; /* of a row: elements of all values; mul; mul, and what steps read and define; strings of these */
     size_t    *places, alive, block_rows;       /* where values are in a block, and how large it is, in eights of bytes per row */
 } plan;
 struct mp_model {
@@ -1186,8 +1191,7 @@ static void concat_run(runner *r, const step *s) {
     }
 }
 static void select_check(loader *l) { /* t[0] index */
-    mp_dtype dtype = only_row(l);
-    l->step->t[0] = integers_attribute(l, "index", 1, 0, (int64_t)in_value(l, 0)->width - 1);
+    mp_dtype dtype = only_row(l); l->step->t[0] = integers_attribute(l, "index", 1, 0, (int64_t)in_value(l, 0)->width - 1);
     define(l, dtype, 1, l->step->t[0].count);
 }
 static void select_run(runner *r, const step *s) {
@@ -1230,7 +1234,7 @@ static void is_missing_check(loader *l) { /* number[0] match, or per[1] the stri
     need_dtype(l, 0, is_float(dtype) || dtype == MP_STR, "f64, f32 or str");
     l->step->number[0] = text ? NAN : number(l, "match", dtype, NAN);
     l->step->per[1].s = take_zeroed(l->c, l->keep, 1, sizeof(mp_string));
-    if (text) *l->step->per[1].s = keep_string(l->c, l->keep, need_string(l, l->json, "match"));
+    if (text) *l->step->per[1].s = measured(l, keep_string(l->c, l->keep, need_string(l, l->json, "match")));
     define_alike(l, MP_F64);
 }
 static bool matches(const step *s, const io *b, size_t i) {
@@ -1243,8 +1247,7 @@ static void is_missing_run(runner *r, const step *s) {
 }
 static void impute_check(loader *l) { /* and per[0] values */
     is_missing_check(l);
-    l->step->per[0] = per_column(l, "values", in_value(l, 0)->dtype, true);
-    define_alike(l, in_value(l, 0)->dtype);
+    l->step->per[0] = per_column(l, "values", in_value(l, 0)->dtype, true); define_alike(l, in_value(l, 0)->dtype);
 }
 static void impute_run(runner *r, const step *s) {
     io b = io_of(r, s);
@@ -1289,8 +1292,7 @@ static void onehot_check(loader *l) {
     define(l, MP_F64, 1, product(l, in_value(l, 0)->width, l->step->size));
 }
 static void onehot_run(runner *r, const step *s) {
-    io b = io_of(r, s);
-    memset(b.y.f, 0, b.n * sizeof *b.y.f);
+    io b = io_of(r, s); memset(b.y.f, 0, b.n * sizeof *b.y.f);
     for (size_t i = 0; i < r->rows * b.in; i++) {
         int64_t code = b.x.i[i];
         if (code < -1 || code >= (int64_t)s->size) refuse_row(r, s, i / b.in, "the code %" PRId64 " is outside -1..%zu.", code, s->size - 1);
@@ -1364,6 +1366,7 @@ static void binary_check(loader *l) { /* word: fn */
     if (fn >= AND) fits = x == MP_BOOL && z == MP_BOOL;
     if (!fits) refuse(l->c, "Its fn does not take %s and %s.", DTYPES[x].name, DTYPES[z].name);
     define_broadcast(l, fn < EQ ? dtype : MP_BOOL); set_work_each(l, fn == POW ? COSTLY : 0);
+    l->step->strings = x == MP_STR ? (double)l->plan->values[l->step->out].counted : 0;
 }
 static double arithmetic(int fn, double a, double b) {
     switch (fn) {
@@ -1663,10 +1666,8 @@ static void read_nodes(planting *p, mp_dtype dtype) {
 static void read_sets(planting *p, arena *keep) {
     loader *l = p->l;
     if (!attribute(l, "category")) return;
-    arena *passing = l->keep;
-    l->keep = keep;
-    tensor set = integers_attribute(l, "set", 1, 0, INT64_MAX);
-    l->keep = passing;
+    arena *passing = l->keep; l->keep = keep;
+    tensor set = integers_attribute(l, "set", 1, 0, INT64_MAX); l->keep = passing;
     tensor start = integers_attribute(l, "set_start", 1, 0, (int64_t)set.count);
     p->category = counted_integers(l, "category", -1, (int64_t)start.count - 1, p->inner);
     int64_t *starts = take(l->c, keep, start.count + 1, sizeof *starts);
@@ -1693,8 +1694,7 @@ static void read_leaves(planting *p, arena *keep) {
     } else {
         need_count(l, "leaf", &table, product(l, p->leaves, f->leaf_width));
     }
-    uint32_t *targets = take_zeroed(l->c, keep, f->trees, sizeof *targets);
-    f->target = targets;
+    uint32_t *targets = take_zeroed(l->c, keep, f->trees, sizeof *targets); f->target = targets;
     if (!attribute(l, "class")) return;
     if (f->leaf_width != 1) refuse(l->c, "It has the attribute \"class\" and leaves of %zu elements; 1 is needed.", f->leaf_width);
     f->width = (size_t)whole(l, "size", 1, (int64_t)l->limits->row);
@@ -1929,8 +1929,11 @@ static void load_input(loader *l, const json *object, mp_input *in) {
 static void count_value(loader *l, size_t index) {
     plan *p = l->plan; size_t n = l->model->n_inputs; const step *s = index < n ? NULL : &p->steps[index - n];
     double counted = (double)p->values[index].counted; p->total += counted;
-    if (s) { p->work += s->work; p->operations += s->work + MOVED * counted; }
-    for (size_t k = 0; s && k < s->n_in; k++) p->operations += MOVED * (double)p->values[s->in[k]].counted;
+    if (s) { p->work += s->work; p->operations += s->work; p->strings += s->strings; }
+    for (size_t k = 0; s && k <= s->n_in; k++) {
+        const value *v = &p->values[k < s->n_in ? s->in[k] : index];
+        p->operations += MOVED * (double)v->counted; if (v->dtype == MP_STR) p->strings += (double)v->counted;
+    }
     if (p->total > (double)l->limits->total) refuse(l->c, "The values of one row have more than %zu elements together.", l->limits->total);
     if (p->work > (double)l->limits->multiplications) refuse(l->c, "One row takes more than %zu multiplications.", l->limits->multiplications);
 }
@@ -1953,8 +1956,7 @@ static void load_names(loader *l, const json *inputs, const json *steps) {
         if (!l->named[k]) refuse(l->c, "The length %s stands in the shape of no input.", quote(m->names[k]).text);
     object = steps->child;
     for (size_t i = 0; i < m->n_steps; i++, object = object->next) {
-        locate(l->c, "step %zu", i);
-        value *v = &m->plan.values[m->n_inputs + i];
+        locate(l->c, "step %zu", i); value *v = &m->plan.values[m->n_inputs + i];
         v->name = keep_string(l->c, l->keep, need_string(l, object, "out"));
         if (v->name.size == 0) refuse(l->c, "The name it defines is empty.");
     }
@@ -2031,7 +2033,8 @@ static void load_classes(loader *l, const json *classes, mp_output *out) {
     bool strings = !(classes->kinds & ~(unsigned)J_STRING), numbers = classes->kinds == J_NUMBER;
     bool booleans = classes->kinds && !(classes->kinds & ~(unsigned)J_BOOL);
     if (!strings && !numbers && !booleans) refuse(l->c, "Its classes are not all strings, all integers or all booleans.");
-    tensor t = read_tensor(l, classes, strings ? MP_STR : numbers ? MP_I64 : MP_BOOL, "classes");
+    size_t longest = l->longest; tensor t = read_tensor(l, classes, strings ? MP_STR : numbers ? MP_I64 : MP_BOOL, "classes");
+    l->longest = longest; /* classes are no elements */
     out->n_classes = t.count; out->class_booleans = booleans;
     if (strings) out->class_strings = t.data.s;
     else out->class_integers = t.data.i;
@@ -2052,8 +2055,7 @@ static void load_output(loader *l, const json *object, size_t index) {
     shape_output(l->c, m, &m->plan, index); refuse_unread(l->c, object);
 }
 static void load_outputs(loader *l, const json *outputs) {
-    mp_model *m = l->model;
-    m->n_outputs = outputs->count;
+    mp_model *m = l->model; m->n_outputs = outputs->count;
     if (m->n_outputs == 0) refuse(l->c, "It has no output.");
     m->plan.outputs = take_zeroed(l->c, l->keep, m->n_outputs, sizeof *m->plan.outputs);
     m->sources = take(l->c, l->keep, m->n_outputs, sizeof *m->sources);
@@ -2129,7 +2131,7 @@ static void read_set(loader *l, const json *object, vectors *v) {
         for (int k = 0; k < o->rank; k++)
             if (x.dims[1 + k] != o->shape[k]) refuse(l->c, "Axis %d of its rows has %zu elements; %zu are needed.", k, x.dims[1 + k], o->shape[k]);
     }
-    v->operations = (double)v->rows * p->operations; locate(l->c, "verification");
+    v->operations = (double)v->rows * p->operations; v->strings = (double)v->rows * p->strings; locate(l->c, "verification");
     if (l->keep != l->scratch) reset_arena(l->scratch, before);
     if (reasons && (reasons->kind != J_ARRAY || (reasons->kinds & ~(unsigned)J_STRING) || reasons->count != v->rows))
         refuse(l->c, "Its key \"rows\" is not one string per row.");
@@ -2163,7 +2165,7 @@ static vectors *read_vectors(loader *l, const json *object, size_t limit) {
 /* Refuses rows that take too long to replay, for a document of so many bytes. */
 static void limit_operations(loader *l, const vectors *v, size_t bytes) {
     double all = 0, most = (double)l->limits->work + 4096.0 * (double)bytes;
-    for (size_t k = 0; k < v->sets; k++) all += v[k].operations;
+    for (size_t k = 0; k < v->sets; k++) all += v[k].operations + v[k].strings * (double)l->longest;
     if (all > most) refuse(l->c, "Replaying the carried rows takes %.0f operations, more than the limit of %.0f (%zu, and 4096 for every byte of the document).",
                            all, most, l->limits->work);
 }
@@ -2345,8 +2347,7 @@ static mp_code attempt_reading(void (*body)(context *, void *), const mp_model *
 }
 static void predict_json(context *c, void *argument) {
     reading *p = argument; const mp_model *m = p->model;
-    loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .limits = &m->limits};
-    locate(c, "the rows");
+    loader l = {.c = c, .keep = &p->a, .scratch = &p->a, .limits = &m->limits}; locate(c, "the rows");
     json *root = parse_document(c, &p->a, p->text, p->size, &m->limits);
     const json *inputs = need_kind(&l, root, "inputs", J_OBJECT, "an object");
     refuse_unread(c, root);
@@ -2364,16 +2365,14 @@ static void predict_json(context *c, void *argument) {
     locate(c, "%s", "");
     column *out = answer(c, &p->a, m, feeds, n, &rows, &made);
     for (size_t k = 0; k < m->n_outputs; k++) {
-        const mp_output *o = &made->outputs[k];
-        put_format(&p->sink, k ? ", " : "{\"outputs\": {");
+        const mp_output *o = &made->outputs[k]; put_format(&p->sink, k ? ", " : "{\"outputs\": {");
         put_string(&p->sink, o->name);
         put_format(&p->sink, ": {\"dtype\": \"%s\", \"shape\": [%zu", DTYPES[o->dtype].name, rows);
         for (int axis = 0; axis < o->rank; axis++) put_format(&p->sink, ", %zu", o->shape[axis]);
         put_list(&p->sink, "], \"data\": ", o->dtype, out[k], rows * o->width);
         put_format(&p->sink, "}");
     }
-    put_format(&p->sink, "}}\n");
-    flush(&p->sink);
+    put_format(&p->sink, "}}\n"); flush(&p->sink);
 }
 mp_code mp_predict_json(const mp_model *model, const char *text, size_t size, mp_writer write, void *context, mp_error *error) {
     return attempt_reading(predict_json, model, text, size, (sink){.write = write, .context = context}, error);

@@ -753,6 +753,10 @@ static text_plan *read_text_plan(loader *l) {
     } else {
         read_ranges(l, "space", &p->space);
     }
+    size_t longest = p->fold.hangul ? 3 : 1; /* what a code point becomes */
+    for (size_t i = 0; i < p->fold.n; i++)
+        if (p->fold.start[i + 1] - p->fold.start[i] > longest) longest = p->fold.start[i + 1] - p->fold.start[i];
+    l->step->strings = (double)longest * (double)((p->least + p->most) * (p->most - p->least + 1) / 2);
     return p;
 }
 
@@ -1016,6 +1020,7 @@ static void hash_terms_check(loader *l) { /* per[0] prefix; plan: a counting */
     for (size_t j = 0; l->step->per[0].s && j < width; j++)
         if (!l->step->per[0].s[j].data) refuse(l->c, "Its attribute \"prefix\" holds null.");
     read_hashing(l, k);
+    l->step->strings = (double)in_value(l, 0)->counted;
 }
 
 /* The term of a cell of column j. */
