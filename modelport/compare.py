@@ -200,10 +200,10 @@ def _elements(expected: Array, got: Array, tolerance: Tolerance) -> tuple[Array,
         same = (got == expected) | (np.isnan(got) & np.isnan(expected))
         difference = np.where(same, 0.0, np.abs(got.astype(np.float64) - expected.astype(np.float64)))
         if tolerance.ulp:
-            inside = same | (_distance(expected, got, same) <= tolerance.ulp)
+            near = _distance(expected, got, same) <= tolerance.ulp
         else:
-            bound = tolerance.atol + tolerance.rtol * np.abs(expected.astype(np.float64))
-            inside = same | ((difference <= bound) & np.isfinite(expected))
+            near = difference <= tolerance.atol + tolerance.rtol * np.abs(expected.astype(np.float64))
+        inside = same | (near & np.isfinite(expected) & np.isfinite(got))
     return same, inside, difference
 
 

@@ -313,7 +313,8 @@ def _worst(part: Vectors, index: Array, a: Array, b: Array, report: OutputReport
         return
     if a.dtype.kind == "f":
         with np.errstate(all="ignore"):
-            outside = ~(np.abs(b - a) <= tolerance.atol + tolerance.rtol * np.abs(a)) & ~((a == b) | (np.isnan(a) & np.isnan(b)))
+            near = (np.abs(b - a) <= tolerance.atol + tolerance.rtol * np.abs(a)) & np.isfinite(b)
+            outside = ~(near | (a == b) | (np.isnan(a) & np.isnan(b)))
             error = np.where(outside, np.where(np.isnan(b - a), np.inf, np.abs(b - a)), -1.0)
         badness = error.reshape(len(a), -1).max(axis=1)
     else:

@@ -79,6 +79,7 @@ def texts() -> tuple[dict[str, Any], int]:
     n = 60_000
     emoji, longest = "\N{GRINNING FACE}", "\N{GREEK SMALL LETTER ALPHA}" * 13 + "zzzz"
     count = {"analyzer": "char", "min_n": 2, "max_n": 5, "space": [32, 32], "fold_from": [97, 98], "fold_to": [emoji * 4, ""]}
+    numbers = {"vocabulary": ["q"], "first": 2, "unknown": 1, "fill": 0, "length": 5}
     steps: list[dict[str, Any]] = [
         {"op": "lookup", "in": ["x"], "out": "a", "keys": ["b"], "values": [emoji * 9], "default": emoji * 16},
         {"op": "expand", "in": ["a"], "out": "b", "shape": [1, n]},
@@ -89,7 +90,7 @@ def texts() -> tuple[dict[str, Any], int]:
         {"op": "hash_terms", "in": ["f"], "out": "g", "prefix": ["p"], "size": 7},
         {"op": "count_terms", "in": ["x"], "out": "h", "vocabulary": ["a", "b"], **count},
         {"op": "count_terms", "in": ["x"], "out": "i", "vocabulary": ["a"], **count, "fold_to": ["c", "d"], "hangul": True},
-        {"op": "term_ids", "in": ["x"], "out": "j", "vocabulary": ["q"], "first": 2, "unknown": 1, "fill": 0, "length": 5, **count},
+        {"op": "term_ids", "in": ["x"], "out": "j", **count, **numbers},
         {"op": "constant", "in": [], "out": "y", "value": {"dtype": "f64", "shape": [1], "data": [7]}},
     ]
     elements = [1 + 1, 1 + n, 1 + 2, n + 2 + 2 * n, n + n, n + n, n + 7, 1 + 2, 1 + 1, 1 + 5, 1]
@@ -102,7 +103,8 @@ def texts() -> tuple[dict[str, Any], int]:
     }
     given = document(steps, {"dtype": "str", "shape": [1]}, verification)
     given["outputs"].append({"name": "z", "from": "a", "dtype": "str", "role": "transform", "classes": ["long" * 20]})
-    given["verification"]["outputs"]["z"] = {"dtype": "str", "shape": [5, 1], "data": [emoji * (9 if k == 1 else 16) for k in range(5)]}
+    answers = [emoji * (9 if k == 1 else 16) for k in range(5)]
+    given["verification"]["outputs"]["z"] = {"dtype": "str", "shape": [5, 1], "data": answers}
     given["verification"]["tolerance"]["z"] = "exact"
     return given, 5 * a_row
 

@@ -188,6 +188,8 @@ def _deferred(raw: Any) -> Callable[[str, str | None, str, Mapping[str, Any]], A
         array = decode(raw, "i64" if whole else "f64" if kind == "targets" else dtype, where)
         if dtype is not None and array.dtype != DTYPES[dtype]:
             raise ArtifactError(f"{where} is {array.dtype}, but {dtype} is needed here.")
+        if kind == "int" and array.dtype.kind not in "iu":
+            raise ArtifactError(f"{where} is {array.dtype}, but integers are needed here.")
         return array
 
     return resolve

@@ -1875,14 +1875,12 @@ static void check_header(loader *l, const json *root) {
 /* Fills listed[] with what `requires` names; names all that are not implemented. */
 static void check_requires(loader *l, const json *root, bool listed[LENGTH(OPS)]) {
     size_t n, used = 0; const mp_string *names = read_strings(l, l->scratch, need(l, root, "requires"), &n); char unknown[320] = "";
+    directory d = new_directory(l->c, l->scratch, MP_STR, (column){(void *)names}, n);
+    if (find_twice(&d) != NOT_FOUND) refuse(l->c, "The key \"requires\" lists %s twice.", quote(names[find_twice(&d)]).text);
     for (size_t i = 0; i < n; i++)
         if (!find_op(names[i]) && used < sizeof unknown - 70) used += (size_t)sprintf(unknown + used, "%s%s", used ? ", " : "", quote(names[i]).text);
     if (used) fail(l->c, MP_UNSUPPORTED, "It requires what this reader does not implement: %s.", unknown);
-    for (size_t i = 0; i < n; i++) {
-        bool *entry = &listed[find_op(names[i]) - OPS];
-        if (*entry) refuse(l->c, "The key \"requires\" lists %s twice.", quote(names[i]).text);
-        *entry = true;
-    }
+    for (size_t i = 0; i < n; i++) listed[find_op(names[i]) - OPS] = true;
 }
 static void load_features(loader *l, const json *features, mp_input *in) {
     size_t n;

@@ -773,8 +773,9 @@ enum { NEAREST, LINEAR, CUBIC };
 enum { HALF_PIXEL, ALIGN_CORNERS, ASYMMETRIC };
 enum { ROUND_FLOOR, ROUND_CEIL, ROUND_HALF_DOWN, ROUND_HALF_UP };
 
-/* One axis: element o of [outer, to, inner] is the sum of weight[o][k] times element place[o][k] of [outer, from, inner]. */
-typedef struct resizing { size_t outer, from, to, inner, taps, *place; double *weight; } resizing;
+/* One axis: element o of [outer, to, inner] is the sum of weight[k] times element place[k] of [outer, from, inner], see place_taps. */
+typedef struct resizing { size_t outer, from, to, inner, taps; int fn, at, round; double factor, cubic; } resizing;
+enum { MOST_TAPS = 4, PLACED = 128 /* elements whose taps are found at a time, so that they take no memory */ };
 typedef struct resize_plan { size_t n, largest; resizing *axis; } resize_plan;
 
 static size_t move_into(double u, size_t n) { return u <= 0 ? 0 : u >= (double)(n - 1) ? n - 1 : (size_t)u; }
@@ -783,15 +784,16 @@ static double cubic_kernel(double z, double a) {
     return z <= 1 ? ((a + 2) * z - (a + 3)) * z * z + 1 : z < 2 ? ((a * z - 5 * a) * z + 8 * a) * z - 4 * a : 0.0;
 }
 
-static void place_taps(resizing *z, size_t o, int fn, int at, int round, double f, double a) {
-    size_t *place = z->place + o * z->taps, n = z->from;
-    double *weight = z->weight + o * z->taps, x = (double)o, u = at == HALF_PIXEL ? (x + 0.5) / f - 0.5 : x / f;
-    if (at == ALIGN_CORNERS) u = z->to == 1 ? 0.0 : x * (double)(n - 1) / (double)(z->to - 1);
-    if (fn == NEAREST) {
+static void place_taps(const resizing *z, size_t o, size_t *place, double *weight) {
+    size_t n = z->from;
+    double x = (double)o, u = z->at == HALF_PIXEL ? (x + 0.5) / z->factor - 0.5 : x / z->factor;
+    if (z->at == ALIGN_CORNERS) u = z->to == 1 ? 0.0 : x * (double)(n - 1) / (double)(z->to - 1);
+    if (z->fn == NEAREST) {
+        int round = z->round;
         double i = round == ROUND_FLOOR ? floor(u) : round == ROUND_CEIL ? ceil(u) : round == ROUND_HALF_DOWN ? ceil(u - 0.5) : floor(u + 0.5);
         place[0] = move_into(i, n);
         weight[0] = 1;
-    } else if (fn == LINEAR) {
+    } else if (z->fn == LINEAR) {
         u = u < 0 ? 0 : u > (double)(n - 1) ? (double)(n - 1) : u;
         place[0] = move_into(floor(u), n);
         place[1] = place[0] + 1 < n ? place[0] + 1 : n - 1;
@@ -800,7 +802,7 @@ static void place_taps(resizing *z, size_t o, int fn, int at, int round, double 
     } else {
         for (int q = -1; q <= 2; q++) {
             place[q + 1] = move_into(floor(u) + q, n);
-            weight[q + 1] = cubic_kernel(fabs(u - floor(u) - q), a);
+            weight[q + 1] = cubic_kernel(fabs(u - floor(u) - q), z->cubic);
         }
     }
 }
@@ -831,11 +833,9 @@ static void resize_check(loader *l) { /* plan: a resize_plan */
         seen[axis] = true;
         double length = by_scale ? floor((double)n * scales[i]) : (double)sizes[i];
         if (!(length >= 1 && length <= (double)l->limits->row)) refuse(l->c, "It makes axis %d, of length %zu, shorter than 1 or too long.", axis, n);
-        *z = (resizing){1, n, (size_t)length, stride_of(&v, axis), fn == NEAREST ? 1 : fn == LINEAR ? 2 : 4, NULL, NULL};
+        *z = (resizing){1, n, (size_t)length, stride_of(&v, axis), fn == NEAREST ? 1 : fn == LINEAR ? 2 : MOST_TAPS, fn, at, round, 0, a};
         z->outer = v.width / n / z->inner;
-        z->place = take(l->c, l->keep, product(l, z->to, z->taps), sizeof *z->place);
-        z->weight = take(l->c, l->keep, z->to * z->taps, sizeof *z->weight);
-        for (size_t o = 0; o < z->to; o++) place_taps(z, o, fn, at, round, by_scale ? scales[i] : (double)z->to / (double)n, a);
+        z->factor = by_scale ? scales[i] : (double)z->to / (double)n;
         v.dims[axis] = z->to;
         v.width = product(l, z->outer * z->inner, z->to);
         if (v.width > l->limits->row) refuse(l->c, "Its rows have more elements than the limit of %zu.", l->limits->row);
@@ -847,16 +847,23 @@ static void resize_check(loader *l) { /* plan: a resize_plan */
 }
 
 static void resize_axis(const resizing *z, bool f32, const double *x, double *y) {
-    for (size_t o = 0; o < z->outer; o++, x += z->from * z->inner)
-        for (size_t i = 0; i < z->to; i++, y += z->inner) {
-            const size_t *place = z->place + i * z->taps;
-            const double *weight = z->weight + i * z->taps;
-            for (size_t j = 0; j < z->inner; j++) {
-                double sum = z->taps == 1 ? x[place[0] * z->inner + j] : x[place[0] * z->inner + j] * weight[0];
-                for (size_t k = 1; k < z->taps; k++) sum += x[place[k] * z->inner + j] * weight[k];
-                y[j] = rounded(f32, sum);
+    size_t places[PLACED * MOST_TAPS], inner = z->inner, taps = z->taps;
+    double weights[PLACED * MOST_TAPS];
+    for (size_t first = 0; first < z->to; first += PLACED) {
+        size_t n = z->to - first < PLACED ? z->to - first : PLACED;
+        for (size_t i = 0; i < n; i++) place_taps(z, first + i, places + i * taps, weights + i * taps);
+        for (size_t o = 0; o < z->outer; o++)
+            for (size_t i = 0; i < n; i++) {
+                const size_t *place = places + i * taps;
+                const double *weight = weights + i * taps, *from = x + o * z->from * inner;
+                double *to = y + (o * z->to + first + i) * inner;
+                for (size_t j = 0; j < inner; j++) {
+                    double sum = taps == 1 ? from[place[0] * inner + j] : from[place[0] * inner + j] * weight[0];
+                    for (size_t k = 1; k < taps; k++) sum += from[place[k] * inner + j] * weight[k];
+                    to[j] = rounded(f32, sum);
+                }
             }
-        }
+    }
 }
 
 static void resize_run(runner *r, const step *s) {
