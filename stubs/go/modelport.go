@@ -24,6 +24,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // Load reads a document (UTF-8) and replays the vectors it carries; it gives an error when one answer differs from the original model's.
@@ -56,10 +57,10 @@ func LoadWith(document []byte, options Options) (model *Model, err error) {
 	if options.Limits != nil {
 		limits = *options.Limits
 	}
-	g := &guard{&limits, limits.Memory}
+	g := &guard{limits: &limits, left: limits.Memory}
 	loaded := newModel(parse(document, "The document", g), g)
 	loaded.threads = options.Threads
-	loaded.limitOperations(len(document))
+	loaded.limitOperations(len(document), g.longest)
 	if !options.SkipReplay {
 		for _, check := range loaded.replayCarried() {
 			if !check.Passed {
@@ -90,8 +91,18 @@ func DefaultLimits() Limits {
 
 // A guard holds the limits of one load or prediction, and what is left of its memory: asked before anything large is allocated.
 type guard struct {
-	limits *Limits
-	left   int64
+	limits  *Limits
+	left    int64
+	longest int // code points of the longest string among the elements that were read
+}
+
+// measure remembers how long an element is.
+func (g *guard) measure(s *string) {
+	if s != nil && len(*s) > g.longest {
+		if n := utf8.RuneCountInString(*s); n > g.longest {
+			g.longest = n
+		}
+	}
 }
 
 func (g *guard) take(bytes int64) {
@@ -212,6 +223,7 @@ type plan struct {
 	limits           *Limits
 	rowElements      int64
 	work, operations float64   // of a row: multiplications, and those with the elements that steps read and define
+	strings          float64   // of a row: that steps read, define or search
 	frames           sync.Pool // of frames, which are kept from one prediction to the next
 }
 
@@ -234,9 +246,12 @@ func newPlan(m *Model, lengths map[string]int, list []*node, g *guard) *plan {
 		delete(unused, op)
 		s := p.step(m, op, where, j, g)
 		p.work += s.work
-		p.operations += s.work + float64(moved*s.typ.counted)
-		for _, t := range s.from {
+		p.operations, p.strings = p.operations+s.work, p.strings+s.strings
+		for _, t := range append([]*rowType{s.typ}, s.from...) {
 			p.operations += float64(moved * t.counted)
+			if t.dtype == Str {
+				p.strings += float64(t.counted)
+			}
 		}
 		need(p.work <= float64(g.limits.Multiplications), "%s brings a row beyond the limit of %d multiplications.",
 			where, g.limits.Multiplications)
@@ -387,7 +402,7 @@ func newModel(root *node, g *guard) *Model {
 	m.plan.release(m.outputs)
 	g.take(16 * m.plan.peak)
 	for _, length := range sortedKeys(m.lengths) {
-		m.nameAxes(length, &guard{g.limits, g.left})
+		m.nameAxes(length, &guard{limits: g.limits, left: g.left})
 	}
 	if root.get("verification") != nil {
 		m.carried = newVectors(root.get("verification"), m, g.limits.CarriedRows, g)
@@ -395,15 +410,16 @@ func newModel(root *node, g *guard) *Model {
 	return m
 }
 
-// limitOperations refuses rows that take too long to replay, for a document of so many bytes.
-func (m *Model) limitOperations(bytes int) {
+// limitOperations refuses rows that take too long to replay, for a document of so many bytes whose longest string has so many code points.
+func (m *Model) limitOperations(bytes, longest int) {
 	if m.carried == nil {
 		return
 	}
 	most := float64(m.limits.Work) + float64(4096*float64(bytes))
-	need(m.carried.operations <= most,
+	all := m.carried.operations + float64(m.carried.strings*float64(longest))
+	need(all <= most,
 		"Replaying the carried rows takes %.0f operations, more than the limit of %.0f (%d, and 4096 for every byte of the document).",
-		m.carried.operations, most, m.limits.Work)
+		all, most, m.limits.Work)
 }
 
 // nameAxes gives the axes of outputs that are as long as a named length, and grow with it, its name.
@@ -668,7 +684,7 @@ func (m *Model) predict(columns map[string]any) Outputs {
 			given[length] = n
 		}
 	}
-	g := &guard{&m.limits, m.limits.Memory}
+	g := &guard{limits: &m.limits, left: m.limits.Memory}
 	return m.evaluate(m.planFor(given, g), bound, rows, g)
 }
 
@@ -953,7 +969,7 @@ func share(n, threads int, work func(k int)) {
 // PredictJSON reads {"inputs": {name: tensor}} and predicts (docs/format.md, section 11).
 func (m *Model) PredictJSON(request []byte) (outputs Outputs, err error) {
 	defer catch(&err)
-	g := &guard{&m.limits, m.limits.Memory}
+	g := &guard{limits: &m.limits, left: m.limits.Memory}
 	root := parse(request, "The request", g)
 	root.only("The request", "inputs")
 	columns, given := map[string]any{}, map[string]int{}
@@ -1001,7 +1017,7 @@ func (m *Model) replayCarried() []Check {
 // VerifyWith replays the vectors of another file: a verification object.
 func (m *Model) VerifyWith(document []byte) (checks []Check, err error) {
 	defer catch(&err)
-	g := &guard{&m.limits, m.limits.Memory}
+	g := &guard{limits: &m.limits, left: m.limits.Memory}
 	return newVectors(parse(document, "The vectors file", g), m, math.MaxInt32, g).replay(m), nil
 }
 
@@ -1043,6 +1059,7 @@ type vectors struct {
 	expected   []Outputs
 	tolerance  map[string]tolerance
 	operations float64 // that a replay takes
+	strings    float64 // that it goes through
 }
 
 func newVectors(j *node, m *Model, mostRows int, g *guard) *vectors {
@@ -1097,6 +1114,7 @@ func (v *vectors) readSet(j *node, where string, m *Model, mostRows int, g *guar
 	need(j.get("rows") == nil || len(j.get("rows").strings(where+"'s rows", g)) == rows,
 		"%s says why for another number of rows than its %d; say it for each.", where, rows)
 	v.operations += float64(float64(rows) * p.operations)
+	v.strings += float64(float64(rows) * p.strings)
 	v.inputs = append(v.inputs, given)
 	v.expected = append(v.expected, answers)
 	return rows

@@ -692,6 +692,14 @@ func analyzerOf(a *args) *analyzer {
 	z.least = a.integer("min_n", 1, mostUnits)
 	z.most = a.integer("max_n", int64(z.least), mostUnits)
 	z.folding = foldingOf(a)
+	longest := 1 // what a code point becomes
+	if z.folding.hangul {
+		longest = 3
+	}
+	for _, to := range z.folding.to {
+		longest = max(longest, len(to))
+	}
+	a.strings = float64(longest * (z.least + z.most) * (z.most - z.least + 1) / 2)
 	if z.kind != "word" {
 		z.space = rangesOf(a, "space")
 		return z
@@ -815,6 +823,7 @@ func hashTerms(a *args) *step {
 		a.expect("prefix", len(prefix), w)
 	}
 	c := countingOf(a, true)
+	a.strings = float64(a.types[0].counted)
 	return newStep(a, rowOf(F64, int64(c.size)), func(s *step, f *frame) data {
 		y, term := make([]float64, f.rows*c.size), bytes.Buffer{}
 		for k, text := range f.values[s.in[0]].s {

@@ -57,6 +57,7 @@ type args struct {
 	g         *guard
 	dtype     DType   // of ops marked d
 	work      float64 // multiplications per row (docs/format.md: mul)
+	strings   float64 // strings per row, beside those that are read and defined
 	json      *node
 	memo      map[*node]any // what attributes have become, when steps are checked more than once; or nil
 	read      map[string]bool
@@ -163,6 +164,7 @@ func (a *args) element(key string, dtype DType, missing bool) data {
 		d.f[0] = c.number(dtype)
 	case dtype == Str:
 		d.s[0] = c.text(missing)
+		a.g.measure(d.s[0])
 	case dtype == Bool:
 		d.n[0] = c.boolean()
 	default:
@@ -368,17 +370,18 @@ func (f *frame) allocate(dtype DType, n int) data {
 
 // A step is a checked step. run returns the rows of its value, rows x width; what it reads is never changed.
 type step struct {
-	where string
-	in    []int
-	from  []*rowType
-	typ   *rowType
-	dtype DType
-	work  float64
-	run   func(s *step, f *frame) data
+	where   string
+	in      []int
+	from    []*rowType
+	typ     *rowType
+	dtype   DType
+	work    float64
+	strings float64
+	run     func(s *step, f *frame) data
 }
 
 func newStep(a *args, t *rowType, run func(s *step, f *frame) data) *step {
-	return &step{a.where, a.in, a.types, t, a.dtype, a.work, run}
+	return &step{a.where, a.in, a.types, t, a.dtype, a.work, a.strings, run}
 }
 
 // newRows is a step that computes floats row by row, along the last axis: x gives y, which holds zeros; results are rounded.
@@ -844,6 +847,9 @@ func binary(a *args) *step {
 	i, j := a.types[0].spread(wide, a.g), a.types[1].spread(wide, a.g)
 	if name == "pow" {
 		a.multiplies(wide.width, costly)
+	}
+	if x == Str {
+		a.strings = float64(wide.counted)
 	}
 	return newStep(a, wide, func(s *step, f *frame) data {
 		x, y, out := f.values[s.in[0]], f.values[s.in[1]], f.allocate(dtype, f.rows*wide.width)

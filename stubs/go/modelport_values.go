@@ -1307,6 +1307,7 @@ func fill(c *cursor, dtype DType, d data, k, to int, g *guard) int {
 			d.f[k] = c.number(dtype)
 		case d.s != nil:
 			d.s[k] = c.text(true)
+			g.measure(d.s[k])
 			if d.s[k] != nil {
 				g.take(48 + int64(len(*d.s[k])))
 			}

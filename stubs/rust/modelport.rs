@@ -43,12 +43,13 @@ impl Default for Limits {
 }
 /// The limits of one load or prediction, and what is left of its memory: asked before anything large is allocated.
 pub(crate) struct Guard {
-    pub(crate) limits: Limits, left: Cell<usize>,
+    pub(crate) limits: Limits, left: Cell<usize>, longest: Cell<usize>, // code points of the longest string among the elements
 }
 impl Guard {
-    fn new(limits: &Limits) -> Guard { Guard { limits: limits.clone(), left: Cell::new(limits.memory) } }
+    fn new(limits: &Limits) -> Guard { Guard { limits: limits.clone(), left: Cell::new(limits.memory), longest: Cell::new(0) } }
     /// A guard over what is left, for an attempt of which nothing is kept.
-    fn attempt(&self) -> Guard { Guard { limits: self.limits.clone(), left: self.left.clone() } }
+    fn attempt(&self) -> Guard { Guard { limits: self.limits.clone(), left: self.left.clone(), longest: Cell::new(0) } }
+    fn measure(&self, s: &str) { if s.len() > self.longest.get() { self.longest.set(s.chars().count().max(self.longest.get())); } }
     /// Counts n things of so many bytes.
     pub(crate) fn take(&self, n: usize, bytes: usize) -> Result<(), Error> {
         let wanted = n.saturating_mul(bytes);
@@ -256,14 +257,10 @@ impl<'a> Parser<'a> {
     }
     fn array(&mut self) -> Result<Json, Error> {
         let start = self.i; let (mut count, mut holds) = (0, 0); let mut items = Vec::new(); self.open()?;
-        let keep = self.at(b'{');
-        let mut more = self.more(b']', true)?;
+        let keep = self.at(b'{'); let mut more = self.more(b']', true)?;
         while more {
             let kind = kind_of(self.peek().unwrap_or(0));
-            holds |= match kind {
-                b'0' => 1, b'"' | b'n' => 2,
-                _ => 0,
-            };
+            holds |= match kind { b'0' => 1, b'"' | b'n' => 2, _ => 0, };
             if !keep && kind != b'{' && kind != b'[' {
                 self.scalar(kind)?;
             } else {
@@ -321,8 +318,7 @@ impl<'a> Parser<'a> {
             self.i += 1;
         }
         self.i += 1;
-        if plain { return Ok(()); }
-        self.guard.take(self.i - start, 2)?; let literal = &self.doc[start..self.i];
+        if plain { return Ok(()); } self.guard.take(self.i - start, 2)?; let literal = &self.doc[start..self.i];
         if std::str::from_utf8(literal).is_err() { return self.fail("a string is not UTF-8"); }
         if unescaped(literal).is_none() { return self.fail("a string holds half of a surrogate pair"); }
         Ok(())
@@ -516,7 +512,7 @@ impl Type {
     /// The number of elements of a row.
     pub(crate) fn width(&self) -> usize { self.size(0, self.rank()) }
     /// The same, for limits: an axis of length 0 counts as 1.
-    fn counted(&self) -> usize { self.dims.iter().fold(1, |size, &n| usize::saturating_mul(size, n.max(1))) }
+    pub(crate) fn counted(&self) -> usize { self.dims.iter().fold(1, |size, &n| usize::saturating_mul(size, n.max(1))) }
     /// The length of the last axis, 1 for rank 0.
     pub(crate) fn last(&self) -> usize { self.dims.last().copied().unwrap_or(1) }
     /// How many rows along the last axis there are.
@@ -750,7 +746,7 @@ impl<'a> Filler<'a> {
             if self.dtype.is_float() {
                 self.floats.push(c.number(self.dtype)?);
             } else if self.dtype == DType::Str {
-                let s = c.missing()?; self.guard.take(s.as_ref().map_or(0, |s| 32 + s.len()), 1)?; self.strings.push(s);
+                let s = c.missing()?; self.guard.measure(s.as_deref().unwrap_or("")); self.guard.take(s.as_ref().map_or(0, |s| 32 + s.len()), 1)?; self.strings.push(s);
             } else if self.dtype == DType::Bool { self.integers.push(i64::from(c.bool()?)); } else { self.integers.push(c.integer(self.dtype)?); }
             n += 1;
         }
@@ -955,8 +951,8 @@ pub(crate) struct Args<'a> {
     pub(crate) guard: &'a Guard,
     /// Of ops marked d.
     pub(crate) dtype: DType,
-    /// Multiplications per row (docs/format.md: mul).
-    pub(crate) work: f64, inputs: Vec<usize>, json: &'a Json, memo: Option<&'a Memo>, read: Vec<&'static str>, deep: bool,
+    /// Multiplications per row (docs/format.md: mul); strings per row beside those that are read and defined.
+    pub(crate) work: f64, pub(crate) strings: f64, inputs: Vec<usize>, json: &'a Json, memo: Option<&'a Memo>, read: Vec<&'static str>, deep: bool,
 }
 impl<'a> Args<'a> {
     /// Accepts values of any rank; without it, only rows.
@@ -1033,11 +1029,12 @@ impl<'a> Args<'a> {
     /// One JSON element of the dtype; null only where a missing string is an element.
     fn element(&mut self, key: &'static str, dtype: DType, missing: bool) -> Result<Data, Error> {
         let name = self.named(key); let mut c = self.attribute(key)?.scalar(&name);
-        Ok(match dtype {
+        let data = match dtype {
             DType::F64 | DType::F32 => Data::floats(vec![c.number(dtype)?]), DType::Str if missing => Data::Strings(Arc::new(vec![c.missing()?])),
             DType::Str => Data::Strings(Arc::new(vec![Some(Arc::from(c.string()?))])), DType::Bool => Data::integers(vec![i64::from(c.bool()?)]),
             _ => Data::integers(vec![c.integer(dtype)?]),
-        })
+        };
+        if let Some(Some(s)) = data.s().first() { self.guard.measure(s); } Ok(data)
     }
     /// The tensor of an attribute; decoded once.
     fn decoded(&mut self, key: &'static str, bare: Option<DType>) -> Result<Arc<Tensor>, Error> {
@@ -1142,7 +1139,7 @@ impl<'a> Args<'a> {
     pub(crate) fn multiplies(&mut self, factors: &[usize]) { self.work = factors.iter().map(|&n| n as f64).product(); }
     /// The checked step, whose value is what `run` returns.
     pub(crate) fn step(&self, ty: Type, run: impl Fn(&Step, &Frame) -> Result<Data, Error> + Send + Sync + 'static) -> Result<Step, Error> {
-        Ok(Step { at: self.at.clone(), inputs: self.inputs.clone(), from: self.types.clone(), ty, dtype: self.dtype, work: self.work, run: Box::new(run), })
+        Ok(Step { at: self.at.clone(), inputs: self.inputs.clone(), from: self.types.clone(), ty, dtype: self.dtype, work: self.work, strings: self.strings, run: Box::new(run), })
     }
     /// A step that computes floats row by row, along the last axis: from a row of its first input, into a row of zeros. Results are
     /// rounded to the dtype of the value.
@@ -1170,7 +1167,7 @@ type Run = Box<dyn Fn(&Step, &Frame) -> Result<Data, Error> + Send + Sync>;
 pub(crate) struct Step {
     at: String, inputs: Vec<usize>, pub(crate) from: Vec<Type>,
     pub(crate) ty: Type, pub(crate) dtype: DType,
-    work: f64, run: Run,
+    work: f64, strings: f64, run: Run,
 }
 impl Step {
     /// The k-th input.
@@ -1395,6 +1392,7 @@ fn binary(a: &mut Args<'_>) -> Result<Step, Error> {
     let wide = a.broadcast(if logic || comparison { DType::Bool } else { a.dtype })?;
     let (i, j) = (x.spread(&wide, a.guard)?, y.spread(&wide, a.guard)?);
     let (xw, yw, width) = (x.width(), y.width(), wide.width()); if name == "pow" { a.multiplies(&[width, COSTLY]); }
+    if x.dtype == DType::Str { a.strings = wide.counted() as f64; }
     // The places of element k of the value in both inputs.
     let pairs = move |rows: usize| Pairs { i: i.clone(), j: j.clone(), xw, yw, width, rows }; let pairs = pairs(0);
     if !logic && !comparison {
@@ -1880,14 +1878,14 @@ struct Plan {
     steps: Vec<Arc<Step>>, slots: HashMap<String, usize>,
     free: Vec<Vec<usize>>, // the values that no step after this one needs
     peak: usize,           // the most elements of a row that are held at a time
-    row_elements: usize, operations: f64, // of a row; operations: multiplications, and elements that steps read and define
+    row_elements: usize, operations: f64, strings: f64, // of a row; operations: multiplications, and elements that steps read and define
 }
 /// What a plan is made from.
 struct Source { inputs: Vec<Input>, requires: Vec<String>, more: Vec<&'static Ops>, steps: Vec<Json>, memo: Option<Memo> }
 impl Plan {
     fn new(source: &Source, lengths: &Lengths, guard: &Guard) -> Result<Plan, Error> {
         let limits = &guard.limits;
-        let mut plan = Plan { types: Vec::new(), steps: Vec::new(), slots: HashMap::new(), free: Vec::new(), peak: 0, row_elements: 0, operations: 0.0 };
+        let mut plan = Plan { types: Vec::new(), steps: Vec::new(), slots: HashMap::new(), free: Vec::new(), peak: 0, row_elements: 0, operations: 0.0, strings: 0.0 };
         for input in &source.inputs { plan.define(input.name.clone(), input.ty(lengths), &format!("Input {}", quote(&input.name)), limits)?; }
         let mut unused: BTreeSet<&str> = source.requires.iter().map(String::as_str).collect();
         if source.steps.len() > limits.steps { refuse!("The document has {} steps, more than the limit of {}.", source.steps.len(), limits.steps); }
@@ -1903,7 +1901,9 @@ impl Plan {
                 _ => refuse!("{} has the op {}, which \"requires\" does not list.", number, quote(&op)),
             };
             let step = plan.step(source, check, &at, json, guard)?; work += step.work;
-            plan.operations += step.work + MOVED * step.from.iter().chain([&step.ty]).map(|t| t.counted() as f64).sum::<f64>();
+            let count = |t: &&Type| t.counted() as f64; let mut touched: Vec<&Type> = step.from.iter().chain([&step.ty]).collect();
+            plan.operations += step.work + MOVED * touched.iter().map(count).sum::<f64>(); touched.retain(|t| t.dtype == DType::Str);
+            plan.strings += step.strings + touched.iter().map(count).sum::<f64>();
             if work > limits.multiplications as f64 { refuse!("{} brings a row beyond the limit of {} multiplications.", at, limits.multiplications); }
             plan.define(out, step.ty.clone(), &at, limits)?; plan.steps.push(step);
         }
@@ -1923,7 +1923,7 @@ impl Plan {
         let types: Vec<Type> = inputs.iter().map(|&slot| self.types[slot].clone()).collect();
         let memo = source.memo.as_ref();
         if let Some(known) = memo.and_then(|memo| locked(&memo.steps).get(&json.start).cloned()) { if known.from == types { return Ok(known); } }
-        let mut a = Args { at: at.to_string(), types, guard, dtype: DType::F64, work: 0.0, inputs, json, memo, read: Vec::new(), deep: false };
+        let mut a = Args { at: at.to_string(), types, guard, dtype: DType::F64, work: 0.0, strings: 0.0, inputs, json, memo, read: Vec::new(), deep: false };
         let step = Arc::new(check(&mut a)?); a.finish()?;
         if let Some(memo) = memo { locked(&memo.steps).insert(json.start, step.clone()); }
         Ok(step)
@@ -1988,7 +1988,8 @@ impl Model {
     pub fn open(document: impl AsRef<[u8]>, more: &[&'static Ops], limits: &Limits) -> Result<Model, Error> {
         let (guard, text) = (Guard::new(limits), document.as_ref());
         let model = Model::new(Parser::parse(text, "The document", &guard)?, &guard, more)?;
-        let operations = model.carried.as_ref().map_or(0.0, |vectors| vectors.operations); let most = limits.work as f64 + 4096.0 * text.len() as f64;
+        let longest = guard.longest.get() as f64; let most = limits.work as f64 + 4096.0 * text.len() as f64;
+        let operations = model.carried.as_ref().map_or(0.0, |vectors| vectors.operations + vectors.strings * longest);
         if operations > most {
             refuse!(
                 "Replaying the carried rows takes {:.0} operations, more than the limit of {:.0} ({}, and 4096 for every byte of the document).",
@@ -2359,7 +2360,7 @@ fn refuse_missing(input: &Input, t: &Tensor) -> Result<(), Error> {
 /// Sets of recorded rows with the original model's answers, in the order of inputs and outputs, and the tolerance of each output.
 struct Vectors {
     sets: Vec<(Vec<Tensor>, Vec<Tensor>)>,
-    tolerance: Vec<Tolerance>, operations: f64, // that a replay takes
+    tolerance: Vec<Tolerance>, operations: f64, strings: f64, // that a replay takes, and that it goes through
 }
 impl Vectors {
     fn read(json: &Json, model: &Model, most_rows: usize, guard: &Guard) -> Result<Vectors, Error> {
@@ -2372,7 +2373,7 @@ impl Vectors {
             tolerance.push(if o.dtype.is_float() { given } else { Tolerance::Exact });
         }
         if tolerances.members.len() > tolerance.len() { refuse!("The verification has a tolerance of an unknown output; remove it."); }
-        let mut vectors = Vectors { sets: Vec::new(), tolerance, operations: 0.0 };
+        let mut vectors = Vectors { sets: Vec::new(), tolerance, operations: 0.0, strings: 0.0 };
         let mut left = most_rows - vectors.read_set(json, at, model, most_rows, guard)?;
         if let Some(more) = json.get("more") {
             let more = more.objects("The verification's more")?;
@@ -2414,7 +2415,7 @@ impl Vectors {
                 refuse!("{} says why for another number of rows than its {}; say it for each.", at, rows);
             }
         }
-        self.operations += rows as f64 * plan.operations; self.sets.push((given, answers)); Ok(rows)
+        self.operations += rows as f64 * plan.operations; self.strings += rows as f64 * plan.strings; self.sets.push((given, answers)); Ok(rows)
     }
     fn replay(&self, model: &Model) -> Result<Vec<Comparison>, Error> {
         let mut all = Vec::new();

@@ -488,6 +488,9 @@ impl Analyzer {
         let least = a.integer("min_n", 1, MOST_UNITS)?;
         let most = a.integer("max_n", least as i64, MOST_UNITS)?;
         let folding = Folding::new(a)?;
+        let folded = folding.to.iter().map(|to| to.chars().count()).max().unwrap_or(0);
+        let longest = folded.max(if folding.hangul { 3 } else { 1 }); // what a code point becomes
+        a.strings = (longest * ((least + most) * (most - least + 1) / 2)) as f64;
         let words = kind == "word";
         let letters = Ranges::new(a, if words { "word" } else { "space" })?;
         let least_word = if words && a.has("min_word") { a.integer("min_word", 1, i64::from(i32::MAX))? } else { 2 };
@@ -628,6 +631,7 @@ fn hash_terms(a: &mut Args<'_>) -> Result<Step, Error> {
         a.expect("prefix", prefix.len(), Some(w))?;
     }
     let counting = Counting::new(a, true)?;
+    a.strings = a.types[0].counted() as f64;
     let n = counting.size;
     a.step(Type::row(DType::F64, n), move |s, f| {
         let mut y = vec![0.0; f.rows * n];

@@ -77,7 +77,7 @@ func FuzzLoad(f *testing.F) {
 func parseText(text string) (value *node, err error) {
 	defer catch(&err)
 	limits := DefaultLimits()
-	return parse([]byte(text), "The text", &guard{&limits, limits.Memory}), nil
+	return parse([]byte(text), "The text", &guard{limits: &limits, left: limits.Memory}), nil
 }
 
 // FuzzPredict: a request is refused, or the answers are written as JSON, and are those of one goroutine and of several.
