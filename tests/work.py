@@ -115,4 +115,7 @@ def of_ops() -> list[tuple[str, str, int]]:
             with pytest.raises(ArtifactError) as caught:
                 read_document(text.encode(), Limits(work=LEAST))
             found.append((op, text, operations_in(str(caught.value))))
-    return found
+    from replays import texts
+
+    document, operations = texts()
+    return [*found, ("texts", json.dumps(document, ensure_ascii=False), operations)]

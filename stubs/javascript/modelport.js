@@ -820,7 +820,7 @@ class StepReader {
     this.inputs = inputs; // value types
     this.where = where;
     this.limits = limits;
-    this.budget = budget; // {kept, multiplications}: of the steps so far, the elements that they keep beside their attributes, and their multiplications for a row
+    this.budget = budget; // {kept, multiplications, strings, longest} of the steps so far: the elements that they keep beside their attributes, their multiplications for a row, strings that these search, and the longest one read
     this.memo = memo; // Map or null: what is the same with all lengths
     this.read = new Set(["op", "in", "out"]);
   }
@@ -846,6 +846,9 @@ class StepReader {
     this.budget.multiplications += count;
     if (!(this.budget.multiplications <= this.limits.multiplications)) this.refuse(`takes ${count} multiplications for a row; with the steps before it, these are more than ${this.limits.multiplications} (limit multiplications)`);
   }
+
+  /** Counts strings that a row goes through beside those of inputs and results. */
+  search(count) { this.budget.strings += count; }
 
   /** The step's inputs, `least` to `most` of them. */
   take(least, most = least) {
@@ -909,6 +912,7 @@ class StepReader {
   tensor(key, bare, allowed, ...rank) {
     const node = this.required(key), tensor = this.once(`${key} as ${bare}`, () => readTensor(node, bare, allowed, this.limits, this.named(key)));
     if (this.memo !== null && node instanceof Map) node.clear(); // the text may go
+    if (tensor.dtype === "str") this.budget.longest = longestString(tensor.data, this.budget.longest);
     if (rank.length > 0 && !rank.includes(tensor.shape.length)) this.refuse(`has ${quote(key)} of rank ${tensor.shape.length} instead of ${rank.join(" or ")}`);
     return tensor;
   }
@@ -963,7 +967,9 @@ class StepReader {
   /** One JSON element of `dtype`. */
   element(key, dtype) {
     if (this.required(key) === null) this.refuse(`has null for ${quote(key)}`);
-    return readElements(dtype, [[this.required(key)]], 1, this.named(key))[0];
+    const element = readElements(dtype, [[this.required(key)]], 1, this.named(key))[0];
+    if (dtype === "str") this.budget.longest = longestString([element], this.budget.longest);
+    return element;
   }
 
   finish() {
@@ -972,6 +978,11 @@ class StepReader {
 }
 
 const COSTLY = 16, MOVED = 8; // multiplications that exp, pow or a search counts for, and an element that is read or defined
+
+/** Code points of the longest of some strings; `least` if that is more. */
+function longestString(strings, least) {
+  return strings.reduce((longest, s) => (s === null || s.length <= longest ? longest : Math.max(longest, [...s].length)), least);
+}
 
 /** The row shape that inputs broadcast to, aligned at their last axes. */
 function broadcastShapes(step, shapes) {
@@ -1367,6 +1378,7 @@ const OPS = {
       step.expect(b, float ? FLOATS : [a.dtype]);
       const shapes = [a.shape, b.shape], shape = broadcastShapes(step, shapes), apply = ARITHMETIC[fn] ?? COMPARISONS[fn] ?? LOGIC[fn];
       if (fn === "pow") step.multiply(COSTLY * elementCount(shape));
+      if (a.dtype === "str") step.search(elementCount(shape.map((extent) => Math.max(1, extent))));
       return { dtype: fn in ARITHMETIC ? dtype : "bool", shape, shapes, rounded: float ? dtype : null, apply };
     },
     run({ dtype, shape, shapes, rounded, apply }, inputs, n) {
@@ -1867,7 +1879,7 @@ class Plan {
     if (this.lengths.size === 0) this.make = null; // there is no other graph, and the document may go
     this.vectors = document.has("verification") ? readVectors(document.get("verification"), this, limits.carriedRows, `"verification"`) : null;
     document.delete("verification");
-    if (this.vectors !== null) refuseWork(this.vectors.sets, limits.work, countBytes);
+    if (this.vectors !== null) refuseWork(this.vectors.sets, this.graph(this.lengths).longest, limits.work, countBytes);
   }
 
   /** The graph for given lengths: types of inputs, steps, and outputs. */
@@ -1903,14 +1915,13 @@ function orRefused(work) {
   }
 }
 
-/** Refuses sets of carried rows whose replay takes more operations than `work` and the size of the document allow. */
-function refuseWork(sets, work, countBytes) {
-  const operations = sets.reduce((sum, set) => sum + set.operations, 0);
+/** Refuses sets of carried rows whose replay takes more operations than `work` and the size of the document allow. longest: code points of the longest string in steps. */
+function refuseWork(sets, longest, work, countBytes) {
+  for (const { inputs, outputs } of sets) for (const data of [...inputs.values(), ...outputs.values()]) if (Array.isArray(data)) longest = longestString(data, longest);
+  const operations = sets.reduce((sum, set) => sum + set.operations + set.strings * longest, 0);
   if (operations <= work) return;
   const most = work + OPERATIONS_PER_BYTE * countBytes();
-  if (!(operations <= most)) {
-    refuse(`Replaying the carried rows takes ${operations} operations, more than the limit of ${most} (limit work: ${work}, and ${OPERATIONS_PER_BYTE} for every byte of the artifact).`);
-  }
+  if (!(operations <= most)) refuse(`Replaying the carried rows takes ${operations} operations, more than the limit of ${most} (limit work: ${work}, and ${OPERATIONS_PER_BYTE} for every byte of the artifact).`);
 }
 
 function readGraph(document, { inputs: declared, requires, limits, memos }, table, lengths) {
@@ -1929,14 +1940,14 @@ function readGraph(document, { inputs: declared, requires, limits, memos }, tabl
   };
   const inputs = declared.map((input) => ({ ...input, ...valueType(input.dtype, input.shape.map((extent) => lengths.get(extent) ?? extent)) }));
   for (const input of inputs) define(input.name, input, `input ${quote(input.name)}`);
-  const { steps, multiplications } = readSteps(document.get("steps"), requires, table, values, slots, define, limits, memos);
-  const touched = ({ from, slot }) => from.reduce((sum, input) => sum + values[input].counted, values[slot].counted); // elements of its inputs and its value
-  const operations = steps.reduce((sum, step) => sum + MOVED * touched(step), multiplications);
+  const { steps, multiplications, strings, longest } = readSteps(document.get("steps"), requires, table, values, slots, define, limits, memos);
+  const touched = steps.flatMap(({ from, slot }) => [...from, slot]).map((index) => values[index]), count = (sum, { counted }) => sum + counted;
+  const operations = multiplications + MOVED * touched.reduce(count, 0), ofStrings = touched.filter(({ dtype }) => dtype === "str").reduce(count, strings);
   const outputs = readList(document.get("outputs"), `"outputs"`).map((node, i) => readOutput(node, `output ${i}`, values, slots));
   if (inputs.length === 0 || outputs.length === 0) refuse("The artifact has no input or no output.");
   refuseRepeats(outputs.map(({ name }) => name), `"outputs"`);
   const most = findLastUses(values, inputs.length, steps, outputs);
-  return { lengths, inputs, steps, outputs, operations, blockRows: Math.max(1, Math.min(BLOCK_ROWS, Math.floor(BLOCK_ELEMENTS / Math.max(1, most)))) };
+  return { lengths, inputs, steps, outputs, operations, longest, strings: ofStrings, blockRows: Math.max(1, Math.min(BLOCK_ROWS, Math.floor(BLOCK_ELEMENTS / Math.max(1, most)))) };
 }
 
 /** Puts into every step the slots that nothing needs behind it; the most elements of a row that exist at once. */
@@ -2038,9 +2049,9 @@ function readClasses(node, where) {
   return Object.freeze(classes);
 }
 
-/** {steps, multiplications}: {op, where, check's result, slots of the inputs, slot of the value} per step, and those of a row in all steps. memos: null, or per step what is kept for other lengths. */
+/** {steps, ...}, see StepReader's budget: {op, where, check's result, slots of the inputs, slot of the value} per step, and those of a row in all steps. memos: null, or per step what is kept for other lengths. */
 function readSteps(node, requires, table, values, slots, define, limits, memos) {
-  const nodes = readList(node, `"steps"`), used = new Set(), budget = { kept: 0, multiplications: 0 };
+  const nodes = readList(node, `"steps"`), used = new Set(), budget = { kept: 0, multiplications: 0, strings: 0, longest: 0 };
   if (nodes.length > limits.steps) refuse(`The artifact has ${nodes.length} steps, more than ${limits.steps} (limit steps).`);
   const steps = nodes.map((stepNode, i) => {
     if (!(stepNode instanceof Map)) refuse(`step ${i} is not a JSON object.`);
@@ -2057,7 +2068,7 @@ function readSteps(node, requires, table, values, slots, define, limits, memos) 
     return { run: table[op].run, params, from, slot: slots.get(out), where };
   });
   for (const op of requires) if (!used.has(op)) refuse(`"requires" lists ${quote(op)}, which no step uses.`);
-  return { steps, multiplications: budget.multiplications };
+  return { steps, ...budget };
 }
 
 /** What the op's check finds; what it found last, when the inputs are of the same types as then. */
@@ -2066,15 +2077,16 @@ function checkStep(op, step) {
   if (last?.types === types) {
     step.keep(last.kept);
     step.multiply(last.multiplications);
+    step.search(last.strings);
     return last.params;
   }
   const before = { ...budget }, params = op.check(step);
   step.finish();
-  step.memo?.set("checked", { types, params, kept: budget.kept - before.kept, multiplications: budget.multiplications - before.multiplications });
+  step.memo?.set("checked", { types, params, kept: budget.kept - before.kept, multiplications: budget.multiplications - before.multiplications, strings: budget.strings - before.strings });
   return params;
 }
 
-/** A verification object: {rows, sets: [{rows, lengths, operations, inputs, outputs}], tolerance}, Maps by name. */
+/** A verification object: {rows, sets: [{rows, lengths, operations, strings, inputs, outputs}], tolerance}, Maps by name. */
 function readVectors(node, plan, mostRows, where) {
   readObject(node, ["source", "inputs", "outputs", "tolerance"], ["rows", "more"], where);
   readChoice(node.get("source"), ["synthetic", "sample"], `"source" of ${where}`);
@@ -2106,7 +2118,7 @@ function readSet(node, plan, where) {
     const reasons = readList(node.get("rows"), `"rows" of ${where}`).map((reason) => readText(reason, `an element of "rows" of ${where}`));
     if (reasons.length !== rows) refuse(`"rows" of ${where} has ${reasons.length} elements for ${rows} rows.`);
   }
-  return { rows, lengths, operations: rows * graph.operations, inputs, outputs };
+  return { rows, lengths, operations: rows * graph.operations, strings: rows * graph.strings, inputs, outputs };
 }
 
 /** {atol, rtol} or {ulp}; "exact" is {atol: 0, rtol: 0}. */

@@ -762,7 +762,9 @@ function readSplitting(step) {
   if (x.width !== 1) step.refuse(`has an input of width ${x.width} instead of 1`);
   const split = ANALYZERS[step.choice("analyzer", Object.keys(ANALYZERS))](step);
   const least = step.whole("min_n", 1, LONGEST_TERM), most = step.whole("max_n", least, LONGEST_TERM);
-  return { folding: new Folding(step), split, least, most };
+  const folding = new Folding(step), longest = [...folding.table.values()].reduce((most, text) => Math.max(most, [...text].length), folding.hangul ? 3 : 1); // what a code point becomes
+  step.search((longest * (least + most) * (most - least + 1)) / 2);
+  return { folding, split, least, most };
 }
 
 /** Calls counterOf(r)(text, begin, end) for the terms of the text of each row r. */
@@ -818,6 +820,7 @@ const hash_terms = {
     const prefix = step.columns("prefix", "str", x.width);
     if (prefix !== null && prefix.includes(null)) step.refuse(`has null in "prefix"`);
     const hashing = readHashing(step);
+    step.search(elementCount(x.shape.map((extent) => Math.max(1, extent))));
     return { dtype: "f64", shape: [hashing.size], width: x.width, prefix, ...hashing };
   },
   run({ width, prefix, size, alternate }, [x, values], n, first) {
