@@ -76,10 +76,12 @@ public final class Modelport {
     static final class Guard {
         final Limits limits;
         private long left;
+        private int longest; // code points of the longest string among the elements
         Guard(Limits limits) { this(limits, limits.memory); }
         private Guard(Limits limits, long left) { this.limits = limits; this.left = left; }
         /** A guard over what is left, for an attempt of which nothing is kept. */
         Guard attempt() { return new Guard(limits, left); }
+        void measure(String s) { if (s != null && s.length() > longest) longest = Math.max(longest, s.codePointCount(0, s.length())); }
         void take(long bytes) {
             if (bytes > left)
                 throw new Refused("More than the " + (limits.memory >> 20) + " MB of memory that this reader may use would be needed; "
@@ -779,7 +781,7 @@ public final class Modelport {
                 } else if (dtype == DType.STR) {
                     String s = c.string(true);
                     guard.take(s == null ? 0 : 56 + 2L * s.length());
-                    ((String[]) data)[k] = s;
+                    guard.measure(((String[]) data)[k] = s);
                 } else {
                     ((long[]) data)[k] = dtype != DType.BOOL ? c.integer(dtype) : c.bool() ? 1 : 0;
                 }
@@ -991,7 +993,7 @@ public final class Modelport {
         final Type[] types;
         final Guard guard;
         DType dtype = DType.F64; // of ops marked d
-        long cost; // multiplications for a row: the op's number in docs/format.md, section 6
+        long cost, strings; // for a row: multiplications, the op's number in docs/format.md; strings beside those read and defined
         private final Json json;
         private final Map<Object, Object> memo; // what attributes have become, when steps are checked more than once; or null
         private final Set<String> read = new HashSet<>(Arrays.asList("op", "in", "out"));
@@ -1057,9 +1059,9 @@ public final class Modelport {
         /** One JSON element of the dtype as a tensor; null only where a missing string is an element. */
         Tensor element(String key, DType dtype, boolean missing) {
             Cursor c = attribute(key).scalar(at(key));
-            return dtype.isFloat() ? new Tensor(dtype, new double[] {c.number(dtype)}, 1)
-                : dtype == DType.STR ? new Tensor(dtype, new String[] {c.string(missing)}, 1)
-                : new Tensor(dtype, new long[] {dtype != DType.BOOL ? c.integer(dtype) : c.bool() ? 1 : 0}, 1);
+            if (dtype.isFloat()) return new Tensor(dtype, new double[] {c.number(dtype)}, 1);
+            if (dtype != DType.STR) return new Tensor(dtype, new long[] {dtype != DType.BOOL ? c.integer(dtype) : c.bool() ? 1 : 0}, 1);
+            String s = c.string(missing); guard.measure(s); return new Tensor(dtype, new String[] {s}, 1);
         }
         /** The tensor of an attribute; decoded once. */
         private Tensor decoded(String key, DType bare) {
@@ -1167,7 +1169,7 @@ public final class Modelport {
         final Type[] from;
         final Type type;
         final DType dtype;
-        long cost; // multiplications for a row
+        long cost, strings; // for a row, see Args
         Step(Args a, Type type) { this.where = a.where; this.in = a.in; this.from = a.types; this.type = type; this.dtype = a.dtype; }
         abstract Object run(Frame f);
         /** Rounds to the step's dtype. */
@@ -1495,6 +1497,7 @@ public final class Modelport {
         final Type wide = a.broadcast(logic || fn.compares() ? DType.BOOL : a.dtype);
         final int[] i = a.types[0].spread(wide, a.guard), j = a.types[1].spread(wide, a.guard);
         a.cost = fn == Binary.pow ? (long) COSTLY * wide.width : 0;
+        a.strings = x == DType.STR ? wide.counted : 0;
         return new Step(a, wide) {
             @Override Object run(Frame f) {
                 boolean floats = from[0].dtype.isFloat();
@@ -1934,7 +1937,7 @@ public final class Modelport {
         final Map<String, Integer> slots = new HashMap<>();
         final List<List<Integer>> free = new ArrayList<>(); // the values that no step after this one needs
         long peak; // the most elements of a row that are held at a time
-        double operations; // for a row: the elements that the steps read and give, and their multiplications
+        double operations, strings; // for a row: the elements that the steps read and give, and their multiplications; strings of these
         private final Limits limits;
         private double cost;
         private long rowElements;
@@ -1950,12 +1953,11 @@ public final class Modelport {
                 if (!model.requires.contains(op)) throw new Refused(number + " has the op " + quote(op) + ", which \"requires\" does not list.");
                 unused.remove(op);
                 Step step = step(model, op, where, json, guard);
-                operations += (double) step.cost + (double) MOVED * step.type.counted;
-                for (Type read : step.from) operations += (double) MOVED * read.counted;
+                operations += step.cost; strings += step.strings;
+                for (int k = -1; k < step.from.length; k++) count(k < 0 ? step.type : step.from[k]);
                 cost += step.cost;
                 if (cost > limits.multiplications) throw new Refused(where + " brings a row beyond the limit of " + limits.multiplications + " multiplications.");
-                define(out, step.type, where);
-                steps.add(step);
+                define(out, step.type, where); steps.add(step);
             }
             for (String op : unused) throw new Refused("The document requires " + quote(op) + " and uses it in no step; list the ops that are used.");
         }
@@ -1967,8 +1969,7 @@ public final class Modelport {
             for (int k = 0; k < in.length; k++) {
                 Integer slot = slots.get(names.get(k));
                 if (slot == null) throw new Refused(where + " reads " + quote(names.get(k)) + ", which no input and no earlier step defines.");
-                in[k] = slot;
-                from[k] = types.get(slot);
+                in[k] = slot; from[k] = types.get(slot);
             }
             Step known = model.memo == null ? null : (Step) model.memo.get(json);
             boolean same = known != null;
@@ -1976,11 +1977,11 @@ public final class Modelport {
             if (same) return known;
             Args a = new Args(op, where, json, in, from, model.memo, guard);
             Step step = tableOf(op, model.more).step(a);
-            a.finish();
-            step.cost = a.cost;
+            a.finish(); step.cost = a.cost; step.strings = a.strings;
             if (model.memo != null) model.memo.put(json, step);
             return step;
         }
+        private void count(Type touched) { operations += (double) MOVED * touched.counted; if (touched.dtype == DType.STR) strings += touched.counted; }
         /** Gives a value its name, and holds it against the limits on row elements. */
         private void define(String value, Type type, String where) {
             rowElements += type.counted;
@@ -2057,8 +2058,9 @@ public final class Modelport {
             for (String length : lengths.keySet()) nameAxes(length, guard.attempt());
             carried = root.get("verification") == null ? null : new Vectors(root.get("verification"), this, limits.carriedRows, guard);
             double most = limits.work + (double) OPERATIONS_PER_BYTE * root.b.length;
-            if (carried != null && carried.operations > most)
-                throw new Refused("Replaying the carried rows takes " + (long) carried.operations + " operations, more than the limit of " + (long) most
+            double operations = carried == null ? 0 : carried.operations + carried.strings * guard.longest;
+            if (operations > most)
+                throw new Refused("Replaying the carried rows takes " + (long) operations + " operations, more than the limit of " + (long) most
                     + " (" + limits.work + ", and " + OPERATIONS_PER_BYTE + " for every byte of the document).");
         }
         private void readLengths(Json json) {
@@ -2389,7 +2391,7 @@ public final class Modelport {
     private static final class Vectors {
         private final List<Map<String, Tensor>> inputs = new ArrayList<>(), expected = new ArrayList<>(); // of every set
         private final Map<String, Tolerance> tolerance = new HashMap<>();
-        private double operations; // that the replay takes
+        private double operations, strings; // that the replay takes, and goes through
         Vectors(Json json, Model model, int mostRows, Guard guard) {
             String where = "The verification";
             json.only(where, "source", "inputs", "outputs", "tolerance", "rows", "more");
@@ -2433,10 +2435,8 @@ public final class Modelport {
             if (rows < 1 || rows > mostRows) throw new Refused(where + " has " + rows + " rows; from 1 to " + mostRows + " are needed, in all sets.");
             if (json.get("rows") != null && json.get("rows").strings(where + "'s rows", guard).size() != rows)
                 throw new Refused(where + " says why for another number of rows than its " + rows + "; say it for each.");
-            operations += rows * plan.operations;
-            inputs.add(given);
-            expected.add(answers);
-            return rows;
+            operations += rows * plan.operations; strings += rows * plan.strings;
+            inputs.add(given); expected.add(answers); return rows;
         }
         private static Tensor tensor(Json json, String all, String key, DType dtype, Guard guard) {
             return Tensor.read(json.need(key, all), dtype, all + " " + quote(key), guard);

@@ -789,6 +789,15 @@ public final class ModelportMore {
             }
         }
 
+        /** How many code points may become of one. */
+        long longest() {
+            long longest = hangul ? 3 : 1;
+            for (int[] points : to) {
+                longest = Math.max(longest, points.length);
+            }
+            return longest;
+        }
+
         /** Whether two attributes are there; refuses one without the other. */
         private static boolean both(Modelport.Args a, String one, String other) {
             if (a.has(one) != a.has(other)) {
@@ -1008,6 +1017,7 @@ public final class ModelportMore {
             least = a.integer("min_n", 1, MOST_UNITS);
             most = a.integer("max_n", least, MOST_UNITS);
             folding = new Folding(a);
+            a.strings = folding.longest() * (least + most) * (most - least + 1) / 2;
             boolean words = analyzer.equals("word");
             word = words ? new Ranges(a, "word") : null;
             space = words ? null : new Ranges(a, "space");
@@ -1132,6 +1142,7 @@ public final class ModelportMore {
             notNull(a, "prefix", s);
         }
         final Counting counting = new Counting(a, true);
+        a.strings = a.types[0].counted;
         return new Modelport.Step(a, Modelport.Type.row(Modelport.DType.F64, counting.size)) {
             @Override
             Object run(Modelport.Frame f) {
