@@ -68,7 +68,7 @@ internal static partial class Core {
         internal readonly RowType[] types;
         internal readonly Guard guard;
         internal DType dtype = DType.F64; // of ops marked d
-        internal long work = 0; // multiplications per row (docs/format.md, section 5)
+        internal long work = 0, strings = 0; // multiplications per row; strings beside those read and defined (docs/format.md, section 5)
         private readonly Json json;
         private readonly Dictionary<object, object> memo; // what attributes have become, when steps are checked more than once; or null
         private readonly HashSet<string> read = new HashSet<string>(StringComparer.Ordinal) {"op", "in", "out"};
@@ -130,9 +130,11 @@ internal static partial class Core {
         /// <summary>One JSON element of the dtype as a tensor; null only where a missing string is an element.</summary>
         internal Tensor Element(string key, DType dtype, bool missing) {
             Cursor c = Attribute(key).Scalar(At(key));
-            return dtype.IsFloat ? new Tensor(dtype, new double[] {c.Number(dtype)}, 1)
-                : dtype == DType.Str ? new Tensor(dtype, new string[] {c.String(missing)}, 1)
-                : new Tensor(dtype, new long[] {dtype != DType.Bool ? c.Integer(dtype) : c.Bool() ? 1 : 0}, 1);
+            if (dtype.IsFloat) return new Tensor(dtype, new double[] {c.Number(dtype)}, 1);
+            if (dtype != DType.Str) return new Tensor(dtype, new long[] {dtype != DType.Bool ? c.Integer(dtype) : c.Bool() ? 1 : 0}, 1);
+            string s = c.String(missing);
+            guard.Measure(s);
+            return new Tensor(dtype, new string[] {s}, 1);
         }
         /// <summary>The tensor of an attribute; decoded once.</summary>
         private Tensor Decoded(string key, DType bare) {
@@ -245,7 +247,7 @@ internal static partial class Core {
         internal readonly RowType[] from;
         internal readonly RowType type;
         internal readonly DType dtype;
-        internal long work; // multiplications per row, from when it is checked
+        internal long work, strings; // per row, see Args; from when it is checked
         internal Step(Args a, RowType type) { this.where = a.where; this.inputs = a.inputs; this.from = a.types; this.type = type; this.dtype = a.dtype; }
         internal abstract Array Run(Frame f);
         /// <summary>Rounds to the step's dtype.</summary>
@@ -698,6 +700,7 @@ internal static partial class Core {
         RowType wide = a.Broadcast(logic || compares ? DType.Bool : a.dtype);
         int[] i = a.types[0].Spread(wide, a.guard), j = a.types[1].Spread(wide, a.guard);
         if (fn == Binaries.Pow) a.Dear(wide.width);
+        if (x == DType.Str) a.strings = wide.Counted;
         return new BinaryStep(a, wide) { fn = fn, i = i, j = j };
     }
 
@@ -1272,7 +1275,7 @@ internal static partial class Core {
         internal readonly Dictionary<string, int> slots = new Dictionary<string, int>(StringComparer.Ordinal);
         internal readonly List<List<int>> free = new List<List<int>>(); // the values that no step after this one needs
         internal long peak; // the most elements of a row that are held at a time
-        internal long operations; // of a row
+        internal long operations, strings; // of a row
         private readonly Limits limits;
         private long rowElements, work;
         internal Plan(Model model, SortedDictionary<string, int> lengths, List<Json> list, Guard guard) {
@@ -1288,13 +1291,19 @@ internal static partial class Core {
                 unused.Remove(op);
                 Step step = Find(model, op, where, json, guard);
                 work = Plus(work, step.work);
-                operations = Plus(operations, Plus(step.work, (long) MOVED * step.type.Counted));
-                foreach (RowType read in step.from) operations = Plus(operations, (long) MOVED * read.Counted);
+                operations = Plus(operations, step.work);
+                strings = Plus(strings, step.strings);
+                Count(step.type);
+                foreach (RowType read in step.from) Count(read);
                 if (work > limits.Multiplications) throw new Refused(where + " brings a row beyond the limit of " + Show(limits.Multiplications) + " multiplications.");
                 Define(name, step.type, where);
                 steps.Add(step);
             }
             foreach (string op in unused) throw new Refused("The document requires " + Quote(op) + " and uses it in no step; list the ops that are used.");
+        }
+        private void Count(RowType touched) {
+            operations = Plus(operations, (long) MOVED * touched.Counted);
+            if (touched.dtype == DType.Str) strings = Plus(strings, touched.Counted);
         }
         /// <summary>Checks a step; what attributes have become is kept for other lengths, and so is a step that reads what it read before.</summary>
         private Step Find(Model model, string op, string where, Json json, Guard guard) {
@@ -1318,6 +1327,7 @@ internal static partial class Core {
             Step step = OpTable.Of(op, model.more).Check(a);
             a.Finish();
             step.work = a.work;
+            step.strings = a.strings;
             if (model.memo != null) model.memo[json] = step;
             return step;
         }
@@ -1441,7 +1451,7 @@ public sealed class Model {
         guard.Take(16 * plan.peak);
         foreach (string length in lengths.Keys) NameAxes(length, guard.Attempt());
         carried = root.Get("verification") == null ? null : new Vectors(root.Get("verification"), this, limits.CarriedRows, guard);
-        carried?.NeedWork(limits, root.b.Length);
+        carried?.NeedWork(limits, root.b.Length, guard.longest);
     }
     private void ReadLengths(Json json) {
         foreach (string key in json.Object("The document's lengths").Keys()) {
@@ -1779,7 +1789,7 @@ internal static partial class Core {
     /// <summary>Sets of recorded rows with the original model's answers, and the tolerance of each output.</summary>
     internal sealed class Vectors {
         private const long WORK_PER_BYTE = 1 << 12;
-        private long operations; // of all rows
+        private long operations, strings; // of all rows
         private readonly List<Dictionary<string, object>> inputs = new List<Dictionary<string, object>>(); // of every set
         private readonly List<Dictionary<string, Tensor>> expected = new List<Dictionary<string, Tensor>>();
         private readonly Dictionary<string, Tolerance> tolerance = new Dictionary<string, Tolerance>(StringComparer.Ordinal);
@@ -1804,13 +1814,14 @@ internal static partial class Core {
                 mostRows -= ReadSet(set, where + "'s set " + Show(inputs.Count), model, mostRows, guard);
             }
         }
-        /// <summary>Refuses vectors whose replay takes more operations than a document of so many bytes may ask for.</summary>
-        internal void NeedWork(Limits limits, long bytes) {
-            long most = Plus(limits.Work, WORK_PER_BYTE * bytes);
-            if (operations > most)
-                throw new Refused("Replaying the carried rows takes " + Show(operations) + " operations, more than the limit of " + Show(most) + " ("
+        /// <summary>Refuses vectors whose replay takes more operations than a document of so many bytes, with so long a string, may ask for.</summary>
+        internal void NeedWork(Limits limits, long bytes, long longest) {
+            long most = Plus(limits.Work, WORK_PER_BYTE * bytes), all = Plus(operations, Multiplied(strings, longest));
+            if (all > most)
+                throw new Refused("Replaying the carried rows takes " + Show(all) + " operations, more than the limit of " + Show(most) + " ("
                     + Show(limits.Work) + ", and " + Show(WORK_PER_BYTE) + " for every byte of the document).");
         }
+        private static long Multiplied(long each, long times) { return times > 0 && each > long.MaxValue / times ? long.MaxValue : each * times; }
         /// <summary>Reads one set; returns its number of rows.</summary>
         private int ReadSet(Json json, string where, Model model, int mostRows, Guard guard) {
             Json ins = json.Need("inputs", where), outs = json.Need("outputs", where);
@@ -1843,7 +1854,8 @@ internal static partial class Core {
             if (json.Get("rows") != null) foreach (string why in json.Get("rows").Texts(where + "'s rows")) said++;
             if (json.Get("rows") != null && said != rows)
                 throw new Refused(where + " says why for another number of rows than its " + Show(rows) + "; say it for each.");
-            operations = Plus(operations, plan.operations > long.MaxValue / rows ? long.MaxValue : rows * plan.operations);
+            operations = Plus(operations, Multiplied(plan.operations, rows));
+            strings = Plus(strings, Multiplied(plan.strings, rows));
             inputs.Add(given);
             expected.Add(answers);
             return rows;

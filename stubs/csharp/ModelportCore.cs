@@ -57,6 +57,7 @@ internal static partial class Core {
     internal sealed class Guard {
         internal readonly Limits limits;
         internal long left;
+        internal int longest; // code points of the longest string among the elements that were read
         internal Guard(Limits limits) : this(limits, limits.Memory) { }
         private Guard(Limits limits, long left) { this.limits = limits; this.left = left; }
         /// <summary>A guard over what is left, for an attempt of which nothing is kept.</summary>
@@ -65,6 +66,13 @@ internal static partial class Core {
             if (bytes > left)
                 throw new Refused("More than the " + Show(limits.Memory >> 20) + " MB of memory that this reader may use would be needed; raise Limits.Memory.");
             left -= bytes;
+        }
+        /// <summary>Remembers how long an element is.</summary>
+        internal void Measure(string s) {
+            if (s == null || s.Length <= longest) return;
+            int points = 0;
+            foreach (char c in s) points += char.IsLowSurrogate(c) ? 0 : 1;
+            longest = Math.Max(longest, points);
         }
     }
 
@@ -1097,6 +1105,7 @@ public sealed class Tensor {
                 longs[k] = dtype != DType.Bool ? c.Integer(dtype) : c.Bool() ? 1 : 0;
             } else {
                 string s = c.String(true);
+                guard.Measure(s);
                 guard.Take(s == null ? 0 : 56 + 2L * s.Length);
                 ((string[]) data)[k] = s;
             }

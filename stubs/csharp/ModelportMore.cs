@@ -640,6 +640,17 @@ public static class ModelportMore {
             }
         }
 
+        /// <summary>How many code points may become of one.</summary>
+        internal long Longest {
+            get {
+                long longest = hangul ? 3 : 1;
+                foreach (int[] points in to) {
+                    longest = Math.Max(longest, points.Length);
+                }
+                return longest;
+            }
+        }
+
         /// <summary>Whether two attributes are there; refuses one without the other.</summary>
         private static bool Both(Args a, string one, string other) {
             if (a.Has(one) != a.Has(other)) {
@@ -868,6 +879,7 @@ public static class ModelportMore {
             least = a.Integer("min_n", 1, MOST_UNITS);
             most = a.Integer("max_n", least, MOST_UNITS);
             folding = new Folding(a);
+            a.strings = folding.Longest * (least + most) * (most - least + 1) / 2;
             bool words = analyzer == "word";
             word = words ? new Ranges(a, "word") : null;
             space = words ? null : new Ranges(a, "space");
@@ -992,6 +1004,7 @@ public static class ModelportMore {
             NotNull(a, "prefix", s);
         }
         Counting counting = new Counting(a, true);
+        a.strings = a.types[0].Counted;
         return new HashTermsStep(a, RowType.Row(DType.F64, counting.size)) { w = w, weighted = weighted, prefix = prefix, counting = counting };
     }
 
