@@ -210,7 +210,13 @@ def test_no_more_is_carried_than_a_reader_replays() -> None:
 
 def test_fewer_rows_of_long_strings_are_carried() -> None:
     """A text is read, and gives terms of one to 64 characters at every place."""
-    terms = {"analyzer": "char", "min_n": 1, "max_n": 64, "space": np.array([32, 32]), "vocabulary": np.array(["a"], dtype=object)}
+    terms = {
+        "analyzer": "char",
+        "min_n": 1,
+        "max_n": 64,
+        "space": np.array([32, 32]),
+        "vocabulary": np.array(["a"], dtype=object),
+    }
     graph = Graph([Input("x", "str", ())], [Step("count_terms", ["x"], "y", terms)], [Output("y", "y", "f64", "transform")])
     texts = np.array(["a"] * 499 + ["\N{GRINNING FACE}" * 20_000], dtype=object)
     pool = Vectors({"x": texts}, {"y": np.ones((500, 1))}, {"y": EXACT}, "synthetic", ["plain"] * 500)

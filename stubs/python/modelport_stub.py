@@ -651,6 +651,8 @@ class Budget:
     def __init__(self, limits: Limits) -> None:
         self._limits, self.elements, self.multiplications = limits, 0, 0
         self.moved = 0  # for elements that the steps read and write for a row
+        self.strings = 0  # that the steps read, write or search for a row
+        self.longest = 0  # characters of the longest string among the attributes
 
     def spend(self, where: str, elements: int, multiplications: int) -> None:
         """Refuses a step with which the document goes beyond a limit."""
@@ -693,6 +695,14 @@ class Attributes:
     def look(self, elements: int) -> None:
         """Counts a search, or a function such as exp, for each of so many elements per row."""
         self.multiply(16 * elements)
+
+    def search(self, strings: int) -> None:
+        """Counts strings per row, beside those that are read and written."""
+        self._budget.strings += strings
+
+    def measure(self, strings: Iterable[str | None]) -> None:
+        """Remembers the longest string."""
+        self._budget.longest = _longest(strings, self._budget.longest)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """make(), which must depend on the attributes alone; made when it is first asked for."""
@@ -742,6 +752,8 @@ class Attributes:
         dtype, array = self.once(
             (key, tuple(dtypes), tuple(ranks)), lambda: parse_tensor(value, where, dtypes, ranks, self.limits)
         )
+        if dtype == "str":
+            self.measure(array.ravel().tolist())
         if shape is not None and any(want is not None and want != size for want, size in zip(shape, array.shape)):
             wanted = ", ".join("any" if want is None else str(want) for want in shape)
             raise Refused(f"{where} has shape {list(array.shape)}; it must be [{wanted}]")
@@ -876,6 +888,7 @@ def _matcher(a: Attributes, kind: Kind) -> Callable[[Array], Array]:
     """Where an element equals `match`; by default where it is missing."""
     if kind.dtype == "str":
         text = _text(a.take("match"), f"{a.where}: match") if a.has("match") else None
+        a.measure([text])
         return lambda x: np.equal(x, text).astype(bool) if text is not None else _is_null(x)
     match = _decode_list([a.take("match") if a.has("match") else "NaN"], kind.dtype, f"{a.where}: match")[0]
     return np.isnan if np.isnan(match) else lambda x: x == match
@@ -914,6 +927,8 @@ def lookup(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     default = _decode_list([a.take("default")], dtype, f"{a.where}: default") if a.has("default") else None
     if default is not None and default[0] is None:
         raise a.refuse("has null as its default; leave the attribute out")
+    if default is not None and dtype == "str":
+        a.measure(default.tolist())
     table = values if default is None else np.concatenate([values, default])
 
     def run(x: Array) -> Array:
@@ -1096,6 +1111,7 @@ def binary(a: Attributes, left: Kind, right: Kind) -> tuple[Kind, Run]:
         np_dtype = DTYPES["bool"]
     elif (fn in COMPARISON and kinds == ("i64", "i64")) or (fn in ("eq", "ne") and kinds in (("bool", "bool"), ("str", "str"))):
         np_dtype = DTYPES[left.dtype]
+        a.search(Kind("bool", shape).counted if left.dtype == "str" else 0)
     else:
         _need(a, left, FLOATS)
         _need(a, right, FLOATS)
@@ -1834,6 +1850,8 @@ class Plan(NamedTuple):
     outputs: tuple[Output, ...]
     block: int  # rows that are computed together
     operations: int  # of a row
+    strings: int  # that a row reads, writes or searches
+    longest: int  # characters of the longest one in the attributes
 
 
 class Checked(NamedTuple):
@@ -2073,6 +2091,7 @@ class _First(NamedTuple):
     run: Run
     elements: int
     multiplications: int
+    strings: int
 
 
 class _Planner:
@@ -2123,7 +2142,7 @@ class _Planner:
                 done[last[name]].append(name)
         ready = tuple(step._replace(done=tuple(names)) for step, names in zip(steps, done))
         block, operations = max(1, _BLOCK_ELEMENTS // max(1, total)), budget.multiplications + budget.moved
-        return Plan(dict(lengths), kinds, ready, outputs, block, operations)
+        return Plan(dict(lengths), kinds, ready, outputs, block, operations, budget.strings, budget.longest)
 
     def _read_step(self, value: Any, k: int, kinds: dict[str, Kind], budget: Budget) -> tuple[Step, Kind]:
         if not isinstance(value, dict):
@@ -2142,7 +2161,9 @@ class _Planner:
         if not entry.fewest <= len(reads) <= entry.most:
             raise Refused(f"{where} has {len(reads)} inputs, which is not what the op takes")
         kind, run = self._check(k, entry, where, [kinds[read] for read in reads], budget)
-        budget.moved += _MOVED * (sum(kinds[read].counted for read in reads) + kind.counted)
+        touched = [*(kinds[read] for read in reads), kind]
+        budget.moved += _MOVED * sum(one.counted for one in touched)
+        budget.strings += sum(one.counted for one in touched if one.dtype == "str")
         if len(kind.shape) > self._limits.rank:
             raise Refused(f"{where} gives rows of rank {len(kind.shape)}, more than the {self._limits.rank} allowed")
         if kind.counted > self._limits.value_width:
@@ -2154,13 +2175,15 @@ class _Planner:
         first = self._first[k]
         if first is not None and first.kinds == kinds:
             budget.spend(where, first.elements, first.multiplications)
+            budget.strings += first.strings
             return first.kind, first.run
-        before = budget.elements, budget.multiplications
+        before = budget.elements, budget.multiplications, budget.strings
         attributes = Attributes(self._steps[k], where, self._limits, budget, self._kept[k])
         kind, run = entry.check(attributes, *kinds)
         attributes.finish()
         if first is None:
-            self._first[k] = _First(kinds, kind, run, budget.elements - before[0], budget.multiplications - before[1])
+            spent = budget.elements - before[0], budget.multiplications - before[1], budget.strings - before[2]
+            self._first[k] = _First(kinds, kind, run, *spent)
         return kind, run
 
 
@@ -2382,9 +2405,19 @@ class _Vectors:
         self.tolerance = {o.name: _read_tolerance(fields["tolerance"][o.name], o) for o in model.outputs}
 
 
+def _longest(strings: Iterable[str | None], least: int) -> int:
+    """Characters of the longest string, or `least`."""
+    return max(least, max((len(s) for s in strings if s is not None), default=0))
+
+
 def _check_work(model: Model, vectors: _Vectors, limits: Limits, size: int) -> None:
     """Refuses a document of `size` bytes whose replay takes too long (section 5)."""
-    operations = sum(rows.count * model.plan(rows.lengths).operations for rows in vectors.sets)
+    longest = model.plan(model.lengths).longest
+    for rows in vectors.sets:
+        for array in (*rows.inputs.values(), *rows.outputs.values()):
+            longest = _longest(array.ravel().tolist(), longest) if array.dtype == object else longest
+    plans = [(rows.count, model.plan(rows.lengths)) for rows in vectors.sets]
+    operations = sum(count * (plan.operations + plan.strings * longest) for count, plan in plans)
     most = limits.work + _WORK_PER_BYTE * size
     if operations > most:
         raise Refused(

@@ -330,6 +330,7 @@ class Folding:
         self._table = _read_fold_table(a) if _both(a, "fold_from", "fold_to") else {}
         self._hangul, self._ascii = a.flag("hangul"), a.flag("ascii")
         self._sigma = _both(a, "cased", "case_ignorable")
+        self.longest = max([3 if self._hangul else 1, *map(len, self._table.values())])  # what a character may become
         if self._ascii and (self._hangul or self._sigma):
             raise a.refuse("has ascii beside hangul or cased; they do not go together")
         if self._sigma:
@@ -510,6 +511,7 @@ def _read_terms(a: Attributes, kind: Kind) -> Callable[[Any], Iterator[list[str]
     shortest = a.integer("min_n", 1, LONGEST_TERM)
     longest = a.integer("max_n", shortest, LONGEST_TERM)
     folding, split = Folding(a), ANALYZERS[analyzer](a, range(shortest, longest + 1))
+    a.search(folding.longest * sum(range(shortest, longest + 1)))
 
     def terms(text: Any) -> Iterator[list[str]]:
         if text is None:
@@ -583,6 +585,7 @@ def hash_terms(a: Attributes, kind: Kind, numbers: Kind | None = None) -> tuple[
         raise a.refuse(f"has {len(prefixes)} elements in prefix for {kind.width} columns")
     prefixes *= kind.width // len(prefixes)
     size, place = _read_hashing(a)
+    a.search(kind.counted)
 
     def run(x: Array, y: Array | None = None) -> Array:
         cells, total = _rows(x), np.zeros((len(x), size))

@@ -594,7 +594,7 @@ class Attributes:
     """The attributes of one step; each is taken once, and what is left over is unknown."""
 
     def __init__(self, step: Mapping[str, Any], where: str, limits: Limits) -> None:
-        self.where, self.limits, self.multiplications = where, limits, 0
+        self.where, self.limits, self.multiplications, self.strings, self.longest = where, limits, 0, 0, 0
         self._left = {key: value for key, value in step.items() if key not in ("op", "in", "out") and not _ignored(key)}
 
     def finish(self) -> None:
@@ -607,6 +607,14 @@ class Attributes:
     def multiply(self, times: int) -> None:
         """Counts the multiplications per row of the step."""
         self.multiplications += times
+
+    def search(self, strings: int) -> None:
+        """Counts strings per row, beside those that are read and written."""
+        self.strings += strings
+
+    def measure(self, strings: Iterable[str | None]) -> None:
+        """Remembers the longest string."""
+        self.longest = _longest(strings, self.longest)
 
     def look(self, elements: int) -> None:
         """Counts a search, or a function such as exp, for each of so many elements per row."""
@@ -643,6 +651,8 @@ class Attributes:
     ) -> tuple[str, Tensor]:
         where = f"{self.where}: {key}"
         dtype, tensor = parse_tensor(self.take(key), where, dtypes, ranks, self.limits)
+        if dtype == "str":
+            self.measure(tensor.data)
         if shape is not None and any(want is not None and want != size for want, size in zip(shape, tensor.shape)):
             wanted = ", ".join("any" if want is None else str(want) for want in shape)
             raise Refused(f"{where} has shape {list(tensor.shape)}; it must be [{wanted}]")
@@ -835,6 +845,7 @@ def _matcher(a: Attributes, kind: Kind) -> Callable[[Any], bool]:
     """Whether an element equals `match`; by default whether it is missing."""
     if kind.dtype == "str":
         text = _text(a.take("match"), f"{a.where}: match") if a.has("match") else None
+        a.measure([text])
         return lambda v: v == text
     match = _decode_list([a.take("match") if a.has("match") else "NaN"], kind.dtype, f"{a.where}: match")[0]
     return (lambda v: v != v) if match != match else lambda v: v == match
@@ -878,6 +889,7 @@ def lookup(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     a.look(kind.width)
     if default == [None]:
         raise a.refuse("has null as its default; leave the attribute out")
+    a.measure(default if dtype == "str" else [])
 
     def run(n: int, x: List) -> List:
         if default:
@@ -1048,6 +1060,7 @@ def binary(a: Attributes, left: Kind, right: Kind) -> tuple[Kind, Run]:
             _need(a, kind, ("bool",) if fn in LOGIC else FLOATS)
     to = "f64" if as_they_are or fn in LOGIC else dtype
     a.look(math.prod(shape) if fn == "pow" else 0)
+    a.search(Kind("bool", shape).counted if left.dtype == "str" else 0)
 
     def run(n: int, x: List, y: List) -> List:
         found = list(map(function, wide_left(n, rounded(x, to)), wide_right(n, rounded(y, to))))
@@ -1497,6 +1510,8 @@ class Plan(NamedTuple):
     outputs: tuple[Output, ...]
     block: int  # rows that are computed together
     operations: int  # of a row
+    strings: int  # that a row reads, writes or searches
+    longest: int  # characters of the longest one in the attributes
 
 
 class Checked(NamedTuple):
@@ -1729,6 +1744,8 @@ class Cost:
     def __init__(self) -> None:
         self.multiplications = 0
         self.moved = 0  # for elements that the steps read and write
+        self.strings = 0  # that the steps read, write or search
+        self.longest = 0  # characters of the longest string among the attributes
 
 
 class _Planner:
@@ -1772,7 +1789,7 @@ class _Planner:
                 done[last[name]].append(name)
         ready = tuple(step._replace(done=tuple(names)) for step, names in zip(steps, done))
         block, operations = max(1, _BLOCK_ELEMENTS // max(1, total)), cost.multiplications + cost.moved
-        return Plan(dict(lengths), kinds, ready, outputs, block, operations)
+        return Plan(dict(lengths), kinds, ready, outputs, block, operations, cost.strings, cost.longest)
 
     def _read_step(self, value: Any, k: int, kinds: dict[str, Kind], cost: Cost) -> tuple[Step, Kind]:
         if not isinstance(value, dict):
@@ -1793,7 +1810,10 @@ class _Planner:
         attributes = Attributes(value, where, self._limits)
         kind, run = entry.check(attributes, *(kinds[read] for read in reads))
         attributes.finish()
-        cost.moved += _MOVED * (sum(kinds[read].counted for read in reads) + kind.counted)
+        touched = [*(kinds[read] for read in reads), kind]
+        cost.moved += _MOVED * sum(one.counted for one in touched)
+        cost.strings += attributes.strings + sum(one.counted for one in touched if one.dtype == "str")
+        cost.longest = max(cost.longest, attributes.longest)
         cost.multiplications += attributes.multiplications
         if cost.multiplications > self._limits.multiplications:
             most = self._limits.multiplications
@@ -2009,9 +2029,20 @@ class _Vectors:
         self.tolerance = {o.name: _read_tolerance(fields["tolerance"][o.name], o) for o in model.outputs}
 
 
+def _longest(strings: Iterable[str | None], least: int) -> int:
+    """Characters of the longest string, or `least`."""
+    return max(least, max((len(s) for s in strings if s is not None), default=0))
+
+
 def _check_work(model: Model, vectors: _Vectors, limits: Limits, size: int) -> None:
     """Refuses a document of `size` bytes whose replay takes too long (section 5)."""
-    operations = sum(rows.count * model.plan(rows.lengths).operations for rows in vectors.sets)
+    longest = model.plan(model.lengths).longest
+    for rows in vectors.sets:
+        for tensor in (*rows.inputs.values(), *rows.outputs.values()):
+            if not isinstance(tensor.data, array):
+                longest = _longest((v for v in tensor.data if isinstance(v, str)), longest)
+    plans = [(rows.count, model.plan(rows.lengths)) for rows in vectors.sets]
+    operations = sum(count * (plan.operations + plan.strings * longest) for count, plan in plans)
     most = limits.work + _WORK_PER_BYTE * size
     if operations > most:
         raise Refused(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from work import LEAST, of_ops, operations_in
 
 FOLDER = Path(__file__).resolve().parents[2] / "stubs" / "python"
 Document = dict[str, Any]
@@ -256,6 +257,20 @@ def test_a_replay_of_too_many_operations_is_refused(stub: ModuleType, name: str)
             stub.load(given, limits=stub.Limits(work=operations - 1 - 4096 * size))
         with pytest.raises(stub.Refused, match="operations"):
             stub.load(given, verify=False, limits=stub.Limits(work=operations - 1 - 4096 * size))
+
+
+@pytest.mark.parametrize("name", ["modelport_stub", "modelport_stub_pure"])
+def test_operations_are_those_of_the_reference_for_every_op(stub: ModuleType, name: str) -> None:
+    stub = importlib.import_module(name)
+    counted = set()
+    for op, text, operations in of_ops():
+        with pytest.raises((stub.Refused, stub.Unsupported)) as caught:
+            stub.load(text, limits=stub.Limits(work=LEAST))
+        if not isinstance(caught.value, stub.Unsupported):
+            assert operations_in(str(caught.value)) == operations, op
+            counted.add(op)
+    assert {"linear", "lookup", "binary", "tree_ensemble"} <= counted
+    assert name == "modelport_stub_pure" or {"texts", "count_terms", "hash_terms", "conv", "nmf"} <= counted
 
 
 def test_rows_of_the_highest_rank(stub: ModuleType) -> None:
