@@ -592,7 +592,8 @@ function checkInteger(x, dtype, where) {
 /** Little-endian elements from strict base64: padding required, no white space, no stray bits. */
 function readBase64(text, dtype, count, where) {
   const length = count * DTYPES[dtype].bytes, characters = 4 * Math.ceil(length / 3);
-  if (text.length !== characters) refuse(`${where} has ${text.length} characters of base64, but ${length} bytes need ${characters}.`);
+  const padding = (characters / 4) * 3 - length;
+  if (text.length !== characters || !text.endsWith("=".repeat(padding)) || text.endsWith("=".repeat(padding + 1))) refuse(`${where} has ${text.length} characters of base64, but ${length} bytes need ${characters}.`);
   const bytes = new Uint8Array(length);
   let at = 0;
   for (let from = 0; from < text.length; from += NUMBER_CHUNK) {
@@ -1667,9 +1668,8 @@ function checkTrees(step) {
   const arrays = readTreeArrays(step, x.width, dtype);
   const leaves = readLeaves(step, acc, arrays.start.length, arrays.leafCount);
   const { width, classes } = readTreeOutput(step, leaves, arrays.start.length);
-  if (inputs.length === 2 && (inputs[1].dtype !== acc || inputs[1].width !== width)) {
-    step.refuse(`has a second input of dtype ${inputs[1].dtype} and width ${inputs[1].width} instead of ${acc} and ${width}`);
-  }
+  if (inputs.length === 2 && (inputs[1].dtype !== acc || inputs[1].width !== width)) step.refuse(`has a second input of dtype ${inputs[1].dtype} and width ${inputs[1].width} instead of ${acc} and ${width}`);
+  if (inputs.length === 2 && step.has("init")) step.refuse(`has a second input and "init", which exclude each other`);
   const init = step.optionalFloats("init", acc, [width]) ?? allocate(acc, width);
   const mean = step.choice("aggregate", ["sum", "mean"], "sum") === "mean";
   return {

@@ -72,6 +72,7 @@ _MOVED = 8  # operations that an element counts as which a step reads or defines
 # ==== JSON ============================================================================================================
 
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789E", b"000000000e")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NEGATIVE_ZERO = re.compile(rb"-0(?![.0-9eE])")
 
 
@@ -88,6 +89,8 @@ def parse_json(source: bytes | str, limits: Limits = DEFAULT_LIMITS) -> Any:
     numbers: dict[str, Any] = {"parse_float": _strict_float, "parse_int": _strict_int} if unusual else {}
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_bare_constant, **numbers)
+        if _SURROGATE.search(data) is not None:
+            json.dumps(value, ensure_ascii=False).encode()  # a ValueError for half of a surrogate pair
     except UnicodeDecodeError as error:
         raise Refused(f"the document is not UTF-8 (byte {error.start})") from None
     except RecursionError:
@@ -651,8 +654,7 @@ class Budget:
     def __init__(self, limits: Limits) -> None:
         self._limits, self.elements, self.multiplications = limits, 0, 0
         self.moved = 0  # for elements that the steps read and write for a row
-        self.strings = 0  # that the steps read, write or search for a row
-        self.longest = 0  # characters of the longest string among the attributes
+        self.strings, self.longest = 0, 0  # that steps read, write or search for a row; characters of the longest in attributes
 
     def spend(self, where: str, elements: int, multiplications: int) -> None:
         """Refuses a step with which the document goes beyond a limit."""
@@ -675,6 +677,7 @@ class Attributes:
 
     def __init__(self, step: Mapping[str, Any], where: str, limits: Limits, budget: Budget, kept: dict[Any, Any]) -> None:
         self.where, self.limits, self._budget, self._kept = where, limits, budget, kept
+        self.strings = 0  # per row, beside those that are read and written
         self._left = {key: value for key, value in step.items() if key not in ("op", "in", "out") and not _ignored(key)}
 
     def finish(self) -> None:
@@ -695,10 +698,6 @@ class Attributes:
     def look(self, elements: int) -> None:
         """Counts a search, or a function such as exp, for each of so many elements per row."""
         self.multiply(16 * elements)
-
-    def search(self, strings: int) -> None:
-        """Counts strings per row, beside those that are read and written."""
-        self._budget.strings += strings
 
     def measure(self, strings: Iterable[str | None]) -> None:
         """Remembers the longest string."""
@@ -752,8 +751,7 @@ class Attributes:
         dtype, array = self.once(
             (key, tuple(dtypes), tuple(ranks)), lambda: parse_tensor(value, where, dtypes, ranks, self.limits)
         )
-        if dtype == "str":
-            self.measure(array.ravel().tolist())
+        self.measure(array.ravel().tolist() if dtype == "str" else [])
         if shape is not None and any(want is not None and want != size for want, size in zip(shape, array.shape)):
             wanted = ", ".join("any" if want is None else str(want) for want in shape)
             raise Refused(f"{where} has shape {list(array.shape)}; it must be [{wanted}]")
@@ -837,7 +835,7 @@ def concat(a: Attributes, *kinds: Kind) -> tuple[Kind, Run]:
         _need_row(a, *kinds)
         return Kind(dtype, (sum(kind.width for kind in kinds),)), lambda *xs: np.concatenate([_rows(x) for x in xs], axis=1)
     axis = a.integer("axis", 0, len(shape) - 1)
-    if len({(*kind.shape[:axis], None, *kind.shape[axis + 1 :]) for kind in kinds}) != 1:
+    if len({(len(kind.shape), *kind.shape[:axis], *kind.shape[axis + 1 :]) for kind in kinds}) != 1:
         raise a.refuse(f"joins rows of shapes {[list(kind.shape) for kind in kinds]} along axis {axis}; they differ elsewhere")
     joined = (*shape[:axis], sum(kind.shape[axis] for kind in kinds), *shape[axis + 1 :])
     return Kind(dtype, joined), lambda *xs: np.concatenate(xs, axis=axis + 1)
@@ -927,8 +925,7 @@ def lookup(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     default = _decode_list([a.take("default")], dtype, f"{a.where}: default") if a.has("default") else None
     if default is not None and default[0] is None:
         raise a.refuse("has null as its default; leave the attribute out")
-    if default is not None and dtype == "str":
-        a.measure(default.tolist())
+    a.measure(default.tolist() if default is not None and dtype == "str" else [])
     table = values if default is None else np.concatenate([values, default])
 
     def run(x: Array) -> Array:
@@ -1111,7 +1108,7 @@ def binary(a: Attributes, left: Kind, right: Kind) -> tuple[Kind, Run]:
         np_dtype = DTYPES["bool"]
     elif (fn in COMPARISON and kinds == ("i64", "i64")) or (fn in ("eq", "ne") and kinds in (("bool", "bool"), ("str", "str"))):
         np_dtype = DTYPES[left.dtype]
-        a.search(Kind("bool", shape).counted if left.dtype == "str" else 0)
+        a.strings = Kind("bool", shape).counted if left.dtype == "str" else 0
     else:
         _need(a, left, FLOATS)
         _need(a, right, FLOATS)
@@ -1345,8 +1342,8 @@ def interp(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     ys = a.tensor("y", (dtype,), len(xs))
     if len(xs) < (2 if outside == "extend" else 1):
         raise a.refuse(f"has {len(xs)} knots, too few for outside {_show(outside)}")
-    if not (xs[:-1] < xs[1:]).all() or np.isnan(xs).any():
-        raise a.refuse("has knots that do not ascend strictly")
+    if not (xs[:-1] < xs[1:]).all() or np.isnan(xs).any() or not np.isfinite(ys).all():
+        raise a.refuse("has knots that do not ascend strictly, or values that are not finite")
     a.look(kind.width)
     last = len(xs) - 1
 
@@ -1369,6 +1366,8 @@ def tree_ensemble(a: Attributes, kind: Kind, start: Kind | None = None) -> tuple
     """The sum of one leaf per tree (section 7)."""
     _need_row(a, kind)
     _need(a, kind, FLOATS)
+    if start is not None and a.has("init"):
+        raise a.refuse("starts from a value and has init; only one of them can be")
     forest = Forest(a, kind.width)
     out = Kind(forest.acc, (forest.width,))
     if start is not None and (start.dtype, start.width) != (out.dtype, out.width):
@@ -1883,12 +1882,12 @@ def _more_ops() -> dict[str, Op]:
 
 def _ops_for(requires: Sequence[str]) -> dict[str, Op]:
     """The entries of all ops that a document requires; the other files are imported when this one lacks some of them."""
+    if len(set(requires)) != len(requires):
+        raise Refused("requires lists an op twice")
     table = OPS if OPS.keys() >= set(requires) else {**OPS, **_more_ops()}
     unknown = [name for name in requires if name not in table]
     if unknown:
         raise Unsupported(f"the document requires ops that are not implemented here: {', '.join(map(_show, unknown))}")
-    if len(set(requires)) != len(requires):
-        raise Refused("requires lists an op twice")
     return {name: table[name] for name in requires}
 
 
@@ -2177,12 +2176,13 @@ class _Planner:
             budget.spend(where, first.elements, first.multiplications)
             budget.strings += first.strings
             return first.kind, first.run
-        before = budget.elements, budget.multiplications, budget.strings
+        before = budget.elements, budget.multiplications
         attributes = Attributes(self._steps[k], where, self._limits, budget, self._kept[k])
         kind, run = entry.check(attributes, *kinds)
         attributes.finish()
+        budget.strings += attributes.strings
         if first is None:
-            spent = budget.elements - before[0], budget.multiplications - before[1], budget.strings - before[2]
+            spent = budget.elements - before[0], budget.multiplications - before[1], attributes.strings
             self._first[k] = _First(kinds, kind, run, *spent)
         return kind, run
 
@@ -2427,14 +2427,15 @@ def _check_work(model: Model, vectors: _Vectors, limits: Limits, size: int) -> N
 
 
 def _read_set(fields: dict[str, Any], model: Model, limits: Limits, where: str) -> _Rows:
-    if "rows" in fields:
-        _texts(fields["rows"], f"rows of {where}")
+    reasons = _texts(fields["rows"], f"rows of {where}") if "rows" in fields else None
     inputs, lengths = _read_inputs_of_rows(fields["inputs"], model.inputs, model.lengths, limits)
     declared = {o.name: (o.kind.dtype, o.kind.shape) for o in model.plan(lengths).outputs}
     outputs = _read_rows(fields["outputs"], declared, "output", _Sizes(), limits)
     counts = {len(array) for array in (*inputs.values(), *outputs.values())}
     if len(counts) != 1 or counts == {0}:
         raise Refused(f"the tensors of {where} must agree in the number of rows, at least one")
+    if reasons is not None and len(reasons) not in counts:
+        raise Refused(f"{where} says why for {len(reasons)} rows, but has {max(counts)}")
     return _Rows(inputs, outputs, lengths, counts.pop())
 
 

@@ -394,7 +394,7 @@ TOGETHER_TERMS = 2**14  # about so many of the terms within words
 def _split_words(a: Attributes, lengths: range) -> Split:
     """Runs of words, joined by spaces."""
     characters, stop = CodePoints(a, "word"), frozenset(_strings(a, "stop") if a.has("stop") else ())
-    shortest = a.integer("min_word", 1) if a.has("min_word") else 2
+    shortest = a.integer("min_word", 1, 2**31 - 1) if a.has("min_word") else 2
 
     def split(text: str) -> Iterator[list[str]]:
         runs = _runs(characters.mark(text))
@@ -511,7 +511,7 @@ def _read_terms(a: Attributes, kind: Kind) -> Callable[[Any], Iterator[list[str]
     shortest = a.integer("min_n", 1, LONGEST_TERM)
     longest = a.integer("max_n", shortest, LONGEST_TERM)
     folding, split = Folding(a), ANALYZERS[analyzer](a, range(shortest, longest + 1))
-    a.search(folding.longest * sum(range(shortest, longest + 1)))
+    a.strings = folding.longest * sum(range(shortest, longest + 1))
 
     def terms(text: Any) -> Iterator[list[str]]:
         if text is None:
@@ -585,7 +585,7 @@ def hash_terms(a: Attributes, kind: Kind, numbers: Kind | None = None) -> tuple[
         raise a.refuse(f"has {len(prefixes)} elements in prefix for {kind.width} columns")
     prefixes *= kind.width // len(prefixes)
     size, place = _read_hashing(a)
-    a.search(kind.counted)
+    a.strings = kind.counted
 
     def run(x: Array, y: Array | None = None) -> Array:
         cells, total = _rows(x), np.zeros((len(x), size))

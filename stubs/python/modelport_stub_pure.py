@@ -69,6 +69,7 @@ _MOVED = 8  # operations that an element counts as which a step reads or defines
 # ==== JSON ============================================================================================================
 
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789E", b"000000000e")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NEGATIVE_ZERO = re.compile(rb"-0(?![.0-9eE])")
 
 
@@ -85,6 +86,8 @@ def parse_json(source: bytes | str, limits: Limits = DEFAULT_LIMITS) -> Any:
     numbers: dict[str, Any] = {"parse_float": _strict_float, "parse_int": _strict_int} if unusual else {}
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_bare_constant, **numbers)
+        if _SURROGATE.search(data) is not None:
+            json.dumps(value, ensure_ascii=False).encode()  # a ValueError for half of a surrogate pair
     except UnicodeDecodeError as error:
         raise Refused(f"the document is not UTF-8 (byte {error.start})") from None
     except RecursionError:
@@ -608,10 +611,6 @@ class Attributes:
         """Counts the multiplications per row of the step."""
         self.multiplications += times
 
-    def search(self, strings: int) -> None:
-        """Counts strings per row, beside those that are read and written."""
-        self.strings += strings
-
     def measure(self, strings: Iterable[str | None]) -> None:
         """Remembers the longest string."""
         self.longest = _longest(strings, self.longest)
@@ -771,7 +770,8 @@ def concat(a: Attributes, *kinds: Kind) -> tuple[Kind, Run]:
         joined: tuple[int, ...] = (sum(kind.width for kind in kinds),)
     else:
         axis = a.integer("axis", 0, len(shape) - 1)
-        if len({(*kind.shape[:axis], None, *kind.shape[axis + 1 :]) for kind in kinds}) != 1:
+        others = {(len(kind.shape), *kind.shape[:axis], *kind.shape[axis + 1 :]) for kind in kinds}
+        if len(others) != 1:
             raise a.refuse(
                 f"joins rows of shapes {[list(kind.shape) for kind in kinds]} along axis {axis}; they differ elsewhere"
             )
@@ -1060,7 +1060,7 @@ def binary(a: Attributes, left: Kind, right: Kind) -> tuple[Kind, Run]:
             _need(a, kind, ("bool",) if fn in LOGIC else FLOATS)
     to = "f64" if as_they_are or fn in LOGIC else dtype
     a.look(math.prod(shape) if fn == "pow" else 0)
-    a.search(Kind("bool", shape).counted if left.dtype == "str" else 0)
+    a.strings = Kind("bool", shape).counted if left.dtype == "str" else 0
 
     def run(n: int, x: List, y: List) -> List:
         found = list(map(function, wide_left(n, rounded(x, to)), wide_right(n, rounded(y, to))))
@@ -1276,6 +1276,8 @@ def interp(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         raise a.refuse(f"has {len(xs)} knots, too few for outside {_show(outside)}")
     if not all(low < high for low, high in itertools.pairwise(xs)) or any(x != x for x in xs):
         raise a.refuse("has knots that do not ascend strictly")
+    if not all(math.isfinite(y) for y in ys):
+        raise a.refuse("has values that are not finite")
     a.look(kind.width)
     last = len(xs) - 1
     below, above = (ys[0], ys[last]) if outside == "clip" else (math.nan, math.nan)
@@ -1321,6 +1323,8 @@ def tree_ensemble(a: Attributes, kind: Kind, start: Kind | None = None) -> tuple
     """The sum of one leaf per tree (section 7)."""
     _need_row(a, kind)
     _need(a, kind, FLOATS)
+    if start is not None and a.has("init"):
+        raise a.refuse("starts from a value and has init; only one of them can be")
     forest = Forest(a, kind)
     out = Kind(forest.acc, (forest.width,))
     if start is not None and (start.dtype, start.width) != (out.dtype, out.width):
@@ -1530,11 +1534,11 @@ def ops() -> list[str]:
 
 def _ops_for(requires: Sequence[str]) -> dict[str, Op]:
     """The entries of all ops that a document requires."""
+    if len(set(requires)) != len(requires):
+        raise Refused("requires lists an op twice")
     unknown = [name for name in requires if name not in OPS]
     if unknown:
         raise Unsupported(f"the document requires ops that are not implemented here: {', '.join(map(_show, unknown))}")
-    if len(set(requires)) != len(requires):
-        raise Refused("requires lists an op twice")
     return {name: OPS[name] for name in requires}
 
 
@@ -2052,14 +2056,15 @@ def _check_work(model: Model, vectors: _Vectors, limits: Limits, size: int) -> N
 
 
 def _read_set(fields: dict[str, Any], model: Model, limits: Limits, where: str) -> _Rows:
-    if "rows" in fields:
-        _texts(fields["rows"], f"rows of {where}")
+    reasons = _texts(fields["rows"], f"rows of {where}") if "rows" in fields else None
     inputs, lengths = _read_inputs_of_rows(fields["inputs"], model.inputs, model.lengths, limits)
     declared = {o.name: (o.kind.dtype, o.kind.shape) for o in model.plan(lengths).outputs}
     outputs = _read_rows(fields["outputs"], declared, "output", _Sizes(), limits)
     counts = {len(tensor) for tensor in (*inputs.values(), *outputs.values())}
     if len(counts) != 1 or counts == {0}:
         raise Refused(f"the tensors of {where} must agree in the number of rows, at least one")
+    if reasons is not None and len(reasons) not in counts:
+        raise Refused(f"{where} says why for {len(reasons)} rows, but has {max(counts)}")
     return _Rows(inputs, outputs, lengths, counts.pop())
 
 
