@@ -364,12 +364,12 @@ def resize(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
         if elements > a.limits.value_width:
             raise a.refuse(f"gives {elements} elements per row, more than the {a.limits.value_width} allowed")
         a.multiply(4 * elements)
-        passes.append((axis + 1, resizing.taps(n, size, factor)))
+        passes.append((axis + 1, (n, size, factor)))
 
     def run(x: Array) -> Array:
         x = x.astype(np_dtype, copy=False)
-        for axis, taps in passes:
-            along = (-1, *(1,) * (x.ndim - 1 - axis))
+        for axis, lengths in passes:
+            along, taps = (-1, *(1,) * (x.ndim - 1 - axis)), resizing.taps(*lengths)
             parts = [x.take(index, axis) if w is None else x.take(index, axis) * w.reshape(along) for index, w in taps]
             x = sum(parts[1:], parts[0]).astype(np_dtype, copy=False)
         return x

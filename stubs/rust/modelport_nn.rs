@@ -334,9 +334,14 @@ struct Along {
     m: usize,
     behind: usize,
     taps: usize,
-    place: Vec<usize>,
-    share: Vec<f64>,
+    factor: f64,
+    at: &'static str,
+    round: &'static str,
+    shape: f64,
 }
+
+/// Elements whose taps are found at a time, so that they take no memory.
+const PLACED: usize = 128;
 
 fn kernel_of_cubic(z: f64, a: f64) -> f64 {
     if z <= 1.0 {
@@ -349,19 +354,21 @@ fn kernel_of_cubic(z: f64, a: f64) -> f64 {
 }
 
 impl Along {
-    fn fill(&mut self, f: f64, at: &str, round: &str, shape: f64) {
+    /// What elements first.. of the result are made of, and how much of each.
+    fn taps_of(&self, first: usize, count: usize) -> (Vec<usize>, Vec<f64>) {
+        let (f, mut place, mut share) = (self.factor, Vec::with_capacity(count * self.taps), Vec::with_capacity(count * self.taps));
         let last = self.n as f64 - 1.0;
         let within = |index: f64| larger(0.0, smaller(index, last)) as usize;
-        for o in 0..self.m {
+        for o in first..first + count {
             let position = o as f64;
-            let mut u = match at {
+            let mut u = match self.at {
                 "half_pixel" => (position + 0.5) / f - 0.5,
                 "asymmetric" => position / f,
                 _ if self.m == 1 => 0.0,
                 _ => position * last / (self.m as f64 - 1.0),
             };
             if self.taps == 1 {
-                self.place.push(within(match round {
+                place.push(within(match self.round {
                     "floor" => u.floor(),
                     "ceil" => u.ceil(),
                     "half_down" => (u - 0.5).ceil(),
@@ -374,22 +381,29 @@ impl Along {
             let w = u - g;
             for q in 0..self.taps {
                 let step = if self.taps == 2 { q as f64 } else { q as f64 - 1.0 };
-                self.place.push(within(g + step));
-                self.share.push(if self.taps == 4 { kernel_of_cubic((w - step).abs(), shape) } else if q == 0 { 1.0 - w } else { w });
+                place.push(within(g + step));
+                share.push(if self.taps == 4 { kernel_of_cubic((w - step).abs(), self.shape) } else if q == 0 { 1.0 - w } else { w });
             }
         }
+        (place, share)
     }
     fn run(&self, x: &[f64]) -> Vec<f64> {
-        let behind = self.behind;
+        let (behind, taps) = (self.behind, self.taps);
         let mut y = vec![0.0; x.len() / self.n * self.m];
-        for (to, y) in y.chunks_exact_mut(behind).enumerate() {
-            let (b, o) = (to / self.m, to % self.m);
-            for q in 0..self.taps {
-                let x = &x[(b * self.n + self.place[o * self.taps + q]) * behind..][..behind];
-                if self.taps == 1 {
-                    y.copy_from_slice(x);
-                } else {
-                    add_scaled(y, x, self.share[o * self.taps + q]);
+        for first in (0..self.m).step_by(PLACED) {
+            let count = PLACED.min(self.m - first);
+            let (place, share) = self.taps_of(first, count);
+            for b in 0..x.len() / (self.n * behind) {
+                for o in 0..count {
+                    let y = &mut y[(b * self.m + first + o) * behind..][..behind];
+                    for q in o * taps..(o + 1) * taps {
+                        let x = &x[(b * self.n + place[q]) * behind..][..behind];
+                        if taps == 1 {
+                            y.copy_from_slice(x);
+                        } else {
+                            add_scaled(y, x, share[q]);
+                        }
+                    }
                 }
             }
         }
@@ -434,10 +448,8 @@ fn resize(a: &mut Args<'_>) -> Result<Step, Error> {
         ty = shaped(a, ty.dtype, ty.resized(axis, m).dims)?;
         a.work += 4.0 * ty.width() as f64;
         let taps = if nearest { 1 } else if cubic { 4 } else { 2 };
-        a.guard.take(m, 16 * taps)?;
-        let mut one = Along { n, m, behind: ty.size(axis + 1, ty.rank()), taps, place: Vec::new(), share: Vec::new() };
-        one.fill(scale.unwrap_or(m as f64 / n as f64), at, round, shape);
-        along.push(one);
+        let factor = scale.unwrap_or(m as f64 / n as f64);
+        along.push(Along { n, m, behind: ty.size(axis + 1, ty.rank()), taps, factor, at, round, shape });
     }
     a.step(ty, move |s, f| {
         let x = s.floats(f, 0);
