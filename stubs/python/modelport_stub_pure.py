@@ -11,6 +11,7 @@ model may be used from several threads.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
@@ -717,12 +718,17 @@ def _strides(shape: Sequence[int]) -> list[int]:
     return [math.prod(shape[k + 1 :]) for k in range(len(shape))]
 
 
-def _places(lengths: Sequence[int], steps: Sequence[int]) -> list[int]:
-    """The offsets of all positions of a shape, row-major, where an axis has so long a step."""
-    places = [0]
-    for length, step in zip(lengths, steps):
-        places = [p + k * step for p in places for k in range(length)]
-    return places
+def _places(lengths: Sequence[int], steps: Sequence[int]) -> Callable[[], list[int]]:
+    """The offsets of all positions of a shape, row-major, where an axis has so long a step; made when a row first needs them."""
+
+    @functools.cache
+    def made() -> list[int]:
+        places = [0]
+        for length, step in zip(lengths, steps):
+            places = [p + k * step for p in places for k in range(length)]
+        return places
+
+    return made
 
 
 def _spread(a: Attributes, *kinds: Kind) -> tuple[tuple[int, ...], list[Callable[[int, List], List]]]:
@@ -740,7 +746,7 @@ def _spread(a: Attributes, *kinds: Kind) -> tuple[tuple[int, ...], list[Callable
             return lambda n, x: x
         places = _places(wide, [0 if n == 1 else step for n, step in zip(shape, _strides(shape))])
         width = math.prod(shape)
-        return lambda n, x: [x[r * width + p] for r in range(n) for p in places]
+        return lambda n, x: [x[r * width + p] for r in range(n) for p in places()]
 
     return wide, [one(shape) for shape in padded]
 
@@ -1218,7 +1224,7 @@ def reduce(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
 
     def run(n: int, x: List) -> List:
         x = before(x)
-        found = [function([x[r * width + b + k] for k in along], dtype) for r in range(n) for b in begins]
+        found = [function([x[r * width + b + k] for k in along()], dtype) for r in range(n) for b in begins()]
         return found if out == "i64" else rounded(found, dtype)
 
     return Kind(out, kept), run
