@@ -90,13 +90,14 @@ class ConformanceReport:
 
 
 def conformance(
-    consumer: str, *, fixtures: str | Path | None = None, only: str = "", known: Mapping[str, str] | None = None
+    consumer: str, *, fixtures: str | Path | None = None, only: str | tuple[str, ...] = "", known: Mapping[str, str] | None = None
 ) -> ConformanceReport:
     """Hold a consumer against the suite: a stub's name, or any command that speaks the stub protocol.
 
     fixtures is the suite's folder, the one that came with modelport when left out; only is the beginning of the names of cases to
-    ask ("ops/scale", "liars"). known tells case -> reason of failures that are expected; for a stub they are those of its
-    known_failures.txt. Raises UsageError for a folder that holds no suite, a command that is not found, or a name of no case.
+    ask ("ops/scale", "liars"), or a tuple of several. known tells case -> reason of failures that are expected; for a stub they
+    are those of its known_failures.txt. Raises UsageError for a folder that holds no suite, a command that is not found, or a
+    name of no case.
     """
     stub = find_stub(consumer)
     command = command_for(stub) if stub is not None else command_of(consumer)
@@ -113,8 +114,9 @@ def conformance(
         for name, wrong in findings(ask, suite, Path(folder), only):
             stage(name)
             found.append(Finding(name, wrong, known.get(name)))
-    if not found:
-        raise UsageError(f"The suite in {str(suite.folder)!r} has no case whose name begins with {only!r}.")
+    for begin in (only,) if isinstance(only, str) else only:
+        if not any(finding.name.startswith(begin) for finding in found):
+            raise UsageError(f"The suite in {str(suite.folder)!r} has no case whose name begins with {begin!r}.")
     return ConformanceReport(stub.name if stub is not None else consumer, tuple(found))
 
 
@@ -155,13 +157,13 @@ def _agrees(done: Completed, document: Mapping[str, Any]) -> str | None:
     return wrong or (None if lines >= outputs else said)
 
 
-def findings(ask: Ask, suite: Fixtures, folder: Path, only: str = "") -> Found:
+def findings(ask: Ask, suite: Fixtures, folder: Path, only: str | tuple[str, ...] = "") -> Found:
     """(case, what is wrong or None) for every case whose name begins with `only`; documents are written into `folder`."""
     for group in (of_protocol, of_ops, of_models, of_invalid, of_liars):
         yield from group(ask, suite, folder, only)
 
 
-def of_ops(ask: Ask, suite: Fixtures, folder: Path, only: str = "") -> Found:
+def of_ops(ask: Ask, suite: Fixtures, folder: Path, only: str | tuple[str, ...] = "") -> Found:
     """Every case of ops/, told as a document; cases of an op that have answers together where that goes."""
     path = folder / "case.json"
 
@@ -201,7 +203,7 @@ def refused_case(case: dict[str, Any], path: Path) -> tuple[list[str], bytes]:
     return ["predict", "--no-verify", str(path)], rows
 
 
-def of_models(ask: Ask, suite: Fixtures, folder: Path, only: str = "") -> Found:
+def of_models(ask: Ask, suite: Fixtures, folder: Path, only: str | tuple[str, ...] = "") -> Found:
     """Every artifact that must verify, with the further rows that lie beside it."""
     for path in suite.artifacts():
         name = suite.name_of(path)
@@ -235,7 +237,7 @@ def _predicts(ask: Ask, path: Path) -> str | None:
     return f"predict gives other answers than the artifact carries: {wrong[0]}" if wrong else None
 
 
-def of_invalid(ask: Ask, suite: Fixtures, folder: Path, only: str = "") -> Found:
+def of_invalid(ask: Ask, suite: Fixtures, folder: Path, only: str | tuple[str, ...] = "") -> Found:
     """Every file of invalid/ is refused, soon, with a sentence."""
     for path in suite.invalid_files():
         name = suite.name_of(path)
@@ -244,7 +246,7 @@ def of_invalid(ask: Ask, suite: Fixtures, folder: Path, only: str = "") -> Found
             yield name, problem(ask(["verify", str(path)], timeout=SECONDS), code)
 
 
-def of_liars(ask: Ask, suite: Fixtures, folder: Path, only: str = "") -> Found:
+def of_liars(ask: Ask, suite: Fixtures, folder: Path, only: str | tuple[str, ...] = "") -> Found:
     """Every artifact that carries wrong vectors is found out, by verify and by predict."""
     for path in suite.liars():
         name = suite.name_of(path)
@@ -258,7 +260,7 @@ def carried(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))["verification"]["inputs"]  # type: ignore[no-any-return]
 
 
-def of_protocol(ask: Ask, suite: Fixtures, folder: Path, only: str = "") -> Found:
+def of_protocol(ask: Ask, suite: Fixtures, folder: Path, only: str | tuple[str, ...] = "") -> Found:
     """The command line itself: what it says of itself, and what it does with calls and rows that are none."""
     artifact = str(suite.artifacts()[0])
     cases: dict[str, Callable[[], str | None]] = {

@@ -15,7 +15,7 @@ from . import registry
 from .aligning import Alignment, align
 from .arrays import is_net
 from .artifact import Artifact
-from .compare import OutputReport, compare, merge
+from .compare import OutputReport, by_row, compare, merge
 from .document import EXACT, Loaded, Tolerance, Vectors
 from .errors import ArtifactError, InputError, ModelportError
 from .lossy import ordinary
@@ -311,16 +311,11 @@ def _worst(part: Vectors, index: Array, a: Array, b: Array, report: OutputReport
     """The rows that lie farthest apart, of an output that does not pass."""
     if report.passed or report.problem is not None:
         return
-    if a.dtype.kind == "f":
-        with np.errstate(all="ignore"):
-            near = (np.abs(b - a) <= tolerance.atol + tolerance.rtol * np.abs(a)) & np.isfinite(b)
-            outside = ~(near | (a == b) | (np.isnan(a) & np.isnan(b)))
-            error = np.where(outside, np.where(np.isnan(b - a), np.inf, np.abs(b - a)), -1.0)
-        badness = error.reshape(len(a), -1).max(axis=1)
-    else:
-        differing = np.array([x != y for x, y in zip(a.ravel().tolist(), b.ravel().tolist(), strict=True)], dtype=float)
-        badness = differing.reshape(len(a), -1).sum(axis=1) - 0.5
-    far = [bool(part.rows) and part.rows[int(k)] in EXTREME for k in index]  # of equally bad rows the ordinary ones come first
+    rows = by_row(a, b, tolerance)
+    badness: Array = np.where(rows.passed, -1.0, 1.0 if rows.error is None else rows.error)
+    far = np.array(
+        [bool(part.rows) and part.rows[int(k)] in EXTREME for k in index]
+    )  # of equally bad rows the ordinary ones come first
     for i in np.lexsort((far, -badness))[:WORST]:
         if badness[i] < 0:
             return

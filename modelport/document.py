@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ArtifactError, InputError
-from .graph import DTYPES, Graph, Input, Output, bind
+from .graph import DTYPES, Graph, Input, Output, bind, longest_string
 
 __all__ = ["EXACT", "Document", "Loaded", "Tolerance", "Vectors", "check_vectors"]
 
@@ -98,6 +98,11 @@ class Vectors:
             return (self,)
         first = replace(self, more=())
         return (first, *(replace(part, tolerance=self.tolerance, source=self.source, more=()) for part in self.more))
+
+    @property
+    def longest(self) -> int:
+        """Code points of the longest string among the rows and their answers."""
+        return longest_string(a for part in self.sets() for a in (*part.inputs.values(), *part.outputs.values()))
 
     @property
     def notes(self) -> list[str]:

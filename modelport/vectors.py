@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .boundaries import Tracer, boundaries, categories, crossings, neighbours, path_constraints
 from .document import EXACT, Tolerance, Vectors
 from .errors import InputError, ModelportError
-from .graph import FLOATS, WORK_PER_BYTE, Graph, Input, Step, longest_string
+from .graph import FLOATS, WORK_PER_BYTE, Graph, Input, Step
 from .ops import OPS
 from .run import Evaluator
 from .sample import Sample
@@ -448,8 +448,7 @@ def affordable(graph: Graph, pool: Vectors) -> int:
     """How many of the rows may be carried so that their replay stays within half the limit of docs/format.md, section 5."""
     parameters = sum(a.nbytes for step in graph.steps for a in step.attributes.values() if isinstance(a, np.ndarray))
     least = parameters // 8  # bytes of a document that holds them, however they are packed
-    given = (a for part in pool.sets() for a in (*part.inputs.values(), *part.outputs.values()))
-    longest = max(graph.longest, longest_string(given)) if graph.strings else 0
+    longest = max(graph.longest, pool.longest) if graph.strings else 0
     return max(1, (graph.limits.work + WORK_PER_BYTE * least) // 2 // max(1, graph.replaying(1, longest)))
 
 

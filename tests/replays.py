@@ -109,6 +109,12 @@ def texts() -> tuple[dict[str, Any], int]:
     return given, 5 * a_row
 
 
+def counted() -> list[tuple[str, str, int]]:
+    """(op, document, operations) of every case with answers, and of strings whose operations are counted by hand."""
+    given, operations = texts()
+    return [*work.of_ops(), ("texts", json.dumps(given, ensure_ascii=False), operations)]
+
+
 def document(steps: list[dict[str, Any]], given: dict[str, Any], verification: dict[str, Any]) -> dict[str, Any]:
     """Steps from x to y, with rows that agree whatever they give."""
     return {
@@ -145,7 +151,7 @@ def of_ops(folder: Path) -> list[tuple[str, int, str]]:
     """A case for every op case of the fixtures that is to be refused whatever it takes, for what the reference counts."""
     (folder / "ops").mkdir()
     written = []
-    for number, (_, text, operations) in enumerate(work.of_ops()):
+    for number, (_, text, operations) in enumerate(counted()):
         name = f"ops/{number}.json"
         (folder / name).write_text(text, encoding="utf-8")
         written.append((name, work.LEAST, f"takes {operations} operations, more than the limit of "))

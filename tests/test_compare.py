@@ -30,6 +30,10 @@ LOOSE = Tolerance(1e-6, 1e-6)
         ([1.0], [np.nextafter(1.0, 2.0)], Tolerance(ulp=1), "within"),
         ([1.0], [1.0 + 5e-16], Tolerance(ulp=1), "mismatch"),
         ([1.0], [NAN], Tolerance(ulp=5), "mismatch"),
+        ([1.0], [INF], Tolerance(INF, 0.0), "mismatch"),
+        ([INF], [1.0], Tolerance(0.0, INF), "mismatch"),
+        ([INF], [np.finfo(float).max], Tolerance(ulp=2**53 - 1), "mismatch"),
+        ([np.finfo(float).max], [INF], Tolerance(ulp=1), "mismatch"),
     ],
 )
 def test_floats(expected: list[float], got: list[float], tolerance: Tolerance, equality: str) -> None:

@@ -90,11 +90,20 @@ def test_known_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "has no reason" in capsys.readouterr().err
 
 
+def test_several_beginnings_are_all_asked() -> None:
+    names = [f.name for f in conformance("python", only=("liars/", "protocol/ops")).findings]
+    assert "protocol/ops" in names
+    assert any(name.startswith("liars/") for name in names)
+    assert main(["conformance", "--with", "python", "--only", "protocol/ops", "--only", "nix"]) == 64
+
+
 def test_nothing_asked_is_no_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not ConformanceReport("nobody", ()).passed
     assert not Finding("a", None, "a reason").passed
     with pytest.raises(UsageError, match="has no case whose name begins with 'nix'"):
         conformance("python", only="nix")
+    with pytest.raises(UsageError, match="has no case whose name begins with 'nix'"):
+        conformance("python", only=("protocol/ops", "nix"))
     with pytest.raises(UsageError, match="no conformance suite"):
         conformance("python", fixtures=tmp_path)
     assert main(["conformance", "--with", "no-such-consumer", "--only", "protocol/ops"]) == 64

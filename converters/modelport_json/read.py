@@ -9,7 +9,7 @@ from typing import Any
 
 from modelport.document import Document, Tolerance, Vectors, check_vectors, ignored
 from modelport.errors import ArtifactError, GraphError, InputError, Unsupported
-from modelport.graph import DTYPES, INTEGERS, LIMITS, WORK_PER_BYTE, Graph, Input, Limits, Output, Step, bind, longest_string
+from modelport.graph import DTYPES, INTEGERS, LIMITS, WORK_PER_BYTE, Graph, Input, Limits, Output, Step, bind
 from modelport.ops import OPS
 
 from .strict import LongText, parse
@@ -212,8 +212,7 @@ def read_verification(value: Any, graph: Graph, size: int = 0) -> Vectors:
     vectors = replace(_set(fields, graph, known, source), more=tuple(more))
     check_vectors(vectors, graph.inputs, graph.outputs, graph.limits.vector_rows)
     fitted = [(len(part), _fitted(part, graph)) for part in vectors.sets()]
-    given = (a for part in vectors.sets() for a in (*part.inputs.values(), *part.outputs.values()))
-    longest = max(graph.longest, longest_string(given)) if any(g.strings for _, g in fitted) else 0
+    longest = max(graph.longest, vectors.longest) if any(g.strings for _, g in fitted) else 0
     operations = sum(g.replaying(rows, longest) for rows, g in fitted)
     most = graph.limits.work + WORK_PER_BYTE * size
     if operations > most:

@@ -17,7 +17,12 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--with", dest="consumer", required=True, metavar="CONSUMER", help="a stub, or any command that speaks the stub protocol"
     )
-    command.add_argument("--only", default="", metavar="CASES", help="cases whose names begin so, such as ops/scale or liars")
+    command.add_argument(
+        "--only",
+        action="append",
+        metavar="CASES",
+        help="cases whose names begin so, such as ops/scale or liars; several may be given",
+    )
     command.add_argument("--known", metavar="FILE", help="failures that are expected, a line `name: reason` for each")
     command.add_argument("--fixtures", metavar="DIR", help="another suite than the one that came with modelport")
     add_json(command, "the report")
@@ -33,7 +38,7 @@ def run(a: argparse.Namespace) -> int:
 
     known = known_failures(Path(a.known)) if a.known is not None else None
     with Progress(1):
-        report = conformance(a.consumer, fixtures=a.fixtures, only=a.only, known=known)
+        report = conformance(a.consumer, fixtures=a.fixtures, only=tuple(a.only or [""]), known=known)
     if a.json:
         emit_json(report.to_json())
     else:

@@ -45,7 +45,8 @@ class Op:
 
     infer(attributes, types) returns the output's ValueType or raises GraphError; run(attributes, arrays) computes it, arrays
     having the batch axis first; prepare(attributes, types) may derive tables once per step; exact(attributes) tells whether all
-    readers agree in every bit; cost(attributes, *types, result) counts the multiplications of a row beyond its elements;
+    readers agree in every bit; cost(attributes, *types, result) counts the multiplications of a row beyond its elements,
+    strings(...) the strings beside those that are read and defined (docs/format.md, section 5);
     since is the version of the format that brought it.
     """
 
@@ -63,6 +64,7 @@ class Op:
 
 OPS: dict[str, Op] = {}
 ANY_RANK = tuple(range(LIMITS.rank + 1))
+MOST_WHOLE = 1 << 28  # the largest integer that is an attribute
 #: multiplications that an exponential, or a search, counts as
 DEAR = 16
 DTYPE = Attribute("choice", default="f64", options=("f64", "f32"))
@@ -181,7 +183,7 @@ def _typed(step: Step, name: str, spec: Attribute, dtype: str | None, value: Any
             raise GraphError(f"{where} is {value!r}; it is true or false.")
         return value
     if spec.kind == "integer":
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= LIMITS.tensor_elements:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= MOST_WHOLE:
             raise GraphError(f"{where} is {value!r}; it is an integer between 0 and 2^28.")
         return int(value)
     if spec.kind == "number":

@@ -1036,6 +1036,7 @@ static void define_last(loader *l, mp_dtype dtype, size_t width) {
 static void set_work(loader *l, size_t times, size_t each) { l->step->work = (double)times * (double)each; }
 static void set_work_each(loader *l, size_t each) { set_work(l, l->plan->values[l->step->out].width, each); }
 enum { COSTLY = 16, MOVED = 8 }; /* a function, or a search; an element that is read or defined */
+enum { MOST_WHOLE = 1 << 28 }; /* the largest integer that is an attribute */
 /* An attribute; NULL if it is absent. */
 static const json *attribute(loader *l, const char *name) { return member(l->json, name); }
 enum { REQUIRED = -1 };
@@ -1045,6 +1046,7 @@ static int choice(loader *l, const char *name, const char *words, int otherwise)
 }
 static int64_t whole(loader *l, const char *name, int64_t least, int64_t most) {
     const json *given = need_kind(l, l->json, name, J_NUMBER, "an integer"); const char *stop; int64_t x;
+    if (most > MOST_WHOLE) most = MOST_WHOLE;
     if (!read_integer(given->text, given->end, &stop, &x) || x < least || x > most)
         refuse(l->c, "Its attribute \"%s\" is not an integer from %" PRId64 " to %" PRId64 ".", name, least, most);
     return x;

@@ -747,7 +747,7 @@ static text_plan *read_text_plan(loader *l) {
     read_folding(l, &p->fold);
     if (p->analyzer == A_WORD) {
         read_ranges(l, "word", &p->word);
-        p->least_word = attribute(l, "min_word") ? (size_t)whole(l, "min_word", 1, INT32_MAX) : 2;
+        p->least_word = attribute(l, "min_word") ? (size_t)whole(l, "min_word", 1, MOST_WHOLE) : 2;
         p->stops = tensor_attribute(l, "stop", MP_STR, 1, false, &t);
         if (p->stops) p->stop = new_dictionary(l, "stop", &t, false);
     } else {
@@ -777,10 +777,10 @@ static void count_terms_check(loader *l) { /* plan: a text_plan */
 static void term_ids_check(loader *l) { /* plan: a text_plan */
     counting *k = &read_text_plan(l)->count;
     k->in_order = true;
-    int64_t words = (int64_t)read_vocabulary(l, k);
-    k->first = whole(l, "first", 0, INT64_MAX - words);
-    k->unknown = whole(l, "unknown", 0, INT64_MAX);
-    k->fill = whole(l, "fill", 0, INT64_MAX);
+    read_vocabulary(l, k);
+    k->first = whole(l, "first", 0, MOST_WHOLE);
+    k->unknown = whole(l, "unknown", 0, MOST_WHOLE);
+    k->fill = whole(l, "fill", 0, MOST_WHOLE);
     k->size = (size_t)whole(l, "length", 1, (int64_t)l->limits->row);
     define(l, MP_I64, 1, k->size);
 }

@@ -63,6 +63,7 @@ internal static partial class Core {
 
     /// <summary>A step while it is being checked: its attributes, read one by one, and the types of what it reads.</summary>
     internal sealed class Args {
+        internal const long MOST_WHOLE = 1 << 28; // the largest integer that is an attribute
         internal readonly string op, where;
         internal readonly int[] inputs;
         internal readonly RowType[] types;
@@ -122,7 +123,8 @@ internal static partial class Core {
         internal bool Flag(string key, bool otherwise) { return Has(key) ? Attribute(key).Scalar(At(key)).Bool() : otherwise; }
         internal int Integer(string key, long low, long high) {
             long value = Attribute(key).Scalar(At(key)).Integer(DType.I64);
-            if (value < low || value > Math.Min(high, int.MaxValue))
+            high = Math.Min(high, MOST_WHOLE);
+            if (value < low || value > high)
                 throw Refuse("has " + Quote(key) + " " + value + "; it lies between " + low + " and " + high + ".");
             return (int) value;
         }

@@ -828,8 +828,8 @@ public static class ModelportMore {
         OneText(a);
         Dictionary vocabulary = new Dictionary(a, "vocabulary", true);
         int length = a.Integer("length", 1, a.guard.limits.RowElements);
-        long first = a.Integer("first", 0, int.MaxValue), unknown = a.Integer("unknown", 0, int.MaxValue);
-        long fill = a.Integer("fill", 0, int.MaxValue);
+        long first = a.Integer("first", 0, Args.MOST_WHOLE), unknown = a.Integer("unknown", 0, Args.MOST_WHOLE);
+        long fill = a.Integer("fill", 0, Args.MOST_WHOLE);
         Analyzer analyzer = new Analyzer(a);
         return new TermIdsStep(a, RowType.Row(DType.I64, length)) { vocabulary = vocabulary, length = length, first = first, unknown = unknown, fill = fill, analyzer = analyzer };
     }
@@ -883,7 +883,7 @@ public static class ModelportMore {
             bool words = analyzer == "word";
             word = words ? new Ranges(a, "word") : null;
             space = words ? null : new Ranges(a, "space");
-            leastWord = words && a.Has("min_word") ? a.Integer("min_word", 1, int.MaxValue) : 2;
+            leastWord = words && a.Has("min_word") ? a.Integer("min_word", 1, Args.MOST_WHOLE) : 2;
             stop = words && a.Has("stop") ? new Dictionary(a, "stop", false) : null;
         }
 

@@ -1370,7 +1370,7 @@ public static class ModelportNn {
     /// <summary>layer_norm: over the last axes.</summary>
     private static Step LayerNorm(Args a) {
         RowType x = a.Rounded();
-        int axes = a.Has("axes") ? a.Integer("axes", 1, int.MaxValue) : 1;
+        int axes = a.Has("axes") ? a.Integer("axes", 1, Args.MOST_WHOLE) : 1;
         int[] over = Range(Ranked(a, x, axes, MANY).dims, x.rank - axes, x.rank);
         int w = x.Size(x.rank - axes, x.rank);
         double[] scale = ShapedLike(a, "scale", over), bias = ShapedLike(a, "bias", over);

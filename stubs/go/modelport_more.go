@@ -656,7 +656,7 @@ func termIds(a *args) *step {
 	oneText(a)
 	vocabulary := dictionary(a, "vocabulary", true)
 	length := a.integer("length", 1, a.g.limits.RowElements)
-	first, unknown, fill := a.integer("first", 0, math.MaxInt32), a.integer("unknown", 0, math.MaxInt32), a.integer("fill", 0, math.MaxInt32)
+	first, unknown, fill := a.integer("first", 0, mostWhole), a.integer("unknown", 0, mostWhole), a.integer("fill", 0, mostWhole)
 	z := analyzerOf(a)
 	return newStep(a, rowOf(I64, int64(length)), func(s *step, f *frame) data {
 		y := make([]int64, f.rows*length)
@@ -706,7 +706,7 @@ func analyzerOf(a *args) *analyzer {
 	}
 	z.word = rangesOf(a, "word")
 	if a.has("min_word") {
-		z.leastWord = a.integer("min_word", 1, math.MaxInt32)
+		z.leastWord = a.integer("min_word", 1, mostWhole)
 	}
 	if a.has("stop") {
 		z.stop = dictionary(a, "stop", false)

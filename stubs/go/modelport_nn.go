@@ -1152,7 +1152,7 @@ func moments(x []float64, center bool, eps float64) (float64, float64) {
 func layerNorm(a *args) *step {
 	x, axes := a.rounded(), 1
 	if a.has("axes") {
-		axes = a.integer("axes", 1, math.MaxInt32)
+		axes = a.integer("axes", 1, mostWhole)
 	}
 	over := ranked(a, x, axes, many).dims[x.rank-axes:]
 	w := x.size(x.rank-axes, x.rank)

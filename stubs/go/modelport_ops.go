@@ -143,9 +143,11 @@ func (a *args) flag(key string, otherwise bool) bool {
 	return a.attribute(key).scalar(a.at(key)).boolean() == 1
 }
 
+const mostWhole = 1 << 28 // the largest integer that is an attribute
+
 func (a *args) integer(key string, low, high int64) int {
-	value := a.attribute(key).scalar(a.at(key)).integer(I64)
-	a.need(value >= low && value <= min(high, math.MaxInt32), "has %s %d; it lies between %d and %d.", quote(key), value, low, high)
+	value, high := a.attribute(key).scalar(a.at(key)).integer(I64), min(high, mostWhole)
+	a.need(value >= low && value <= high, "has %s %d; it lies between %d and %d.", quote(key), value, low, high)
 	return int(value)
 }
 

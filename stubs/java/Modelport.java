@@ -1050,9 +1050,9 @@ public final class Modelport {
         }
         boolean flag(String key, boolean otherwise) { return has(key) ? attribute(key).scalar(at(key)).bool() : otherwise; }
         int integer(String key, long low, long high) {
-            long value = attribute(key).scalar(at(key)).integer(DType.I64);
-            if (value < low || value > Math.min(high, Integer.MAX_VALUE))
-                throw refuse("has " + quote(key) + " " + value + "; it lies between " + low + " and " + high + ".");
+            long value = attribute(key).scalar(at(key)).integer(DType.I64), most = Math.min(high, 1 << 28);
+            if (value < low || value > most)
+                throw refuse("has " + quote(key) + " " + value + "; it lies between " + low + " and " + most + ".");
             return (int) value;
         }
         double number(String key, double otherwise) { return has(key) ? attribute(key).scalar(at(key)).number(DType.F64) : otherwise; }

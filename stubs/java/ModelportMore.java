@@ -970,8 +970,8 @@ public final class ModelportMore {
         oneText(a);
         final Dictionary vocabulary = new Dictionary(a, "vocabulary", true);
         final int length = a.integer("length", 1, a.guard.limits.rowElements);
-        final long first = a.integer("first", 0, Integer.MAX_VALUE), unknown = a.integer("unknown", 0, Integer.MAX_VALUE);
-        final long fill = a.integer("fill", 0, Integer.MAX_VALUE);
+        final long first = a.integer("first", 0, 1 << 28), unknown = a.integer("unknown", 0, 1 << 28);
+        final long fill = a.integer("fill", 0, 1 << 28);
         final Analyzer analyzer = new Analyzer(a);
         return new Modelport.Step(a, Modelport.Type.row(Modelport.DType.I64, length)) {
             @Override
@@ -1021,7 +1021,7 @@ public final class ModelportMore {
             boolean words = analyzer.equals("word");
             word = words ? new Ranges(a, "word") : null;
             space = words ? null : new Ranges(a, "space");
-            leastWord = words && a.has("min_word") ? a.integer("min_word", 1, Integer.MAX_VALUE) : 2;
+            leastWord = words && a.has("min_word") ? a.integer("min_word", 1, 1 << 28) : 2;
             stop = words && a.has("stop") ? new Dictionary(a, "stop", false) : null;
         }
 

@@ -895,7 +895,7 @@ class StepReader {
     return readChoice(this.required(key), options, this.named(key));
   }
 
-  whole(key, least, most) { return readWhole(this.required(key), least, most, this.named(key)); }
+  whole(key, least, most = 2 ** 28) { return readWhole(this.required(key), least, Math.min(most, 2 ** 28), this.named(key)); }
   flag(key, fallback = false) {
     const node = this.optional(key);
     return node === undefined ? fallback : typeof node === "boolean" ? node : this.refuse(`has ${quote(key)}, which is not true or false`);

@@ -648,7 +648,7 @@ const ANALYZERS = {
   __proto__: null,
 
   word(step) {
-    const inWord = readRanges(step, "word"), shortest = step.has("min_word") ? step.whole("min_word", 1, 2 ** 31 - 1) : 2;
+    const inWord = readRanges(step, "word"), shortest = step.has("min_word") ? step.whole("min_word", 1) : 2;
     const stop = new Set(step.has("stop") ? readStrings(step, "stop") : []);
     return (text, least, most, count) => {
       const words = [];
@@ -793,8 +793,7 @@ const count_terms = {
 /** The terms of a text in order, as numbers; cut or filled up to a length. */
 const term_ids = {
   check(step) {
-    const splitting = readSplitting(step), { vocabulary } = readVocabulary(step), [first, unknown, fill] = ["first", "unknown", "fill"].map((key) => step.whole(key, 0, Number.MAX_SAFE_INTEGER));
-    if (!Number.isSafeInteger(first + vocabulary.size)) step.refuse(`has ${first} for "first", from which ${vocabulary.size} terms cannot be numbered`);
+    const splitting = readSplitting(step), { vocabulary } = readVocabulary(step), [first, unknown, fill] = ["first", "unknown", "fill"].map((key) => step.whole(key, 0));
     const length = step.whole("length", 1, step.limits.rowElements);
     return { dtype: "i64", shape: [length], ...splitting, vocabulary, start: first, unknown, fill, length };
   },

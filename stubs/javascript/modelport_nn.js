@@ -429,7 +429,7 @@ const NO_AXIS = Object.freeze({ n: 1, m: 1, size: 1, stride: 1, dilation: 1, bef
 function readKernel(step, x, dtype, inner) {
   const weight = step.tensor("weight", dtype, [dtype], x.shape.length + 1), { shape } = weight, channels = x.shape[0];
   if (weight.data.length === 0) step.refuse(`has an empty "weight"`);
-  const groups = step.has("groups") ? step.whole("groups", 1, MOST_INDEX) : 1;
+  const groups = step.has("groups") ? step.whole("groups", 1) : 1;
   const [given, taken] = inner === 1 ? [shape[1] * groups, shape[0]] : [shape[0], shape[0]];
   if (given !== channels || taken % groups !== 0) step.refuse(`has "weight" of shape ${showShape(shape)} in ${groups} groups for ${channels} channels`);
   const outputs = inner === 1 ? shape[0] : shape[1] * groups, bias = step.optionalFloats("bias", dtype, [outputs]);

@@ -722,8 +722,8 @@ class Attributes:
             return default
         return _word(self.take(key), f"{self.where}: {key}", words)
 
-    def integer(self, key: str, low: int, high: int = 2**53) -> int:
-        return _integer(self.take(key), f"{self.where}: {key}", low, high)
+    def integer(self, key: str, low: int, high: int = 2**28) -> int:
+        return _integer(self.take(key), f"{self.where}: {key}", low, min(high, 2**28))
 
     def flag(self, key: str, default: bool = False) -> bool:
         value = self.take(key) if self.has(key) else default

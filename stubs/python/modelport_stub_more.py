@@ -394,7 +394,7 @@ TOGETHER_TERMS = 2**14  # about so many of the terms within words
 def _split_words(a: Attributes, lengths: range) -> Split:
     """Runs of words, joined by spaces."""
     characters, stop = CodePoints(a, "word"), frozenset(_strings(a, "stop") if a.has("stop") else ())
-    shortest = a.integer("min_word", 1, 2**31 - 1) if a.has("min_word") else 2
+    shortest = a.integer("min_word", 1) if a.has("min_word") else 2
 
     def split(text: str) -> Iterator[list[str]]:
         runs = _runs(characters.mark(text))

@@ -329,6 +329,7 @@ fn parsed(decimal: &[u8]) -> f64 { std::str::from_utf8(decimal).ok().and_then(|t
 /// Decodes the elements of a checked array one after the other, without an object for each.
 struct Cursor<'a> { b: &'a [u8], i: usize, at: &'a str }
 const SAFE: i128 = (1 << 53) - 1;
+pub(crate) const MOST_WHOLE: i64 = 1 << 28; // the largest integer that is an attribute
 impl<'a> Cursor<'a> {
     fn byte(&self) -> u8 { self.b.get(self.i).copied().unwrap_or(b']') }
     /// Moves to the next element; false at the closing bracket, which is passed.
@@ -1016,8 +1017,8 @@ impl<'a> Args<'a> {
         self.attribute(key)?.scalar(&self.named(key)).bool()
     }
     pub(crate) fn integer(&mut self, key: &'static str, low: i64, high: i64) -> Result<usize, Error> {
-        let value = self.attribute(key)?.scalar(&self.named(key)).integer(DType::I64)?;
-        if value < low || value > high.min(i64::from(i32::MAX)) || value < 0 {
+        let (value, high) = (self.attribute(key)?.scalar(&self.named(key)).integer(DType::I64)?, high.min(MOST_WHOLE));
+        if value < low || value > high || value < 0 {
             return self.refuse(format!("has {} {}; it lies between {} and {}.", quote(key), value, low, high));
         }
         Ok(value as usize)

@@ -9,7 +9,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::modelport::{dot, held, larger, quote, round_all, rounded, sigmoid, Args, DType, Data, Error, Frame, Ops, Step, Type, COSTLY, FLOATS};
+use crate::modelport::{dot, held, larger, quote, round_all, rounded, sigmoid, Args, DType, Data, Error, Frame, Ops, Step, Type, COSTLY, FLOATS, MOST_WHOLE};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -493,7 +493,7 @@ impl Analyzer {
         a.strings = (longest * ((least + most) * (most - least + 1) / 2)) as f64;
         let words = kind == "word";
         let letters = Ranges::new(a, if words { "word" } else { "space" })?;
-        let least_word = if words && a.has("min_word") { a.integer("min_word", 1, i64::from(i32::MAX))? } else { 2 };
+        let least_word = if words && a.has("min_word") { a.integer("min_word", 1, MOST_WHOLE)? } else { 2 };
         let stop = if words && a.has("stop") { Some(Dictionary::new(a, "stop", false)?) } else { None };
         Ok(Analyzer { kind, least, most, least_word, folding, letters, stop })
     }
@@ -599,9 +599,8 @@ fn term_ids(a: &mut Args<'_>) -> Result<Step, Error> {
     one_text(a)?;
     let vocabulary = Dictionary::new(a, "vocabulary", true)?;
     let length = a.integer("length", 1, a.guard.limits.row_elements as i64)?;
-    let most = i64::from(i32::MAX);
-    let (first, unknown) = (a.integer("first", 0, most)? as i64, a.integer("unknown", 0, most)? as i64);
-    let fill = a.integer("fill", 0, most)? as i64;
+    let (first, unknown) = (a.integer("first", 0, MOST_WHOLE)? as i64, a.integer("unknown", 0, MOST_WHOLE)? as i64);
+    let fill = a.integer("fill", 0, MOST_WHOLE)? as i64;
     let analyzer = Analyzer::new(a)?;
     a.step(Type::row(DType::I64, length), move |s, f| {
         let mut y = vec![fill; f.rows * length];

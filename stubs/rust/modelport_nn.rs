@@ -13,7 +13,7 @@
 
 use crate::modelport::{
     dot, erf, held, larger, places, product, round_all, rounded, sigmoid, smaller, softplus, Args, DType, Data, Error, Frame, Ops, Step, Type, ANY,
-    COSTLY, FLOATS, INTEGERS,
+    COSTLY, FLOATS, INTEGERS, MOST_WHOLE,
 };
 use std::sync::Arc;
 
@@ -1035,7 +1035,7 @@ fn moments(x: &[f64], center: bool, eps: f64) -> (f64, f64) {
 /// layer_norm: over the last axes.
 fn layer_norm(a: &mut Args<'_>) -> Result<Step, Error> {
     let x = a.rounded()?;
-    let axes = if a.has("axes") { a.integer("axes", 1, MOST as i64)? } else { 1 };
+    let axes = if a.has("axes") { a.integer("axes", 1, MOST_WHOLE)? } else { 1 };
     let x = ranked(a, x, axes, MANY.max(axes))?;
     let over = x.dims[x.rank() - axes..].to_vec();
     let (scale, bias) = (shaped_like(a, "scale", &over)?, shaped_like(a, "bias", &over)?);

@@ -24,8 +24,9 @@ from modelport.stubs import command_for, data_folder, find_stub, toolchain_probl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fuzz"))
 
+import replays
 from mutate import Command, Once
-from work import LEAST, of_ops, operations_in
+from work import LEAST, operations_in
 
 FOLDER = data_folder("stubs") / "csharp"
 CORE = ("ModelportCore.cs", "Modelport.cs")
@@ -374,7 +375,7 @@ public static class Counts {
 
 
 def test_the_work_of_every_op_is_the_one_the_format_states(dotnet: str, tmp_path: Path) -> None:
-    cases = of_ops()
+    cases = replays.counted()
     lines = "\n".join(text for _, text, _ in cases)
     said = ran(dotnet, tmp_path, COUNTS.replace("LEAST", f"{LEAST}L"), lines.encode()).splitlines()
     assert len(said) == len(cases) > 400

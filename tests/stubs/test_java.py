@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import replays
 from batches import case, grid, trees
-from work import EMPTY, LEAST, SMALL, SMALL_OPERATIONS, WIDE, WIDE_OPERATIONS, of_ops, operations_in, small_work
+from work import EMPTY, LEAST, SMALL, SMALL_OPERATIONS, WIDE, WIDE_OPERATIONS, operations_in, small_work
 
 from modelport.stubs import data_folder
 
@@ -112,7 +113,7 @@ def test_a_replay_of_too_many_operations_is_refused(classes: Path) -> None:
 
 
 def test_operations_are_those_of_the_reference_for_every_op(classes: Path) -> None:
-    cases = of_ops()
+    cases = replays.counted()
     said = loaded(classes, [(LEAST, True, text) for _, text, _ in cases])
     wrong = [(op, expected, one) for (op, _, expected), one in zip(cases, said, strict=True) if operations_in(one) != expected]
     assert wrong == []

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from work import EMPTY, LEAST, SMALL, SMALL_OPERATIONS, WIDE, WIDE_OPERATIONS, of_ops, operations_in, small_work
+import replays
+from work import EMPTY, LEAST, SMALL, SMALL_OPERATIONS, WIDE, WIDE_OPERATIONS, operations_in, small_work
 
 from modelport.stubs import data_folder
 
@@ -189,7 +190,7 @@ def test_a_replay_of_too_many_operations_is_refused(need_program: Callable[[str,
 
 def test_operations_are_those_of_the_reference_for_every_op(need_program: Callable[[str, str], None]) -> None:
     need_program("javascript", "node")
-    cases = of_ops()
+    cases = replays.counted()
     said = loaded([(LEAST, True, False, text) for _, text, _ in cases])
     wrong = [(op, expected, one) for (op, _, expected), one in zip(cases, said, strict=True) if operations_in(one) != expected]
     assert wrong == []

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from work import LEAST, of_ops, operations_in
+import replays
+from work import LEAST, operations_in
 
 FOLDER = Path(__file__).resolve().parents[2] / "stubs" / "python"
 Document = dict[str, Any]
@@ -263,7 +264,7 @@ def test_a_replay_of_too_many_operations_is_refused(stub: ModuleType, name: str)
 def test_operations_are_those_of_the_reference_for_every_op(stub: ModuleType, name: str) -> None:
     stub = importlib.import_module(name)
     counted = set()
-    for op, text, operations in of_ops():
+    for op, text, operations in replays.counted():
         with pytest.raises((stub.Refused, stub.Unsupported)) as caught:
             stub.load(text, limits=stub.Limits(work=LEAST))
         if not isinstance(caught.value, stub.Unsupported):
