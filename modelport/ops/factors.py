@@ -11,7 +11,7 @@ import numpy as np
 from ..graph import ValueType
 from .base import Array, Attribute, Attributes, ascending_sum, products, refuse_row, register, require, row, rows
 
-MOST_ROUNDS = 100_000
+MOST_ROUNDS = 10_000
 MOST_WORK = 1 << 30
 #: multiplications that a round counts as for every row and column of its table, whatever it does
 ROUND = 64
@@ -43,7 +43,7 @@ def check_numbers(a: Attributes, *names: str) -> None:
 
 def check_work(work: int, rounds: int = 1) -> None:
     """Bounds on what one row may cost in all its rounds."""
-    require(rounds <= MOST_ROUNDS, f"attribute 'max_iter' is {rounds}; it is at most {MOST_ROUNDS}.")
+    require(rounds <= MOST_ROUNDS, f"attribute 'max_iter' is {rounds}; it is at most {MOST_ROUNDS}: set fewer rounds on the model.")
     require(work <= MOST_WORK, f"a row may cost {work} operations, more than the limit of {MOST_WORK}.")
 
 

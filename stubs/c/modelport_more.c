@@ -1050,7 +1050,7 @@ static void hash_terms_run(runner *r, const step *s) {
 
 /* ==== 4 Solver ==================================================================================================== */
 
-enum { MOST_ROUNDS = 100000, MOST_PAIRED = 4096, ROUNDS_PER_ERROR = 10 };
+enum { MOST_ROUNDS = 10000, MOST_PAIRED = 4096, ROUNDS_PER_ERROR = 10 };
 #define MOST_WORK (UINT64_C(1) << 30)
 static const double FLOAT_EPSILON = 0x1p-23, DOUBLE_EPSILON = 0x1p-52;
 

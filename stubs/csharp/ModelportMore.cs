@@ -1033,7 +1033,7 @@ public static class ModelportMore {
 
     // ==== 3 Solver ===================================================================================================
 
-    private const int MOST_ROUNDS = 100000, MOST_PAIRED = 4096, ROUNDS_PER_ERROR = 10;
+    private const int MOST_ROUNDS = 10000, MOST_PAIRED = 4096, ROUNDS_PER_ERROR = 10;
     private const long MOST_WORK = 1L << 30;
     private const double FLOAT_EPSILON = 1.1920928955078125e-07, DOUBLE_EPSILON = 2.220446049250313e-16;
 

@@ -845,7 +845,7 @@ func hashTerms(a *args) *step {
 
 // ==== 3 Solver =======================================================================================================
 
-const mostRounds, mostPaired, roundsPerError, mostWork = 100000, 4096, 10, 1 << 30
+const mostRounds, mostPaired, roundsPerError, mostWork = 10000, 4096, 10, 1 << 30
 const floatEpsilon, doubleEpsilon = 0x1p-23, 0x1p-52
 
 // A basis is the table of an op of this section: k rows t of d numbers.

@@ -1165,7 +1165,7 @@ public final class ModelportMore {
 
     // ==== 4 Solver ===================================================================================================
 
-    private static final int MOST_ROUNDS = 100_000, MOST_PAIRED = 4096, ROUNDS_PER_ERROR = 10;
+    private static final int MOST_ROUNDS = 10_000, MOST_PAIRED = 4096, ROUNDS_PER_ERROR = 10;
     private static final long MOST_WORK = 1L << 30;
     private static final double FLOAT_EPSILON = 0x1p-23, DOUBLE_EPSILON = 0x1p-52;
 

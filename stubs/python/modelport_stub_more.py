@@ -603,7 +603,7 @@ def hash_terms(a: Attributes, kind: Kind, numbers: Kind | None = None) -> tuple[
 
 # ==== Solver ==========================================================================================================
 
-MOST_ROUNDS = 100_000
+MOST_ROUNDS = 10_000
 MOST_WORK = 2**30
 _ROUND = 64  # multiplications that a round counts as for every row and column of its table
 MOST_PAIRED = 4096

@@ -647,7 +647,7 @@ fn hash_terms(a: &mut Args<'_>) -> Result<Step, Error> {
 
 // ==== 3 Solver =======================================================================================================
 
-const MOST_ROUNDS: i64 = 100_000;
+const MOST_ROUNDS: i64 = 10_000;
 const MOST_PAIRED: usize = 4096;
 const MOST_WORK: usize = 1 << 30;
 const ROUNDS_PER_ERROR: usize = 10;
