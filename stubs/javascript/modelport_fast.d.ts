@@ -5,7 +5,7 @@
 export = fast;
 export as namespace modelportFast;
 
-/** Loading the file is all it takes: from then on modelport.js computes large batches with these kernels, to the same bits. */
+/** Loading the file is all it takes: from then on modelport.js computes large batches, and trees for a few rows, with these kernels, to the same bits. */
 declare const fast: {
   /** Whether this engine has WebAssembly with 128-bit vectors; without it modelport.js does the work by itself. */
   readonly active: boolean;

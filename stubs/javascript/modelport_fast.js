@@ -216,6 +216,7 @@ function places(wasm, ...sizes) {
 const LARGEST = 2 ** 24; // bytes of nodes, or of weights, that are put into the memory at once
 const ROW_BYTES = 2 ** 18; // of rows that stay in the cache while the trees, or the weights, pass by
 const FEW_LEAVES = 64, FEWEST_ROWS = 32;
+const TOGETHER = 8; // rows of a tree, or trees of a row, that are walked in step
 const CHUNK = 512; // rows whose ranks stay in the cache while the trees pass by
 
 /**
@@ -223,9 +224,57 @@ const CHUNK = 512; // rows whose ranks stay in the cache while the trees pass by
  * check of tree_ensemble found.
  */
 function addTrees(wasm, p, x, stride, rows, out) {
+  if (rows.length < TOGETHER) return addFew(p, x, stride, rows, out);
   if (rows.length < FEWEST_ROWS) return false;
   const bits = bitsOf(p);
   return bits !== null && 8 * CHUNK * p.shape[0] <= LARGEST ? addBits(wasm, p, bits, x, stride, rows, out) : walkTrees(wasm, p, x, stride, rows, out);
+}
+
+/** Fewer rows than are walked together: for each of them as many trees. */
+function addFew({ nodes, roots, classes, leafValues, leafWidth, shape: [width] }, x, stride, rows, out) {
+  const walk = nodes.words.length === nodes.bounds.length ? walkRowNarrow : walkRowWide, leaves = new Int32Array(TOGETHER);
+  for (let r = 0; r < rows.length; r++) {
+    for (let t = 0; t < roots.length; t += TOGETHER) {
+      walk(nodes, x, r * stride, roots, t, leaves);
+      for (let k = 0; k < TOGETHER && t + k < roots.length; k++) {
+        const to = rows[r] * width + (classes === null ? 0 : classes[t + k]), from = leaves[k] * leafWidth;
+        for (let j = 0; j < leafWidth; j++) out[to + j] += leafValues[from + j];
+      }
+    }
+  }
+  return true;
+}
+
+/** Writes the leaf numbers of the row at x[at ...] in eight trees from number t on, the last tree in place of those that are lacking. */
+function walkRowNarrow({ bounds, words }, x, at, roots, t, leaves) {
+  const last = roots.length - 1, root = (k) => roots[t + k < last ? t + k : last];
+  let a = root(0), b = root(1), c = root(2), d = root(3), e = root(4), f = root(5), g = root(6), h = root(7), w = 0, any = 0;
+  do {
+    w = words[2 * a + 1]; any = w; a = (a + (w >>> 8) + +(x[at + (w & 255)] >= bounds[2 * a])) | 0;
+    w = words[2 * b + 1]; any |= w; b = (b + (w >>> 8) + +(x[at + (w & 255)] >= bounds[2 * b])) | 0;
+    w = words[2 * c + 1]; any |= w; c = (c + (w >>> 8) + +(x[at + (w & 255)] >= bounds[2 * c])) | 0;
+    w = words[2 * d + 1]; any |= w; d = (d + (w >>> 8) + +(x[at + (w & 255)] >= bounds[2 * d])) | 0;
+    w = words[2 * e + 1]; any |= w; e = (e + (w >>> 8) + +(x[at + (w & 255)] >= bounds[2 * e])) | 0;
+    w = words[2 * f + 1]; any |= w; f = (f + (w >>> 8) + +(x[at + (w & 255)] >= bounds[2 * f])) | 0;
+    w = words[2 * g + 1]; any |= w; g = (g + (w >>> 8) + +(x[at + (w & 255)] >= bounds[2 * g])) | 0;
+    w = words[2 * h + 1]; any |= w; h = (h + (w >>> 8) + +(x[at + (w & 255)] >= bounds[2 * h])) | 0;
+  } while (any >>> 8);
+  leaves[0] = words[2 * a]; leaves[1] = words[2 * b]; leaves[2] = words[2 * c]; leaves[3] = words[2 * d];
+  leaves[4] = words[2 * e]; leaves[5] = words[2 * f]; leaves[6] = words[2 * g]; leaves[7] = words[2 * h];
+}
+
+function walkRowWide({ bounds, words }, x, at, roots, t, leaves) {
+  const last = roots.length - 1, root = (k) => roots[t + k < last ? t + k : last];
+  for (let k = 0; k < TOGETHER; k += 4) {
+    let a = root(k), b = root(k + 1), c = root(k + 2), d = root(k + 3), s = 0, any = 0;
+    do {
+      s = words[4 * a + 3]; any = s; a = (a + s + +(x[at + words[4 * a + 2]] >= bounds[2 * a])) | 0;
+      s = words[4 * b + 3]; any |= s; b = (b + s + +(x[at + words[4 * b + 2]] >= bounds[2 * b])) | 0;
+      s = words[4 * c + 3]; any |= s; c = (c + s + +(x[at + words[4 * c + 2]] >= bounds[2 * c])) | 0;
+      s = words[4 * d + 3]; any |= s; d = (d + s + +(x[at + words[4 * d + 2]] >= bounds[2 * d])) | 0;
+    } while (any !== 0);
+    leaves[k] = words[4 * a]; leaves[k + 1] = words[4 * b]; leaves[k + 2] = words[4 * c]; leaves[k + 3] = words[4 * d];
+  }
 }
 
 function walkTrees(wasm, p, x, stride, rows, out) {

@@ -61,6 +61,13 @@ def test_the_kernels_give_the_same_bits(need_program: Callable[[str, str], None]
             ("f64", 600, {"class": [t % 3 for t in range(20)], "size": 3, "acc": "f32", "init": [0.5, 0.25, -1.0]}),
         ]
     ]
+    for number, rows in [(1, 1), (3, 1), (7, 2), (8, 1), (9, 7), (20, 1), (20, 7)]:  # few rows: trees are walked together
+        for dtype, more in [
+            ("f64", {"missing": "left"}),
+            ("f32", {"leaf_width": 3, "cmp": "lt"}),
+            ("f32", {"class": [t % 3 for t in range(number)], "size": 3, "acc": "f32", "init": [0.5, 0.25, -1.0]}),
+        ]:
+            cases.append(case(trees(rng, 5, number, 40, dtype=dtype, **more), grid(rng, rows, 5, 0), "f64"))
     many = trees(rng, 2, 40, 30)  # more bounds in a column than a byte counts
     many["threshold"] = rng.normal(size=len(many["threshold"])).tolist()
     cases.append(case(many, rng.normal(size=(700, 2))))
