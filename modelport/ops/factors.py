@@ -43,7 +43,7 @@ def check_numbers(a: Attributes, *names: str) -> None:
 
 def check_work(work: int, rounds: int = 1) -> None:
     """Bounds on what one row may cost in all its rounds."""
-    require(rounds <= MOST_ROUNDS, f"attribute 'max_iter' is {rounds}; it is at most {MOST_ROUNDS}: set fewer rounds on the model.")
+    require(rounds <= MOST_ROUNDS, f"attribute 'max_iter' is {rounds}; the most is {MOST_ROUNDS}: set fewer on the model.")
     require(work <= MOST_WORK, f"a row may cost {work} operations, more than the limit of {MOST_WORK}.")
 
 

@@ -148,6 +148,7 @@ def _check_leaves(a: Attributes, leaves: int) -> int:
 PAIRS, ROWS, CELLS = 1 << 15, 1 << 12, 1 << 20
 #: trees of at most so many leaves are not walked when there are at least ROWS rows: every node is asked about all of them
 SMALL_TREE = 64
+NUMBERS = [np.array(leaf, dtype=np.uint8) for leaf in range(SMALL_TREE)]
 #: small trees of at most so many inner nodes are tables of the answers of all of them
 TABLE = 8
 #: a single row asks all nodes at once where there are no more than these
@@ -247,6 +248,7 @@ class Forest:
         self._set_planes(a)
         self._set_places(a["right"].astype(np.int64))
         self._steps: int | None = None
+        self._asked: list[tuple[int, Array]] | None = None
 
     def _set_planes(self, a: Attributes) -> None:
         """The planes by feature, NaN's side and set; for every inner node its plane and its limit."""
@@ -358,10 +360,16 @@ class Forest:
                 pairs, place, offset = pairs.take(rest), place.take(rest), offset.take(rest)
         return arrived
 
+    def _questions(self) -> list[tuple[int, Array]]:
+        """Plane and limit of every inner node; NumPy takes an array of rank 0 sooner than a number."""
+        if self._asked is None:
+            self._asked = [(plane, np.array(limit)) for plane, limit in zip(self._plane.tolist(), self._limit, strict=True)]
+        return self._asked
+
     def _select(self, planes: Array) -> Iterator[tuple[int, Array, Array]]:
         """As walking tree by tree, without a gather per node."""
         columns, goes_left = np.ascontiguousarray(planes.T), self._goes_left
-        questions = list(zip(self._plane.tolist(), self._limit.tolist(), strict=True))
+        questions = self._questions()
         first_inner = first_leaf = 0
         for tree, (start, size) in enumerate(zip(self._start.tolist(), self._sizes.tolist(), strict=True)):
             inner = size // 2
@@ -384,25 +392,27 @@ def _numbers(pattern: list[bool], asked: Iterator[Array], rows: int) -> Array:
     """The leaf number (u8) of every row in one tree, of which pattern tells inner nodes from leaves.
 
     `asked` has their answers (1 for left) from the last inner node to the first, which may be written over: each takes the
-    numbers of its two subtrees and merges them bit by bit, right ^ ((left ^ right) & mask). Between two leaves, of which the
-    right one has the next number, it is that less 1 or 0.
+    numbers of its two subtrees and merges them, right ^ ((left ^ right) * answer). Between two leaves, of which the right one
+    has the next number, it is that less 1 or 0.
     """
-    numbers: list[Any] = []  # a subtree's leaf numbers [n], or the number of a single leaf
+    numbers: list[Array] = []  # a subtree's leaf numbers [n], or the number of a single leaf
     leaf = pattern.count(False)
     for is_inner in reversed(pattern):
         if not is_inner:
             leaf -= 1
-            numbers.append(np.uint8(leaf))
+            numbers.append(NUMBERS[leaf])
             continue
-        mask = next(asked)
+        answer = next(asked)
         left, right = numbers.pop(), numbers.pop()
-        if isinstance(left, np.uint8) and isinstance(right, np.uint8):
-            np.subtract(right, mask, out=mask)
+        if left.ndim:
+            np.bitwise_xor(left, right, left)
+        elif right.ndim:
+            left = np.bitwise_xor(left, right)
         else:
-            np.negative(mask, out=mask)
-            mask &= left ^ right
-            mask ^= right
-        numbers.append(mask)
+            numbers.append(np.subtract(right, answer, answer))
+            continue
+        np.multiply(left, answer, left)
+        numbers.append(np.bitwise_xor(left, right, left))
     return numbers[0] if len(pattern) > 1 else np.zeros(rows, dtype=np.uint8)
 
 
