@@ -233,12 +233,37 @@ static const weights *weights_attribute(loader *l, const char *name, mp_dtype dt
     return w;
 }
 
+#if defined __GNUC__ && !defined MODELPORT_PLAIN_C /* vectors, which other compilers do without */
+#define VECTORS 1
+typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
+typedef float four_floats __attribute__((vector_size(16), aligned(4), may_alias));
+#if defined __x86_64__ && !defined __AVX__ && !defined MODELPORT_NO_HEAP
+#define WIDE 1
+#ifdef __clang__
+#define OPEN_FOUR(at) __builtin_convertvector(*(const four_floats *)(at), four)
+#else /* GCC makes two halves of that, by way of the stack */
+#define OPEN_FOUR(at) __builtin_ia32_cvtps2pd256(*(const four_floats *)(at))
+#endif
+__attribute__((target("avx"))) static void open_floats_wide(const float *x, size_t n, double *to) { /* n is a multiple of 4 */
+    for (size_t i = 0; i < n; i += 4) *(four *)(to + i) = OPEN_FOUR(x + i);
+}
+#endif
+#endif
+static void open_floats(const float *x, size_t n, double *to) {
+#ifdef WIDE
+    if (__builtin_cpu_supports("avx")) { open_floats_wide(x, n, to); return; }
+#endif
+    for (size_t i = 0; i < n; i++) to[i] = (double)x[i];
+}
+
 /* Columns from..from + n of a panel as doubles: in place, or in `buffer`, [n][8]. */
 static const double *open_panel(const weights *w, size_t panel, size_t from, size_t n, double *buffer) {
     size_t at = (panel * w->columns + from) * PANEL;
     if (w->held == HELD_F64) return (const double *)w->elements + at;
-    for (size_t i = 0; w->held == HELD_F32 && i < n * PANEL; i++) buffer[i] = (double)((const float *)w->elements)[at + i];
-    if (w->held == HELD_F32) return buffer;
+    if (w->held == HELD_F32) {
+        open_floats((const float *)w->elements + at, n * PANEL, buffer);
+        return buffer;
+    }
     const int8_t *quanta = (const int8_t *)w->elements + at;
     const double *scale = w->scale + panel * PANEL;
     double *to = buffer;
@@ -253,9 +278,7 @@ static const double *open_panel(const weights *w, size_t panel, size_t from, siz
 #define PRODUCTS_ARGUMENTS const double *x, size_t stride, size_t rows, size_t n, const double *panel, double *sums
 #define SIX(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
 #define ONE(DO) DO(0)
-#if defined __GNUC__ && !defined MODELPORT_PLAIN_C /* vectors, which other compilers do without */
-typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
-typedef float four_floats __attribute__((vector_size(16), aligned(4), may_alias));
+#ifdef VECTORS
 #define LOAD_SUMS(q) four a##q = *(const four *)(sums + PANEL * q), b##q = *(const four *)(sums + PANEL * q + 4);
 #define ADD_PRODUCTS(q) { double v = x[q * stride + j]; a##q += v * left; b##q += v * right; }
 #define ADD_FUSED(q) { double u = x[q * stride + j]; four v = {u, u, u, u}; a##q = __builtin_ia32_vfmaddpd256(v, left, a##q); b##q = __builtin_ia32_vfmaddpd256(v, right, b##q); }
@@ -280,8 +303,7 @@ typedef float four_floats __attribute__((vector_size(16), aligned(4), may_alias)
         for (; rows >= 6; rows -= 6, x += 6 * stride, sums += 6 * PANEL) ADD_ROWS(SIX, ADD) \
         for (; rows > 0; rows--, x += stride, sums += PANEL) ADD_ROWS(ONE, ADD) \
     }
-#if defined __GNUC__ && !defined MODELPORT_PLAIN_C && defined __x86_64__ && !defined __AVX__ && !defined MODELPORT_NO_HEAP
-#define WIDE 1
+#ifdef WIDE
 __attribute__((target("avx"))) static void add_products_wide(PRODUCTS_ARGUMENTS) ADD_ALL_ROWS(ADD_PRODUCTS) /* the same sums in wider registers */
 __attribute__((target("avx,fma"))) static void add_products_fused(PRODUCTS_ARGUMENTS) ADD_ALL_ROWS(ADD_FUSED)
 #endif
@@ -311,24 +333,40 @@ static void multiply_panel(const weights *w, size_t panel, const double *x, size
 enum { ABREAST = 4 };
 #ifdef WIDE
 #define BEGIN_PANEL(k) const ELEMENT *p##k = (const ELEMENT *)w->elements + (panel + k) * w->columns * PANEL; four a##k = {0}, b##k = {0};
-#define ADD_PANEL(k) a##k += v * OPEN(p##k); b##k += v * OPEN(p##k + 4); p##k += PANEL;
+#define ADD_PANEL(k) a##k = ADD(OPEN(p##k), a##k); b##k = ADD(OPEN(p##k + 4), b##k); p##k += PANEL;
 #define END_PANEL(k) *(four *)(sums + PANEL * k) = a##k; *(four *)(sums + PANEL * k + 4) = b##k;
 #define PANELS(DO) DO(0) DO(1) DO(2) DO(3)
-#define MULTIPLY_ROW { PANELS(BEGIN_PANEL) for (size_t j = 0; j < w->columns; j++) { double v = x[j]; PANELS(ADD_PANEL) } PANELS(END_PANEL) }
+#define MULTIPLY_ROW \
+    { \
+        PANELS(BEGIN_PANEL) \
+        for (size_t j = 0; j < w->columns; j++) { four v = {x[j], x[j], x[j], x[j]}; PANELS(ADD_PANEL) } \
+        PANELS(END_PANEL) \
+    }
 #define ELEMENT float
-#define OPEN(at) __builtin_convertvector(*(const four_floats *)(at), four)
+#define OPEN OPEN_FOUR
+#define ADD(y, sum) ((sum) + v * (y))
 __attribute__((target("avx"))) static void multiply_row_f32(const weights *w, size_t panel, const double *x, double *sums) MULTIPLY_ROW
+#undef ADD
+#define ADD(y, sum) __builtin_ia32_vfmaddpd256(v, y, sum) /* of products of two f32, as above */
+__attribute__((target("avx,fma"))) static void multiply_row_fused(const weights *w, size_t panel, const double *x, double *sums) MULTIPLY_ROW
+#undef ADD
 #undef ELEMENT
 #undef OPEN
 #define ELEMENT double
 #define OPEN(at) (*(const four *)(at))
+#define ADD(y, sum) ((sum) + v * (y))
 __attribute__((target("avx"))) static void multiply_row_f64(const weights *w, size_t panel, const double *x, double *sums) MULTIPLY_ROW
-static bool multiply_row(const weights *w, size_t panel, const double *x, double *sums) {
+#undef ADD
+static bool multiply_row(const weights *w, size_t panel, const double *x, double *sums, bool exact) {
     if (w->held == HELD_I8 || (panel + ABREAST) * PANEL > w->rows || !__builtin_cpu_supports("avx")) return false;
-    (w->held == HELD_F32 ? multiply_row_f32 : multiply_row_f64)(w, panel, x, sums); return true;
+    if (w->held == HELD_F64) multiply_row_f64(w, panel, x, sums);
+    else (exact && __builtin_cpu_supports("fma") ? multiply_row_fused : multiply_row_f32)(w, panel, x, sums);
+    return true;
 }
 #else
-static bool multiply_row(const weights *w, size_t panel, const double *x, double *sums) { (void)w, (void)panel, (void)x, (void)sums; return false; }
+static bool multiply_row(const weights *w, size_t panel, const double *x, double *sums, bool exact) {
+    (void)w, (void)panel, (void)x, (void)sums, (void)exact; return false;
+}
 #endif
 
 /* -- linear: of profile tabular, in place of the plain one -- */
@@ -349,7 +387,7 @@ static void linear_run(runner *r, const step *s) {
         rows = n < most ? n : most;
         if (rows <= FEW) rows = 1;
         for (size_t first = 0, done; first < w->rows; first += done) {
-            bool abreast = rows == 1 && multiply_row(w, first / PANEL, x, sums);
+            bool abreast = rows == 1 && multiply_row(w, first / PANEL, x, sums, s->f32);
             done = abreast ? ABREAST * PANEL : PANEL;
             if (!abreast) multiply_panel_of(w, first / PANEL, x, w->columns, rows, sums, s->f32);
             for (size_t i = 0; i < rows; i++)
