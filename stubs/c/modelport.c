@@ -1351,7 +1351,7 @@ static void unary_check(loader *l) { /* word: fn */
 static void unary_run(runner *r, const step *s) {
     io b = io_of(r, s); function *fn = UNARY[s->word];
     if (fn == f_relu) { /* the most frequent, without a call; f32 numbers stay such */
-        for (size_t i = 0; i < b.n; i++) { double x = rounded(s->f32, b.x.f[i]); b.y.f[i] = x <= 0 ? 0.0 : x; }
+        for (size_t i = 0; i < b.n; i++) { double x = rounded(s->f32, b.x.f[i]); b.y.f[i] = double_of(bits_of(x) & -(uint64_t)!(x <= 0)); /* no branch */ }
         return;
     }
     for (size_t i = 0; fn && i < b.n; i++) b.y.f[i] = rounded(s->f32, fn(rounded(s->f32, b.x.f[i])));
@@ -1852,7 +1852,7 @@ static const op OPS[] = {
     MORE_OPS
     NN_OPS
 };
-enum { BLOCK_ELEMENTS = 1 << 20, LARGEST_BLOCK_ROWS = 2048, FOREST_ROWS = 16384 /* a tree's nodes come to the cache once for a block */, DEEPEST = 512 };
+enum { BLOCK_ELEMENTS = 1 << 20, NEAR_ELEMENTS = 1 << 17 /* stay in the cache */, LEAST_ROWS = 8, LARGEST_BLOCK_ROWS = 2048, FOREST_ROWS = 16384 /* a tree's nodes come to the cache once for a block */, DEEPEST = 512 };
 static const op *find_op(mp_string name) {
     for (size_t i = 0; i < LENGTH(OPS); i++) if (same_string(name, literal(OPS[i].name))) return &OPS[i];
     return NULL;
@@ -1991,8 +1991,9 @@ static void lay_out_values(loader *l) {
     }
     if (l->keep != l->scratch) reset_arena(l->scratch, before);
     size_t most = LARGEST_BLOCK_ROWS; for (size_t i = 0; i < m->n_steps; i++) if (p->steps[i].forest) most = FOREST_ROWS;
-    p->block_rows = m->pool ? 1 : BLOCK_ELEMENTS / (p->alive ? p->alive : 1);
-    if (p->block_rows > most || p->block_rows == 0) p->block_rows = p->block_rows ? most : 1;
+    size_t width = p->alive ? p->alive : 1, rows = BLOCK_ELEMENTS / width, near = NEAR_ELEMENTS / width;
+    if (most == LARGEST_BLOCK_ROWS && near < most / LEAST_ROWS && rows > LEAST_ROWS) rows = near > LEAST_ROWS ? near : LEAST_ROWS; /* of wide rows fewer */
+    p->block_rows = m->pool || rows == 0 ? 1 : rows < most ? rows : most;
 }
 static void load_step(loader *l, const json *object, size_t index, bool used[LENGTH(OPS)]) {
     mp_model *m = l->model; step *s = &m->plan.steps[index];

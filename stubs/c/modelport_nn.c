@@ -241,8 +241,10 @@ typedef float four_floats __attribute__((vector_size(16), aligned(4), may_alias)
 #define WIDE 1
 #ifdef __clang__
 #define OPEN_FOUR(at) __builtin_convertvector(*(const four_floats *)(at), four)
+#define ROUND_FOUR(x) __builtin_convertvector(x, four_floats)
 #else /* GCC makes two halves of that, by way of the stack */
 #define OPEN_FOUR(at) __builtin_ia32_cvtps2pd256(*(const four_floats *)(at))
+#define ROUND_FOUR(x) __builtin_ia32_cvtpd2ps256(x)
 #endif
 __attribute__((target("avx"))) static void open_floats_wide(const float *x, size_t n, double *to) { /* n is a multiple of 4 */
     for (size_t i = 0; i < n; i += 4) *(four *)(to + i) = OPEN_FOUR(x + i);
@@ -275,7 +277,7 @@ static const double *open_panel(const weights *w, size_t panel, size_t from, siz
 
 /* Adds to the sums [rows][8] of rows x, `stride` apart, their products with n columns of a panel, column by column, in f64. Products of
  * two f32 numbers are exact in f64, so that for them fused multiply-add gives the same bits. */
-#define PRODUCTS_ARGUMENTS const double *x, size_t stride, size_t rows, size_t n, const double *panel, double *sums
+#define PRODUCTS_ARGUMENTS(ELEMENT) const double *x, size_t stride, size_t rows, size_t n, const ELEMENT *panel, double *sums
 #define SIX(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
 #define ONE(DO) DO(0)
 #ifdef VECTORS
@@ -283,18 +285,17 @@ static const double *open_panel(const weights *w, size_t panel, size_t from, siz
 #define ADD_PRODUCTS(q) { double v = x[q * stride + j]; a##q += v * left; b##q += v * right; }
 #define ADD_FUSED(q) { double u = x[q * stride + j]; four v = {u, u, u, u}; a##q = __builtin_ia32_vfmaddpd256(v, left, a##q); b##q = __builtin_ia32_vfmaddpd256(v, right, b##q); }
 #define STORE_SUMS(q) *(four *)(sums + PANEL * q) = a##q; *(four *)(sums + PANEL * q + 4) = b##q;
-#define ADD_COLUMN(ROWS, ADD) { four left = *(const four *)at, right = *(const four *)(at + 4); ROWS(ADD) }
+#define ADD_COLUMN(ROWS, ADD) { four left = OPEN(panel + j * PANEL), right = OPEN(panel + j * PANEL + 4); ROWS(ADD) }
 #else
 #define LOAD_SUMS(q) double *s##q = sums + PANEL * q;
-#define ADD_PRODUCTS(q) for (size_t k = 0; k < PANEL; k++) s##q[k] += x[q * stride + j] * at[k];
+#define ADD_PRODUCTS(q) for (size_t k = 0; k < PANEL; k++) s##q[k] += x[q * stride + j] * panel[j * PANEL + k];
 #define STORE_SUMS(q)
 #define ADD_COLUMN(ROWS, ADD) { ROWS(ADD) }
 #endif
 #define ADD_ROWS(ROWS, ADD) \
     { \
-        const double *at = panel; \
         ROWS(LOAD_SUMS) \
-        for (size_t j = 0; j < n; j++, at += PANEL) ADD_COLUMN(ROWS, ADD) \
+        for (size_t j = 0; j < n; j++) ADD_COLUMN(ROWS, ADD) \
         ROWS(STORE_SUMS) \
     }
 /* Six rows at a time, then one: a tile of sums stays in registers. */
@@ -303,12 +304,19 @@ static const double *open_panel(const weights *w, size_t panel, size_t from, siz
         for (; rows >= 6; rows -= 6, x += 6 * stride, sums += 6 * PANEL) ADD_ROWS(SIX, ADD) \
         for (; rows > 0; rows--, x += stride, sums += PANEL) ADD_ROWS(ONE, ADD) \
     }
+#define OPEN(at) (*(const four *)(at))
 #ifdef WIDE
-__attribute__((target("avx"))) static void add_products_wide(PRODUCTS_ARGUMENTS) ADD_ALL_ROWS(ADD_PRODUCTS) /* the same sums in wider registers */
-__attribute__((target("avx,fma"))) static void add_products_fused(PRODUCTS_ARGUMENTS) ADD_ALL_ROWS(ADD_FUSED)
+__attribute__((target("avx"))) static void add_products_wide(PRODUCTS_ARGUMENTS(double)) ADD_ALL_ROWS(ADD_PRODUCTS) /* the same sums in wider registers */
+__attribute__((target("avx,fma"))) static void add_products_fused(PRODUCTS_ARGUMENTS(double)) ADD_ALL_ROWS(ADD_FUSED)
+#undef OPEN
+#define OPEN OPEN_FOUR
+__attribute__((target("avx,fma"))) static void add_products_opened(PRODUCTS_ARGUMENTS(float)) ADD_ALL_ROWS(ADD_FUSED)
+#undef OPEN
+#define OPEN(at) (*(const four *)(at))
 #endif
-static void add_products_plain(PRODUCTS_ARGUMENTS) ADD_ALL_ROWS(ADD_PRODUCTS)
-static void add_products(PRODUCTS_ARGUMENTS, bool exact) {
+static void add_products_plain(PRODUCTS_ARGUMENTS(double)) ADD_ALL_ROWS(ADD_PRODUCTS)
+#undef OPEN
+static void add_products(PRODUCTS_ARGUMENTS(double), bool exact) {
 #ifdef WIDE
     if (exact && __builtin_cpu_supports("fma")) { add_products_fused(x, stride, rows, n, panel, sums); return; }
     if (__builtin_cpu_supports("avx")) { add_products_wide(x, stride, rows, n, panel, sums); return; }
@@ -320,6 +328,12 @@ static void add_products(PRODUCTS_ARGUMENTS, bool exact) {
 static void multiply_panel_of(const weights *w, size_t panel, const double *x, size_t stride, size_t rows, double *sums, bool exact) {
     double buffer[STRIP * PANEL];
     memset(sums, 0, rows * PANEL * sizeof *sums);
+#ifdef WIDE
+    if (w->held == HELD_F32 && exact && __builtin_cpu_supports("fma")) {
+        add_products_opened(x, stride, rows, w->columns, (const float *)w->elements + panel * w->columns * PANEL, sums);
+        return;
+    }
+#endif
     for (size_t from = 0; from < w->columns; from += STRIP) { /* a strip stays in the cache */
         size_t n = w->columns - from < STRIP ? w->columns - from : STRIP;
         add_products(x + from, stride, rows, n, open_panel(w, panel, from, n, buffer), sums, exact);
@@ -369,6 +383,24 @@ static bool multiply_row(const weights *w, size_t panel, const double *x, double
 }
 #endif
 
+/* y[i][0..n - 1], `stride` apart, is sums[i][..] + bias, rounded to f32. False if there is no such kernel. */
+#ifdef WIDE
+__attribute__((target("avx"))) static void round_panels_wide(const double *sums, size_t rows, size_t n, const double *bias, double *y, size_t stride) {
+    for (size_t i = 0; i < rows; i++, sums += PANEL, y += stride)
+        for (size_t k = 0; k < n; k += 4) {
+            four sum = *(const four *)(sums + k) + (bias ? *(const four *)(bias + k) : (four){0});
+            four_floats narrow = ROUND_FOUR(sum);
+            *(four *)(y + k) = OPEN_FOUR(&narrow);
+        }
+}
+#endif
+static bool round_panels(const double *sums, size_t rows, size_t n, const double *bias, bool f32, double *y, size_t stride) {
+#ifdef WIDE
+    if (f32 && n % 4 == 0 && __builtin_cpu_supports("avx")) { round_panels_wide(sums, rows, n, bias, y, stride); return true; }
+#endif
+    (void)sums, (void)rows, (void)n, (void)bias, (void)f32, (void)y, (void)stride; return false;
+}
+
 /* -- linear: of profile tabular, in place of the plain one -- */
 static void linear_check(loader *l) { /* t[0] bias; plan: weight */
     mp_dtype dtype = one_float(l); tensor weight;
@@ -390,9 +422,10 @@ static void linear_run(runner *r, const step *s) {
             bool abreast = rows == 1 && multiply_row(w, first / PANEL, x, sums, s->f32);
             done = abreast ? ABREAST * PANEL : PANEL;
             if (!abreast) multiply_panel_of(w, first / PANEL, x, w->columns, rows, sums, s->f32);
-            for (size_t i = 0; i < rows; i++)
-                for (size_t k = first; k < first + done && k < w->rows; k++)
-                    y[i * w->rows + k] = rounded(s->f32, sums[i * PANEL + k - first] + (bias ? bias[k] : 0));
+            size_t n = w->rows - first < done ? w->rows - first : done;
+            if (!round_panels(sums, rows, n, bias ? bias + first : NULL, s->f32, y + first, w->rows))
+                for (size_t i = 0; i < rows; i++)
+                    for (size_t k = 0; k < n; k++) y[i * w->rows + first + k] = rounded(s->f32, sums[i * PANEL + k] + (bias ? bias[first + k] : 0));
         }
     }
 }
