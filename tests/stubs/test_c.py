@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import batches
 import numpy as np
 import pytest
 import replays
@@ -93,6 +94,35 @@ def test_the_main_file_alone_leaves_further_profiles_out(compiler: str, sanitize
         done = run(alone, "verify", str(path))
         assert done.returncode == 3, name
         assert document["requires"][0] in done.stderr.decode()
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_products_have_the_same_bits_in_every_kernel(compiler: str, tmp_path: Path, dtype: str) -> None:
+    """Single rows, tiles of six, and what is left of them; panels of eight, four side by side, and the last one."""
+    parts = [NN, FAST, FOLDER / "modelport.c", FOLDER / "main.c"]
+    wide, plain = (
+        build(compiler, tmp_path / "wide", "-O2", *parts),
+        build(compiler, tmp_path / "plain", "-DMODELPORT_PLAIN_C", *parts),
+    )
+    rng, model = np.random.default_rng(0), tmp_path / "model.json"
+
+    def numbers(*shape: int) -> dict[str, Any]:
+        return {"dtype": dtype, "shape": list(shape), "data": rng.normal(size=shape).astype(np.float32).ravel().tolist()}
+
+    for outputs, inputs in [(1, 3), (4, 9), (8, 1), (10, 129), (32, 40), (45, 300), (68, 1031)]:
+        for bias in ({}, {"bias": numbers(outputs)}):
+            step = {"op": "linear", "weight": numbers(outputs, inputs), "dtype": dtype, **bias}
+            for rows in (1, 2, 6, 13, 300):
+                x = rng.normal(size=(rows, inputs)).astype(np.float32)
+                given = batches.case(step, x, dtype)
+                model.write_text(json.dumps(given["document"]), encoding="utf-8")
+                feed = json.dumps({"inputs": {"x": x.tolist()}}).encode()
+                answers = [
+                    subprocess.run([program, "predict", "--no-verify", model], input=feed, capture_output=True, check=True).stdout
+                    for program in (wide, plain)
+                ]
+                assert answers[0] == answers[1], (outputs, inputs, rows)
+                assert json.loads(answers[0])["outputs"]["y"]["shape"] == [rows, outputs]
 
 
 def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
