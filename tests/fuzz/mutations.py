@@ -311,7 +311,8 @@ def wide(mutator: Mutator, document: Document, rng: random.Random) -> None:
         "leaf_width", "cubic", "eps",
     )  # fmt: skip
     values = (
-        0, 1, 2, 3, 63, 64, 65, 100, 1000, 4096, 10_000, 10_001, 100_000, 100_001, 2**20, 2**22 - 1, 2**22, 2**22 + 1, 2**31, 2**53, 1e-300, 0.0,
+        0, 1, 2, 3, 63, 64, 65, 100, 1000, 4096, 10_000, 10_001, 100_000, 100_001,
+        2**20, 2**22 - 1, 2**22, 2**22 + 1, 2**31, 2**53, 1e-300, 0.0,
     )  # fmt: skip
     found = [(node, key) for step in listed(document, "steps") for node, key in places(step) if key in keys]
     if found:
