@@ -389,3 +389,8 @@ def _check_outputs(outputs: Sequence[Output], types: Mapping[str, ValueType]) ->
             raise GraphError(
                 f"Output {output.name!r} is declared {output.dtype}, but {output.source!r} is {types[output.source].dtype}."
             )
+        shape = types[output.source].shape
+        if output.classes is not None and shape and len(output.classes) != shape[-1]:
+            raise GraphError(
+                f"Output {output.name!r} has {len(output.classes)} classes for {types[output.source]}; they name its last axis."
+            )

@@ -68,6 +68,7 @@ def _without_long_texts(data: bytes) -> tuple[bytes, list[memoryview], str]:
 
 
 _KEY = b'"data":"'
+_INFINITY = float("inf")
 
 
 def _check_bytes(data: bytes, limits: Limits) -> None:
@@ -141,7 +142,7 @@ def _check_depth(value: Any, left: int) -> None:
         raise ArtifactError("The document is nested deeper than 16 levels.")
     children = value.values() if isinstance(value, dict) else value
     kinds = set(map(type, children))
-    if float in kinds and any(abs(v) == float("inf") for v in children if type(v) is float):
+    if float in kinds and (_INFINITY in children or -_INFINITY in children):
         raise ArtifactError("The document holds a number that overflows.")
     if int in kinds and isinstance(value, dict) and any(abs(v) >= _OVERFLOW for v in children if type(v) is int):
         raise ArtifactError("The document holds an integer that overflows.")

@@ -314,15 +314,23 @@ def _floats(flat: list[Any], kinds: set[type], dtype: str, where: str) -> Array:
 def _integers(flat: list[Any], kinds: set[type], dtype: str, where: str) -> Array:
     if kinds - {int, str}:
         raise ArtifactError(f"{where} holds an element that is no integer.")
+    beyond = f"{where} holds an integer beyond 2^53-1 as a number; it is written as a string of digits."
     bare = flat if str not in kinds else [v for v in flat if not isinstance(v, str)]
-    if bare and (min(bare) < -SAFE or max(bare) > SAFE):
-        raise ArtifactError(f"{where} holds an integer beyond 2^53-1 as a number; it is written as a string of digits.")
-    if str in kinds:
-        flat = [integer(v, where) for v in flat]
+    try:
+        array = np.array(bare, dtype=np.int64)
+    except OverflowError:
+        raise ArtifactError(beyond) from None
+    if array.size and not (-SAFE <= array.min() and array.max() <= SAFE):
+        raise ArtifactError(beyond)
     bounds = np.iinfo(DTYPES[dtype])
-    if flat and not (bounds.min <= min(flat) and max(flat) <= bounds.max):
+    if str in kinds:
+        numbers = [integer(v, where) for v in flat]
+        if not (bounds.min <= min(numbers) and max(numbers) <= bounds.max):
+            raise ArtifactError(f"{where} holds an integer outside {dtype}.")
+        return np.array(numbers, dtype=DTYPES[dtype])
+    if array.size and not (bounds.min <= array.min() and array.max() <= bounds.max):
         raise ArtifactError(f"{where} holds an integer outside {dtype}.")
-    return np.array(flat, dtype=DTYPES[dtype])
+    return array.astype(DTYPES[dtype], copy=False)
 
 
 def integer(value: Any, where: str) -> int:

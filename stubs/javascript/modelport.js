@@ -2035,7 +2035,7 @@ function readOutput(node, where, values, slots) {
   if (node.get("dtype") !== dtype) refuse(`${where} does not have the dtype of ${quote(from)}, which is ${dtype}.`);
   const role = readChoice(node.get("role"), ROLES, `the role of ${where}`);
   const classes = node.has("classes") ? readClasses(node.get("classes"), `"classes" of ${where}`) : null;
-  if (classes !== null && classes.length !== shape[shape.length - 1]) {
+  if (classes !== null && shape.length > 0 && classes.length !== shape[shape.length - 1]) {
     refuse(`${where} has ${classes.length} classes for rows of shape ${showShape(shape)}.`);
   }
   return { name, role, classes, slot, dtype, shape, width };
