@@ -320,7 +320,7 @@ def _integers(flat: list[Any], kinds: set[type], dtype: str, where: str) -> Arra
         array = np.array(bare, dtype=np.int64)
     except OverflowError:
         raise ArtifactError(beyond) from None
-    if array.size and not (-SAFE <= array.min() and array.max() <= SAFE):
+    if array.size and not (array.min() >= -SAFE and array.max() <= SAFE):
         raise ArtifactError(beyond)
     bounds = np.iinfo(DTYPES[dtype])
     if str in kinds:

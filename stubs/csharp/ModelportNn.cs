@@ -537,9 +537,7 @@ public static class ModelportNn {
                 type = Shaped(a, x.dtype, lengths);
                 a.work = Math.Min(a.work + 4L * type.width, long.MaxValue / 2);
                 int taps = nearest ? 1 : cubic ? 4 : 2;
-                a.guard.Take(12L * taps * lengths[axes[k]]);
-                along[k] = new Along(n, (int) m, behind, taps);
-                along[k].Fill(scales == null ? m / n : scales[k], at, round, shape);
+                along[k] = new Along(n, (int) m, behind, taps, scales == null ? m / n : scales[k], at, round, shape);
             }
             last = type;
         }
@@ -547,25 +545,29 @@ public static class ModelportNn {
 
     /// <summary>One axis of a resize: which elements a result is made of, and how much of each.</summary>
     private sealed class Along {
-        private int n, m, behind, taps;
-        private readonly int[] place;
-        private readonly double[] share;
+        private const int PLACED = 128; // elements whose taps are found at a time, so that they take no memory
+        private readonly int n, m, behind, taps;
+        private readonly double f, shape;
+        private readonly string at, round;
 
-        internal Along(int n, int m, int behind, int taps) {
+        internal Along(int n, int m, int behind, int taps, double f, string at, string round, double shape) {
             this.n = n;
             this.m = m;
             this.behind = behind;
             this.taps = taps;
-            this.place = new int[m * taps];
-            this.share = new double[m * taps];
+            this.f = f;
+            this.at = at;
+            this.round = round;
+            this.shape = shape;
         }
 
-        internal void Fill(double f, string at, string round, double shape) {
-            for (int o = 0; o < m; o++) {
+        private void Fill(int first, int count, int[] place, double[] share) {
+            for (int j = 0; j < count; j++) {
+                int o = first + j;
                 double u = at == "half_pixel" ? (o + 0.5) / f - 0.5 : at == "asymmetric" ? o / f
                     : m == 1 ? 0.0 : (double) o * (n - 1) / (m - 1);
                 if (taps == 1) {
-                    place[o] = Within(round == "floor" ? Math.Floor(u) : round == "ceil" ? Math.Ceiling(u)
+                    place[j] = Within(round == "floor" ? Math.Floor(u) : round == "ceil" ? Math.Ceiling(u)
                         : round == "half_down" ? Math.Ceiling(u - 0.5) : Math.Floor(u + 0.5));
                     continue;
                 }
@@ -573,8 +575,8 @@ public static class ModelportNn {
                 double g = Math.Floor(u), w = u - g;
                 for (int q = 0; q < taps; q++) {
                     int step = taps == 2 ? q : q - 1;
-                    place[o * taps + q] = Within(g + step);
-                    share[o * taps + q] = taps == 4 ? Cubic(Math.Abs(w - step), shape) : q == 0 ? 1 - w : w;
+                    place[j * taps + q] = Within(g + step);
+                    share[j * taps + q] = taps == 4 ? Cubic(Math.Abs(w - step), shape) : q == 0 ? 1 - w : w;
                 }
             }
         }
@@ -588,18 +590,23 @@ public static class ModelportNn {
         }
 
         internal double[] Run(double[] x) {
-            int before = x.Length / n / behind;
-            double[] y = new double[before * m * behind];
-            for (int b = 0; b < before; b++) {
-                for (int o = 0; o < m; o++) {
-                    int to = (b * m + o) * behind;
-                    for (int q = 0; q < taps; q++) {
-                        int i = (b * n + place[o * taps + q]) * behind;
-                        double s = share[o * taps + q];
-                        if (taps == 1) {
-                            Array.Copy(x, i, y, to, behind);
-                        } else {
-                            for (int k = 0; k < behind; k++) y[to + k] += x[i + k] * s;
+            int before = x.Length / n / behind, most = Math.Min(m, PLACED);
+            double[] y = new double[before * m * behind], share = new double[most * taps];
+            int[] place = new int[most * taps];
+            for (int first = 0; first < m; first += PLACED) {
+                int count = Math.Min(PLACED, m - first);
+                Fill(first, count, place, share);
+                for (int b = 0; b < before; b++) {
+                    for (int j = 0; j < count; j++) {
+                        int to = (b * m + first + j) * behind;
+                        for (int q = j * taps; q < (j + 1) * taps; q++) {
+                            int i = (b * n + place[q]) * behind;
+                            double s = share[q];
+                            if (taps == 1) {
+                                Array.Copy(x, i, y, to, behind);
+                            } else {
+                                for (int k = 0; k < behind; k++) y[to + k] += x[i + k] * s;
+                            }
                         }
                     }
                 }

@@ -488,10 +488,7 @@ func resizing(a *args, x *rowType) ([]*resized, *rowType) {
 		behind := typ.size(axis+1, typ.rank)
 		typ = lengthy(a, x.dtype, lengths...)
 		a.work += float64(4 * typ.width)
-		a.g.take(16 * int64(taps) * lengths[axis])
-		one := &resized{n: n, m: int(lengths[axis]), behind: behind, taps: taps}
-		one.fill(factor, at, round, shape)
-		along = append(along, one)
+		along = append(along, &resized{n: n, m: int(lengths[axis]), behind: behind, taps: taps, factor: factor, at: at, round: round, shape: shape})
 	}
 	return along, typ
 }
@@ -499,25 +496,26 @@ func resizing(a *args, x *rowType) ([]*resized, *rowType) {
 // A resized is one axis of a resize: which elements a result is made of, and how much of each.
 type resized struct {
 	n, m, behind, taps int
-	place              []int
-	share              []float64
+	factor, shape      float64
+	at, round          string
 }
 
-func (z *resized) fill(factor float64, at, round string, shape float64) {
-	z.place, z.share = make([]int, z.m*z.taps), make([]float64, z.m*z.taps)
-	for o := 0; o < z.m; o++ {
-		u := 0.0
+const placed = 128 // elements whose taps are found at a time, so that they take no memory
+
+// fill writes what elements first.. of the result are made of, and how much of each.
+func (z *resized) fill(first, count int, place []int, share []float64) {
+	for j := 0; j < count; j++ {
+		o, u := first+j, 0.0
 		switch {
-		case at == "half_pixel":
-			u = (float64(o)+0.5)/factor - 0.5
-		case at == "asymmetric":
-			u = float64(o) / factor
+		case z.at == "half_pixel":
+			u = (float64(o)+0.5)/z.factor - 0.5
+		case z.at == "asymmetric":
+			u = float64(o) / z.factor
 		case z.m > 1:
 			u = float64(o) * float64(z.n-1) / float64(z.m-1)
 		}
 		if z.taps == 1 {
-			z.place[o] = z.within(map[string]float64{"floor": math.Floor(u), "ceil": math.Ceil(u), "half_down": math.Ceil(u - 0.5),
-				"half_up": math.Floor(u + 0.5)}[round])
+			place[j] = z.within(z.rounded(u))
 			continue
 		}
 		if z.taps == 2 {
@@ -526,17 +524,28 @@ func (z *resized) fill(factor float64, at, round string, shape float64) {
 		g := math.Floor(u)
 		w := u - g
 		for q := 0; q < z.taps; q++ {
-			by, share := q, w
+			by, part := q, w
 			if z.taps == 4 {
 				by = q - 1
-				share = cubicShare(math.Abs(w-float64(by)), shape)
+				part = cubicShare(math.Abs(w-float64(by)), z.shape)
 			} else if q == 0 {
-				share = 1 - w
+				part = 1 - w
 			}
-			z.place[o*z.taps+q] = z.within(g + float64(by))
-			z.share[o*z.taps+q] = share
+			place[j*z.taps+q], share[j*z.taps+q] = z.within(g+float64(by)), part
 		}
 	}
+}
+
+func (z *resized) rounded(u float64) float64 {
+	switch z.round {
+	case "floor":
+		return math.Floor(u)
+	case "ceil":
+		return math.Ceil(u)
+	case "half_down":
+		return math.Ceil(u - 0.5)
+	}
+	return math.Floor(u + 0.5)
 }
 
 func (z *resized) within(index float64) int { return int(math.Max(0, math.Min(index, float64(z.n)-1))) }
@@ -554,18 +563,22 @@ func cubicShare(z, a float64) float64 {
 func (z *resized) run(x []float64) []float64 {
 	before := len(x) / z.n / z.behind
 	y := make([]float64, before*z.m*z.behind)
-	for b := 0; b < before; b++ {
-		for o := 0; o < z.m; o++ {
-			to := y[(b*z.m+o)*z.behind:][:z.behind]
-			for q := 0; q < z.taps; q++ {
-				from := x[(b*z.n+z.place[o*z.taps+q])*z.behind:][:z.behind]
-				if z.taps == 1 {
-					copy(to, from)
-					continue
-				}
-				share := z.share[o*z.taps+q]
-				for k, v := range from {
-					to[k] += float64(v * share)
+	place, share := make([]int, min(z.m, placed)*z.taps), make([]float64, min(z.m, placed)*z.taps)
+	for first := 0; first < z.m; first += placed {
+		count := min(placed, z.m-first)
+		z.fill(first, count, place, share)
+		for b := 0; b < before; b++ {
+			for j := 0; j < count; j++ {
+				to := y[(b*z.m+first+j)*z.behind:][:z.behind]
+				for q := j * z.taps; q < (j+1)*z.taps; q++ {
+					from, part := x[(b*z.n+place[q])*z.behind:][:z.behind], share[q]
+					if z.taps == 1 {
+						copy(to, from)
+						continue
+					}
+					for k, v := range from {
+						to[k] += float64(v * part)
+					}
 				}
 			}
 		}

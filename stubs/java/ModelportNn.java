@@ -532,9 +532,7 @@ public final class ModelportNn {
                 type = shaped(a, x.dtype, lengths);
                 a.cost = Math.min(a.cost + 4L * type.width, Long.MAX_VALUE / 2);
                 int taps = nearest ? 1 : cubic ? 4 : 2;
-                a.guard.take(12L * taps * lengths[axes[k]]);
-                along[k] = new Along(n, (int) m, behind, taps);
-                along[k].fill(scales == null ? m / n : scales[k], at, round, shape);
+                along[k] = new Along(n, (int) m, behind, taps, scales == null ? m / n : scales[k], at, round, shape);
             }
             last = type;
         }
@@ -542,25 +540,29 @@ public final class ModelportNn {
 
     /** One axis of a resize: which elements a result is made of, and how much of each. */
     private static final class Along {
+        private static final int PLACED = 128; // elements whose taps are found at a time, so that they take no memory
         private final int n, m, behind, taps;
-        private final int[] place;
-        private final double[] share;
+        private final double f, shape;
+        private final String at, round;
 
-        Along(int n, int m, int behind, int taps) {
+        Along(int n, int m, int behind, int taps, double f, String at, String round, double shape) {
             this.n = n;
             this.m = m;
             this.behind = behind;
             this.taps = taps;
-            this.place = new int[m * taps];
-            this.share = new double[m * taps];
+            this.f = f;
+            this.at = at;
+            this.round = round;
+            this.shape = shape;
         }
 
-        void fill(double f, String at, String round, double shape) {
-            for (int o = 0; o < m; o++) {
+        private void fill(int first, int count, int[] place, double[] share) {
+            for (int j = 0; j < count; j++) {
+                int o = first + j;
                 double u = at.equals("half_pixel") ? (o + 0.5) / f - 0.5 : at.equals("asymmetric") ? o / f
                     : m == 1 ? 0.0 : (double) o * (n - 1) / (m - 1);
                 if (taps == 1) {
-                    place[o] = within(round.equals("floor") ? Math.floor(u) : round.equals("ceil") ? Math.ceil(u)
+                    place[j] = within(round.equals("floor") ? Math.floor(u) : round.equals("ceil") ? Math.ceil(u)
                         : round.equals("half_down") ? Math.ceil(u - 0.5) : Math.floor(u + 0.5));
                     continue;
                 }
@@ -568,8 +570,8 @@ public final class ModelportNn {
                 double g = Math.floor(u), w = u - g;
                 for (int q = 0; q < taps; q++) {
                     int step = taps == 2 ? q : q - 1;
-                    place[o * taps + q] = within(g + step);
-                    share[o * taps + q] = taps == 4 ? cubic(Math.abs(w - step), shape) : q == 0 ? 1 - w : w;
+                    place[j * taps + q] = within(g + step);
+                    share[j * taps + q] = taps == 4 ? cubic(Math.abs(w - step), shape) : q == 0 ? 1 - w : w;
                 }
             }
         }
@@ -583,18 +585,23 @@ public final class ModelportNn {
         }
 
         double[] run(double[] x) {
-            int before = x.length / n / behind;
-            double[] y = new double[before * m * behind];
-            for (int b = 0; b < before; b++) {
-                for (int o = 0; o < m; o++) {
-                    int to = (b * m + o) * behind;
-                    for (int q = 0; q < taps; q++) {
-                        int i = (b * n + place[o * taps + q]) * behind;
-                        double s = share[o * taps + q];
-                        if (taps == 1) {
-                            System.arraycopy(x, i, y, to, behind);
-                        } else {
-                            for (int k = 0; k < behind; k++) y[to + k] += x[i + k] * s;
+            int before = x.length / n / behind, most = Math.min(m, PLACED);
+            double[] y = new double[before * m * behind], share = new double[most * taps];
+            int[] place = new int[most * taps];
+            for (int first = 0; first < m; first += PLACED) {
+                int count = Math.min(PLACED, m - first);
+                fill(first, count, place, share);
+                for (int b = 0; b < before; b++) {
+                    for (int j = 0; j < count; j++) {
+                        int to = (b * m + first + j) * behind;
+                        for (int q = j * taps; q < (j + 1) * taps; q++) {
+                            int i = (b * n + place[q]) * behind;
+                            double s = share[q];
+                            if (taps == 1) {
+                                System.arraycopy(x, i, y, to, behind);
+                            } else {
+                                for (int k = 0; k < behind; k++) y[to + k] += x[i + k] * s;
+                            }
                         }
                     }
                 }

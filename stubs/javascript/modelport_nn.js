@@ -275,6 +275,9 @@ const SAMPLINGS = {
   },
 };
 
+const TAPS = { __proto__: null, nearest: 1, linear: 2, cubic: 4 };
+const PLACED = 128; // results whose places and weights are found at a time, so that they take no memory
+
 /** Axes made longer or shorter, one after the other. */
 const resize = {
   check(step) {
@@ -293,7 +296,8 @@ const resize = {
       if (!(m >= 1)) step.refuse(`leaves nothing of axis ${axis} of ${showShape(x.shape)}`);
       shape[axis] = m;
       step.multiply(4 * step.outputWidth(elementCount(shape)));
-      stages.push(makeStage(step, shape, axis, n, (o) => SAMPLINGS[fn](at(o, f, n, m), n, how)));
+      const outer = elementCount(shape.slice(0, axis)), inner = elementCount(shape.slice(axis + 1));
+      stages.push({ outer, length: n, m, inner, taps: TAPS[fn], sample: (o) => SAMPLINGS[fn](at(o, f, n, m), n, how) });
     });
     return { dtype, shape, stages };
   },
@@ -302,28 +306,24 @@ const resize = {
   },
 };
 
-/** One axis: result o is the sum of weights[o * taps + k] times the element at places[o * taps + k]. */
-function makeStage(step, shape, axis, length, sample) {
-  const m = shape[axis], taps = sample(0).length;
-  step.keep(2 * m * taps);
-  const places = new Int32Array(m * taps), weights = new Float64Array(m * taps);
-  for (let o = 0; o < m; o++) sample(o).forEach(([place, weight], k) => {
-    places[o * taps + k] = place;
-    weights[o * taps + k] = weight;
-  });
-  return { outer: elementCount(shape.slice(0, axis)), length, m, inner: elementCount(shape.slice(axis + 1)), taps, places, weights };
-}
-
-function resample({ outer, length, m, inner, taps, places, weights }, x, n, dtype) {
-  const out = allocate(dtype, n * outer * m * inner);
-  for (let r = 0, to = 0; r < n * outer; r++) {
-    for (let o = 0; o < m; o++) {
-      const first = o * taps, last = first + taps, from = r * length * inner;
-      for (let j = 0; j < inner; j++, to++) {
-        let sum = x[from + places[first] * inner + j]; // nearest: bit for bit
-        if (taps > 1) sum *= weights[first];
-        for (let k = first + 1; k < last; k++) sum += x[from + places[k] * inner + j] * weights[k];
-        out[to] = sum;
+/** One axis: a result is the sum of its weights times the elements at its places, which are found for some results at a time. */
+function resample({ outer, length, m, inner, taps, sample }, x, n, dtype) {
+  const out = allocate(dtype, n * outer * m * inner), most = Math.min(m, PLACED), places = new Int32Array(most * taps), weights = new Float64Array(most * taps);
+  for (let begin = 0; begin < m; begin += PLACED) {
+    const end = Math.min(begin + PLACED, m);
+    for (let o = begin, at = 0; o < end; o++) for (const [place, weight] of sample(o)) {
+      places[at] = place;
+      weights[at++] = weight;
+    }
+    for (let r = 0; r < n * outer; r++) {
+      const from = r * length * inner;
+      for (let o = begin, to = (r * m + begin) * inner, first = 0; o < end; o++, first += taps) {
+        for (let j = 0; j < inner; j++, to++) {
+          let sum = x[from + places[first] * inner + j]; // nearest: bit for bit
+          if (taps > 1) sum *= weights[first];
+          for (let k = first + 1; k < first + taps; k++) sum += x[from + places[k] * inner + j] * weights[k];
+          out[to] = sum;
+        }
       }
     }
   }
