@@ -12,7 +12,7 @@ from modelport.errors import ArtifactError, GraphError, InputError, Unsupported
 from modelport.graph import DTYPES, INTEGERS, LIMITS, WORK_PER_BYTE, Graph, Input, Limits, Output, Step, bind
 from modelport.ops import OPS
 
-from .strict import LongText, parse
+from .strict import LongText, check_integers, parse
 from .tensors import SAFE, decode
 
 KEYS = {"format", "version", "name", "requires", "lengths", "inputs", "steps", "outputs", "verification", "provenance", "doc"}
@@ -28,15 +28,16 @@ def read_document(data: bytes, limits: Limits = LIMITS) -> Document:
     if not isinstance(version, str) or not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", version):
         raise ArtifactError(f'The version is {version!r}; it is a string such as "1.0".')
     if version.partition(".")[0] != "1":
+        check_integers(value)
         raise Unsupported(
             f"The document is of format version {version}; this reader knows version 1. A newer modelport may read it."
         )
-    _no_extra(value, KEYS, "The document")
-    for key in REQUIRED:  # requires first: a newer document may be without the other ones
+    for key in REQUIRED:  # requires first: a newer document may have other keys
         if not isinstance(value.get(key), list):
             raise ArtifactError(f"The document has no array {key!r}.")
         if key == "requires":
-            _check_known(value["requires"])
+            _check_known(value)
+            _no_extra(value, KEYS, "The document")
     _check_used(value["requires"], value["steps"])
     graph = Graph(
         [_input(v) for v in value["inputs"]],
@@ -72,11 +73,13 @@ def _no_extra(value: Mapping[str, Any], known: set[str], what: str) -> None:
         raise ArtifactError(f"{what} has the unknown key {extra[0]!r}, which may change its meaning.")
 
 
-def _check_known(requires: list[Any]) -> None:
+def _check_known(document: Mapping[str, Any]) -> None:
+    requires = document["requires"]
     if not all(isinstance(op, str) for op in requires) or len(set(requires)) != len(requires):
         raise ArtifactError("'requires' is not a list of different op names.")
     unknown = [op for op in requires if op not in OPS]
     if unknown:
+        check_integers(document)
         raise Unsupported(
             f"The document requires ops that are not known here: {', '.join(unknown)}. A newer modelport may know them."
         )

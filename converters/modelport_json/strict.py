@@ -135,6 +135,14 @@ def _constant(token: str) -> Any:
     raise ArtifactError(f"The document holds the bare token {token}: write it as a string.")
 
 
+def check_integers(value: Any) -> None:
+    """Refuse an integer that overflows, wherever it stands; `parse` leaves those of lists to whoever reads these."""
+    if isinstance(value, int) and abs(value) >= _OVERFLOW:
+        raise ArtifactError("The document holds an integer that overflows.")
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        check_integers(child)
+
+
 def _check_depth(value: Any, left: int) -> None:
     if not isinstance(value, (dict, list)):
         return
