@@ -313,9 +313,7 @@ def _worst(part: Vectors, index: Array, a: Array, b: Array, report: OutputReport
         return
     rows = by_row(a, b, tolerance)
     badness: Array = np.where(rows.passed, -1.0, 1.0 if rows.error is None else rows.error)
-    far = np.array(
-        [bool(part.rows) and part.rows[int(k)] in EXTREME for k in index]
-    )  # of equally bad rows the ordinary ones come first
+    far = np.array([bool(part.rows) and part.rows[int(k)] in EXTREME for k in index])  # of rows as bad as each other the last
     for i in np.lexsort((far, -badness))[:WORST]:
         if badness[i] < 0:
             return

@@ -422,10 +422,10 @@ static void linear_run(runner *r, const step *s) {
             bool abreast = rows == 1 && multiply_row(w, first / PANEL, x, sums, s->f32);
             done = abreast ? ABREAST * PANEL : PANEL;
             if (!abreast) multiply_panel_of(w, first / PANEL, x, w->columns, rows, sums, s->f32);
-            size_t n = w->rows - first < done ? w->rows - first : done;
-            if (!round_panels(sums, rows, n, bias ? bias + first : NULL, s->f32, y + first, w->rows))
+            size_t wide = w->rows - first < done ? w->rows - first : done;
+            if (!round_panels(sums, rows, wide, bias ? bias + first : NULL, s->f32, y + first, w->rows))
                 for (size_t i = 0; i < rows; i++)
-                    for (size_t k = 0; k < n; k++) y[i * w->rows + first + k] = rounded(s->f32, sums[i * PANEL + k] + (bias ? bias[first + k] : 0));
+                    for (size_t k = 0; k < wide; k++) y[i * w->rows + first + k] = rounded(s->f32, sums[i * PANEL + k] + (bias ? bias[first + k] : 0));
         }
     }
 }
