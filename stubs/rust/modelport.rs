@@ -78,8 +78,7 @@ impl Error {
 }
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Error::Refused(sentence) | Error::Mismatch(sentence) | Error::Unsupported(sentence)) = self;
-        f.write_str(sentence)
+        let (Error::Refused(sentence) | Error::Mismatch(sentence) | Error::Unsupported(sentence)) = self; f.write_str(sentence)
     }
 }
 impl std::error::Error for Error {}
@@ -525,16 +524,14 @@ impl Type {
     /// The product of the lengths of some axes.
     pub(crate) fn size(&self, from: usize, to: usize) -> usize { product(&self.dims[from.min(to)..to]) }
     /// The offsets of the positions along an axis: all of them, or as many zeros where the axis has length 1, or is not there.
-    pub(crate) fn along(&self, axis: Option<usize>, length: usize) -> Vec<isize> {
-        let step = axis.filter(|&axis| self.dims[axis] > 1).map_or(0, |axis| self.size(axis + 1, self.rank()));
-        (0..length).map(|k| (k * step) as isize).collect()
+    pub(crate) fn along(&self, axis: Option<usize>, n: usize) -> Offsets {
+        Offsets::Even { first: 0, step: axis.filter(|&axis| self.dims[axis] > 1).map_or(0, |axis| self.size(axis + 1, self.rank())) as isize, n }
     }
     /// Where the elements of a row of shape `wide` are found in a row of this one, which broadcasts to it; None where at the same place.
-    pub(crate) fn spread(&self, wide: &Type, guard: &Guard) -> Result<Option<Vec<isize>>, Error> {
+    pub(crate) fn spread(&self, wide: &Type, guard: &Guard) -> Result<Option<Places>, Error> {
         if self.width() == wide.width() { return Ok(None); }
-        let offsets: Vec<Vec<isize>> =
-            (0..wide.rank()).map(|k| self.along((k + self.rank()).checked_sub(wide.rank()), wide.dims[k])).collect();
-        places(guard, &offsets).map(Some)
+        let along = |k: usize| self.along((k + self.rank()).checked_sub(wide.rank()), wide.dims[k]);
+        Places::new(guard, (0..wide.rank()).map(along).collect()).map(Some)
     }
     /// The shape of n rows.
     pub(crate) fn shape(&self, n: usize) -> Vec<usize> { let mut shape = vec![n]; shape.extend(&self.dims); shape }
@@ -545,12 +542,32 @@ pub(crate) fn product(shape: &[usize]) -> usize {
     if shape.contains(&0) { return 0; }
     shape.iter().fold(1, |size, &n| usize::saturating_mul(size, n))
 }
-/// The sums of one offset for each axis, in row-major order; -1 where one of them is negative.
-pub(crate) fn places(guard: &Guard, offsets: &[Vec<isize>]) -> Result<Vec<isize>, Error> {
-    let size = product(&offsets.iter().map(Vec::len).collect::<Vec<_>>()); guard.take(size, 16)?; let mut places = vec![0; size.min(1)];
-    for axis in offsets { places = places.iter().flat_map(|&p: &isize| axis.iter().map(move |&o| if p < 0 || o < 0 { -1 } else { p + o })).collect(); }
-    Ok(places)
+/// The offsets along an axis.
+pub(crate) enum Offsets { Even { first: isize, step: isize, n: usize }, Given(Vec<isize>) }
+impl Offsets {
+    fn len(&self) -> usize { match self { Offsets::Even { n, .. } => *n, Offsets::Given(v) => v.len() } }
+    pub(crate) fn at(&self, k: usize) -> isize { match self { Offsets::Even { first, step, .. } => first + k as isize * step, Offsets::Given(v) => v[k] } }
 }
+/// The sums of one offset for each axis, in row-major order; -1 where one of them is negative. They are found when a row first needs them: there may
+/// be many, in a document that is refused for what comes later.
+pub(crate) struct Places { axes: Vec<Offsets>, size: usize, found: Mutex<Option<Arc<Vec<isize>>>> }
+impl Places {
+    pub(crate) fn new(guard: &Guard, axes: Vec<Offsets>) -> Result<Places, Error> {
+        let size = product(&axes.iter().map(Offsets::len).collect::<Vec<_>>()); guard.take(size, 16)?;
+        Ok(Places { axes, size, found: Mutex::default() })
+    }
+    pub(crate) fn get(&self) -> Arc<Vec<isize>> {
+        let mut found = self.found.lock().unwrap_or_else(|broken| broken.into_inner());
+        let make = || self.axes.iter().fold(vec![0; self.size.min(1)], |places: Vec<isize>, axis| {
+            let mut sums = Vec::with_capacity(places.len() * axis.len());
+            for p in places { sums.extend((0..axis.len()).map(|k| axis.at(k)).map(|o| if p < 0 || o < 0 { -1 } else { p + o })); }
+            sums
+        });
+        Arc::clone(found.get_or_insert_with(|| Arc::new(make())))
+    }
+}
+/// The places of a value that broadcasts; None where they are the same.
+pub(crate) fn found(spread: &Option<Places>) -> Option<Arc<Vec<isize>>> { spread.as_ref().map(Places::get) }
 /// The elements of a tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
@@ -904,8 +921,7 @@ fn norm_ppf(p: f64) -> f64 {
     if q < 0.0 { -tail } else { tail }
 }
 fn ratio(top: &[f64], bottom: &[f64], r: f64) -> f64 {
-    let horner = |c: &[f64]| c.iter().rev().fold(0.0, |a, c| a * r + c);
-    horner(top) / horner(bottom)
+    let horner = |c: &[f64]| c.iter().rev().fold(0.0, |a, c| a * r + c); horner(top) / horner(bottom)
 }
 /// Where exp overflows the quotient is 0.
 pub(crate) fn sigmoid(x: f64) -> f64 { 1.0 / (1.0 + (-x).exp()) }
@@ -987,8 +1003,7 @@ impl<'a> Args<'a> {
     }
     /// The only input, of one of the dtypes.
     pub(crate) fn one(&self, allowed: &[DType]) -> Result<Type, Error> {
-        self.arity(1, 1)?;
-        self.input(0, allowed)
+        self.arity(1, 1)?; self.input(0, allowed)
     }
     /// The only input of an op marked d: floats, as they are after rounding to the step's dtype.
     pub(crate) fn rounded(&mut self) -> Result<Type, Error> { self.dtype = self.floating("dtype")?; Ok(self.one(FLOATS)?.with(self.dtype)) }
@@ -1065,8 +1080,7 @@ impl<'a> Args<'a> {
     /// Floats of the step's dtype, rank 1, so many (None: any number).
     pub(crate) fn floats(&mut self, key: &'static str, length: Option<usize>) -> Result<Arc<Vec<f64>>, Error> { self.floats_of(key, self.dtype, length) }
     pub(crate) fn floats_of(&mut self, key: &'static str, dtype: DType, length: Option<usize>) -> Result<Arc<Vec<f64>>, Error> {
-        let t = self.tensor(key, Some(dtype), 1, 1)?;
-        self.expect(key, t.data.len(), length)?; Ok(held(&t))
+        let t = self.tensor(key, Some(dtype), 1, 1)?; self.expect(key, t.data.len(), length)?; Ok(held(&t))
     }
     /// The same, or None when absent.
     pub(crate) fn optional(&mut self, key: &'static str, dtype: DType, length: Option<usize>) -> Result<Option<Arc<Vec<f64>>>, Error> {
@@ -1087,8 +1101,7 @@ impl<'a> Args<'a> {
     }
     /// A float matrix with a column for each of the row's: its rows and its elements.
     pub(crate) fn matrix(&mut self, key: &'static str, x: &Type) -> Result<(usize, Arc<Vec<f64>>), Error> {
-        let t = self.tensor(key, Some(x.dtype), 2, 2)?;
-        self.fitting(key, &t, x)?; Ok((t.shape[0], held(&t)))
+        let t = self.tensor(key, Some(x.dtype), 2, 2)?; self.fitting(key, &t, x)?; Ok((t.shape[0], held(&t)))
     }
     pub(crate) fn fitting(&self, key: &str, t: &Tensor, x: &Type) -> Result<(), Error> {
         if t.shape[1] != x.last() || t.shape[0] > self.guard.limits.row_elements {
@@ -1108,8 +1121,7 @@ impl<'a> Args<'a> {
     }
     /// Integers of rank 1, so many (None: any number), each within low..high.
     pub(crate) fn ints(&mut self, key: &'static str, length: Option<usize>, low: i64, high: i64) -> Result<Vec<i64>, Error> {
-        let t = self.integers(key, 1)?; self.expect(key, t.data.len(), length)?;
-        self.within(key, t.data.i(), low, high)
+        let t = self.integers(key, 1)?; self.expect(key, t.data.len(), length)?; self.within(key, t.data.i(), low, high)
     }
     /// The same, of which none may be negative.
     pub(crate) fn places(&mut self, key: &'static str, length: Option<usize>, low: usize, high: usize) -> Result<Vec<usize>, Error> {
@@ -1272,8 +1284,7 @@ fn impute(a: &mut Args<'_>) -> Result<Step, Error> {
 fn is_missing(a: &mut Args<'_>) -> Result<Step, Error> {
     let x = a.one(CAN_BE_MISSING)?; let missing = matched(a, &x)?;
     a.step(x.with(DType::F64), move |s, f| {
-        let data = s.input(f, 0);
-        Ok(Data::floats((0..data.len()).map(|k| if data.key(k) == missing { 1.0 } else { 0.0 }).collect()))
+        let data = s.input(f, 0); Ok(Data::floats((0..data.len()).map(|k| if data.key(k) == missing { 1.0 } else { 0.0 }).collect()))
     })
 }
 /// lookup: the value of the equal key; the default, or a refusal, for an unknown one.
@@ -1299,8 +1310,7 @@ fn lookup(a: &mut Args<'_>) -> Result<Step, Error> {
 }
 /// onehot: per column a unit vector; -1 gives zeros.
 fn onehot(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.one(INTEGERS)?;
-    let size = a.integer("size", 1, i64::try_from(a.guard.limits.tensor_elements).unwrap_or(i64::MAX))?;
+    let x = a.one(INTEGERS)?; let size = a.integer("size", 1, i64::try_from(a.guard.limits.tensor_elements).unwrap_or(i64::MAX))?;
     let width = x.width();
     a.step(Type::row(DType::F64, width.saturating_mul(size)), move |s, f| {
         let mut out = vec![0.0; f.rows * s.ty.width()];
@@ -1394,8 +1404,7 @@ fn binary(a: &mut Args<'_>) -> Result<Step, Error> {
     let (i, j) = (x.spread(&wide, a.guard)?, y.spread(&wide, a.guard)?);
     let (xw, yw, width) = (x.width(), y.width(), wide.width()); if name == "pow" { a.multiplies(&[width, COSTLY]); }
     if x.dtype == DType::Str { a.strings = wide.counted() as f64; }
-    // The places of element k of the value in both inputs.
-    let pairs = move |rows: usize| Pairs { i: i.clone(), j: j.clone(), xw, yw, width, rows }; let pairs = pairs(0);
+    let pairs = Pairs { i, j, xw, yw, width };
     if !logic && !comparison {
         let of: fn(f64, f64) -> f64 = match name {
             "add" => |x, y| x + y, "sub" => |x, y| x - y, "mul" => |x, y| x * y, "div" => |x, y| x / y, "min" => smaller, "max" => larger,
@@ -1419,15 +1428,15 @@ fn binary(a: &mut Args<'_>) -> Result<Step, Error> {
     })
 }
 /// How two values broadcast: where element e of a row is found in a row of each.
-struct Pairs { i: Option<Vec<isize>>, j: Option<Vec<isize>>, xw: usize, yw: usize, width: usize, rows: usize }
+struct Pairs { i: Option<Places>, j: Option<Places>, xw: usize, yw: usize, width: usize }
 impl Pairs {
     fn map<T>(&self, rows: usize, mut of: impl FnMut(usize, usize) -> T) -> Vec<T> {
-        let mut out = Vec::with_capacity(rows * self.width);
+        let mut out = Vec::with_capacity(rows * self.width); let (i, j) = (found(&self.i), found(&self.j));
         for r in 0..rows {
             let (p, q) = (r * self.xw, r * self.yw);
             for e in 0..self.width {
-                let v = self.i.as_ref().map_or(p + e, |i| p + i[e] as usize);
-                let w = self.j.as_ref().map_or(q + e, |j| q + j[e] as usize); out.push(of(v, w));
+                let v = i.as_ref().map_or(p + e, |i| p + i[e] as usize);
+                let w = j.as_ref().map_or(q + e, |j| q + j[e] as usize); out.push(of(v, w));
             }
         }
         out
@@ -1435,10 +1444,10 @@ impl Pairs {
 }
 /// where: the second value where the first is true, else the third.
 fn choose(a: &mut Args<'_>) -> Result<Step, Error> {
-    a.deep().arity(3, 3)?; a.input(0, &[DType::Bool])?;
-    let dtype = a.input(2, &[a.types[1].dtype])?.dtype; let wide = a.broadcast(dtype)?;
+    a.deep().arity(3, 3)?; a.input(0, &[DType::Bool])?; let dtype = a.input(2, &[a.types[1].dtype])?.dtype; let wide = a.broadcast(dtype)?;
     let spread = a.types.iter().map(|t| t.spread(&wide, a.guard)).collect::<Result<Vec<_>, _>>()?; let width = wide.width();
     a.step(wide, move |s, f| {
+        let spread: Vec<_> = spread.iter().map(found).collect();
         let place = |j: usize, k: usize| match &spread[j] { None => k as isize, Some(places) => (k / width * s.from[j].width()) as isize + places[k % width], };
         let test = s.input(f, 0).i();
         Data::pick(f.rows * width, s.input(f, 1), s.input(f, 2), |k| { Ok(if test[place(0, k) as usize] != 0 { place(1, k) } else { -1 - place(2, k) }) })
@@ -1459,13 +1468,11 @@ fn linear(a: &mut Args<'_>) -> Result<Step, Error> {
 }
 /// softmax: exp(x - max) / sum.
 fn softmax(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().rounded()?; let dtype = a.dtype; a.multiplies(&[x.width(), COSTLY]);
-    a.rows(x, move |x, y| exponentials(x, y, dtype, false))
+    let x = a.deep().rounded()?; let dtype = a.dtype; a.multiplies(&[x.width(), COSTLY]); a.rows(x, move |x, y| exponentials(x, y, dtype, false))
 }
 /// log_softmax: x - max - log(sum).
 fn log_softmax(a: &mut Args<'_>) -> Result<Step, Error> {
-    let x = a.deep().rounded()?; let dtype = a.dtype; a.multiplies(&[x.width(), COSTLY]);
-    a.rows(x, move |x, y| exponentials(x, y, dtype, true))
+    let x = a.deep().rounded()?; let dtype = a.dtype; a.multiplies(&[x.width(), COSTLY]); a.rows(x, move |x, y| exponentials(x, y, dtype, true))
 }
 fn exponentials(x: &[f64], y: &mut [f64], dtype: DType, log: bool) {
     let max = if x.is_empty() { 0.0 } else { x[extreme(x, true)] }; let mut sum = 0.0;
@@ -1509,13 +1516,13 @@ fn reduce(a: &mut Args<'_>) -> Result<Step, Error> {
     let moved = if order.windows(2).all(|pair| pair[1] > pair[0]) {
         None
     } else {
-        Some(places(a.guard, &order.iter().map(|&axis| t.along(Some(axis), t.dims[axis])).collect::<Vec<_>>())?)
+        Some(Places::new(a.guard, order.iter().map(|&axis| t.along(Some(axis), t.dims[axis])).collect())?)
     };
     let ty = Type::new(if position { DType::I64 } else { a.dtype }, dims);
     let w = t.width() / ty.width(); let width = t.width(); if name == "logsumexp" { a.multiplies(&[width, COSTLY]); }
     a.step(ty, move |s, f| {
         let mut x = s.floats(f, 0);
-        if let Some(places) = &moved { x = Arc::new((0..x.len()).map(|k| x[k / width * width + places[k % width] as usize]).collect()); }
+        if let Some(places) = found(&moved) { x = Arc::new((0..x.len()).map(|k| x[k / width * width + places[k % width] as usize]).collect()); }
         if position { return Ok(Data::integers(x.chunks_exact(w).map(|x| extreme(x, name == "argmax") as i64).collect())); }
         Ok(Data::floats(x.chunks_exact(w).map(|x| rounded(reduction(name, x), s.dtype)).collect()))
     })
@@ -1570,8 +1577,7 @@ pub(crate) struct Trees {
     init: Option<Arc<Vec<f64>>>, mean: bool, pub(crate) acc: DType,
 }
 fn tree_ensemble(a: &mut Args<'_>) -> Result<Step, Error> {
-    let (ty, trees) = read_trees(a)?;
-    a.step(ty, move |s, f| trees.run(s, f))
+    let (ty, trees) = read_trees(a)?; a.step(ty, move |s, f| trees.run(s, f))
 }
 pub(crate) fn read_trees(a: &mut Args<'_>) -> Result<(Type, Trees), Error> {
     a.arity(1, 2)?; a.dtype = a.floating("dtype")?; let columns = a.input(0, FLOATS)?.width();
@@ -1864,8 +1870,7 @@ impl Outputs {
             text.push_str(if k > 0 { ", " } else { "" });
             spell(name, &mut text); text.push_str(": "); tensor.write(&mut text);
         }
-        text.push_str("}}");
-        out.write_all(text.as_bytes())
+        text.push_str("}}"); out.write_all(text.as_bytes())
     }
 }
 /// How one output compared with the vectors; the sentence says what differs first, or how far the worst element is off.
@@ -2149,8 +2154,7 @@ impl Model {
     fn block(&self, plan: &Plan, bound: &[Data], rows: usize, first: usize, n: usize) -> Result<Vec<Data>, Error> {
         let mut f = Frame { rows: n, first, values: Vec::with_capacity(plan.types.len()) };
         for (data, ty) in bound.iter().zip(&plan.types) {
-            let width = ty.width();
-            f.values.push(if n == rows { data.clone() } else { data.slice(first * width, (first + n) * width) });
+            let width = ty.width(); f.values.push(if n == rows { data.clone() } else { data.slice(first * width, (first + n) * width) });
         }
         for (step, free) in plan.steps.iter().zip(&plan.free) {
             let value = (step.run)(step, &f)?;
@@ -2246,8 +2250,7 @@ fn header(root: &Json, guard: &Guard, more: &[&'static Ops]) -> Result<Vec<Strin
         if entry(op, more).is_none() && unknown.len() < 1000 { unknown += if unknown.is_empty() { "" } else { ", " }; unknown += &quote(op); }
     }
     if !unknown.is_empty() { return Err(Error::Unsupported(format!("The document requires ops that this reader does not have: {}.", unknown))); }
-    root.only(the, &["format", "version", "requires", "lengths", "inputs", "steps", "outputs", "verification"])?;
-    Ok(requires)
+    root.only(the, &["format", "version", "requires", "lengths", "inputs", "steps", "outputs", "verification"])?; Ok(requires)
 }
 fn read_lengths(json: &Json) -> Result<Lengths, Error> {
     let mut lengths = Lengths::new();
@@ -2272,11 +2275,9 @@ fn input(json: &Json, number: usize, named: &mut BTreeSet<String>, guard: &Guard
     let mut good = axes.count <= guard.limits.rank && !name.is_empty();
     while good && c.next() {
         if c.kind() == b'"' {
-            let length = c.string()?; good &= !length.is_empty();
-            named.insert(length.clone()); shape.push(Axis::Named(length));
+            let length = c.string()?; good &= !length.is_empty(); named.insert(length.clone()); shape.push(Axis::Named(length));
         } else {
-            let length = c.integer(DType::I64)?; good &= length >= 0;
-            shape.push(Axis::Length(length.clamp(0, i64::from(i32::MAX)) as usize));
+            let length = c.integer(DType::I64)?; good &= length >= 0; shape.push(Axis::Length(length.clamp(0, i64::from(i32::MAX)) as usize));
         }
     }
     good &= dtype.is_float() || [DType::I64, DType::Bool, DType::Str].contains(&dtype);
@@ -2297,8 +2298,7 @@ fn input(json: &Json, number: usize, named: &mut BTreeSet<String>, guard: &Guard
 fn output(json: &Json, number: usize, plan: &Plan, guard: &Guard) -> Result<Output, Error> {
     let number = format!("Output {}", number); let name = json.need("name", &number)?.string(&format!("{} name", number))?;
     let at = format!("Output {}", quote(&name)); json.only(&at, &["from", "dtype", "role", "classes"])?;
-    let from = json.need("from", &at)?.string(&format!("{} from", at))?;
-    let role = json.need("role", &at)?.string(&format!("{} role", at))?;
+    let from = json.need("from", &at)?.string(&format!("{} from", at))?; let role = json.need("role", &at)?.string(&format!("{} role", at))?;
     let dtype = DType::named(&json.need("dtype", &at)?.string(&format!("{} dtype", at))?, &at)?;
     let slot = match plan.slots.get(&from) {
         Some(&slot) if plan.types[slot].dtype == dtype => slot,
@@ -2482,8 +2482,7 @@ impl Tolerance {
             Tolerance::Exact => false,
             Tolerance::Ulp(ulp) => {
                 let bits = |v: f64| if dtype == DType::F32 { u64::from((v.abs() as f32).to_bits()) } else { v.abs().to_bits() };
-                let (i, j) = (bits(got), bits(expected));
-                let apart = if (got < 0.0) == (expected < 0.0) { i.max(j) - i.min(j) } else { i + j };
+                let (i, j) = (bits(got), bits(expected)); let apart = if (got < 0.0) == (expected < 0.0) { i.max(j) - i.min(j) } else { i + j };
                 apart <= *ulp
             }
             Tolerance::Near { atol, rtol } => (got - expected).abs() <= atol + rtol * expected.abs(),

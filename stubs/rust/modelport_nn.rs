@@ -12,8 +12,8 @@
 #![forbid(unsafe_code)]
 
 use crate::modelport::{
-    dot, erf, held, larger, places, product, round_all, rounded, sigmoid, smaller, softplus, Args, DType, Data, Error, Frame, Ops, Step, Type, ANY,
-    COSTLY, FLOATS, INTEGERS, MOST_WHOLE,
+    dot, erf, found, held, larger, product, round_all, rounded, sigmoid, smaller, softplus, Args, DType, Data, Error, Frame, Ops, Step, Type, ANY,
+    COSTLY, FLOATS, INTEGERS, MOST_WHOLE, Offsets, Places,
 };
 use std::sync::Arc;
 
@@ -77,9 +77,13 @@ fn join<T: Clone>(parts: &[&[T]]) -> Vec<T> {
 // ==== 1 Shapes =======================================================================================================
 
 /// Moves elements: element k of a row of the value is element places[k] of the row read, or the fill where that is -1.
-fn picks(a: &Args<'_>, ty: Type, places: Vec<isize>, fill: Option<Data>) -> Result<Step, Error> {
+fn picks(a: &Args<'_>, ty: Type, axes: Vec<Offsets>, fill: Option<Data>) -> Result<Step, Error> {
+    pick(a, ty, Places::new(a.guard, axes)?, fill)
+}
+
+fn pick(a: &Args<'_>, ty: Type, places: Places, fill: Option<Data>) -> Result<Step, Error> {
     a.step(ty, move |s, f| {
-        let x = s.input(f, 0);
+        let (x, places) = (s.input(f, 0), places.get());
         let (n, m) = (s.from[0].width(), places.len());
         Data::pick(f.rows * m, x, fill.as_ref().unwrap_or(x), |k| {
             let place = places[k % m];
@@ -143,10 +147,8 @@ fn reshape(a: &mut Args<'_>) -> Result<Step, Error> {
 fn transpose(a: &mut Args<'_>) -> Result<Step, Error> {
     let x = a.one(ANY)?;
     let perm = axes(a, "perm", Some(x.rank()), &x)?;
-    let offsets: Vec<Vec<isize>> = perm.iter().map(|&axis| x.along(Some(axis), x.dims[axis])).collect();
     let ty = shaped(a, x.dtype, perm.iter().map(|&axis| x.dims[axis]).collect())?;
-    let places = places(a.guard, &offsets)?;
-    picks(a, ty, places, None)
+    picks(a, ty, perm.iter().map(|&axis| x.along(Some(axis), x.dims[axis])).collect(), None)
 }
 
 /// The axes that an attribute names, all different and within the rank.
@@ -172,7 +174,7 @@ fn slice(a: &mut Args<'_>) -> Result<Step, Error> {
     a.expect("stops", stops.data.len(), Some(axes.len()))?;
     a.expect("steps", steps.len(), Some(axes.len()))?;
     let mut ty = x.clone();
-    let mut offsets: Vec<Vec<isize>> = (0..x.rank()).map(|axis| x.along(Some(axis), x.dims[axis])).collect();
+    let mut along: Vec<Offsets> = (0..x.rank()).map(|axis| x.along(Some(axis), x.dims[axis])).collect();
     for (k, &axis) in axes.iter().enumerate() {
         let n = x.dims[axis] as i64;
         let step = steps[k].clamp(-(MOST as i64), MOST as i64);
@@ -186,12 +188,13 @@ fn slice(a: &mut Args<'_>) -> Result<Step, Error> {
             return a.refuse(format!("takes nothing of the axis {} of {}: from {} to {} in steps of {}.", axis, x, from, to, step));
         }
         let count = if step > 0 { (stop - start + step - 1) / step } else { (start - stop - step - 1) / -step };
-        offsets[axis] = (0..count).map(|j| offsets[axis][(start + j * step) as usize]).collect();
+        let stride = x.size(axis + 1, x.rank()) as isize;
+        let step = if count > 1 { step as isize * stride } else { 0 };
+        along[axis] = Offsets::Even { first: start as isize * stride, step, n: count as usize };
         ty.dims[axis] = count as usize;
     }
     let ty = shaped(a, x.dtype, ty.dims)?;
-    let places = places(a.guard, &offsets)?;
-    picks(a, ty, places, None)
+    picks(a, ty, along, None)
 }
 
 /// expand: broadcasts to given lengths.
@@ -203,7 +206,7 @@ fn expand(a: &mut Args<'_>) -> Result<Step, Error> {
     let wide = shaped(a, x.dtype, lengths.into_iter().map(|n| n as usize).collect())?;
     onto(a, &x, &wide)?;
     match x.spread(&wide, a.guard)? {
-        Some(places) => picks(a, wide, places, None),
+        Some(places) => pick(a, wide, places, None),
         None => same(a, wide),
     }
 }
@@ -304,10 +307,9 @@ fn pad(a: &mut Args<'_>) -> Result<Step, Error> {
             _ => (2 * (n - 1) - at) * stride,
         }
     };
-    let offsets: Vec<Vec<isize>> = (0..x.rank()).map(|k| (0..wide.dims[k]).map(|j| offset(k, j)).collect()).collect();
+    let along = (0..x.rank()).map(|k| Offsets::Given((0..wide.dims[k]).map(|j| offset(k, j)).collect())).collect();
     let fill = if constant { Some(filling(a, x.dtype, value)?) } else { None };
-    let places = places(a.guard, &offsets)?;
-    picks(a, wide, places, fill)
+    picks(a, wide, along, fill)
 }
 
 /// One element of a dtype, cast from a number.
@@ -572,11 +574,11 @@ fn front(t: &Type) -> &[usize] {
 }
 
 /// The number of the matrix of x that stands at each place of the wide axes; None where it is the same.
-fn spread(a: &Args<'_>, x: &Type, wide: &[usize]) -> Result<Option<Vec<isize>>, Error> {
+fn spread(a: &Args<'_>, x: &Type, wide: &[usize]) -> Result<Option<Places>, Error> {
     Type::new(x.dtype, front(x).to_vec()).spread(&Type::new(x.dtype, wide.to_vec()), a.guard)
 }
 
-fn at(spread: &Option<Vec<isize>>, b: usize) -> usize {
+fn at(spread: &Option<Arc<Vec<isize>>>, b: usize) -> usize {
     spread.as_ref().map_or(b, |spread| spread[b] as usize)
 }
 
@@ -596,6 +598,7 @@ fn matmul(a: &mut Args<'_>) -> Result<Step, Error> {
     let (i, j) = (spread(a, &x, &wide)?, spread(a, &y, &wide)?);
     a.step(ty, move |s, f| {
         let (v, w, width) = (s.floats(f, 0), s.floats(f, 1), s.ty.width());
+        let (i, j) = (found(&i), found(&j));
         let mut out = vec![0.0; f.rows * width];
         for (place, out) in out.chunks_exact_mut(m * n).enumerate() {
             let (r, b) = (place / (width / (m * n)), place % (width / (m * n)));
@@ -1176,7 +1179,7 @@ fn prelu(a: &mut Args<'_>) -> Result<Step, Error> {
     onto(a, &shape, &x)?;
     let (slope, places) = (held(&t), shape.spread(&x, a.guard)?);
     a.step(x, move |s, f| {
-        let width = s.ty.width();
+        let (width, places) = (s.ty.width(), found(&places));
         let of = |(k, &v): (usize, &f64)| rounded(if v >= 0.0 { v } else { slope[at(&places, k % width)] * v }, s.dtype);
         Ok(Data::floats(s.floats(f, 0).iter().enumerate().map(of).collect()))
     })
@@ -1356,15 +1359,16 @@ fn attention(a: &mut Args<'_>) -> Result<Step, Error> {
     if a.types.len() == 4 {
         let b = a.input(3, FLOATS)?;
         onto(a, &b, &scores)?;
-        let mut offsets: Vec<Vec<isize>> =
-            (0..=wide.len()).map(|axis| b.along((axis + b.rank()).checked_sub(scores.rank()), scores.dims[axis])).collect();
-        let rows = offsets.pop().unwrap_or_default();
-        bias = Some((places(a.guard, &offsets)?, rows, usize::from(b.rank() > 0 && b.last() > 1), b.width()));
+        let along = |axis: usize| b.along((axis + b.rank()).checked_sub(scores.rank()), scores.dims[axis]);
+        let matrices = Places::new(a.guard, (0..wide.len()).map(along).collect())?;
+        bias = Some((matrices, along(wide.len()), usize::from(b.rank() > 0 && b.last() > 1), b.width()));
     }
     let block = m.min(64.min((1 << 16) / n)).max(1);
     a.step(ty, move |s, f| {
         let (x, y, z) = (s.floats(f, 0), s.floats(f, 1), s.floats(f, 2));
         let given = if bias.is_some() { s.floats(f, 3) } else { Arc::default() };
+        let (i, j, l) = (found(&i), found(&j), found(&l));
+        let bias = bias.as_ref().map(|(matrices, rows, step, width)| (matrices.get(), rows, *step, *width));
         let mut out = vec![0.0; f.rows * s.ty.width()];
         let mut scores = vec![0.0; block * n];
         let lanes = s.ty.width() / (m * e);
@@ -1382,7 +1386,7 @@ fn attention(a: &mut Args<'_>) -> Result<Step, Error> {
                     match &bias {
                         None => scores.iter_mut().for_each(|s| *s *= scale),
                         Some((matrices, rows, step, width)) => {
-                            let b = &given[r * width + (matrices[p] + rows[first + row]) as usize..];
+                            let b = &given[r * width + (matrices[p] + rows.at(first + row)) as usize..];
                             scores.iter_mut().enumerate().for_each(|(k, s)| *s = scale * *s + b[k * step]);
                         }
                     }
