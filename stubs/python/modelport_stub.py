@@ -1342,8 +1342,8 @@ def interp(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     ys = a.tensor("y", (dtype,), len(xs))
     if len(xs) < (2 if outside == "extend" else 1):
         raise a.refuse(f"has {len(xs)} knots, too few for outside {_show(outside)}")
-    if not (xs[:-1] < xs[1:]).all() or np.isnan(xs).any() or not np.isfinite(ys).all():
-        raise a.refuse("has knots that do not ascend strictly, or values that are not finite")
+    if not (xs[:-1] < xs[1:]).all() or not np.isfinite([xs, ys]).all():
+        raise a.refuse("has knots that do not ascend strictly, or knots or values that are not finite")
     a.look(kind.width)
     last = len(xs) - 1
 

@@ -1280,10 +1280,10 @@ def interp(a: Attributes, kind: Kind) -> tuple[Kind, Run]:
     ys = a.numbers("y", dtype, len(xs))
     if len(xs) < (2 if outside == "extend" else 1):
         raise a.refuse(f"has {len(xs)} knots, too few for outside {_show(outside)}")
-    if not all(low < high for low, high in itertools.pairwise(xs)) or any(x != x for x in xs):
+    if not all(low < high for low, high in itertools.pairwise(xs)):
         raise a.refuse("has knots that do not ascend strictly")
-    if not all(math.isfinite(y) for y in ys):
-        raise a.refuse("has values that are not finite")
+    if not all(map(math.isfinite, (*xs, *ys))):
+        raise a.refuse("has knots or values that are not finite")
     a.look(kind.width)
     last = len(xs) - 1
     below, above = (ys[0], ys[last]) if outside == "clip" else (math.nan, math.nan)
