@@ -57,7 +57,7 @@ const interp = {
   check(step) {
     const { shape, dtype, round } = checkLastAxis(step), knots = step.tensor("x", dtype, [dtype], 1).data;
     const values = step.floats("y", dtype, [knots.length]), outside = step.choice("outside", ["clip", "nan", "extend"]);
-    if (![...knots, ...values].every(Number.isFinite)) step.refuse(`has an element in "x" or "y" that is not finite`);
+    if (!knots.every(Number.isFinite) || !values.every(Number.isFinite)) step.refuse(`has an element in "x" or "y" that is not finite`);
     if (knots.length === 0) step.refuse(`has no first knot in "x"`);
     for (let i = 1; i < knots.length; i++) if (!(knots[i - 1] < knots[i])) step.refuse(`has knots in "x" that do not ascend strictly`);
     if (outside === "extend" && knots.length < 2) step.refuse(`extends a line from one knot; two are needed`);
